@@ -1,0 +1,40 @@
+# make demo and make test do everything on a fresh machine with Python 3.11 and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test check format bench clean
+
+install: .venv/installed
+
+# torch first, at the pinned version: a CPU build where one is configured, without a detour over newer CUDA packages.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: install
+	$(BIN)/stellar demo
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/attention.py
+	$(BIN)/python benchmarks/loader.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache demo
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,60 @@
+"""STELLAR: what is in your pictures, and where, without labels.
+
+    import stellar
+
+    model = stellar.load("runs/pets")             # a run, a checkpoint or a weights file
+    factors = model.encode(images)                # images (B, 3, H, W): RGB in [0, 1] or uint8
+    factors.sparse, factors.spatial, factors.cls  # what, where, and the image as a whole
+    model.reconstruct(factors)                    # pixels again
+
+Modules are imported when they are first used, so that the command line starts at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stellar.config import RunConfig
+    from stellar.embedding import embed, read_embeddings
+    from stellar.model import Factors, Stellar, load
+    from stellar.presets import PRESETS
+    from stellar.reconstruction import reconstruct
+    from stellar.training import pretrain, resume
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "PRESETS": "stellar.presets",
+    "Factors": "stellar.model",
+    "RunConfig": "stellar.config",
+    "Stellar": "stellar.model",
+    "embed": "stellar.embedding",
+    "load": "stellar.model",
+    "pretrain": "stellar.training",
+    "read_embeddings": "stellar.embedding",
+    "reconstruct": "stellar.reconstruction",
+    "resume": "stellar.training",
+}
+
+__all__ = [
+    "PRESETS",
+    "Factors",
+    "RunConfig",
+    "Stellar",
+    "embed",
+    "load",
+    "pretrain",
+    "read_embeddings",
+    "reconstruct",
+    "resume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stellar' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -1,0 +1,7 @@
+"""`python -m stellar` is `stellar`."""
+
+import sys
+
+from stellar.cli import main
+
+sys.exit(main())

@@ -1,0 +1,65 @@
+"""The command line: `stellar COMMAND`. Each command is a thin module, imported only when it is called."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from stellar.errors import UserError
+
+COMMANDS = {
+    "pretrain": "train a model on a folder of images, without labels",
+    "embed": "write the tokens and maps of a folder of images to one file",
+    "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
+    "info": "say what a model is, or what this machine and installation can do",
+    "demo": "train on embedded scenes in minutes, and write a report of what was learned",
+}
+
+HELP = """stellar: what is in your pictures, and where, without labels.
+
+usage: stellar COMMAND ...      stellar COMMAND --help
+
+commands
+{commands}
+
+from your own pictures to a model, its tokens and its maps
+  stellar pretrain --data photos --out runs/photos
+  stellar reconstruct runs/photos photos --out sheet.png
+  stellar embed runs/photos photos --out photos.parquet
+
+no pictures at hand? nothing is downloaded
+  stellar demo
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help(), end="")
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        from stellar import __version__
+
+        print(f"stellar {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        from stellar.config import nearest
+
+        return _fail(f"{name!r} is not a command{nearest(name, COMMANDS)} See stellar --help.", code=2)
+    try:
+        return import_module(f"stellar.cli.{name}").run(rest)
+    except UserError as error:
+        return _fail(str(error), code=1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", code=130)
+
+
+def _help() -> str:
+    lines = [f"  {name:<12} {purpose}" for name, purpose in COMMANDS.items()]
+    return HELP.format(commands="\n".join(lines))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"stellar: error: {message}", file=sys.stderr)
+    return code

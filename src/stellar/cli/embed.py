@@ -1,0 +1,58 @@
+"""`stellar embed`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet file.
+
+  stellar embed runs/photos photos --out photos.parquet
+  python -c "import pandas; print(pandas.read_parquet('photos.parquet'))"
+
+One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the model's hash and the
+preprocessing are in the metadata. A call that was interrupted goes on when it is made again."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to encode, with what, to where."""
+
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A run, a checkpoint or a model.safetensors."""
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder of images, searched recursively."""
+    out: Path = Path("embeddings.parquet")
+    """The file to write."""
+    batch_size: int = 64
+    """Images encoded at once."""
+    num_workers: int = 2
+    """Processes that read images; 0 reads in this one."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar embed", description=DESCRIPTION
+    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stellar.embedding import embed
+    from stellar.model import load
+    from stellar.precision import choose_device
+
+    model = load(options.model, choose_device(options.device))
+    columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("", total=None)
+        result = embed(
+            model, options.folder, options.out, options.batch_size, options.num_workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    print(f"{result.num_images} images -> {result.file}")
+    if result.num_unreadable:
+        print(f"{result.num_unreadable} could not be read: {result.file}.unreadable.txt")
+    return 0

@@ -1,0 +1,88 @@
+"""`stellar info`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Say what a model is; without one, what this machine and installation can do.
+
+  stellar info
+  stellar info runs/photos"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to look at."""
+
+    model: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = None
+    """A run, a checkpoint or a model.safetensors."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(Options, args=list(arguments), prog="stellar info", description=DESCRIPTION)
+    rows = describe_machine() if options.model is None else describe_model(options.model)
+    width = max(len(name) for name in rows)
+    for name, value in rows.items():
+        print(f"{name:<{width}}  {value}")
+    return 0
+
+
+def describe_machine() -> dict[str, str]:
+    """Versions, device, precision, optional packages and presets."""
+    import platform
+    from importlib.util import find_spec
+
+    import torch
+
+    from stellar import __version__
+    from stellar.precision import choose_device, resolve_precision
+    from stellar.presets import PRESETS
+
+    device = choose_device("auto")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
+    optional = {"skimage": "demo", "sklearn": "demo", "simplejpeg": "fast", "tensorboard": "tensorboard"}
+    found = {package: find_spec(package) is not None for package in optional}
+    return {
+        "stellar": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": f"{device} ({name}), {torch.get_num_threads()} threads",
+        "precision": f"{resolve_precision('auto', device)} (what auto means here)",
+        "optional": ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in found.items()),
+        "presets": ", ".join(PRESETS),
+    }
+
+
+def describe_model(path: Path) -> dict[str, str]:
+    """Sizes, hash and, for a run, how far it came."""
+    from stellar.model import load
+    from stellar.model.saving import find_weights, fingerprint
+    from stellar.training.run_folder import METRICS, read_metrics
+
+    model = load(path)
+    config = model.config
+    parameters = {
+        name: sum(p.numel() for p in part.parameters()) / 1e6
+        for name, part in (("encoder", model.encoder), ("decoder", model.decoder))
+    }
+    side = config.image_size // config.patch_size
+    rows = {
+        "weights": str(find_weights(path)),
+        "sha256": fingerprint(model),
+        "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, {config.embed_dim} wide, "
+        f"{config.num_heads} heads, patch {config.patch_size}",
+        "image": f"{config.image_size} px, {side} x {side} patches (other sizes work: multiples of {config.patch_size})",
+        "tokens": f"{config.num_sparse_tokens} of width {config.embed_dim} for an image, "
+        f"temperature {config.spatial_temperature}",
+        "decoder": f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}",
+    }
+    if (path / METRICS).is_file() and (metrics := read_metrics(path / METRICS)):
+        last = metrics[-1]
+        rows["training"] = (
+            f"step {last['step']}, loss {last['loss']:.3f}, effective rank {last['effective_rank']:.1f}, "
+            f"prototypes in use {last['prototype_perplexity']:.0f}"
+        )
+    return rows

@@ -1,0 +1,104 @@
+"""`stellar pretrain`."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from stellar.config import RunConfig
+from stellar.configfile import read_run_config
+from stellar.errors import UserError
+from stellar.presets import PRESETS
+
+DESCRIPTION = """Train a model on a folder of images, without labels.
+
+  stellar pretrain --data photos --out runs/photos
+  stellar pretrain --data photos --out runs/big --preset b16 --model.decoder.target pixels
+  stellar pretrain --out runs/photos --resume
+
+Every setting of a preset can be changed; `stellar pretrain --settings` lists them all.
+presets: {presets}"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train on, and where the run goes."""
+
+    out: Path = Path("runs/stellar")
+    """Folder of the run: configuration, metrics, pictures, checkpoints."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder of images (searched recursively), or `cutouts`: the embedded scenes."""
+    preset: str = "tiny"
+    """Where settings start from."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A run.toml to start from instead of a preset."""
+    resume: bool = False
+    """Go on with the run in --out, exactly where it stopped."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    settings: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """List every setting with its meaning, and leave."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options, rest = tyro.cli(
+        Options,
+        args=list(arguments),
+        prog="stellar pretrain",
+        description=DESCRIPTION.format(presets=", ".join(PRESETS)),
+        return_unknown_args=True,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    if options.resume and (rest or options.data or options.config):
+        raise UserError(
+            "a resumed run keeps its settings: drop everything but --out, --resume and --device "
+            f"(got {' '.join(rest) or '--data or --config'}), or start a new run with --init {options.out}"
+        )
+    config = None if options.resume else configure(options, rest)
+    from rich.console import Console
+
+    from stellar.training import pretrain, resume
+
+    console = Console()
+    if config is None:
+        result = resume(options.out, options.device, console)
+    else:
+        result = pretrain(config, options.out, options.device, console)
+    out = shlex.quote(str(options.out))
+    if not result.finished:
+        print(f"stopped and saved at step {result.step}; go on with: stellar pretrain --out {out} --resume")
+        return 130
+    data = shlex.quote(config.data) if config else "FOLDER"
+    print(f"done: {out}\n  look at it   stellar reconstruct {out} {data} --out sheet.png")
+    if data != "cutouts":
+        print(f"  use it       stellar embed {out} {data} --out embeddings.parquet")
+    return 0
+
+
+def configure(options: Options, rest: Sequence[str]) -> RunConfig:
+    """The preset or file, changed by the rest of the command line."""
+    if options.preset not in PRESETS:
+        from stellar.config import nearest
+
+        raise UserError(
+            f"--preset must be one of {', '.join(PRESETS)}, got {options.preset!r}"
+            f"{nearest(options.preset, PRESETS)}"
+        )
+    base = read_run_config(options.config) if options.config else PRESETS[options.preset]()
+    if options.data is not None:
+        base = replace(base, data=options.data)
+    elif options.config is None and not options.settings:
+        raise UserError(
+            "pretrain needs --data: a folder of images, or cutouts for the embedded scenes"
+        )
+    return tyro.cli(
+        RunConfig,
+        default=base,
+        args=["--help"] if options.settings else list(rest),
+        prog="stellar pretrain",
+        description="Every setting, with the value that it has now.",
+    )

@@ -1,0 +1,59 @@
+"""`stellar reconstruct`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Draw pictures again from their tokens: a sheet with input, segments, token maps and reconstruction.
+
+  stellar reconstruct runs/photos photos --out sheet.png
+  stellar reconstruct runs/photos cat.jpg dog.png
+  stellar reconstruct demo/run cutouts"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to draw, with what, to where."""
+
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A run, a checkpoint or a model.safetensors."""
+    pictures: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")
+    ]
+    """Pictures, one folder of them, or `cutouts`: held-out embedded scenes."""
+    out: Path = Path("sheet.png")
+    """The sheet to write; an existing one is replaced."""
+    count: int = 8
+    """Pictures on the sheet, spread evenly over a folder."""
+    tokenizer: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The MaskGIT-VQGAN file, for models that reconstruct its codes."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar reconstruct", description=DESCRIPTION
+    )
+    from stellar.errors import UserError
+    from stellar.model import load
+    from stellar.precision import choose_device
+    from stellar.reconstruction import pictures, reconstruct
+    from stellar.storage import place_file
+
+    if not options.pictures or options.count < 1:
+        raise UserError("reconstruct needs at least one picture: files, a folder, or cutouts")
+    if not options.out.parent.is_dir():
+        raise UserError(f"the folder {options.out.parent} does not exist; create it, or choose another --out")
+    model = load(options.model, choose_device(options.device), options.tokenizer)
+    result = reconstruct(model, pictures(options.pictures, model.config.image_size), options.count)
+    place_file(options.out, lambda path: result.sheet.save(path, format="PNG"))
+    for name, decibels in zip(result.names, result.psnr, strict=True):
+        print(f"{decibels:5.1f} dB  {name}")
+    for name, reason in result.unreadable:
+        print(f"  unread  {name}: {reason}")
+    print(f"mean PSNR {sum(result.psnr) / len(result.psnr):.2f} dB -> {options.out}")
+    return 0

@@ -1,0 +1,24 @@
+"""From picture files, or the embedded scenes, to batches of uint8 views."""
+
+from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
+from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
+from stellar.data.images import UnreadableImage, read_image
+from stellar.data.loader import view_batches
+from stellar.data.views import MultiView, ViewBatch, collate
+
+__all__ = [
+    "MATERIALS",
+    "Cutouts",
+    "DataError",
+    "ImageFolder",
+    "ImageSource",
+    "MultiView",
+    "Scene",
+    "SceneObject",
+    "UnreadableImage",
+    "ViewBatch",
+    "check_readable",
+    "collate",
+    "read_image",
+    "view_batches",
+]

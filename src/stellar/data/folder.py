@@ -1,0 +1,111 @@
+"""A folder of pictures as a source of images: recursive, flat or nested, in sorted order.
+
+The paths are held in two tensors rather than a list of strings: loader workers share their memory,
+forked or spawned, so a million paths do not grow with the number of workers.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from stellar.data.images import UnreadableImage, read_image
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""Names, in any case, that count as pictures."""
+
+
+class DataError(ValueError):
+    """Data that a run cannot be made with; the message says what is wrong and what to do."""
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """What views can be made of: a folder of pictures, or the embedded scenes."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> UInt8[Tensor, "3 h w"]: ...
+
+    def name(self, index: int) -> str: ...
+
+
+class ImageFolder:
+    """All pictures below `root`, sorted by path; hidden names are left out, links are followed."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            problem = "is not a folder" if self.root.exists() else "does not exist"
+            raise DataError(f"expected a folder of pictures, but {self.root} {problem}")
+        paths = sorted(os.fsencode(path) for path in _walk(str(self.root)))
+        if not paths:
+            expected = ", ".join(extension[1:] for extension in EXTENSIONS)
+            raise DataError(f"no pictures ({expected}) in {self.root} or its subfolders")
+        lengths = np.array([0, *(len(path) for path in paths)])
+        self._offsets = torch.from_numpy(np.cumsum(lengths))
+        self._bytes = torch.frombuffer(bytearray(b"".join(paths)), dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def read(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        return read_image(self.root / os.fsdecode(self._path(index)))
+
+    def name(self, index: int) -> str:
+        """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
+        return self._path(index).decode("utf-8", "backslashreplace").replace(os.sep, "/")
+
+    def _path(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of a folder of {len(self)}")
+        start, end = self._offsets[index : index + 2].tolist()
+        return self._bytes[start:end].numpy().tobytes()
+
+
+def _walk(root: str) -> Iterator[str]:
+    """Paths, relative to the root, of the pictures below it; each folder is visited once."""
+    pending, visited = [""], set()
+    while pending:
+        folder = pending.pop()
+        identity = os.path.realpath(os.path.join(root, folder))  # noqa: PTH118
+        if identity in visited:
+            continue
+        visited.add(identity)
+        with os.scandir(identity) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
+                if entry.is_dir():
+                    pending.append(path)
+                elif entry.name.lower().endswith(EXTENSIONS):
+                    yield path
+
+
+def check_readable(source: ImageSource, sample: int = 512) -> list[tuple[str, str]]:
+    """Read up to `sample` images, evenly spread: name and reason of those that cannot be read.
+
+    DataError if they are more than half.
+    """
+    chosen = np.unique(
+        np.linspace(0, len(source) - 1, min(sample, len(source))).round().astype(int)
+    )
+    unreadable = []
+    for index in chosen.tolist():
+        try:
+            source.read(index)
+        except UnreadableImage as error:
+            unreadable.append((source.name(index), error.reason))
+    if len(unreadable) > len(chosen) / 2:
+        name, reason = unreadable[0]
+        raise DataError(
+            f"{len(unreadable)} of {len(chosen)} images looked at cannot be read, more than half; "
+            f"the first is {name} ({reason})"
+        )
+    return unreadable

@@ -1,0 +1,92 @@
+"""Batches of views in an order that is a function of (seed, step) alone.
+
+The epochs' permutations, one after the other, are one endless sequence of samples. Step t takes the
+next G of them (G images over all ranks) and each rank a contiguous share, so a run can start at any
+step, and a batch may run over the end of an epoch.
+"""
+
+import signal
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from stellar.data.views import MultiView, ViewBatch, collate
+
+WORKER_TIMEOUT = 600
+"""Seconds without a batch after which a worker counts as stuck."""
+
+
+def view_batches(
+    dataset: MultiView,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    num_steps: int,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[ViewBatch]:
+    """This rank's batches of steps `start_step` to `start_step + num_steps - 1`, on the CPU.
+
+    `batch_size` is the number of images of one rank and step. Memory is pinned when `device` is a
+    GPU. A worker that dies or hangs is a RuntimeError; workers are not restarted.
+    """
+    sampler = StepSampler(len(dataset), batch_size, seed, start_step, num_steps, rank, world_size)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=num_workers,
+        worker_init_fn=_prepare_worker,
+        timeout=WORKER_TIMEOUT if num_workers > 0 else 0,
+        prefetch_factor=4 if num_workers > 0 else None,
+        pin_memory=torch.device(device).type == "cuda",
+        # DataLoader draws a seed from it; without it, from the process's own random state.
+        generator=torch.Generator(),
+    )
+    yield from loader
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """The (epoch, index) keys of one rank's share of each step."""
+
+    def __init__(
+        self,
+        num_images: int,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        num_steps: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
+        self.steps = range(start_step, start_step + num_steps)
+        self.rank, self.world_size = rank, world_size
+        self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return (self.keys(step) for step in self.steps)
+
+    def keys(self, step: int) -> list[tuple[int, int]]:
+        """The samples of one step, on this rank."""
+        first = (step * self.world_size + self.rank) * self.batch_size
+        places = (divmod(place, self.num_images) for place in range(first, first + self.batch_size))
+        return [(epoch, int(self._permutation(epoch)[place])) for epoch, place in places]
+
+    def _draw_permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
+
+
+def _prepare_worker(_: int) -> None:
+    """Leave stopping to the main process: a signal to the whole group must not end workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)

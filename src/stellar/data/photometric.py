@@ -1,0 +1,133 @@
+"""Colour changes of masked and local views, drawn per image and applied per image on any device.
+
+Brightness b, contrast c, saturation s, hue h (in the order drawn) and grey are all affine in the
+colour x of a pixel:
+
+    b x,    c x + (1 - c) mean(g . x),    s x + (1 - s) g . x,    R(h) x,    g . x
+
+with g the weights of luma and R(h) the rotation by h turns about the grey axis (linear, where other
+libraries turn the hue of HSV). So they compose into one 3x4 matrix an image, followed by one clamp;
+then a Gaussian blur for those that drew one. An image's result does not depend on the batch that it
+is in.
+"""
+
+import math
+from itertools import permutations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from stellar.config import ViewConfig
+
+NUM_PARAMS = 7
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ORDER, _GREY, _SIGMA = range(NUM_PARAMS)
+_ORDERS = tuple(permutations((_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE)))
+_LUMA = (0.299, 0.587, 0.114)
+_CACHED_VALUES = 2**19
+
+
+def draw(rng: np.random.Generator, views: ViewConfig) -> Float32[Tensor, " params"]:
+    """One image's parameters: four factors, their order, grey (0, 1), blur's sigma (0: none)."""
+    params = np.array([1, 1, 1, 0, 0, 0, 0], np.float32)
+    uniform = rng.random(9)
+    if uniform[0] < views.jitter_probability:
+        params[_BRIGHTNESS] = 1 + views.brightness * (2 * uniform[1] - 1)
+        params[_CONTRAST] = 1 + views.contrast * (2 * uniform[2] - 1)
+        params[_SATURATION] = 1 + views.saturation * (2 * uniform[3] - 1)
+        params[_HUE] = views.hue * (2 * uniform[4] - 1)
+        params[_ORDER] = int(uniform[5] * len(_ORDERS))
+    params[_GREY] = uniform[6] < views.grey_probability
+    if uniform[7] < views.blur_probability:
+        low, high = views.blur_sigma
+        params[_SIGMA] = low + (high - low) * uniform[8]
+    return torch.from_numpy(params)
+
+
+def apply(
+    images: UInt8[Tensor, "n 3 h w"], params: Float32[Tensor, "n params"], views: ViewConfig
+) -> Float32[Tensor, "n 3 h w"]:
+    """The changed images, values in [0, 1]."""
+    # On a CPU in parts that stay in its cache: three times faster than all at once.
+    part = _CACHED_VALUES // (3 * images.shape[2] * images.shape[3])
+    part = max(1, part if images.device.type == "cpu" else len(images))
+    parts = zip(images.split(part), params.split(part), strict=True)
+    return torch.cat([_apply(*images_and_params, views.blur_kernel) for images_and_params in parts])
+
+
+def _apply(
+    images: UInt8[Tensor, "n 3 h w"], params: Float32[Tensor, "n params"], blur_kernel: int
+) -> Float32[Tensor, "n 3 h w"]:
+    pixels = images.float().div_(255)
+    colour = colour_matrices(pixels.mean((2, 3)), params)[:, :, :, None, None]
+    out = torch.addcmul(colour[:, :, 3], colour[:, :, 0], pixels[:, 0:1])
+    out.addcmul_(colour[:, :, 1], pixels[:, 1:2]).addcmul_(colour[:, :, 2], pixels[:, 2:3])
+    out.clamp_(0, 1)
+    blurred = params[:, _SIGMA].nonzero()[:, 0]
+    if len(blurred) > 0:
+        out[blurred] = gaussian_blur(out[blurred], params[blurred, _SIGMA], blur_kernel)
+    return out
+
+
+def colour_matrices(
+    means: Float32[Tensor, "n 3"], params: Float32[Tensor, "n params"]
+) -> Float32[Tensor, "n 3 4"]:
+    """The affine map of each image's colours; contrast needs `means`, the image's mean colour."""
+    luma = means.new_tensor(_LUMA)
+    identity, grey = torch.eye(3, device=means.device), luma.expand(3, 3)
+    brightness, contrast, saturation = params[:, :_HUE, None, None].unbind(1)
+    steps = torch.stack(
+        [
+            brightness * identity,
+            contrast * identity,
+            saturation * identity + (1 - saturation) * grey,
+            _hue_rotations(params[:, _HUE]),
+        ],
+        dim=1,
+    )
+    orders = torch.tensor(_ORDERS, device=params.device)[params[:, _ORDER].long()]
+    image = torch.arange(len(params), device=params.device)
+    affine = torch.eye(3, 4, device=means.device).expand(len(params), 3, 4)
+    for kind in orders.unbind(1):
+        mean_luma = _product(affine[:, :, :3], means[:, :, None])[:, :, 0] + affine[:, :, 3]
+        mean_luma = (mean_luma * luma).sum(1)
+        affine = _product(steps[image, kind], affine)
+        pull = (kind == _CONTRAST) * (1 - params[:, _CONTRAST]) * mean_luma
+        affine = torch.cat([affine[:, :, :3], affine[:, :, 3:] + pull[:, None, None]], dim=2)
+    is_grey = params[:, _GREY, None, None] > 0
+    return torch.where(is_grey, _product(grey.expand(len(params), 3, 3), affine), affine)
+
+
+def _product(
+    left: Float32[Tensor, "n 3 3"], right: Float32[Tensor, "n 3 columns"]
+) -> Float32[Tensor, "n 3 columns"]:
+    """Matrix product in full precision, whatever autocast and TF32 are set to."""
+    return (left[:, :, :, None] * right[:, None]).sum(2)
+
+
+def _hue_rotations(turns: Float32[Tensor, " n"]) -> Float32[Tensor, "n 3 3"]:
+    """Rotations about the axis of greys (Rodrigues); a third of a turn takes red to green."""
+    angle = (2 * math.pi * turns)[:, None, None]
+    identity, ones = torch.eye(3, device=turns.device), torch.ones(3, 3, device=turns.device)
+    cross = turns.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    return cosine * identity + (1 - cosine) / 3 * ones + sine / math.sqrt(3) * cross
+
+
+def gaussian_blur(
+    images: Float32[Tensor, "n 3 h w"], sigmas: Float32[Tensor, " n"], kernel_size: int
+) -> Float32[Tensor, "n 3 h w"]:
+    """Separable Gaussian blur, each image with its own sigma in pixels; mirrored at the border."""
+    half = kernel_size // 2
+    offsets = torch.arange(-half, half + 1, device=images.device)
+    kernels = torch.exp(-(offsets**2) / (2 * sigmas[:, None] ** 2))
+    kernels = kernels / kernels.sum(1, keepdim=True)
+    kernels = kernels.repeat_interleave(3, dim=0)
+    # Every channel of every image is a channel with a kernel of its own.
+    planes = F.pad(images, (half, half, half, half), mode="reflect").flatten(0, 1)[None]
+    with torch.autocast(images.device.type, enabled=False):
+        planes = F.conv2d(planes, kernels[:, None, None, :], groups=len(kernels))
+        planes = F.conv2d(planes, kernels[:, None, :, None], groups=len(kernels))
+    return planes.view(images.shape)

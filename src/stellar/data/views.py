@@ -1,0 +1,140 @@
+"""The views of an image that a training step sees: one full, V masked, W local crops, all uint8.
+
+Crops, kept patches and colour changes are drawn from (seed, epoch, index) alone, so a sample is the
+same in any batch, worker, process or restart. Colours are changed later, on the device, by the
+parameters drawn here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stellar.config import ViewConfig
+from stellar.data import photometric
+from stellar.data.crops import random_resized_crop
+from stellar.data.folder import DataError, ImageSource
+from stellar.data.images import UnreadableImage
+from stellar.data.masking import keep_patches, num_kept
+
+MAX_TRIES = 100
+"""Unreadable images in a row after which a sample is given up."""
+
+
+class ViewSample(NamedTuple):
+    """The views of one image; `skipped`: name and reason of each image that it stands in for."""
+
+    full: UInt8[Tensor, "3 h w"]
+    masked: UInt8[Tensor, "v 3 h w"]
+    keep: Int64[Tensor, "v kept"]
+    local: UInt8[Tensor, "w 3 small small"]
+    masked_colour: Float32[Tensor, "v params"]
+    local_colour: Float32[Tensor, "w params"]
+    index: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """The views of B images, before their colours are changed."""
+
+    full: UInt8[Tensor, "b 3 h w"]
+    masked: UInt8[Tensor, "b v 3 h w"]
+    keep: Int64[Tensor, "b v kept"]
+    local: UInt8[Tensor, "b w 3 small small"]
+    masked_colour: Float32[Tensor, "b v params"]
+    local_colour: Float32[Tensor, "b w params"]
+    index: Int64[Tensor, " b"]
+    skipped: tuple[tuple[str, str], ...]
+
+    def to(self, device: torch.device | str) -> "ViewBatch":
+        """The batch on a device; from pinned memory the copy runs beside other work."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "ViewBatch":
+        """The batch in page-locked memory; DataLoader calls this."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "ViewBatch":
+        names = [field.name for field in fields(self) if field.name != "skipped"]
+        return replace(self, **{name: change(getattr(self, name)) for name in names})
+
+
+class MultiView(Dataset[ViewSample]):
+    """Samples of views, addressed by (epoch, index): an image has other views in each epoch."""
+
+    def __init__(
+        self, source: ImageSource, image_size: int, patch_size: int, views: ViewConfig, seed: int
+    ) -> None:
+        self.source, self.image_size, self.views, self.seed = source, image_size, views, seed
+        self.grid = (image_size // patch_size, image_size // patch_size)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: tuple[int, int]) -> ViewSample:
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, epoch, index])
+        image, index, skipped = self._read(index)
+        views = self.views
+        full = self._crop(rng, image, self.image_size, views.global_scale)
+        masked = torch.empty(views.num_masked, *full.shape, dtype=torch.uint8)
+        kept = num_kept(self.grid[0] * self.grid[1], views.masking_ratio)
+        keep = torch.empty(views.num_masked, kept, dtype=torch.int64)
+        for view in range(views.num_masked):
+            masked[view] = self._crop(rng, image, self.image_size, views.global_scale)
+            keep[view] = keep_patches(rng, self.grid, views)
+        local = torch.empty(views.num_local, 3, views.local_size, views.local_size).byte()
+        for view in range(views.num_local):
+            local[view] = self._crop(rng, image, views.local_size, views.local_scale)
+        return ViewSample(
+            full=full.contiguous(),
+            masked=masked,
+            keep=keep,
+            local=local,
+            masked_colour=self._colours(rng, views.num_masked),
+            local_colour=self._colours(rng, views.num_local),
+            index=index,
+            skipped=skipped,
+        )
+
+    def _read(self, index: int) -> tuple[Tensor, int, tuple[tuple[str, str], ...]]:
+        """The image at `index`, or the next that can be read; its index; those that could not."""
+        skipped = []
+        for number in range(index, index + min(MAX_TRIES, len(self))):
+            number %= len(self)
+            try:
+                return self.source.read(number), number, tuple(skipped)
+            except UnreadableImage as error:
+                skipped.append((self.source.name(number), error.reason))
+        raise DataError(
+            f"none of {len(skipped)} images in a row could be read, from {skipped[0][0]} "
+            f"({skipped[0][1]}) to {skipped[-1][0]} ({skipped[-1][1]})"
+        )
+
+    def _crop(
+        self, rng: np.random.Generator, image: Tensor, size: int, scale: tuple[float, float]
+    ) -> Tensor:
+        views = self.views
+        return random_resized_crop(rng, image, size, scale, views.flip_probability, views.antialias)
+
+    def _colours(self, rng: np.random.Generator, number: int) -> Tensor:
+        colours = torch.empty(number, photometric.NUM_PARAMS)
+        for view in range(number):
+            colours[view] = photometric.draw(rng, self.views)
+        return colours
+
+
+def collate(samples: list[ViewSample]) -> ViewBatch:
+    """Samples to a batch; each skipped image is named once."""
+    *tensors, indices, skipped = zip(*samples, strict=True)
+    return ViewBatch(
+        *(torch.stack(group) for group in tensors),
+        index=torch.tensor(indices),
+        skipped=tuple(dict.fromkeys(entry for entries in skipped for entry in entries)),
+    )

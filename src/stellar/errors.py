@@ -1,0 +1,9 @@
+"""Errors that are meant for users: one sentence that says what was expected, what came, and what to do."""
+
+
+class UserError(ValueError):
+    """Base of every such error; the command line prints its message and exits with 1."""
+
+
+class MissingPackage(UserError, ImportError):
+    """An optional package is needed; the message says how to install it."""

@@ -1,0 +1,129 @@
+"""A vision transformer with K learned sparse tokens beside the patches.
+
+Tokens enter as [cls, sparse, patches]; only cls and patches carry a position. Attention does not depend on the order,
+so this equals the published [cls, patches, sparse] while the tokens that a loss reads stay in front.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from stellar.config import ModelConfig
+from stellar.model.transformer import NORM_EPS, init_weights, run_blocks, stack
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+Images = Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]
+"""RGB in [0, 1] when floating point, in [0, 255] when uint8."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The encoder's result after its final norm; parts that were not read have no rows."""
+
+    cls: Float[Tensor, "B D"]
+    sparse: Float[Tensor, "B K D"]
+    dense: Float[Tensor, "B P D"]
+
+
+class PatchEmbed(nn.Module):
+    """A linear map of each patch, stored as the usual strided convolution; patches that are dropped cost nothing."""
+
+    def __init__(self, patch_size: int, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, embed_dim, patch_size, patch_size)
+
+    def forward(
+        self, images: Float[Tensor, "B 3 H W"], keep: Int[Tensor, "B n"] | None
+    ) -> Float[Tensor, "B P D"]:
+        size = self.proj.kernel_size[0]
+        patches = images.unflatten(3, (-1, size)).unflatten(2, (-1, size)).permute(0, 2, 4, 1, 3, 5)
+        if keep is None:
+            patches = patches.flatten(1, 2)
+        else:
+            batch = torch.arange(len(images), device=keep.device).unsqueeze(1)
+            patches = patches[batch, keep // patches.shape[2], keep % patches.shape[2]]
+        return F.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
+
+
+class Encoder(nn.Module):
+    """Images to cls, sparse tokens and patch features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim, side = config.embed_dim, config.image_size // config.patch_size
+        self.patch_size = config.patch_size
+        self.patch_embed = PatchEmbed(config.patch_size, dim)
+        self.cls_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
+        self.pos_embed = nn.Parameter(torch.randn(1, 1 + side * side, dim) * 0.02)
+        self.sparse_tokens = nn.Parameter(torch.randn(config.num_sparse_tokens, dim) * dim**-0.5)
+        self.blocks = stack(config.depth, dim, config.num_heads, config.mlp_ratio)
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
+        init_weights(self)
+
+    def grid(self, images: Tensor) -> tuple[int, int]:
+        """Height and width in patches. Raises ValueError when the patch does not divide the image."""
+        height, width = images.shape[-2:]
+        size = self.patch_size
+        if height % size or width % size or not height * width:
+            raise ValueError(
+                f"height and width must be multiples of the patch size {size}, got {height} x {width}; "
+                f"resize or crop to {_nearest(height, size)} x {_nearest(width, size)}"
+            )
+        return height // size, width // size
+
+    def forward(
+        self,
+        images: Images,
+        keep: Int[Tensor, "B n"] | None = None,
+        read: Literal["all", "tokens", "cls"] = "all",
+    ) -> Tokens:
+        """`keep`: the patches that take part, for each image; `read`: what is wanted of the last block.
+
+        Raises ValueError for sizes that the patch does not divide.
+        """
+        grid = self.grid(images)
+        num_sparse = len(self.sparse_tokens)
+        patches = self.patch_embed(self._normalise(images), keep)
+        cls_position, positions = self._positions(grid)
+        if keep is None:
+            patches = patches + positions
+        else:
+            patches = patches + F.embedding(keep, positions[0])
+        batch = len(images)
+        cls = (self.cls_token + cls_position).expand(batch, -1, -1)
+        sparse = self.sparse_tokens.expand(batch, -1, -1)
+        x = torch.cat([cls, sparse, patches], dim=1)
+        num_read = {"all": None, "tokens": 1 + num_sparse, "cls": 1}[read]
+        x = self.norm(run_blocks(self.blocks, x, num_read))
+        return Tokens(x[:, 0], x[:, 1 : 1 + num_sparse], x[:, 1 + num_sparse :])
+
+    def _normalise(self, images: Images) -> Float[Tensor, "B 3 H W"]:
+        mean, std = self.mean, self.std
+        if images.dtype == torch.uint8:
+            mean, std = mean * 255, std * 255
+        return (images - mean) / std
+
+    def _positions(self, grid: tuple[int, int]) -> tuple[Tensor, Float[Tensor, "1 P D"]]:
+        """The position of cls, and those of the patches resized to the grid (bicubic)."""
+        cls, table = self.pos_embed[:, :1], self.pos_embed[:, 1:]
+        side = round(table.shape[1] ** 0.5)
+        if grid == (side, side):
+            return cls, table
+        table = table.float().transpose(1, 2).unflatten(2, (side, side))
+        resized = F.interpolate(table, grid, mode="bicubic", align_corners=False)
+        return cls, resized.flatten(2).transpose(1, 2).to(cls.dtype)
+
+
+def _nearest(length: int, size: int) -> int:
+    return max(size, round(length / size) * size)

@@ -1,0 +1,35 @@
+"""The factors of a batch of images: what (S), where (L), and what they were made from (cls, U)."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A batch of factorized images; `Z = L S` is `lowrank` (DESIGN: arXiv 2602.01905, section 3).
+
+    B images, P patches (row by row), K sparse tokens, width D.
+    """
+
+    cls: Float[Tensor, "B D"]
+    """The global token."""
+    sparse: Float[Tensor, "B K D"]
+    """S, the semantic tokens: what is in the image."""
+    spatial: Float[Tensor, "B P K"]
+    """L, where each token is: for each patch, a distribution over the tokens (rows sum to 1)."""
+    dense: Float[Tensor, "B P D"]
+    """U, the patch features that L was computed from."""
+    grid: tuple[int, int]
+    """Height and width of the patch grid; P is their product."""
+
+    @property
+    def lowrank(self) -> Float[Tensor, "B P D"]:
+        """Z = L S, the patch features that S and L alone can express."""
+        return self.spatial.to(self.sparse.dtype) @ self.sparse
+
+    @property
+    def maps(self) -> Float[Tensor, "B K h w"]:
+        """L as one picture for each token."""
+        return self.spatial.transpose(1, 2).unflatten(2, self.grid)

@@ -1,0 +1,117 @@
+"""STELLAR: an image factorized into a few semantic tokens and their spatial distribution, and drawn again from them."""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from stellar.config import ModelConfig
+from stellar.errors import UserError
+from stellar.model.decoder import Decoder
+from stellar.model.encoder import Encoder, Images
+from stellar.model.factorization import Factorization
+from stellar.model.factors import Factors
+from stellar.model.vqgan import VQGAN
+
+
+class MissingTokenizer(UserError):
+    """A model that reconstructs codes was asked for pixels without its MaskGIT-VQGAN."""
+
+
+class Stellar(nn.Module):
+    """Encoder, factorization and decoder; `encode` and `reconstruct` are the whole interface.
+
+    The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of the saved weights.
+    """
+
+    def __init__(self, config: ModelConfig, tokenizer: VQGAN | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.factorization = Factorization(config.embed_dim, config.spatial_temperature)
+        self.decoder = Decoder(config)
+        self.tokenizer = tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.cls_token.device
+
+    def encode(self, images: Images) -> Factors:
+        """Factorize images (B 3 H W): RGB in [0, 1], or uint8. H and W must be multiples of the patch size.
+
+        Raises ValueError for other sizes.
+        """
+        tokens = self.encoder(images)
+        spatial = self.factorization(tokens.dense, tokens.sparse)
+        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, self.encoder.grid(images))
+
+    def reconstruct(
+        self,
+        factors: Factors | None = None,
+        *,
+        sparse: Float[Tensor, "B K D"] | None = None,
+        spatial: Float[Tensor, "B P K"] | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Draw images in [0, 1] from factors, or from S and L alone, at the size that was encoded.
+
+        Given with `factors`, `sparse` and `spatial` replace its own, so a token can be swapped or moved. Without factors,
+        `grid` is the height and width in patches; it may be left out when the grid is square. Raises ValueError when
+        the pieces do not fit, MissingTokenizer when the model needs a MaskGIT-VQGAN that it was not given.
+        """
+        sparse, spatial, grid = _pieces(factors, sparse, spatial, grid)
+        prediction = self.decoder(spatial.to(sparse.dtype) @ sparse, grid)
+        if self.config.decoder.target == "pixels":
+            return prediction.float().clamp(0, 1)
+        pixels = self._tokenizer().decode(prediction.argmax(dim=2), grid)
+        size = (grid[0] * self.config.patch_size, grid[1] * self.config.patch_size)
+        return _resize(pixels, size).clamp(0, 1)
+
+    @torch.no_grad()
+    def codes(self, images: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B P"]:
+        """The tokenizer's code of every patch: the target of a model that reconstructs codes."""
+        tokenizer = self._tokenizer()
+        height, width = self.encoder.grid(images)
+        return tokenizer.codes(_resize(images, (height * tokenizer.factor, width * tokenizer.factor)))
+
+    def _tokenizer(self) -> VQGAN:
+        if self.tokenizer is None:
+            raise MissingTokenizer(
+                "this model reconstructs the codes of a MaskGIT-VQGAN, which is a file of its own: pass the path of "
+                "maskgit-vqgan-imagenet-f16-256.bin (hub repository fun-research/TiTok) as the tokenizer"
+            )
+        return self.tokenizer
+
+
+def _pieces(
+    factors: Factors | None, sparse: Tensor | None, spatial: Tensor | None, grid: tuple[int, int] | None
+) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """The S, L and grid to draw from, checked against each other."""
+    if factors is not None:
+        given = replace(
+            factors,
+            sparse=factors.sparse if sparse is None else sparse,
+            spatial=factors.spatial if spatial is None else spatial,
+            grid=factors.grid if grid is None else grid,
+        )
+        sparse, spatial, grid = given.sparse, given.spatial, given.grid
+    if sparse is None or spatial is None:
+        raise ValueError("reconstruct needs factors, or both sparse (B K D) and spatial (B P K)")
+    if grid is None:
+        side = round(spatial.shape[1] ** 0.5)
+        grid = (side, side)
+    if grid[0] * grid[1] != spatial.shape[1] or spatial.shape[2] != sparse.shape[1]:
+        raise ValueError(
+            f"spatial {tuple(spatial.shape)} must have a row for each patch of the grid {grid} and a column for each "
+            f"of the {sparse.shape[1]} tokens; pass grid=(height, width) in patches when it is not square"
+        )
+    return sparse, spatial, grid
+
+
+def _resize(images: Float[Tensor, "B 3 H W"], size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
+    if tuple(images.shape[2:]) == size:
+        return images
+    return F.interpolate(images, size, mode="bicubic", align_corners=False)

@@ -1,0 +1,111 @@
+"""Pre-norm transformer blocks: x + attention(norm(x)), then x + mlp(norm(x)).
+
+Parameters are named as in timm and in the original ViT, DINO and MAE code. Only the first `read` tokens of a block's
+result are computed when a caller needs no others: attention reads all tokens, but answers for those alone.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+NORM_EPS = 1e-12
+"""Epsilon of every LayerNorm, as in the published models."""
+LONGEST_PLAIN = 1024
+"""Most tokens for which plain attention is used in bf16 on a CPU."""
+
+
+def attend(
+    q: Float[Tensor, "B H M d"], k: Float[Tensor, "B H N d"], v: Float[Tensor, "B H N d"]
+) -> Float[Tensor, "B H M d"]:
+    """softmax(q k' / sqrt(d)) v.
+
+    torch's fused kernel, except in bf16 on a CPU: there its backward pass is several times slower than the three plain
+    operations for as long as the scores fit in cache (`benchmarks/attention.py`).
+    """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.shape[2] <= LONGEST_PLAIN:
+        return ((q * q.shape[3] ** -0.5) @ k.mT).softmax(dim=3) @ v
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with a fused, biased projection to queries, keys and values."""
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.proj = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, x: Float[Tensor, "B N D"], read: int | None = None) -> Float[Tensor, "B M D"]:
+        if read is None:
+            q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        else:
+            q, (k, v) = self._prefix_queries(x, read)
+        attended = attend(q, k, v)
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+    def _prefix_queries(self, x: Tensor, read: int) -> tuple[Tensor, Tensor]:
+        """Queries of the first `read` tokens only; keys and values of all."""
+        dim = x.shape[2]
+        q = F.linear(x[:, :read], self.qkv.weight[:dim], self.qkv.bias[:dim])
+        kv = F.linear(x, self.qkv.weight[dim:], self.qkv.bias[dim:])
+        q = q.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        return q, kv.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them."""
+
+    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(in_dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, out_dim)
+
+    def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block."""
+
+    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+        self.attn = Attention(embed_dim, num_heads)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), embed_dim)
+
+    def forward(self, x: Float[Tensor, "B N D"], read: int | None = None) -> Float[Tensor, "B M D"]:
+        x = x[:, :read] + self.attn(self.norm1(x), read)
+        return x + self.mlp(self.norm2(x))
+
+
+def init_weights(module: nn.Module) -> None:
+    """Linear layers from N(0, 0.02), biases zero: the initialisation of ViT."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def stack(depth: int, embed_dim: int, num_heads: int, mlp_ratio: float) -> nn.ModuleList:
+    """`depth` blocks of the same size."""
+    return nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+
+
+def run_blocks(
+    blocks: nn.ModuleList, x: Float[Tensor, "B N D"], read: int | None = None
+) -> Float[Tensor, "B M D"]:
+    """All blocks in order; the last one answers only for the first `read` tokens."""
+    for block in blocks[:-1]:
+        x = block(x)
+    return blocks[-1](x, read) if len(blocks) else x[:, :read]
+
+
+def no_weight_decay(name: str, parameter: Tensor) -> bool:
+    """True for norms, biases, tokens and position tables, which weight decay would only harm."""
+    return parameter.ndim <= 1 or name.endswith(("_token", "_tokens", "pos_embed"))
+
+

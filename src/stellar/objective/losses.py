@@ -1,0 +1,77 @@
+"""The seven terms of the objective, by name; the weight of a term `x` is `ObjectiveConfig.x_weight`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+from jaxtyping import Float
+from torch import Tensor
+
+from stellar.config import ObjectiveConfig
+
+Scalar = Float[Tensor, ""]
+RECONSTRUCTION_WEIGHT = {"pixels": 10.0, "codes": 0.05}
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Unweighted terms; None where a term is switched off or belongs to another group of views."""
+
+    reconstruction: Scalar | None = None
+    token_clustering: Scalar | None = None
+    cls_clustering: Scalar | None = None
+    set_alignment: Scalar | None = None
+    cls_masked: Scalar | None = None
+    cls_local: Scalar | None = None
+    koleo: Scalar | None = None
+
+    def present(self) -> Iterator[tuple[str, Scalar]]:
+        """(name, value) of the terms that are there."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                yield field.name, value
+
+    def total(self, weights: "Weights") -> Scalar | None:
+        """The weighted sum; None when no term is there."""
+        terms = [value * getattr(weights, name) for name, value in self.present()]
+        return sum(terms[1:], start=terms[0]) if terms else None
+
+    def __add__(self, other: "Losses") -> "Losses":
+        """Term by term; KoLeo is the one term that two groups of views share."""
+        merged = dict(self.present())
+        for name, value in other.present():
+            merged[name] = merged[name] + value if name in merged else value
+        return Losses(**merged)
+
+    def detached(self) -> "Losses":
+        """The same values without their graphs."""
+        return Losses(**{name: value.detach() for name, value in self.present()})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight of each term; a term of weight 0 is not computed."""
+
+    reconstruction: float
+    token_clustering: float
+    cls_clustering: float
+    set_alignment: float
+    cls_masked: float
+    cls_local: float
+    koleo: float
+
+    @classmethod
+    def of(cls, config: ObjectiveConfig, target: str) -> "Weights":
+        """From the configuration; the default for reconstruction depends on its target, pixels or codes."""
+        given = {field.name: getattr(config, f"{field.name}_weight") for field in fields(cls)}
+        if given["reconstruction"] is None:
+            given["reconstruction"] = RECONSTRUCTION_WEIGHT[target]
+        return cls(**given)
+
+    def on(self, name: str) -> bool:
+        """True when the term is part of the objective."""
+        return getattr(self, name) > 0
+
+    def term(self, name: str, compute: Callable[[], Scalar]) -> Scalar | None:
+        """The term's value, or None without computing it when it is switched off."""
+        return compute() if self.on(name) else None

@@ -1,0 +1,44 @@
+"""What is trained: a STELLAR model, its two prototype heads and, in some recipes, a momentum teacher."""
+
+import copy
+
+import torch
+from torch import nn
+
+from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.model import VQGAN, Stellar
+from stellar.objective.losses import Weights
+from stellar.objective.prototypes import PrototypeHead
+
+
+class Teacher(nn.Module):
+    """Exponential averages of the encoder (sparse tokens included) and of both heads."""
+
+    def __init__(self, student: "PretrainingModel") -> None:
+        super().__init__()
+        self.encoder = copy.deepcopy(student.encoder)
+        self.sparse_head = copy.deepcopy(student.sparse_head)
+        self.cls_head = copy.deepcopy(student.cls_head)
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, student: "PretrainingModel", momentum: float) -> None:
+        """teacher = momentum * teacher + (1 - momentum) * student; once after each optimizer step."""
+        names, own = zip(*self.named_parameters(), strict=True)
+        theirs = [student.get_parameter(name).detach() for name in names]
+        torch._foreach_lerp_(list(own), theirs, 1 - momentum)
+
+
+class PretrainingModel(Stellar):
+    """A STELLAR model with everything that only training needs."""
+
+    def __init__(
+        self, model: ModelConfig, objective: ObjectiveConfig, tokenizer: VQGAN | None = None
+    ) -> None:
+        super().__init__(model, tokenizer)
+        self.objective = objective
+        self.weights = Weights.of(objective, model.decoder.target)
+        sizes = (objective.head_hidden_dim, objective.prototype_dim, objective.num_prototypes)
+        self.sparse_head = PrototypeHead(model.embed_dim, *sizes)
+        self.cls_head = PrototypeHead(model.embed_dim, *sizes)
+        self.teacher = None if objective.teacher == "none" else Teacher(self)

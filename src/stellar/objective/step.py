@@ -1,0 +1,245 @@
+"""One training step of STELLAR: the groups of views one after the other, each forward and backward.
+
+Targets carry no gradient, so the groups are independent given the full view's targets: running them in turn equals one
+pass over everything, with the activations of one group alive at a time.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from stellar.model import Factors
+from stellar.model.encoder import Images
+from stellar.objective.koleo import koleo
+from stellar.objective.losses import Losses, Scalar
+from stellar.objective.matching import match
+from stellar.objective.pretraining import PretrainingModel, Teacher
+from stellar.objective.prototypes import Assignment, assign, cross_entropy, mean_prototype
+
+Autocast = Callable[[], AbstractContextManager]
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of B images on the device; those of one image are adjacent."""
+
+    full: Images
+    masked: Float[Tensor, "BV 3 H W"]
+    keep: Int[Tensor, "BV n"] | None
+    """Patches that each masked view keeps; None: all."""
+    local: Float[Tensor, "BW 3 h w"]
+    teacher: Images | None = None
+    """The second global view, which the teacher encodes."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the other views are compared with: raw S, and the assignments of S and cls."""
+
+    sparse: Float[Tensor, "B K D"]
+    token: Assignment
+    cls: Assignment
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A step's terms and what health is read from, all without gradient."""
+
+    losses: Losses
+    total: Scalar
+    factors: Factors
+    targets: Targets
+
+
+def step(
+    model: PretrainingModel,
+    views: Views,
+    backward: Callable[[Scalar], None],
+    autocast: Autocast = nullcontext,
+) -> StepResult:
+    """Run the objective on one batch; `backward` is called once for each group of views that has a term.
+
+    `autocast` is entered around the networks; logits, Sinkhorn, matching and KoLeo are fp32.
+    """
+
+    def finish(losses: Losses) -> Losses:
+        total = losses.total(model.weights)
+        if total is not None:
+            backward(total)
+        return losses.detached()
+
+    teacher_targets = _teacher_targets(model, views, autocast)
+    losses, factors, targets = _full(model, views.full, teacher_targets, autocast)
+    done = finish(losses)
+    if _any_on(model, "set_alignment", "cls_masked", "koleo") and len(views.masked):
+        done += finish(_masked(model, views.masked, views.keep, targets, autocast))
+    if model.weights.on("cls_local") and len(views.local):
+        done += finish(_local(model, views.local, targets, autocast))
+    total = done.total(model.weights)
+    return StepResult(done, total if total is not None else torch.zeros(()), factors, targets)
+
+
+def _full(
+    model: PretrainingModel, images: Images, teacher_targets: Targets | None, autocast: Autocast
+) -> tuple[Losses, Factors, Targets]:
+    """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a teacher gave them."""
+    with autocast():
+        factors = model.encode(images)
+        tokens, cls = model.sparse_head(factors.sparse), model.cls_head(factors.cls)
+    targets = teacher_targets or _targets(model, factors.sparse, tokens, cls, model)
+    matched = None
+    if teacher_targets is not None:
+        matched = _matched_rows(model, factors.sparse, targets.sparse)
+    on = model.weights.term
+    losses = Losses(
+        reconstruction=on("reconstruction", lambda: _reconstruction(model, images, factors, autocast)),
+        token_clustering=on(
+            "token_clustering", lambda: _predict(model, "sparse_head", tokens, targets.token, matched)
+        ),
+        cls_clustering=on(
+            "cls_clustering", lambda: _predict(model, "cls_head", cls, targets.cls, None)
+        ),
+        koleo=on("koleo", lambda: koleo(factors.sparse)),
+    )
+    return losses, _detached(factors), targets
+
+
+def _masked(
+    model: PretrainingModel,
+    images: Images,
+    keep: Int[Tensor, "BV n"] | None,
+    targets: Targets,
+    autocast: Autocast,
+) -> Losses:
+    """The masked views: set alignment, cls alignment, KoLeo."""
+    with autocast():
+        encoded = model.encoder(images, keep, read="tokens")
+        tokens, cls = model.sparse_head(encoded.sparse), model.cls_head(encoded.cls)
+    on = model.weights.term
+    return Losses(
+        set_alignment=on(
+            "set_alignment",
+            lambda: _predict(
+                model,
+                "sparse_head",
+                tokens,
+                targets.token,
+                _matched_rows(model, encoded.sparse, targets.sparse),
+            ),
+        ),
+        cls_masked=on(
+            "cls_masked",
+            lambda: _predict(model, "cls_head", cls, targets.cls, _view_rows(cls, targets.cls)),
+        ),
+        koleo=on("koleo", lambda: koleo(encoded.sparse)),
+    )
+
+
+def _local(
+    model: PretrainingModel, images: Images, targets: Targets, autocast: Autocast
+) -> Losses:
+    """The local crops: cls alignment."""
+    with autocast():
+        cls = model.cls_head(model.encoder(images, read="cls").cls)
+    rows = _view_rows(cls, targets.cls)
+    return Losses(cls_local=_predict(model, "cls_head", cls, targets.cls, rows))
+
+
+@torch.no_grad()
+def _teacher_targets(
+    model: PretrainingModel, views: Views, autocast: Autocast
+) -> Targets | None:
+    teacher = model.teacher
+    if teacher is None:
+        return None
+    with autocast():
+        encoded = teacher.encoder(
+            views.full if views.teacher is None else views.teacher, read="tokens"
+        )
+        tokens, cls = teacher.sparse_head(encoded.sparse), teacher.cls_head(encoded.cls)
+    return _targets(model, encoded.sparse, tokens, cls, teacher)
+
+
+def _targets(
+    model: PretrainingModel,
+    sparse: Tensor,
+    tokens: Tensor,
+    cls: Tensor,
+    heads: PretrainingModel | Teacher,
+) -> Targets:
+    """Balanced assignments under the heads that made these features."""
+    config = model.objective
+    balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
+    return Targets(
+        sparse=sparse.detach(),
+        token=assign(tokens, heads.sparse_head.prototypes, *balance),
+        cls=assign(cls, heads.cls_head.prototypes, *balance),
+    )
+
+
+def _predict(
+    model: PretrainingModel,
+    head: str,
+    features: Float[Tensor, "N d"],
+    target: Assignment,
+    rows: Int[Tensor, "N"] | None,
+) -> Scalar:
+    """Cross-entropy of the head's prediction to rows of the target (all, in order, when None)."""
+    prototypes = model.get_parameter(f"{head}.prototypes")
+    mean = mean_prototype(prototypes, target)
+    if rows is not None:
+        mean = mean.index_select(0, rows)
+    return cross_entropy(features, mean, prototypes, model.objective.prediction_temperature)
+
+
+def _matched_rows(
+    model: PretrainingModel, prediction: Float[Tensor, "BV K D"], target: Float[Tensor, "B J D"]
+) -> Int[Tensor, "BVK"]:
+    """Row, among the target tokens of all images, that each predicted token is matched to."""
+    config = model.objective
+    image = torch.arange(len(target), device=target.device)
+    image = image.repeat_interleave(len(prediction) // len(target))
+    index = match(
+        prediction.detach(), target[image], config.matching_epsilon, config.matching_iterations
+    )
+    return (index + image[:, None] * target.shape[1]).flatten()
+
+
+def _view_rows(views: Float[Tensor, "BV d"], target: Assignment) -> Int[Tensor, "BV"]:
+    """Row of the image that each view was cut from."""
+    images = len(target.features)
+    return torch.arange(images, device=views.device).repeat_interleave(len(views) // images)
+
+
+def _reconstruction(
+    model: PretrainingModel, images: Images, factors: Factors, autocast: Autocast
+) -> Scalar:
+    """Mean squared error to the image in [0, 1], or cross-entropy to its codes."""
+    if images.dtype == torch.uint8:
+        images = images.float() / 255
+    with autocast():
+        prediction = model.decoder(factors.lowrank, factors.grid)
+        if model.config.decoder.target == "codes":
+            codes = model.codes(images)
+    if model.config.decoder.target == "pixels":
+        return F.mse_loss(prediction.float(), images)
+    return F.cross_entropy(prediction.float().flatten(0, 1), codes.flatten())
+
+
+def _detached(factors: Factors) -> Factors:
+    return Factors(
+        factors.cls.detach(),
+        factors.sparse.detach(),
+        factors.spatial.detach(),
+        factors.dense.detach(),
+        factors.grid,
+    )
+
+
+def _any_on(model: PretrainingModel, *names: str) -> bool:
+    return any(model.weights.on(name) for name in names)

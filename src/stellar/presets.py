@@ -1,0 +1,85 @@
+"""Named starting points: the paper's three models, and small ones for a laptop.
+
+Every preset is a complete `RunConfig`; any field can be overridden. `b16`, `l16` and `h16` are the published recipes
+(arXiv 2602.01905, table of hyperparameters): 16 GPUs x 128 images, starting from masked-autoencoder weights.
+"""
+
+from dataclasses import replace
+
+from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainingConfig, ViewConfig
+
+
+def b16() -> RunConfig:
+    """ViT-B/16, 86 M parameters: the paper's main model, 150 epochs of ImageNet-1k."""
+    return RunConfig()
+
+
+def l16() -> RunConfig:
+    """ViT-L/16, 304 M parameters: 100 epochs of ImageNet-1k."""
+    return RunConfig(
+        model=ModelConfig(embed_dim=1024, depth=24, num_heads=16),
+        training=TrainingConfig(epochs=100.0, learning_rate=5e-5),
+    )
+
+
+def h16() -> RunConfig:
+    """ViT-H with 14 px patches and 16 tokens, 632 M parameters: 50 epochs of ImageNet-1k."""
+    return RunConfig(
+        model=ModelConfig(patch_size=14, embed_dim=1280, depth=32, num_heads=16),
+        views=ViewConfig(local_size=98),
+        training=TrainingConfig(epochs=50.0, learning_rate=5e-5),
+    )
+
+
+def b16_scratch() -> RunConfig:
+    """ViT-B/16 from random weights, the first of two stages: a teacher and lighter masking.
+
+    The second stage is `b16` for 75 epochs with `init` set to this run.
+    """
+    return replace(
+        b16(), views=ViewConfig(masking_ratio=0.6), objective=ObjectiveConfig(teacher="constant")
+    )
+
+
+def tiny() -> RunConfig:
+    """4.8 M parameters, 96 px, pixels: learns a folder of some thousand pictures on a laptop or one GPU."""
+    return RunConfig(
+        model=ModelConfig(
+            image_size=96,
+            patch_size=8,
+            embed_dim=192,
+            depth=9,
+            num_heads=3,
+            num_sparse_tokens=8,
+            decoder=DecoderConfig(target="pixels", embed_dim=128, depth=2, num_heads=4),
+        ),
+        views=ViewConfig(num_masked=4, num_local=4, local_size=48, masking_ratio=0.6),
+        objective=ObjectiveConfig(num_prototypes=2048, prototype_dim=128, head_hidden_dim=512),
+        training=TrainingConfig(
+            epochs=100.0, batch_size=64, learning_rate=5e-4, checkpoint_every=500, sample_every=500
+        ),
+    )
+
+
+def demo() -> RunConfig:
+    """0.8 M parameters, 48 px: what `make demo` trains on the embedded scenes in minutes on two cores."""
+    return RunConfig(
+        model=ModelConfig(
+            image_size=48,
+            patch_size=6,
+            embed_dim=128,
+            depth=4,
+            num_heads=4,
+            mlp_ratio=2.0,
+            num_sparse_tokens=6,
+            decoder=DecoderConfig(target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0),
+        ),
+        views=ViewConfig(num_masked=4, num_local=2, local_size=24, masking_ratio=0.5),
+        objective=ObjectiveConfig(num_prototypes=512, prototype_dim=64, head_hidden_dim=256),
+        training=TrainingConfig(
+            steps=1000, batch_size=64, learning_rate=1e-3, num_workers=1, checkpoint_every=500, sample_every=0
+        ),
+    )
+
+
+PRESETS = {preset.__name__.replace("_", "-"): preset for preset in (demo, tiny, b16, l16, h16, b16_scratch)}

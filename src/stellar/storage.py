@@ -1,0 +1,83 @@
+"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed.
+
+A sealed folder carries SHA-256 sums of its files, so that a flipped byte is noticed when it is read.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+SUMS = "SHA256SUMS"
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step: readers see the old content or the new."""
+    data = content.encode() if isinstance(content, str) else content
+    place_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def place_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays behind if it fails."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(temporary)
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def place_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Fill a new folder through `write`, seal it with checksums, and rename it to `path` in one step."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        write(temporary)
+        files = sorted(temporary.iterdir())
+        sums = "".join(f"{checksum(file)}  {file.name}\n" for file in files)
+        (temporary / SUMS).write_text(sums)
+        for file in [*files, temporary / SUMS, temporary]:
+            sync(file)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync(path.parent)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a sealed folder, or None: a file that is missing, or not what was written."""
+    try:
+        lines = (folder / SUMS).read_text().splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return f"{SUMS} is missing or unreadable"
+    if not lines:
+        return f"{SUMS} is empty"
+    for line in lines:
+        expected, _, name = line.partition("  ")
+        file = folder / name
+        if not name or not file.is_file():
+            return f"{name or 'a file'} is missing"
+        if checksum(file) != expected:
+            return f"{name} is not what was written (its checksum differs)"
+    return None

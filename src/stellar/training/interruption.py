@@ -1,0 +1,29 @@
+"""Ctrl-C and SIGTERM as a request: finish the step, save, leave. A second one stops at once."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+
+class Interruption:
+    """A context manager; `requested` becomes true when the process is asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, signal._HANDLER] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True

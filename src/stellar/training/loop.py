@@ -1,0 +1,208 @@
+"""The training loop: batches of views in, a run folder out.
+
+The same loop runs alone and under `torchrun`: each process takes its share of every batch, Sinkhorn balances over all of them,
+and gradients are averaged once a step. A run's state is its model, its optimizer and its counters.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from stellar.config import ConfigError, RunConfig
+from stellar.data import MultiView, ViewBatch, view_batches
+from stellar.data.photometric import apply as change_colours
+from stellar.distributed import Ranks, all_max, all_mean, average_gradients, gather_lists
+from stellar.errors import UserError
+from stellar.precision import autocast, resolve_precision
+from stellar.objective import StepResult, Views, step
+from stellar.training.checkpoint import Counters, restore
+from stellar.training.interruption import Interruption
+from stellar.training.optimizer import build_optimizer
+from stellar.training.progress import TrainingProgress
+from stellar.training.recorder import Recorder
+from stellar.training.run_folder import RunFolder
+from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
+from stellar.training.setup import Parts
+
+
+class TrainingStopped(UserError):
+    """Too many steps in a row had a non-finite loss; the last checkpoint is from before."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one optimizer step did."""
+
+    result: StepResult
+    """Of the last part of the batch."""
+    gradient_norm: float
+    finite: bool
+    """False when the step was skipped."""
+
+
+class Training:
+    """One run in one process: its parts, and the loop over them."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        parts: Parts,
+        run: RunFolder | None,
+        ranks: Ranks,
+        device: torch.device,
+        console: Console | None,
+    ) -> None:
+        training = config.training
+        if training.batch_size % (training.accumulate * ranks.world_size):
+            raise ConfigError(
+                f"training.batch_size = {training.batch_size} must be a multiple of accumulate x "
+                f"processes = {training.accumulate} x {ranks.world_size}"
+            )
+        self.config, self.source, self.ranks, self.device = config, parts.source, ranks, device
+        self.recorder, self.console = Recorder(run, console), console if run else None
+        self.recorder.begin(parts.source, parts.unreadable)
+        self.model = parts.model.to(device)
+        self.optimizer = build_optimizer(self.model, training)
+        self.precision = resolve_precision(training.precision, device)
+        self.autocast = autocast(self.precision, device)
+        self.total = num_steps(len(self.source), training)
+        self.counters = Counters()
+        self.skipped: list[tuple[str, str]] = []
+
+    def restore(self, run: Path) -> int:
+        """Take up the run's newest whole checkpoint; returns its step."""
+        self.counters = restore(run, self.model, self.optimizer, warn=self.recorder.warn)
+        return self.counters.step
+
+    def run_to_end(self) -> bool:
+        """The loop; False when Ctrl-C or SIGTERM ended it early, with a checkpoint."""
+        training, recorder = self.config.training, self.recorder
+        self.announce()
+        batches = self.batches()
+        progress = TrainingProgress(
+            self.console, self.counters.step, self.total, training.batch_size
+        )
+        with Interruption() as interruption, progress:
+            while self.counters.step < self.total:
+                parts = list(islice(batches, training.accumulate))
+                update = self.optimize(parts)
+                self.count(update)
+                step_now, last = self.counters.step, self.counters.step == self.total
+                stop = all_max(torch.tensor(float(interruption.requested), device=self.device))
+                self.skipped += [image for part in parts for image in part.skipped]
+                progress.advance(step_now, update.result.total.item())
+                if step_now % training.log_every == 0 or last:
+                    self.log(update, progress.images_per_second)
+                if training.sample_every and step_now % training.sample_every == 0:
+                    recorder.draw(self.model, self.counters)
+                if step_now % training.checkpoint_every == 0 or last or stop:
+                    recorder.checkpoint(self.model, self.optimizer, self.counters)
+                if stop and not last:
+                    return False
+        return True
+
+    def optimize(self, parts: list[ViewBatch]) -> Update:
+        """One optimizer step over the parts of a batch, unless its loss or gradient is not finite."""
+        training, done = self.config.training, self.counters.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(done, self.total, training)
+        self.optimizer.zero_grad(set_to_none=True)
+        results = [
+            step(
+                self.model,
+                self.views(part),
+                backward=lambda loss: (loss / len(parts)).backward(),
+                autocast=self.autocast,
+            )
+            for part in parts
+        ]
+        learning = [p for p in self.model.parameters() if p.grad is not None]
+        average_gradients(learning)
+        norm = torch.nn.utils.clip_grad_norm_(learning, training.gradient_clip or float("inf"))
+        total = all_mean(torch.stack([result.total for result in results]).mean())
+        finite = bool(torch.isfinite(norm + total))
+        if finite:
+            self.optimizer.step()
+            if self.model.teacher is not None:
+                momentum = teacher_momentum(done, self.total, self.config.objective)
+                self.model.teacher.update(self.model, momentum)
+        return Update(results[-1], norm.item(), finite)
+
+    def count(self, update: Update) -> None:
+        """Advance the counters. Raises TrainingStopped after too many skipped steps in a row."""
+        before, limit = self.counters, self.config.training.max_skipped_steps
+        self.counters = replace(before, step=before.step + 1, skipped_in_a_row=0)
+        if update.finite:
+            return
+        in_a_row = before.skipped_in_a_row + 1
+        self.counters = Counters(before.step + 1, in_a_row, before.skipped + 1)
+        terms = [n for n, value in update.result.losses.present() if not torch.isfinite(value)]
+        self.recorder.warn(
+            f"step {self.counters.step} skipped: non-finite {', '.join(terms) or 'gradient'}; "
+            f"{in_a_row} in a row, {limit} end the run"
+        )
+        if in_a_row >= limit:
+            raise TrainingStopped(
+                f"{in_a_row} steps in a row had a non-finite loss, so the run was stopped; its last "
+                "checkpoint is whole. Start again with a lower training.learning_rate, or with "
+                "training.precision fp32"
+            )
+
+    def views(self, batch: ViewBatch) -> Views:
+        """A batch on the device, masked and local views with their colours changed."""
+        batch, config = batch.to(self.device), self.config.views
+        masked, local = batch.masked.flatten(0, 1), batch.local.flatten(0, 1)
+        second = batch.masked[:, :2][:, -1] if config.num_masked else batch.full
+        return Views(
+            full=batch.full,
+            masked=change_colours(masked, batch.masked_colour.flatten(0, 1), config),
+            keep=batch.keep.flatten(0, 1) if config.masking_ratio > 0 else None,
+            local=change_colours(local, batch.local_colour.flatten(0, 1), config),
+            teacher=None if self.model.teacher is None else second,
+        )
+
+    def batches(self) -> Iterator[ViewBatch]:
+        """The rest of the run's batches for this process, in parts of an accumulated step."""
+        training, model = self.config.training, self.config.model
+        parts, processes = training.accumulate, self.ranks.world_size
+        return view_batches(
+            MultiView(
+                self.source, model.image_size, model.patch_size, self.config.views, training.seed
+            ),
+            training.batch_size // parts // processes,
+            training.seed,
+            start_step=self.counters.step * parts,
+            num_steps=(self.total - self.counters.step) * parts,
+            rank=self.ranks.rank,
+            world_size=processes,
+            num_workers=training.num_workers,
+            device=self.device,
+        )
+
+    def announce(self) -> None:
+        """Say what is going to happen."""
+        count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        first = f" from step {self.counters.step}" if self.counters.step else ""
+        self.recorder.say(
+            f"training {count / 1e6:.1f} M parameters on {len(self.source):,} images{first}: "
+            f"{self.total:,} steps of {self.config.training.batch_size} images, "
+            f"{self.precision} on {self.device}"
+        )
+
+    def log(self, update: Update, images_per_second: float) -> None:
+        """One line of metrics; losses are means over all processes."""
+        self.recorder.add_skipped(gather_lists(self.skipped))
+        self.skipped = []
+        losses = {"loss": all_mean(update.result.total).item()}
+        for name, value in update.result.losses.present():
+            losses[name] = all_mean(value).item()
+        figures = {
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "gradient_norm": update.gradient_norm,
+            "images_per_second": round(images_per_second, 1),
+        }
+        self.recorder.metrics(self.counters, losses, figures, update.result)

@@ -1,0 +1,100 @@
+"""What a run leaves behind and says: metrics, warnings, pictures, checkpoints. Other processes than the first are silent."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from stellar.data import ImageSource
+from stellar.objective import PretrainingModel, StepResult
+from stellar.training.checkpoint import Counters, prune, save_checkpoint
+from stellar.training.health import Health, measure_health
+from stellar.training.run_folder import SKIPPED, RunFolder
+from stellar.training.samples import draw_samples, sample_images
+
+
+class Recorder:
+    """Writes into the run's folder and to the terminal; with `run` None, everything is a no-op."""
+
+    def __init__(self, run: RunFolder | None, console: Console | None) -> None:
+        self.run, self.console = run, console if run is not None else None
+        self._warned: set[str] = set()
+        self._tensorboard: Any = None
+        if run is not None and run.config.training.tensorboard:
+            self._tensorboard = _open_tensorboard(run)
+
+    def begin(self, source: ImageSource, unreadable: list[tuple[str, str]]) -> None:
+        """Choose the images of the sample pictures, and tell of those that cannot be read."""
+        if self.run is None:
+            return
+        self._samples = sample_images(source, self.run.config.model.image_size)
+        if self.run.add_skipped(unreadable):
+            self.warn(
+                f"{len(unreadable)} of the images looked at cannot be read and are left out; "
+                f"{self.run.path / SKIPPED} lists them"
+            )
+
+    def say(self, message: str, style: str = "") -> None:
+        """To the terminal and the log."""
+        if self.run is not None:
+            self.run.log(message)
+        if self.console is not None:
+            self.console.print(message, style=style, highlight=False, markup=False)
+
+    def warn(self, message: str) -> None:
+        """The same, to be noticed."""
+        self.say(f"warning: {message}", style="yellow")
+
+    def add_skipped(self, images: Iterable[tuple[str, str]]) -> None:
+        """Images that could not be read, in the run's list."""
+        if self.run is not None:
+            self.run.add_skipped(images)
+
+    def metrics(
+        self, counters: Counters, losses: dict[str, float], figures: dict[str, float], result: StepResult
+    ) -> None:
+        """One line of metrics with the model's health, and a warning where it ails."""
+        if self.run is None:
+            return
+        health = measure_health(result, self.run.config.objective.prediction_temperature)
+        row = {
+            "step": counters.step,
+            **losses,
+            **figures,
+            **health.as_row(),
+            "skipped_steps": counters.skipped,
+            "skipped_images": self.run.num_skipped,
+        }
+        self.run.add_metrics(row)
+        self._warn_once(health)
+        if self._tensorboard is not None:
+            for name, value in row.items():
+                self._tensorboard.add_scalar(name, value, counters.step)
+
+    def draw(self, model: PretrainingModel, counters: Counters) -> None:
+        """A sample picture."""
+        if self.run is not None and len(self._samples):
+            self.run.add_sample(counters.step, draw_samples(model, self._samples))
+
+    def checkpoint(
+        self, model: PretrainingModel, optimizer: torch.optim.Optimizer, counters: Counters
+    ) -> None:
+        """A checkpoint; older ones go, as configured."""
+        if self.run is not None:
+            save_checkpoint(self.run.path, model, optimizer, counters)
+            prune(self.run.path, self.run.config.training.keep_every)
+
+    def _warn_once(self, health: Health) -> None:
+        """Each ailment is told when it begins, and again only after it had gone."""
+        ailments = health.warnings()
+        for name, message in ailments.items():
+            if name not in self._warned:
+                self.warn(f"the representation may be collapsing: {message}")
+        self._warned = set(ailments)
+
+
+def _open_tensorboard(run: RunFolder) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run.path / "tensorboard"))

@@ -1,0 +1,116 @@
+"""The folder of one run: its configuration, metrics, log, pictures and checkpoints, and the lock of its one writer.
+
+    run.toml  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from PIL import Image
+
+from stellar.config import RunConfig
+from stellar.configfile import to_toml
+from stellar.errors import UserError
+from stellar.storage import place_file, write_file
+
+CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
+
+
+class RunError(UserError):
+    """A run's folder cannot be used as asked; the message says what to do."""
+
+
+class RunFolder:
+    """An open run; a context manager that holds its lock. Raises RunError when another has it."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path, self.config = path, config
+        self._skipped: set[str] = set()
+        # A POSIX record lock: forked loader workers do not inherit it, and it dies with its process.
+        self._lock = (path / ".lock").open("a")
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise RunError(
+                f"{path} is being written by another process; wait for it, stop it, or choose another folder"
+            ) from None
+        if (path / SKIPPED).exists():
+            lines = (path / SKIPPED).read_text().splitlines()
+            self._skipped = {line.split("\t")[0] for line in lines}
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> "RunFolder":
+        """A new run. Raises RunError when the folder holds one already, or anything else."""
+        if (path / CONFIG).exists():
+            raise RunError(
+                f"{path} holds a run already; add --resume to continue it, or choose another --out"
+            )
+        if path.exists() and (not path.is_dir() or set(os.listdir(path)) - {".lock"}):
+            raise RunError(f"{path} exists and is not a run; choose another --out")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path, config)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
+        write_file(path / CONFIG, to_toml(config))
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+    def log(self, message: str) -> None:
+        """One dated line of the log."""
+        with (self.path / LOG).open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+    def add_metrics(self, row: Mapping[str, Any]) -> None:
+        """One JSON line."""
+        with (self.path / METRICS).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop the metrics of steps that a resumed run will take again, and a half-written last line."""
+        path = self.path / METRICS
+        if path.exists():
+            rows = [row for row in read_metrics(path) if row["step"] <= step]
+            write_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def add_skipped(self, images: Iterable[tuple[str, str]]) -> int:
+        """List images that could not be read, each once; the number that were new."""
+        new = [(name, reason) for name, reason in images if name not in self._skipped]
+        if new:
+            with (self.path / SKIPPED).open("a") as file:
+                file.writelines(f"{name}\t{reason}\n" for name, reason in new)
+            self._skipped.update(name for name, _ in new)
+        return len(new)
+
+    @property
+    def num_skipped(self) -> int:
+        """Different images that could not be read so far."""
+        return len(self._skipped)
+
+    def add_sample(self, step: int, picture: Image.Image) -> None:
+        """A picture of what the model sees at a step."""
+        folder = self.path / "samples"
+        folder.mkdir(exist_ok=True)
+        place_file(folder / f"step-{step:08d}.png", picture.save)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file; a line that was cut off by a crash is left out."""
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows

@@ -1,0 +1,33 @@
+"""Pictures of what a model sees while it learns: a few images of the data, their token maps and reconstructions."""
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from stellar.data import ImageSource, UnreadableImage
+from stellar.data.crops import centre_crop
+from stellar.model import MissingTokenizer, Stellar
+from stellar.pictures import picture_sheet
+
+
+def sample_images(source: ImageSource, size: int, count: int = 6) -> UInt8[Tensor, "n 3 size size"]:
+    """Up to `count` readable images, spread over the data and cropped to a square."""
+    images = []
+    for index in torch.linspace(0, len(source) - 1, min(count, len(source))).long().tolist():
+        try:
+            images.append(centre_crop(source.read(index), size))
+        except UnreadableImage:
+            continue
+    return torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
+
+
+@torch.no_grad()
+def draw_samples(model: Stellar, images: UInt8[Tensor, "n 3 h w"]) -> Image.Image:
+    """Their picture sheet. A model without its tokenizer draws no reconstruction but a grey field."""
+    factors = model.encode(images.to(model.device))
+    try:
+        drawn = model.reconstruct(factors)
+    except MissingTokenizer:
+        drawn = torch.full(images.shape, 0.5)
+    return picture_sheet(images, factors, drawn.cpu())

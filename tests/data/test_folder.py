@@ -1,0 +1,129 @@
+"""A folder of pictures: which files, in what order, at what cost in memory."""
+
+import os
+import pickle
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
+
+
+def fill(root: Path, names: list[str], shade: int = 0) -> Path:
+    """Small pictures, each of its own grey."""
+    for number, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((6, 8, 3), shade + number, np.uint8)
+        Image.fromarray(pixels).save(path, format="PNG")
+    return root
+
+
+def names(folder: ImageFolder) -> list[str]:
+    return [folder.name(index) for index in range(len(folder))]
+
+
+def test_finds_pictures_recursively_in_sorted_order(tmp_path: Path) -> None:
+    files = ["b.png", "a.JPG", "z/y/x.webp", "z/a.tif", "c/1.bmp", "c/10.gif", "c/2.jpeg"]
+    folder = ImageFolder(fill(tmp_path, files))
+    assert names(folder) == sorted(files)
+    assert isinstance(folder, ImageSource)
+    for index, name in enumerate(sorted(files)):
+        assert (folder.read(index) == files.index(name)).all()
+
+
+def test_leaves_out_other_and_hidden_files(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.png", ".hidden.png", "._a.png", ".cache/b.png"])
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    assert names(ImageFolder(tmp_path)) == ["a.png"]
+
+
+def test_follows_links_and_survives_loops(tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere", ["a.png"])
+    fill(tmp_path / "root", ["b.png"])
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "loop").symlink_to(tmp_path / "root")
+    assert names(ImageFolder(tmp_path / "root")) == ["b.png", "link/a.png"]
+
+
+def test_unusual_names_are_read(tmp_path: Path) -> None:
+    files = ["ü ö.png", "日本/猫.png", "a'b\"c.png", "new\nline.png"]
+    folder = ImageFolder(fill(tmp_path, files))
+    assert set(names(folder)) == set(files)
+    os.rename(tmp_path / files[0], os.fsencode(tmp_path) + b"/\xff\xfe.png")
+    folder = ImageFolder(tmp_path)
+    assert all(folder.read(index).shape == (3, 6, 8) for index in range(4))
+    assert "\\xff\\xfe.png" in names(folder)
+    "".join(names(folder)).encode()
+
+
+def test_a_missing_or_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+    for path, message in (
+        (tmp_path / "missing", "does not exist"),
+        (tmp_path, "no pictures"),
+        (fill(tmp_path, ["a.png"]) / "a.png", "is not a folder"),
+    ):
+        with pytest.raises(DataError, match=message) as caught:
+            ImageFolder(path)
+            (tmp_path / "a.png").unlink()
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_indices_out_of_range_are_refused(tmp_path: Path) -> None:
+    folder = ImageFolder(fill(tmp_path, ["a.png"]))
+    for index in (-1, 1):
+        with pytest.raises(IndexError):
+            folder.read(index)
+
+
+def test_workers_share_the_paths(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"a_rather_long_file_name_{number:06}.png").touch()
+    folder = ImageFolder(tmp_path)
+    held = [value for value in vars(folder).values() if isinstance(value, torch.Tensor)]
+    assert sum(tensor.nbytes for tensor in held) < 3000 * 50
+    # Nothing else of the folder grows with the number of files.
+    others = {name: value for name, value in vars(folder).items() if torch.is_tensor(value) is False}
+    assert len(pickle.dumps(others)) < 1000
+    # What a spawned worker is sent: handles of shared memory, not the paths.
+    sent = ForkingPickler.dumps(folder)
+    assert len(sent) < 5000
+    assert all(tensor.is_shared() for tensor in held)
+    received = pickle.loads(sent)
+    assert names(received) == names(folder)
+    received._bytes[0] = ord("b")
+    assert folder.name(0).startswith("b_rather")
+
+
+def test_unreadable_files_are_listed(tmp_path: Path) -> None:
+    fill(tmp_path, [f"{number}.png" for number in range(5)])
+    (tmp_path / "1.png").write_bytes(b"")
+    (tmp_path / "3.png").write_text("not a picture")
+    found = check_readable(ImageFolder(tmp_path))
+    assert [name for name, _ in found] == ["1.png", "3.png"]
+    assert "not a JPEG" in found[1][1]
+
+
+def test_more_than_half_unreadable_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, [f"{number}.png" for number in range(5)])
+    for number in (0, 2):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    assert len(check_readable(ImageFolder(tmp_path))) == 2
+    (tmp_path / "4.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"3 of 5 images .* more than half; the first is 0\.png"):
+        check_readable(ImageFolder(tmp_path))
+
+
+def test_the_sample_is_spread_over_the_folder(tmp_path: Path) -> None:
+    fill(tmp_path, [f"{number:03}.png" for number in range(100)])
+    for number in range(50, 100):
+        (tmp_path / f"{number:03}.png").write_bytes(b"")
+    found = check_readable(ImageFolder(tmp_path), sample=10)
+    assert len(found) == 5
+    assert found[-1][0] == "099.png"

@@ -1,0 +1,153 @@
+"""The order of the data: a function of (seed, step), whatever the workers, ranks and restarts."""
+
+import multiprocessing
+import os
+import random
+import signal
+from collections import Counter
+from itertools import islice
+
+import pytest
+import torch
+
+from stellar.config import ViewConfig
+from stellar.data.cutouts import Cutouts
+from stellar.data.loader import StepSampler, view_batches
+from stellar.data.views import MultiView, ViewBatch
+
+VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)
+
+
+@pytest.fixture(scope="module")
+def data() -> MultiView:
+    return MultiView(Cutouts("train", size=24, length=10), 24, 6, VIEWS, seed=0)
+
+
+def same(first: ViewBatch, second: ViewBatch) -> bool:
+    tensors = ("full", "masked", "keep", "local", "masked_colour", "local_colour", "index")
+    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in tensors)
+
+
+def joined(batches: list[ViewBatch], name: str) -> torch.Tensor:
+    return torch.cat([getattr(batch, name) for batch in batches])
+
+
+def cases(number: int = 60) -> list[dict[str, int]]:
+    """Random sizes: images fewer and more than a batch, and batches that do not divide them."""
+    rng = random.Random(0)
+    return [
+        {
+            "num_images": rng.randint(1, 40),
+            "batch_size": rng.randint(1, 12),
+            "seed": rng.randint(0, 5),
+            "start_step": rng.randint(0, 30),
+            "num_steps": rng.randint(1, 20),
+        }
+        for _ in range(number)
+    ]
+
+
+def test_every_epoch_has_every_image_once() -> None:
+    for case in cases():
+        sampler = StepSampler(**case | {"start_step": 0, "num_steps": 50})
+        keys = [key for step in sampler for key in step]
+        num_epochs = len(keys) // case["num_images"]
+        counts = Counter(keys[: num_epochs * case["num_images"]])
+        assert set(counts.values()) <= {1}
+        assert set(counts) == {
+            (epoch, index) for epoch in range(num_epochs) for index in range(case["num_images"])
+        }
+        assert [epoch for epoch, _ in keys] == sorted(epoch for epoch, _ in keys)
+
+
+def test_any_start_gives_the_same_steps() -> None:
+    for case in cases():
+        whole = list(StepSampler(**case | {"start_step": 0, "num_steps": 60}))
+        start, number = case["start_step"], case["num_steps"]
+        sampler = StepSampler(**case)
+        assert list(sampler) == whole[start : start + number]
+        assert len(sampler) == number
+        assert list(sampler) == list(sampler)
+
+
+def test_ranks_share_the_batch_of_one_process() -> None:
+    for case in cases():
+        for world_size in (2, 3):
+            alone = StepSampler(**case | {"batch_size": case["batch_size"] * world_size})
+            ranks = [StepSampler(**case, rank=r, world_size=world_size) for r in range(world_size)]
+            for step, keys in enumerate(alone, case["start_step"]):
+                assert sum((rank.keys(step) for rank in ranks), []) == keys
+
+
+def test_epochs_and_seeds_have_their_own_order() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return [index for _, index in StepSampler(100, 100, seed, epoch, 1).keys(epoch)]
+
+    orders = [order(seed, epoch) for seed in range(3) for epoch in range(3)]
+    assert len({tuple(order) for order in orders}) == 9
+    assert all(sorted(order) == list(range(100)) for order in orders)
+
+
+def test_batches_are_the_same_with_workers_and_after_a_restart(data: MultiView) -> None:
+    straight = list(view_batches(data, 4, seed=3, start_step=0, num_steps=7))
+    assert len(straight) == 7
+    assert joined(straight, "index")[:10].sort().values.tolist() == list(range(10))
+    for num_workers, start in ((2, 0), (2, 4), (0, 4), (1, 6)):
+        again = view_batches(data, 4, 3, start, 7 - start, num_workers=num_workers)
+        assert all(same(a, b) for a, b in zip(again, straight[start:], strict=True))
+
+
+def test_ranks_together_see_the_batches_of_one_process(data: MultiView) -> None:
+    alone = list(view_batches(data, 6, seed=1, start_step=2, num_steps=3))
+    ranks = [list(view_batches(data, 2, 1, 2, 3, rank, world_size=3)) for rank in range(3)]
+    for step, batch in enumerate(alone):
+        parts = [rank[step] for rank in ranks]
+        for name in ("full", "masked", "keep", "local", "masked_colour", "index"):
+            assert torch.equal(joined(parts, name), getattr(batch, name))
+
+
+def test_a_batch_larger_than_the_data_runs_over_epochs(data: MultiView) -> None:
+    (batch,) = view_batches(data, 25, seed=0, start_step=0, num_steps=1)
+    counts = Counter(batch.index.tolist())
+    assert set(counts.values()) == {2, 3}
+    # The same image in two epochs has two sets of views.
+    places = (batch.index == batch.index[0]).nonzero()[:, 0].tolist()
+    assert not torch.equal(batch.full[places[0]], batch.full[places[1]])
+
+
+def test_no_steps_are_no_batches(data: MultiView) -> None:
+    assert list(view_batches(data, 4, 0, 5, 0)) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loading_leaves_the_global_random_state_alone(data: MultiView, num_workers: int) -> None:
+    before = torch.get_rng_state()
+    list(view_batches(data, 4, 0, 0, 2, num_workers=num_workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_workers_outlive_signals_to_the_group_and_end_with_the_loader(data: MultiView) -> None:
+    batches = view_batches(data, 4, 0, 0, 60, num_workers=2)
+    first = next(batches)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    rest = list(islice(batches, 30))
+    expected = list(view_batches(data, 4, 0, 0, 31))
+    assert all(same(a, b) for a, b in zip([first, *rest], expected, strict=True))
+    batches.close()
+    for worker in workers:
+        worker.join(10)
+        assert not worker.is_alive()
+
+
+def test_a_killed_worker_is_an_error(data: MultiView) -> None:
+    batches = view_batches(data, 4, 0, 0, 500, num_workers=1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(batches)

@@ -1,0 +1,147 @@
+"""Samples of views: what is in them, and that they are a function of (seed, epoch, index)."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stellar.config import ViewConfig
+from stellar.data import photometric
+from stellar.data.cutouts import Cutouts
+from stellar.data.folder import DataError
+from stellar.data.images import UnreadableImage
+from stellar.data.masking import num_kept
+from stellar.data.views import MultiView, ViewBatch, ViewSample, collate
+
+VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)
+
+
+class Damaged:
+    """Twelve plain pictures, some of which cannot be read."""
+
+    def __init__(self, unreadable: set[int]) -> None:
+        self.unreadable = unreadable
+
+    def __len__(self) -> int:
+        return 12
+
+    def name(self, index: int) -> str:
+        return f"{index}.png"
+
+    def read(self, index: int) -> torch.Tensor:
+        if index in self.unreadable:
+            raise UnreadableImage(self.name(index), "it is broken")
+        return torch.full((3, 20, 30), index, dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def source() -> Cutouts:
+    return Cutouts("train")
+
+
+def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> MultiView:
+    return MultiView(source, 48, 6, views, seed)
+
+
+def equal(first: ViewSample, second: ViewSample) -> bool:
+    return all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_a_sample_has_every_view(source: Cutouts) -> None:
+    sample = dataset(source)[0, 5]
+    assert sample.full.shape == (3, 48, 48)
+    assert sample.masked.shape == (3, 3, 48, 48)
+    assert sample.local.shape == (2, 3, 24, 24)
+    assert sample.keep.shape == (3, num_kept(64, 0.6))
+    assert sample.masked_colour.shape == (3, photometric.NUM_PARAMS)
+    assert sample.local_colour.shape == (2, photometric.NUM_PARAMS)
+    assert (sample.index, sample.skipped) == (5, ())
+    for images in (sample.full, sample.masked, sample.local):
+        assert images.dtype == torch.uint8
+
+
+def test_a_sample_is_a_function_of_seed_epoch_and_index(source: Cutouts) -> None:
+    sample = dataset(source)[2, 5]
+    assert equal(sample, dataset(Cutouts("train"))[2, 5])
+    for other in (dataset(source)[3, 5], dataset(source)[2, 6], dataset(source, seed=1)[2, 5]):
+        assert not torch.equal(sample.full, other.full)
+        assert not torch.equal(sample.masked_colour, other.masked_colour)
+
+
+def test_views_of_an_image_are_different_crops(source: Cutouts) -> None:
+    sample = dataset(source)[0, 0]
+    crops = [sample.full, *sample.masked]
+    assert all(not torch.equal(a, b) for i, a in enumerate(crops) for b in crops[:i])
+    assert not torch.equal(sample.keep[0], sample.keep[1])
+
+
+def test_random_numbers_do_not_touch_the_global_state(source: Cutouts) -> None:
+    before = torch.get_rng_state()
+    first = dataset(source)[0, 0]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(99)
+    assert equal(first, dataset(source)[0, 0])
+
+
+@pytest.mark.parametrize(("num_masked", "num_local"), [(0, 2), (3, 0), (0, 0)])
+def test_groups_of_views_can_be_left_out(source: Cutouts, num_masked: int, num_local: int) -> None:
+    views = replace(VIEWS, num_masked=num_masked, num_local=num_local)
+    data = dataset(source, views)
+    batch = collate([data[0, index] for index in range(4)])
+    assert batch.full.shape == (4, 3, 48, 48)
+    assert batch.masked.shape == (4, num_masked, 3, 48, 48)
+    assert batch.keep.shape == (4, num_masked, num_kept(64, 0.6))
+    assert batch.local.shape == (4, num_local, 3, 24, 24)
+    assert batch.masked_colour.shape == (4, num_masked, photometric.NUM_PARAMS)
+    assert batch.local_colour.shape == (4, num_local, photometric.NUM_PARAMS)
+
+
+def test_crops_have_the_scale_that_is_asked_for() -> None:
+    """On a ramp, the range of values in a crop tells how much of the image it covers."""
+
+    class Ramp(Damaged):
+        def read(self, index: int) -> torch.Tensor:
+            return torch.arange(200, dtype=torch.uint8).repeat(3, 200, 1)
+
+    views = replace(VIEWS, global_scale=(0.81, 1.0), local_scale=(0.04, 0.09))
+    data = dataset(Ramp(set()), views)
+    for index in range(12):
+        sample = data[0, index]
+        widths = [int(crop.max()) - int(crop.min()) for crop in (sample.full, *sample.masked)]
+        assert min(widths) > 0.9 * 200 * (3 / 4) ** 0.5 - 8
+        widths = [int(crop.max()) - int(crop.min()) for crop in sample.local]
+        assert 0.2 * 200 * (3 / 4) ** 0.5 - 8 < min(widths) <= max(widths) < 0.3 * 200 * 1.16 + 8
+
+
+def test_unreadable_images_are_replaced_by_the_next_and_named() -> None:
+    data = dataset(Damaged({3, 4, 11}))
+    sample = data[0, 3]
+    assert (sample.full == 5).all()
+    assert sample.index == 5
+    assert sample.skipped == (("3.png", "it is broken"), ("4.png", "it is broken"))
+    assert data[0, 11].index == 0
+    batch = collate([data[0, 3], data[0, 4], data[0, 5], data[0, 11]])
+    assert batch.index.tolist() == [5, 5, 5, 0]
+    assert [name for name, _ in batch.skipped] == ["3.png", "4.png", "11.png"]
+
+
+def test_nothing_readable_ends_the_run_with_a_sentence() -> None:
+    with pytest.raises(DataError, match=r"none of 12 images .* from 3\.png \(it is broken\)"):
+        dataset(Damaged(set(range(12))))[0, 3]
+
+
+def test_batches_stack_samples_and_move(source: Cutouts) -> None:
+    data = dataset(source)
+    samples = [data[0, index] for index in range(4)]
+    batch = collate(samples)
+    assert isinstance(batch, ViewBatch)
+    assert batch.index.tolist() == [0, 1, 2, 3]
+    assert torch.equal(batch.masked[2], samples[2].masked)
+    assert torch.equal(batch.keep[1], samples[1].keep)
+    moved = batch.to("meta")
+    assert moved.full.device.type == moved.keep.device.type == "meta"
+    assert moved.skipped == batch.skipped
+    assert moved.local.shape == batch.local.shape

@@ -1,0 +1,40 @@
+"""Terms and their weights, in one place."""
+
+import pytest
+import torch
+
+from stellar.config import ObjectiveConfig
+from stellar.objective import Losses, Weights
+
+
+def test_total_is_the_weighted_sum_of_what_is_there() -> None:
+    weights = Weights.of(ObjectiveConfig(), "pixels")
+    losses = Losses(reconstruction=torch.tensor(0.5), koleo=torch.tensor(2.0))
+    assert losses.total(weights) == torch.tensor(10 * 0.5 + 0.1 * 2.0)
+    assert Losses().total(weights) is None
+
+
+@pytest.mark.parametrize(("target", "weight"), [("pixels", 10.0), ("codes", 0.05)])
+def test_weight_of_the_reconstruction(target: str, weight: float) -> None:
+    assert Weights.of(ObjectiveConfig(), target).reconstruction == weight
+    assert Weights.of(ObjectiveConfig(reconstruction_weight=3.0), target).reconstruction == 3.0
+
+
+def test_groups_add_up() -> None:
+    full = Losses(reconstruction=torch.tensor(1.0), koleo=torch.tensor(2.0))
+    masked = Losses(set_alignment=torch.tensor(3.0), koleo=torch.tensor(4.0))
+    total = full + masked
+    assert dict(total.present()) == {
+        "reconstruction": torch.tensor(1.0),
+        "set_alignment": torch.tensor(3.0),
+        "koleo": torch.tensor(6.0),
+    }
+
+
+def test_a_term_that_is_off_is_not_computed() -> None:
+    weights = Weights.of(ObjectiveConfig(koleo_weight=0.0), "pixels")
+
+    def explode() -> torch.Tensor:
+        raise AssertionError
+
+    assert weights.term("koleo", explode) is None

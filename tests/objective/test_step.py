@@ -1,0 +1,177 @@
+"""The step: seven terms, groups of views in turn, targets without gradient, the teacher."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.objective import PretrainingModel, StepResult, Views, Weights, step
+
+TERMS = tuple(Weights.__dataclass_fields__)
+
+
+def views(masked: int = 2, local: int = 2, images: int = 3) -> Views:
+    generator = torch.Generator().manual_seed(1)
+
+    def rand(count: int, size: int) -> Tensor:
+        return torch.rand(count, 3, size, size, generator=generator)
+
+    keep = torch.stack([torch.randperm(16, generator=generator)[:8] for _ in range(images * masked)]) \
+        if masked else torch.empty(0, 8, dtype=torch.int64)  # fmt: skip
+    return Views(
+        rand(images, 16), rand(images * masked, 16), keep, rand(images * local, 8), rand(images, 16)
+    )
+
+
+def backward(loss: Tensor) -> None:
+    loss.backward()
+
+
+def gradients(model: PretrainingModel) -> dict[str, Tensor]:
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def without(objective: ObjectiveConfig, *terms: str) -> ObjectiveConfig:
+    return replace(objective, **{f"{term}_weight": 0.0 for term in terms})
+
+
+def test_all_terms_are_there(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
+    model = PretrainingModel(small, small_objective)
+    result = step(model, views(), backward)
+    assert {name for name, _ in result.losses.present()} == set(TERMS)
+    assert torch.isfinite(result.total)
+    assert not result.total.requires_grad
+    weighted = sum(v * getattr(model.weights, n) for n, v in result.losses.present())
+    torch.testing.assert_close(result.total, weighted)
+
+
+def test_every_parameter_learns(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
+    """No unused parameters: data-parallel training needs no search for them."""
+    model = PretrainingModel(small, small_objective)
+    step(model, views(), backward)
+    assert gradients(model).keys() == dict(model.named_parameters()).keys()
+
+
+def test_groups_in_turn_equal_one_backward_pass(
+    small: ModelConfig, small_objective: ObjectiveConfig
+) -> None:
+    model = PretrainingModel(small, small_objective)
+    in_turn = step(model, views(), backward)
+    expected = gradients(model)
+    model.zero_grad()
+    totals: list[Tensor] = []
+    at_once = step(model, views(), totals.append)
+    torch.stack(totals).sum().backward()
+    torch.testing.assert_close(at_once.total, in_turn.total)
+    assert len(totals) == 3
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_each_term_can_be_removed_alone(
+    small: ModelConfig, small_objective: ObjectiveConfig, term: str
+) -> None:
+    torch.manual_seed(0)
+    full = PretrainingModel(small, small_objective)
+    torch.manual_seed(0)
+    reduced = PretrainingModel(small, without(small_objective, term))
+    expected = dict(step(full, views(), backward).losses.present())
+    actual = dict(step(reduced, views(), backward).losses.present())
+    assert actual.keys() == expected.keys() - {term}
+    for name, value in actual.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_each_term_works_alone(
+    small: ModelConfig, small_objective: ObjectiveConfig, term: str
+) -> None:
+    others = [name for name in TERMS if name != term]
+    model = PretrainingModel(small, without(small_objective, *others))
+    result = step(model, views(), backward)
+    assert [name for name, _ in result.losses.present()] == [term]
+    assert gradients(model)
+
+
+@pytest.mark.parametrize(("masked", "local"), [(0, 2), (2, 0), (0, 0), (1, 1)])
+def test_any_number_of_views(
+    small: ModelConfig, small_objective: ObjectiveConfig, masked: int, local: int
+) -> None:
+    result = step(PretrainingModel(small, small_objective), views(masked, local), backward)
+    names = {name for name, _ in result.losses.present()}
+    assert ("set_alignment" in names) == ("cls_masked" in names) == (masked > 0)
+    assert ("cls_local" in names) == (local > 0)
+
+
+def test_masking_switched_off(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
+    model = PretrainingModel(small, small_objective)
+    everything = replace(views(), keep=torch.arange(16).expand(6, -1))
+    expected = step(model, everything, backward).total
+    torch.testing.assert_close(step(model, replace(views(), keep=None), backward).total, expected)
+
+
+def test_alignment_sends_no_gradient_through_its_target(
+    small: ModelConfig, small_objective: ObjectiveConfig
+) -> None:
+    """With alignment alone, the gradient is that of the masked views: the full view's image does not matter to it."""
+    others = [name for name in TERMS if name != "cls_local"]
+    model = PretrainingModel(small, without(small_objective, *others))
+    full = views().full.clone().requires_grad_()
+    local = views().local.clone().requires_grad_()
+    step(model, replace(views(), full=full, local=local), backward)
+    assert full.grad is None
+    assert local.grad is not None
+
+
+def test_a_batch_of_one(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
+    result = step(PretrainingModel(small, small_objective), views(images=1), backward)
+    assert torch.isfinite(result.total)
+
+
+def test_bf16_stays_near(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
+    model = PretrainingModel(small, small_objective)
+    exact = step(model, views(), backward)
+    expected = gradients(model)
+    model.zero_grad()
+    half = step(model, views(), backward, lambda: torch.autocast("cpu", torch.bfloat16))
+    torch.testing.assert_close(half.total, exact.total, rtol=0.02, atol=0)
+    flat = [torch.cat([g[n].flatten() for n in expected]) for g in (expected, gradients(model))]
+    assert torch.cosine_similarity(*flat, dim=0) > 0.98
+
+
+class TestTeacher:
+    @pytest.fixture
+    def model(self, small: ModelConfig, small_objective: ObjectiveConfig) -> PretrainingModel:
+        return PretrainingModel(small, replace(small_objective, teacher="constant"))
+
+    def test_it_starts_as_the_student_and_never_learns(self, model: PretrainingModel) -> None:
+        assert model.teacher is not None
+        for name, parameter in model.teacher.named_parameters():
+            assert torch.equal(parameter, model.get_parameter(name))
+        step(model, views(), backward)
+        assert all(p.grad is None for p in model.teacher.parameters())
+
+    def test_its_view_decides_the_targets(self, model: PretrainingModel) -> None:
+        first: StepResult = step(model, views(), backward)
+        other = step(model, replace(views(), teacher=torch.rand(3, 3, 16, 16)), backward)
+        assert not torch.allclose(first.targets.sparse, other.targets.sparse)
+        assert first.losses.cls_clustering != other.losses.cls_clustering
+        torch.testing.assert_close(first.factors.sparse, other.factors.sparse)
+        assert first.losses.reconstruction == other.losses.reconstruction
+
+    @pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
+    def test_update_is_an_exponential_average(
+        self, model: PretrainingModel, momentum: float
+    ) -> None:
+        assert model.teacher is not None
+        before = {n: p.clone() for n, p in model.teacher.named_parameters()}
+        with torch.no_grad():
+            for parameter in model.encoder.parameters():
+                parameter += 1
+        model.teacher.update(model, momentum)
+        for name, parameter in model.teacher.named_parameters():
+            expected = momentum * before[name] + (1 - momentum) * model.get_parameter(name)
+            torch.testing.assert_close(parameter, expected)
