@@ -1,16 +1,13 @@
 """Shapes are enforced: every jaxtyping annotation in stellar is checked by beartype while the tests run."""
 
-import os
-
-os.environ.setdefault("PYRIGHT_PYTHON_IGNORE_WARNINGS", "1")
-
 import pytest
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook("stellar", "beartype.beartype")
+# Imported before the hook: configurations check their own values, and that is what is tested.
+from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 
-from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig  # noqa: E402
+install_import_hook("stellar", "beartype.beartype")
 
 
 @pytest.fixture(autouse=True)

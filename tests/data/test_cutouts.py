@@ -1,6 +1,7 @@
-"""The embedded scenes: deterministic, splits without a shared pixel, truth that agrees with the image."""
+"""The embedded scenes: deterministic, splits that share no pixel, truth that is true."""
 
 from collections import Counter
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -77,7 +78,9 @@ def test_every_digit_belongs_to_one_split(train: Cutouts, heldout: Cutouts) -> N
 
 
 @pytest.mark.parametrize("split", ["train", "heldout"])
-def test_pixels_come_from_the_material_that_the_truth_names(split: str) -> None:
+def test_pixels_come_from_the_material_that_the_truth_names(
+    split: Literal["train", "heldout"],
+) -> None:
     source = Cutouts(split)
     palettes = [
         set().union(*(colours(texture) for texture in textures)) for textures in source._textures

@@ -55,7 +55,7 @@ def test_unusual_names_are_read(tmp_path: Path) -> None:
     files = ["ü ö.png", "日本/猫.png", "a'b\"c.png", "new\nline.png"]
     folder = ImageFolder(fill(tmp_path, files))
     assert set(names(folder)) == set(files)
-    os.rename(tmp_path / files[0], os.fsencode(tmp_path) + b"/\xff\xfe.png")
+    (tmp_path / files[0]).rename(tmp_path / os.fsdecode(b"\xff\xfe.png"))
     folder = ImageFolder(tmp_path)
     assert all(folder.read(index).shape == (3, 6, 8) for index in range(4))
     assert "\\xff\\xfe.png" in names(folder)
@@ -63,14 +63,15 @@ def test_unusual_names_are_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "nested").mkdir(parents=True)
+    (tmp_path / "file").touch()
     for path, message in (
         (tmp_path / "missing", "does not exist"),
-        (tmp_path, "no pictures"),
-        (fill(tmp_path, ["a.png"]) / "a.png", "is not a folder"),
+        (tmp_path / "empty", "no pictures"),
+        (tmp_path / "file", "is not a folder"),
     ):
         with pytest.raises(DataError, match=message) as caught:
             ImageFolder(path)
-            (tmp_path / "a.png").unlink()
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -89,7 +90,9 @@ def test_workers_share_the_paths(tmp_path: Path) -> None:
     held = [value for value in vars(folder).values() if isinstance(value, torch.Tensor)]
     assert sum(tensor.nbytes for tensor in held) < 3000 * 50
     # Nothing else of the folder grows with the number of files.
-    others = {name: value for name, value in vars(folder).items() if torch.is_tensor(value) is False}
+    others = {
+        name: value for name, value in vars(folder).items() if torch.is_tensor(value) is False
+    }
     assert len(pickle.dumps(others)) < 1000
     # What a spawned worker is sent: handles of shared memory, not the paths.
     sent = ForkingPickler.dumps(folder)

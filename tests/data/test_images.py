@@ -5,6 +5,7 @@ import pickle
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def read(path: Path) -> np.ndarray:
     return image.permute(1, 2, 0).numpy()
 
 
-def saved(path: Path, image: Image.Image, **options: object) -> Path:
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -185,7 +186,7 @@ def test_damaged_files_are_read_or_unreadable(tmp_path: Path, decoder: str) -> N
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     path = tmp_path / "damaged"
-    num_read = 0
+    num_read, num_unreadable = 0, 0
     for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF"):
         buffer = io.BytesIO()
         Image.fromarray(noise).save(buffer, kind)
@@ -196,9 +197,9 @@ def test_damaged_files_are_read_or_unreadable(tmp_path: Path, decoder: str) -> N
             path.write_bytes(data)
             try:
                 num_read += read_image(path).shape[0] == 3
-            except UnreadableImage as error:
-                assert error.reason, decoder
-    assert num_read > 0
+            except UnreadableImage:
+                num_unreadable += 1
+    assert min(num_read, num_unreadable) > 0, decoder
 
 
 def test_other_files_are_unreadable(tmp_path: Path) -> None:
@@ -223,7 +224,9 @@ def png_of_zeros(width: int, height: int) -> bytes:
     """A valid one-bit PNG of any size: some kilobytes for hundreds of megapixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
@@ -245,7 +248,7 @@ def test_bombs_are_refused_before_they_are_decoded(
         raise AssertionError("the bomb was decoded")
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", decoded)
-    with pytest.raises(UnreadableImage, match="more than 100 million|exceeds limit"):
+    with pytest.raises(UnreadableImage, match=r"more than 100 million|exceeds limit"):
         read_image(path)
 
 

@@ -4,6 +4,9 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from itertools import islice
 
@@ -12,8 +15,9 @@ import torch
 
 from stellar.config import ViewConfig
 from stellar.data.cutouts import Cutouts
+from stellar.data.folder import DataError
 from stellar.data.loader import StepSampler, view_batches
-from stellar.data.views import MultiView, ViewBatch
+from stellar.data.views import MultiView, ViewBatch, ViewSample
 
 VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)
 
@@ -76,7 +80,7 @@ def test_ranks_share_the_batch_of_one_process() -> None:
             alone = StepSampler(**case | {"batch_size": case["batch_size"] * world_size})
             ranks = [StepSampler(**case, rank=r, world_size=world_size) for r in range(world_size)]
             for step, keys in enumerate(alone, case["start_step"]):
-                assert sum((rank.keys(step) for rank in ranks), []) == keys
+                assert [key for rank in ranks for key in rank.keys(step)] == keys
 
 
 def test_epochs_and_seeds_have_their_own_order() -> None:
@@ -151,3 +155,39 @@ def test_a_killed_worker_is_an_error(data: MultiView) -> None:
     worker.kill()
     with pytest.raises(RuntimeError, match="exited unexpectedly"):
         list(batches)
+
+
+ABANDONED = """
+from stellar.config import ViewConfig
+from stellar.data import Cutouts, MultiView, view_batches
+
+views = ViewConfig(num_masked=0, num_local=0)
+data = MultiView(Cutouts("train", size=24), 24, 6, views, 0)
+batches = view_batches(data, 4, 0, 0, 50, num_workers=2)
+next(batches)
+raise SystemExit(7)
+"""
+
+
+def test_workers_do_not_keep_a_process_from_ending() -> None:
+    """The iterator is still alive when the interpreter ends, and its workers ignore SIGTERM."""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, timeout=60)
+    assert done.returncode == 7, done.stderr
+    assert done.stderr == b""
+    assert time.monotonic() - started < 30
+
+
+def test_workers_end_when_the_loop_fails(data: MultiView) -> None:
+    class Fails(MultiView):
+        def __getitem__(self, key: tuple[int, int]) -> ViewSample:
+            if key[1] == 3:
+                raise DataError("nothing here can be read")
+            return super().__getitem__(key)
+
+    failing = Fails(data.source, 24, 6, VIEWS, 0)
+    with pytest.raises(DataError, match="nothing here") as caught:
+        list(view_batches(failing, 4, 0, 0, 3, num_workers=2))
+    # The traceback still holds the iterator.
+    assert caught.traceback
+    assert multiprocessing.active_children() == []

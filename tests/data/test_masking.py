@@ -1,5 +1,7 @@
 """Kept patches: how many, in what order, and how compact."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from stellar.config import ViewConfig
 from stellar.data.masking import keep_patches, num_kept
 
-MODES = ("random", "block", "focal")
+Mode = Literal["random", "block", "focal"]
+MODES: tuple[Mode, ...] = ("random", "block", "focal")
 GRIDS = ((8, 8), (14, 14), (5, 9), (1, 12))
 
 
@@ -33,7 +36,7 @@ def largest_rectangle(kept: torch.Tensor, grid: tuple[int, int]) -> int:
     return best
 
 
-def draws(mode: str, grid: tuple[int, int], ratio: float, number: int) -> list[torch.Tensor]:
+def draws(mode: Mode, grid: tuple[int, int], ratio: float, number: int) -> list[torch.Tensor]:
     views = ViewConfig(masking=mode, masking_ratio=ratio, masking_probability=1.0)
     return [keep_patches(np.random.default_rng([3, seed]), grid, views) for seed in range(number)]
 
@@ -42,29 +45,30 @@ def draws(mode: str, grid: tuple[int, int], ratio: float, number: int) -> list[t
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 0.6, 0.8, 0.9])
 def test_kept_patches_are_unique_sorted_and_of_the_right_number(
-    mode: str, grid: tuple[int, int], ratio: float
+    mode: Mode, grid: tuple[int, int], ratio: float
 ) -> None:
     num_patches = grid[0] * grid[1]
     for kept in draws(mode, grid, ratio, 20):
         assert kept.dtype == torch.int64
         assert len(kept) == num_kept(num_patches, ratio) == int(num_patches * (1 - ratio))
         assert (kept.diff() > 0).all()
-        assert 0 <= int(kept.min())
-        assert int(kept.max()) < num_patches
+        assert kept.min() >= 0
+        assert kept.max() < num_patches
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_is_a_function_of_the_generator(mode: str) -> None:
+def test_is_a_function_of_the_generator(mode: Mode) -> None:
     first, second = draws(mode, (14, 14), 0.8, 10), draws(mode, (14, 14), 0.8, 10)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], first[1])
 
 
 @pytest.mark.parametrize("mode", ["block", "focal"])
-def test_structured_masks_are_more_compact_than_random_ones(mode: str) -> None:
+def test_structured_masks_are_more_compact_than_random_ones(mode: Mode) -> None:
+    kinds: tuple[Mode, Mode] = (mode, "random")
     spreads = {
         kind: np.mean([spread(kept, 14) for kept in draws(kind, (14, 14), 0.8, 300)])
-        for kind in (mode, "random")
+        for kind in kinds
     }
     assert spreads[mode] < 0.85 * spreads["random"]
 
@@ -82,13 +86,16 @@ def test_block_masks_contain_a_rectangle(grid: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["block", "focal"])
-def test_probability_zero_is_random_masking(mode: str) -> None:
+def test_probability_zero_is_random_masking(mode: Mode) -> None:
     for seed in range(20):
+        kinds: tuple[Mode, Mode] = (mode, "random")
         pair = [
             keep_patches(
-                np.random.default_rng(seed), (8, 8), ViewConfig(masking=kind, masking_probability=0.0)
+                np.random.default_rng(seed),
+                (8, 8),
+                ViewConfig(masking=kind, masking_probability=0.0),
             )
-            for kind in (mode, "random")
+            for kind in kinds
         ]
         assert torch.equal(*pair)
 

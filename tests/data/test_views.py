@@ -44,10 +44,8 @@ def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0)
 
 
 def equal(first: ViewSample, second: ViewSample) -> bool:
-    return all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        for a, b in zip(first, second, strict=True)
-    )
+    same = (torch.equal(a, b) for a, b in zip(first[:-2], second[:-2], strict=True))
+    return all(same) and first[-2:] == second[-2:]
 
 
 def test_a_sample_has_every_view(source: Cutouts) -> None:
@@ -104,7 +102,7 @@ def test_crops_have_the_scale_that_is_asked_for() -> None:
 
     class Ramp(Damaged):
         def read(self, index: int) -> torch.Tensor:
-            return torch.arange(200, dtype=torch.uint8).repeat(3, 200, 1)
+            return super().read(index).new_tensor(range(200)).repeat(3, 200, 1)
 
     views = replace(VIEWS, global_scale=(0.81, 1.0), local_scale=(0.04, 0.09))
     data = dataset(Ramp(set()), views)

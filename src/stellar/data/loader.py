@@ -5,8 +5,9 @@ next G of them (G images over all ranks) and each rank a contiguous share, so a 
 step, and a batch may run over the end of an epoch.
 """
 
+import atexit
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,7 @@ def view_batches(
     world_size: int = 1,
     num_workers: int = 0,
     device: torch.device | str = "cpu",
-) -> Iterator[ViewBatch]:
+) -> Generator[ViewBatch, None, None]:
     """This rank's batches of steps `start_step` to `start_step + num_steps - 1`, on the CPU.
 
     `batch_size` is the number of images of one rank and step. Memory is pinned when `device` is a
@@ -48,7 +49,15 @@ def view_batches(
         # DataLoader draws a seed from it; without it, from the process's own random state.
         generator=torch.Generator(),
     )
-    yield from loader
+    iterator = iter(loader)
+    # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
+    end_workers = getattr(iterator, "_shutdown_workers", int)
+    atexit.register(end_workers)
+    try:
+        yield from iterator
+    finally:
+        end_workers()
+        atexit.unregister(end_workers)
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):

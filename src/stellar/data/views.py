@@ -30,11 +30,11 @@ class ViewSample(NamedTuple):
     """The views of one image; `skipped`: name and reason of each image that it stands in for."""
 
     full: UInt8[Tensor, "3 h w"]
-    masked: UInt8[Tensor, "v 3 h w"]
-    keep: Int64[Tensor, "v kept"]
-    local: UInt8[Tensor, "w 3 small small"]
-    masked_colour: Float32[Tensor, "v params"]
-    local_colour: Float32[Tensor, "w params"]
+    masked: UInt8[Tensor, "masked 3 h w"]
+    keep: Int64[Tensor, "masked kept"]
+    local: UInt8[Tensor, "crops 3 small small"]
+    masked_colour: Float32[Tensor, "masked params"]
+    local_colour: Float32[Tensor, "crops params"]
     index: int
     skipped: tuple[tuple[str, str], ...]
 
@@ -44,11 +44,11 @@ class ViewBatch:
     """The views of B images, before their colours are changed."""
 
     full: UInt8[Tensor, "b 3 h w"]
-    masked: UInt8[Tensor, "b v 3 h w"]
-    keep: Int64[Tensor, "b v kept"]
-    local: UInt8[Tensor, "b w 3 small small"]
-    masked_colour: Float32[Tensor, "b v params"]
-    local_colour: Float32[Tensor, "b w params"]
+    masked: UInt8[Tensor, "b masked 3 h w"]
+    keep: Int64[Tensor, "b masked kept"]
+    local: UInt8[Tensor, "b crops 3 small small"]
+    masked_colour: Float32[Tensor, "b masked params"]
+    local_colour: Float32[Tensor, "b crops params"]
     index: Int64[Tensor, " b"]
     skipped: tuple[tuple[str, str], ...]
 

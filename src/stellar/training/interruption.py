@@ -3,7 +3,7 @@
 import signal
 import threading
 from types import FrameType
-from typing import Self
+
 
 
 class Interruption:
@@ -13,7 +13,7 @@ class Interruption:
         self.requested = False
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._ask)

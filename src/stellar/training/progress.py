@@ -2,7 +2,6 @@
 
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,7 +29,7 @@ class TrainingProgress:
             )
             self._task = self._bar.add_task("", total=total, completed=start, loss="-", speed=0.0)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingProgress":
         if self._bar is not None:
             self._bar.start()
         return self

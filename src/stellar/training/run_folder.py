@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from PIL import Image
 
@@ -61,7 +61,7 @@ class RunFolder:
         write_file(path / CONFIG, to_toml(config))
         return run
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunFolder":
         return self
 
     def __exit__(self, *_: object) -> None:

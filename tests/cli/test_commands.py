@@ -1,0 +1,159 @@
+"""Commands as a user types them: help, mistakes, and the way from a folder of pictures to its tokens."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMANDS = ("pretrain", "embed", "reconstruct", "info", "demo")
+SMALL = (
+    "--model.image-size 32 --model.patch-size 8 --model.embed-dim 24 --model.depth 1 "
+    "--model.num-heads 2 --model.decoder.embed-dim 16 --model.decoder.depth 1 "
+    "--model.decoder.num-heads 2 --views.local-size 16 --views.num-masked 2 --views.num-local 1 "
+    "--objective.num-prototypes 16 --training.batch-size 8 --training.num-workers 1"
+).split()
+
+
+def stellar(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stellar", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+        env=os.environ | {"COLUMNS": "100"},
+    )
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_screen_and_shows_an_example(command: str) -> None:
+    done = stellar(*command.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) <= 40
+    assert f"stellar {command or 'pretrain'} " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_does_not_wait_for_torch(command: str) -> None:
+    """What makes it start in a moment: none of the heavy libraries is imported."""
+    script = (
+        "import sys\nfrom stellar.cli import main\n"
+        f"try: main({[*command.split(), '--help']})\nexcept SystemExit: pass\n"
+        "print('heavy:', sorted({'torch', 'pyarrow', 'PIL', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("pretrian", 2, "did you mean 'pretrain'?"),
+        ("pretrain", 1, "pretrain needs --data"),
+        ("pretrain --data nowhere", 1, "nowhere does not exist"),
+        ("pretrain --data . --preset tyni", 1, "did you mean 'tiny'?"),
+        ("pretrain --config nowhere.toml", 1, "nowhere.toml does not exist"),
+        ("pretrain --out nowhere --resume", 1, "holds no run to resume"),
+        ("pretrain --out x --resume --training.steps 3", 1, "a resumed run keeps its settings"),
+        ("pretrain --data . --training.steps many", 2, "steps"),
+        ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
+        ("pretrain --data cutouts --model.image-size 100", 1, "multiple of model.patch_size"),
+        ("pretrain --data cutouts --preset b16", 1, "maskgit-vqgan-imagenet-f16-256.bin"),
+        ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
+        ("embed nowhere photos", 1, "nowhere does not exist"),
+        ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
+        ("info nowhere", 1, "nowhere does not exist"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_nothing(
+    tmp_path: Path, arguments: str, code: int, message: str
+) -> None:
+    done = stellar(*arguments.split(), cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_lists_every_field() -> None:
+    done = stellar("pretrain", "--settings")
+    assert done.returncode == 0, done.stderr
+    for name in ("--model.num-sparse-tokens", "--objective.koleo-weight", "--training.seed"):
+        assert name in done.stdout
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty pictures of mixed formats and sizes, three of them broken."""
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    (folder / "deep" / "er").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(27):
+        mode, suffix = [("RGB", "jpg"), ("L", "png"), ("RGBA", "webp"), ("P", "gif")][number % 4]
+        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        size = (40 + 7 * number, 90 - 2 * number)
+        place = (folder, folder / "deep", folder / "deep" / "er")[number % 3]
+        picture = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+        picture.convert(mode).save(place / f"{number:02d}.{suffix}")
+    whole = (folder / "00.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.webp").write_text("not a picture")
+    return folder
+
+
+def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path) -> None:
+    trained = stellar(
+        "pretrain", "--data", photos, "--out", "runs/photos", *SMALL, "--training.steps", "12",
+        "--training.sample-every", "6", cwd=tmp_path,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "stellar embed runs/photos" in trained.stdout
+    assert (tmp_path / "runs/photos/skipped.txt").read_text().count("\n") == 3
+    assert (tmp_path / "runs/photos/samples/step-00000012.png").exists()
+
+    again = stellar("pretrain", "--data", photos, "--out", "runs/photos", *SMALL, cwd=tmp_path)
+    assert again.returncode == 1
+    assert "holds a run already; add --resume" in again.stderr
+
+    embedded = stellar("embed", "runs/photos", photos, "--out", "photos.parquet", cwd=tmp_path)
+    assert embedded.returncode == 0, embedded.stderr
+    assert "27 images -> photos.parquet" in embedded.stdout
+    assert "3 could not be read" in embedded.stdout
+
+    drawn = stellar("reconstruct", "runs/photos", photos, "--count", "4", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert "mean PSNR" in drawn.stdout
+    assert Image.open(tmp_path / "sheet.png").width > 400
+
+    told = stellar("info", "runs/photos", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "step 12" in told.stdout
+    assert "4 x 4 patches" in told.stdout
+
+
+def test_a_run_can_be_started_from_its_own_file(tmp_path: Path, photos: Path) -> None:
+    first = stellar(
+        "pretrain", "--data", photos, "--out", "a", *SMALL, "--training.steps", "2", cwd=tmp_path
+    )
+    assert first.returncode == 0, first.stderr
+    second = stellar(
+        "pretrain", "--config", "a/run.toml", "--out", "b", "--training.seed", "5", cwd=tmp_path
+    )
+    assert second.returncode == 0, second.stderr
+    files = [(tmp_path / name / "run.toml").read_text().splitlines() for name in "ab"]
+    assert [pair for pair in zip(*files, strict=True) if len(set(pair)) > 1] == [
+        ("seed = 0", "seed = 5")
+    ]
+
+
+def test_info_without_a_model() -> None:
+    done = stellar("info")
+    assert done.returncode == 0, done.stderr
+    assert "torch" in done.stdout
+    assert "b16-scratch" in done.stdout
+    assert stellar("--version").stdout.startswith("stellar 0.")

@@ -1,0 +1,167 @@
+"""Settings: files there and back, and every bad value refused with a sentence that helps."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stellar.config import (
+    ConfigError,
+    DecoderConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    RunConfig,
+    TrainingConfig,
+    ViewConfig,
+)
+from stellar.configfile import field_names, from_dict, read_run_config, to_toml
+from stellar.presets import PRESETS, b16, h16, l16
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(PRESETS[name]()))
+    assert read_run_config(path) == PRESETS[name]()
+
+
+def test_none_and_awkward_texts_survive_the_file(tmp_path: Path) -> None:
+    config = RunConfig(
+        data='a "quoted" \\ folder\n ü',
+        model=ModelConfig(spatial_temperature=None),
+        objective=ObjectiveConfig(reconstruction_weight=None),
+        training=TrainingConfig(steps=None, learning_rate=1e-7),
+    )
+    (tmp_path / "run.toml").write_text(to_toml(config))
+    assert read_run_config(tmp_path / "run.toml") == config
+
+
+def test_the_published_recipe() -> None:
+    """DESIGN: the paper's table."""
+    for preset, epochs, rate in ((b16, 150, 1.5e-4), (l16, 100, 5e-5), (h16, 50, 5e-5)):
+        training = preset().training
+        assert (training.epochs, training.learning_rate) == (epochs, rate)
+        assert (training.batch_size, training.weight_decay, training.gradient_clip) == (2048, 0.04, 3.0)
+    views = b16().views
+    assert (views.num_masked, views.num_local, views.masking_ratio) == (8, 8, 0.8)
+    assert (b16().objective.target_temperature, b16().objective.prediction_temperature) == (0.06, 0.12)
+    assert PRESETS["b16-scratch"]().objective.teacher == "constant"
+    assert PRESETS["b16-scratch"]().views.masking_ratio == 0.6
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ModelConfig(image_size=100), "multiple of model.patch_size = 16, got 100"),
+        (lambda: ModelConfig(num_heads=7), "divisible by model.num_heads = 7, got 768"),
+        (lambda: ModelConfig(num_sparse_tokens=0), "at least 1, got 0"),
+        (lambda: ModelConfig(spatial_temperature=0.0), "positive or None"),
+        (lambda: DecoderConfig(embed_dim=30, num_heads=4), "divisible by num_heads = 4, got 30"),
+        (lambda: DecoderConfig(target="pixel"), "did you mean 'pixels'"),  # pyright: ignore
+        (lambda: ViewConfig(masking="focl"), "did you mean 'focal'"),  # pyright: ignore
+        (lambda: ViewConfig(global_scale=(0.9, 0.3)), "0 < low <= high <= 1, got 0.9, 0.3"),
+        (lambda: ViewConfig(blur_kernel=4), "odd and positive, got 4"),
+        (lambda: ViewConfig(flip_probability=1.5), "between 0 and 1, got 1.5"),
+        (lambda: ViewConfig(masking_ratio=1.0), r"in \[0, 1\), got 1.0"),
+        (lambda: ViewConfig(num_masked=-1), "must not be negative, got -1"),
+        (lambda: ObjectiveConfig(koleo_weight=-1.0), "koleo_weight must not be negative"),
+        (lambda: ObjectiveConfig(target_temperature=0.0), "target_temperature must be positive"),
+        (lambda: ObjectiveConfig(sinkhorn_scale=2.0), r"in \(0, 1\], got 2.0"),
+        (lambda: ObjectiveConfig(teacher="ema"), "objective.teacher must be one of"),  # pyright: ignore
+        (lambda: TrainingConfig(batch_size=10, accumulate=3), "multiple of accumulate = 3, got 10"),
+        (lambda: TrainingConfig(steps=0), "steps must be at least 1, got 0"),
+        (lambda: TrainingConfig(warmup=1.0), "warmup must be a share"),
+        (lambda: TrainingConfig(precision="fp16"), "precision must be one of"),  # pyright: ignore
+        (lambda: RunConfig(views=ViewConfig(local_size=100)), "multiple of model.patch_size = 16"),
+        (
+            lambda: RunConfig(
+                model=ModelConfig(image_size=32), views=ViewConfig(local_size=32, masking_ratio=0.9)
+            ),
+            "leaves no patch",
+        ),
+    ],
+)
+def test_bad_values_are_refused(build, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: DecoderConfig(target="pixels", tokenizer="a.bin"), "tokenizer has no effect"),
+        (
+            lambda: RunConfig(objective=ObjectiveConfig(teacher_momentum=0.9)),
+            "teacher_momentum has no effect",
+        ),
+        (
+            lambda: RunConfig(views=ViewConfig(num_local=0, local_scale=(0.1, 0.2))),
+            "local_scale has no effect",
+        ),
+    ],
+)
+def test_settings_without_effect_are_told(build, message: str) -> None:
+    with pytest.warns(UserWarning, match=message):
+        build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RunConfig()
+
+
+def test_everything_wrong_in_a_file_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'dta = "x"\n[training]\nlearning_rat = 1\nbatch_size = "many"\n[model.decoder]\ndepth = 1.5\n'
+        "[views]\nglobal_scale = [0.5]\n[objective]\nteacher_momentum = true\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        read_run_config(tmp_path / "run.toml")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 6
+    for text in (
+        "dta is not a setting; did you mean 'data'?",
+        "training.learning_rat is not a setting; did you mean 'learning_rate'?",
+        "training.batch_size must be a whole number, got 'many'",
+        "model.decoder.depth must be a whole number, got 1.5",
+        "views.global_scale must be [a number, a number], got [0.5]",
+        "objective.teacher_momentum must be a number, got True",
+    ):
+        assert any(text in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("[training", "is not a TOML file"), (None, "does not exist")]
+)
+def test_unreadable_files(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "run.toml").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        read_run_config(tmp_path / "run.toml")
+    with pytest.raises(ConfigError, match="is a folder"):
+        read_run_config(tmp_path)
+
+
+def test_whole_numbers_are_numbers() -> None:
+    config = from_dict(RunConfig, {"training": {"epochs": 3}}, where="test")
+    assert config == replace(RunConfig(), training=TrainingConfig(epochs=3.0))
+
+
+def test_every_field_has_a_docstring() -> None:
+    """What `stellar pretrain --settings` shows."""
+    import ast
+    import inspect
+
+    from stellar import config as module
+
+    undocumented = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
+            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(field, ast.AnnAssign) and not (
+                    isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                ):
+                    undocumented.append(ast.unparse(field.target))
+    assert undocumented == ["model", "views", "objective", "training", "decoder"] or set(
+        undocumented
+    ) <= {"model", "views", "objective", "training", "decoder"}
+    assert "model.decoder.depth" in field_names(RunConfig)

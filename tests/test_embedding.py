@@ -1,0 +1,136 @@
+"""Embedding: the file, its readers, restarts, broken images."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from stellar import embedding
+from stellar.config import ModelConfig
+from stellar.data.crops import centre_crop
+from stellar.data.folder import DataError
+from stellar.data.images import read_image
+from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.model import Stellar
+from stellar.model.saving import fingerprint
+
+
+@pytest.fixture
+def model(small: ModelConfig) -> Stellar:
+    return Stellar(small).eval()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Seven pictures in two folders, one of them broken."""
+    folder = tmp_path / "photos"
+    (folder / "b").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        pixels = rng.integers(0, 256, (20 + number, 30, 3), dtype=np.uint8)
+        place = folder / "b" if number % 2 else folder
+        Image.fromarray(pixels).save(place / f"{number}.png")
+    (folder / "broken.jpg").write_bytes(b"nothing")
+    return folder
+
+
+def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    result = embed(model, photos, tmp_path / "out.parquet", batch_size=4)
+    assert (result.num_images, result.num_unreadable) == (6, 1)
+    assert (tmp_path / "out.parquet.unreadable.txt").read_text().startswith("broken.jpg\t")
+    found = read_embeddings(tmp_path / "out.parquet")
+    assert found.paths == ["0.png", "2.png", "4.png", "b/1.png", "b/3.png", "b/5.png"]
+    assert found.tokens.shape == (6, 3, 24)
+    assert found.maps.shape == (6, 3, 4, 4)
+    assert found.tokens.dtype == np.float16
+    for row, path in enumerate(found.paths):
+        image = centre_crop(read_image(photos / path), 16)[None]
+        with torch.no_grad():
+            factors = model.encode(image)
+        for value, expected in (
+            (found.cls[row], factors.cls[0]),
+            (found.tokens[row], factors.sparse[0]),
+            (found.maps[row], factors.maps[0]),
+        ):
+            exact = torch.from_numpy(value.astype(np.float32))
+            similarity = torch.cosine_similarity(exact.flatten(), expected.flatten(), dim=0)
+            assert similarity > 0.999
+
+
+def test_the_file_explains_itself(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "out.parquet")
+    metadata = read_embeddings(tmp_path / "out.parquet").metadata
+    assert metadata["model_sha256"] == fingerprint(model)
+    assert metadata["shapes"] == {"cls": [24], "tokens": [3, 24], "maps": [3, 4, 4]}
+    assert "square" in metadata["preprocessing"]
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    assert schema.names == ["path", "cls", "tokens", "maps"]
+    assert schema.field("tokens").type == pa.list_(pa.float16(), 72)
+
+
+def test_a_restart_does_not_repeat_finished_parts(
+    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "PART_SIZE", 2)
+    embed(model, photos, tmp_path / "whole.parquet", batch_size=1)
+    original, encoded = Stellar.encode, []
+
+    def dying(self: Stellar, images: torch.Tensor):
+        encoded.append(len(images))
+        if len(encoded) == 4:
+            raise KeyboardInterrupt
+        return original(self, images)
+
+    monkeypatch.setattr(Stellar, "encode", dying)
+    with pytest.raises(KeyboardInterrupt):
+        embed(model, photos, tmp_path / "out.parquet", batch_size=1)
+    assert not (tmp_path / "out.parquet").exists()
+    result = embed(model, photos, tmp_path / "out.parquet", batch_size=1)
+    assert len(encoded) == 4 + (6 - 2)
+    assert (result.num_images, result.num_unreadable) == (6, 1)
+    ours, theirs = (read_embeddings(tmp_path / n) for n in ("out.parquet", "whole.parquet"))
+    assert ours.paths == theirs.paths
+    assert np.array_equal(ours.tokens, theirs.tokens)
+    assert not (tmp_path / "out.parquet.parts").exists()
+
+
+def test_parts_of_another_model_are_refused(
+    tmp_path: Path, small: ModelConfig, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(self: Stellar, images: torch.Tensor):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stellar, "encode", dying)
+        with pytest.raises(KeyboardInterrupt):
+            embed(model, photos, tmp_path / "out.parquet")
+    with pytest.raises(EmbeddingError, match="parts of another model's embedding"):
+        embed(Stellar(small).eval(), photos, tmp_path / "out.parquet")
+
+
+def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    (tmp_path / "out.parquet").write_text("mine")
+    with pytest.raises(EmbeddingError, match="exists; remove it"):
+        embed(model, photos, tmp_path / "out.parquet")
+    assert (tmp_path / "out.parquet").read_text() == "mine"
+    with pytest.raises(EmbeddingError, match="is not an embedding"):
+        read_embeddings(tmp_path / "out.parquet")
+    with pytest.raises(EmbeddingError, match="does not exist; create it"):
+        embed(model, photos, tmp_path / "nowhere" / "out.parquet")
+    with pytest.raises(DataError, match="does not exist"):
+        embed(model, tmp_path / "nowhere", tmp_path / "new.parquet")
+    assert not (tmp_path / "new.parquet.parts").exists()
+
+
+def test_progress_counts_every_image(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    embed(
+        model, photos, tmp_path / "out.parquet", batch_size=2,
+        progress=lambda done, total: calls.append((done, total)),
+    )  # fmt: skip
+    assert calls[-1] == (7, 7)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)

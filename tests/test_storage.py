@@ -1,0 +1,52 @@
+"""Files are whole or absent, and a flipped byte is noticed."""
+
+from pathlib import Path
+
+import pytest
+
+from stellar.storage import damage, place_file, place_folder, write_file
+
+
+def write_two(folder: Path) -> None:
+    (folder / "a").write_bytes(b"alpha")
+    (folder / "b").write_bytes(b"beta")
+
+
+def fail(path: Path) -> None:
+    target = path / "half" if path.is_dir() else path
+    target.write_text("half")
+    raise OSError("disk full")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    write_file(tmp_path / "x.txt", "old")
+    with pytest.raises(OSError, match="disk full"):
+        place_file(tmp_path / "x.txt", fail)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.txt"]
+    assert (tmp_path / "x.txt").read_text() == "old"
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="disk full"):
+        place_folder(tmp_path / "new", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sealed_folder_is_whole_until_it_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "sealed"
+    place_folder(folder, write_two)
+    assert damage(folder) is None
+    (folder / "b").write_bytes(b"bet4")
+    assert damage(folder) == "b is not what was written (its checksum differs)"
+    (folder / "b").unlink()
+    assert damage(folder) == "b is missing"
+    (folder / "SHA256SUMS").write_text("")
+    assert damage(folder) == "SHA256SUMS is empty"
+    (folder / "SHA256SUMS").unlink()
+    assert damage(folder) == "SHA256SUMS is missing or unreadable"
+
+
+def test_a_folder_can_be_replaced(tmp_path: Path) -> None:
+    for _ in range(2):
+        place_folder(tmp_path / "sealed", write_two)
+    assert damage(tmp_path / "sealed") is None

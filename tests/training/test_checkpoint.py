@@ -1,0 +1,95 @@
+"""Checkpoints: everything comes back, damage is noticed, old ones go."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stellar.config import RunConfig
+from stellar.model import load
+from stellar.model.loading import WeightsError
+from stellar.model.saving import WEIGHTS, checkpoints
+from stellar.objective import PretrainingModel, Views, step
+from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
+from stellar.training.optimizer import build_optimizer
+from stellar.training.setup import build_model
+
+
+@pytest.fixture
+def parts(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:
+    """A model with a teacher and an optimizer that have taken one step."""
+    config = replace(config, objective=replace(config.objective, teacher="constant"))
+    model = build_model(config)
+    optimizer = build_optimizer(model, config.training)
+    batch = Views(torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16), None, torch.rand(2, 3, 8, 8))
+    step(model, batch, lambda loss: loss.backward())
+    optimizer.step()
+    return model, optimizer
+
+
+def fresh(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:
+    config = replace(config, objective=replace(config.objective, teacher="constant"))
+    model = build_model(replace(config, training=replace(config.training, seed=1)))
+    return model, build_optimizer(model, config.training)
+
+
+def test_everything_comes_back(tmp_path: Path, config: RunConfig, parts) -> None:
+    counters = Counters(step=7, skipped_in_a_row=2, skipped=3)
+    save_checkpoint(tmp_path, *parts, counters)
+    model, optimizer = fresh(config)
+    assert restore(tmp_path, model, optimizer, warn=pytest.fail) == counters
+    expected = parts[0].state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+    for ours, theirs in zip(optimizer.state.values(), parts[1].state.values(), strict=True):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, STATE])
+@pytest.mark.parametrize("damage", ["flipped byte", "truncated", "missing"])
+def test_a_damaged_one_falls_back_to_the_one_before(
+    tmp_path: Path, config: RunConfig, parts, file: str, damage: str
+) -> None:
+    save_checkpoint(tmp_path, *parts, Counters(step=1))
+    path = save_checkpoint(tmp_path, *parts, Counters(step=2)) / file
+    content = bytearray(path.read_bytes())
+    if damage == "flipped byte":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "truncated":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    warnings: list[str] = []
+    assert restore(tmp_path, *fresh(config), warn=warnings.append).step == 1
+    assert len(warnings) == 1
+    assert "step-00000002 is damaged" in warnings[0]
+    assert file in warnings[0]
+    load(tmp_path)
+
+
+def test_a_half_written_one_is_not_seen(tmp_path: Path, config: RunConfig, parts) -> None:
+    save_checkpoint(tmp_path, *parts, Counters(step=1))
+    unfinished = tmp_path / "checkpoints" / ".99.step-00000002"
+    unfinished.mkdir()
+    (unfinished / WEIGHTS).write_bytes(b"half")
+    assert restore(tmp_path, *fresh(config), warn=pytest.fail).step == 1
+
+
+def test_none_whole_is_an_error_and_none_at_all_is_a_start(
+    tmp_path: Path, config: RunConfig, parts
+) -> None:
+    assert restore(tmp_path, *fresh(config), warn=pytest.fail) == Counters()
+    (save_checkpoint(tmp_path, *parts, Counters(step=1)) / WEIGHTS).unlink()
+    with pytest.raises(WeightsError, match="none of the 1 checkpoints"):
+        restore(tmp_path, *fresh(config), warn=lambda _: None)
+    with pytest.raises(WeightsError, match="none of its 1 checkpoints is whole"):
+        load(tmp_path)
+
+
+def test_the_newest_and_every_nth_are_kept(tmp_path: Path, parts) -> None:
+    for number in (5, 10, 15, 20, 25):
+        save_checkpoint(tmp_path, *parts, Counters(step=number))
+        prune(tmp_path, keep_every=10)
+    assert [folder.name[-2:] for folder in checkpoints(tmp_path)] == ["10", "20", "25"]

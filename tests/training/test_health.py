@@ -1,0 +1,58 @@
+"""Health figures: each kind of collapse is seen by at least one of them, and a healthy model by none."""
+
+import torch
+from torch import Tensor
+
+from stellar.model import Factors
+from stellar.objective import Losses, StepResult
+from stellar.objective.prototypes import assign
+from stellar.objective.step import Targets
+from stellar.training.health import Health, effective_rank, measure_health, token_spread
+
+
+def result(tokens: Tensor, spatial: Tensor) -> StepResult:
+    factors = Factors(tokens[:, 0], tokens, spatial, torch.randn(len(tokens), 9, 32), (3, 3))
+    features = torch.nn.functional.normalize(torch.randn(len(tokens) * 4, 8), dim=1)
+    target = assign(features, torch.randn(16, 8), 0.06, 3, 1.0)
+    return StepResult(Losses(), torch.zeros(()), factors, Targets(tokens, target, target))
+
+
+def health(tokens: Tensor, spatial: Tensor | None = None) -> Health:
+    even = torch.full((len(tokens), 9, 4), 0.25)
+    return measure_health(result(tokens, even if spatial is None else spatial), 0.12)
+
+
+def test_random_tokens_are_well() -> None:
+    figures = health(torch.randn(64, 4, 32))
+    assert figures.warnings() == {}
+    assert figures.effective_rank > 25
+    assert 0.9 < figures.token_spread < 1.1
+
+
+def test_a_constant_with_noise_is_seen_by_the_spread() -> None:
+    tokens = torch.ones(64, 4, 32) + 0.01 * torch.randn(64, 4, 32)
+    assert effective_rank(tokens.flatten(0, 1)) > 25
+    assert set(health(tokens).warnings()) == {"token_spread"}
+
+
+def test_a_line_is_seen_by_the_rank() -> None:
+    tokens = torch.randn(64, 4, 1) * torch.randn(32)
+    assert token_spread(tokens.flatten(0, 1)) > 0.5
+    assert set(health(tokens).warnings()) == {"effective_rank"}
+
+
+def test_one_token_for_all_patches_is_seen_by_its_share() -> None:
+    spatial = torch.zeros(64, 9, 4)
+    spatial[:, :, 2] = 1
+    figures = health(torch.randn(64, 4, 32), spatial)
+    assert set(figures.warnings()) == {"largest_share"}
+    assert (figures.largest_share, figures.smallest_share) == (1.0, 0.0)
+
+
+def test_perplexity_counts_the_prototypes_in_use() -> None:
+    from stellar.training.health import prototype_perplexity
+
+    prototypes = 100 * torch.eye(8)
+    features = torch.eye(8)[[0, 1, 2, 3] * 5]
+    target = assign(features, prototypes, 1.0, 3, 1.0)
+    assert abs(prototype_perplexity(target, 0.12) - 4) < 1e-3

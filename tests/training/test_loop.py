@@ -1,0 +1,218 @@
+"""Whole runs in one process: what they leave, what they survive, and that they can be continued exactly."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import stellar
+from stellar.config import ConfigError, RunConfig
+from stellar.model.saving import checkpoints
+from stellar.objective import Teacher
+from stellar.storage import checksum
+from stellar.training import RunError, TrainingStopped, pretrain, resume
+from stellar.training.loop import Training
+from stellar.training.run_folder import METRICS, read_metrics
+
+TIMING = ("images_per_second",)
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    return [
+        {k: v for k, v in row.items() if k not in TIMING} for row in read_metrics(run / METRICS)
+    ]
+
+
+def final_hash(run: Path) -> str:
+    return checksum(checkpoints(run)[-1] / "model.safetensors")
+
+
+def with_training(config: RunConfig, **changes: object) -> RunConfig:
+    return replace(config, training=replace(config.training, **changes))
+
+
+def test_what_a_run_leaves(tmp_path: Path, config: RunConfig) -> None:
+    result = pretrain(with_training(config, sample_every=4), tmp_path / "run")
+    assert (result.step, result.finished) == (8, True)
+    run = result.folder
+    assert [row["step"] for row in rows(run)] == list(range(1, 9))
+    assert {"reconstruction", "set_alignment", "effective_rank", "gradient_norm"} <= rows(run)[0].keys()
+    assert [folder.name for folder in checkpoints(run)] == ["step-00000006", "step-00000008"]
+    assert sorted(file.name for file in (run / "samples").iterdir()) == [
+        "step-00000004.png",
+        "step-00000008.png",
+    ]
+    factors = stellar.load(run).encode(torch.rand(1, 3, 16, 16))
+    assert factors.sparse.shape == (1, 3, 24)
+
+
+def test_learning_lowers_the_reconstruction_error(tmp_path: Path, config: RunConfig) -> None:
+    run = pretrain(with_training(config, steps=40, batch_size=16), tmp_path / "run").folder
+    errors = [row["reconstruction"] for row in rows(run)]
+    assert errors[-1] < 0.7 * errors[0]
+
+
+def test_the_same_seed_gives_the_same_run(tmp_path: Path, config: RunConfig) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        pretrain(with_training(config, seed=seed), tmp_path / name)
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+    assert final_hash(tmp_path / "a") == final_hash(tmp_path / "b") != final_hash(tmp_path / "c")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_equals_uninterrupted(
+    tmp_path: Path, config: RunConfig, stop: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_training(config, accumulate=2)
+    config = replace(config, objective=replace(config.objective, teacher="cosine"))
+    pretrain(config, tmp_path / "whole")
+    original, before = Training.optimize, signal.getsignal(stop)
+
+    def interrupting(self: Training, parts):
+        if self.counters.step == 4:
+            os.kill(os.getpid(), stop)
+        return original(self, parts)
+
+    monkeypatch.setattr(Training, "optimize", interrupting)
+    first = pretrain(config, tmp_path / "parts")
+    assert (first.step, first.finished) == (5, False)
+    monkeypatch.undo()
+    assert signal.getsignal(stop) == before
+    assert resume(tmp_path / "parts").finished
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    assert final_hash(tmp_path / "parts") == final_hash(tmp_path / "whole")
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path, config: RunConfig) -> None:
+    pretrain(config, tmp_path / "run")
+    before, metrics = final_hash(tmp_path / "run"), rows(tmp_path / "run")
+    assert resume(tmp_path / "run").step == 8
+    assert (final_hash(tmp_path / "run"), rows(tmp_path / "run")) == (before, metrics)
+
+
+def test_resuming_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run to resume"):
+        resume(tmp_path)
+
+
+def test_accumulation_is_the_mean_over_parts_and_updates_the_teacher_once(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates: list[float] = []
+    original = Teacher.update
+
+    def counting(self: Teacher, student, momentum: float) -> None:
+        updates.append(momentum)
+        original(self, student, momentum)
+
+    monkeypatch.setattr(Teacher, "update", counting)
+    config = replace(config, objective=replace(config.objective, teacher="constant"))
+    pretrain(with_training(config, accumulate=4, steps=3), tmp_path / "run")
+    assert updates == [0.996] * 3
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, steps: range) -> None:
+    """Images of these steps' batches get a colour that makes every masked view NaN."""
+    original = Training.views
+
+    def poisoned(self: Training, batch):
+        views = original(self, batch)
+        if self.counters.step in steps:
+            views = replace(views, masked=views.masked * float("nan"))
+        return views
+
+    monkeypatch.setattr(Training, "views", poisoned)
+
+
+def test_a_non_finite_step_is_skipped_and_reported(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, range(2, 4))
+    result = pretrain(config, tmp_path / "run")
+    assert result.finished
+    assert rows(tmp_path / "run")[-1]["skipped_steps"] == 2
+    assert "step 3 skipped: non-finite set_alignment" in (tmp_path / "run/log.txt").read_text()
+    state = stellar.load(tmp_path / "run").state_dict()
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+
+
+def test_many_in_a_row_stop_the_run_with_the_last_good_checkpoint(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, range(3, 100))
+    with pytest.raises(TrainingStopped, match="3 steps in a row"):
+        pretrain(with_training(config, steps=50, max_skipped_steps=3), tmp_path / "run")
+    assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000003"]
+    stellar.load(tmp_path / "run")
+
+
+def test_collapse_is_said_once(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tokens equal: the run goes on, and the log says what is wrong."""
+    original = stellar.Stellar.encode
+
+    def collapsed(self, images):
+        factors = original(self, images)
+        return replace(factors, sparse=factors.sparse * 0 + self.encoder.sparse_tokens[0])
+
+    monkeypatch.setattr(stellar.Stellar, "encode", collapsed)
+    pretrain(config, tmp_path / "run")
+    log = (tmp_path / "run/log.txt").read_text()
+    assert log.count("all tokens are nearly the same") == 1
+
+
+def test_starting_from_another_run(tmp_path: Path, config: RunConfig) -> None:
+    """The second stage of a run from random weights: the teacher goes, the rest stays."""
+    first = replace(config, objective=replace(config.objective, teacher="constant"))
+    pretrain(first, tmp_path / "first")
+    second = with_training(replace(config, init=str(tmp_path / "first")), steps=1, learning_rate=1e-12)
+    pretrain(second, tmp_path / "second")
+    images = torch.rand(1, 3, 16, 16)
+    before, after = (stellar.load(tmp_path / name).encode(images) for name in ("first", "second"))
+    torch.testing.assert_close(before.sparse, after.sparse)
+
+
+def test_settings_that_cannot_work_leave_nothing_behind(tmp_path: Path, config: RunConfig) -> None:
+    codes = replace(config.model, decoder=replace(config.model.decoder, target="codes"))
+    for bad, message in (
+        (replace(config, model=codes), "maskgit-vqgan-imagenet-f16-256.bin"),
+        (replace(config, init=str(tmp_path / "nowhere")), "does not exist"),
+        (replace(config, data=str(tmp_path / "nowhere")), "does not exist"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pretrain(bad, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    assert issubclass(ConfigError, ValueError)
+
+
+def test_unreadable_images_are_listed_in_the_run(tmp_path: Path, config: RunConfig) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(5):
+        Image.new("RGB", (40, 30), (40 * number, 90, 200)).save(folder / f"{number}.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    pretrain(replace(config, data=str(folder)), tmp_path / "run")
+    assert (tmp_path / "run/skipped.txt").read_text().startswith("broken.jpg\t")
+    assert rows(tmp_path / "run")[-1]["skipped_images"] == 1
+
+
+def test_tensorboard_is_an_extra(tmp_path: Path, config: RunConfig) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("tensorboard") is not None:
+        pytest.skip("tensorboard is installed")
+    with pytest.raises(ConfigError, match=r"pip install .stellar-vision\[tensorboard\]"):
+        pretrain(with_training(config, tensorboard=True), tmp_path / "run")
+
+
+def test_metrics_are_json_lines(tmp_path: Path, config: RunConfig) -> None:
+    run = pretrain(config, tmp_path / "run").folder
+    for line in (run / METRICS).read_text().splitlines():
+        assert isinstance(json.loads(line)["loss"], float)

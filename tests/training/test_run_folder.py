@@ -1,0 +1,69 @@
+"""The run's folder: one writer, nothing overwritten, metrics that survive a crash."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stellar.config import RunConfig
+from stellar.configfile import read_run_config
+from stellar.training.run_folder import CONFIG, METRICS, RunError, RunFolder, read_metrics
+
+SECOND_WRITER = """
+import sys
+from pathlib import Path
+from stellar.config import RunConfig
+from stellar.training.run_folder import RunError, RunFolder
+try:
+    RunFolder(Path(sys.argv[1]), RunConfig())
+except RunError as error:
+    print(error)
+"""
+
+
+def test_a_new_run_describes_itself(tmp_path: Path, config: RunConfig) -> None:
+    with RunFolder.create(tmp_path / "deep" / "run", config) as run:
+        assert read_run_config(run.path / CONFIG) == config
+
+
+def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
+    def try_to_write() -> str:
+        command = [sys.executable, "-c", SECOND_WRITER, str(tmp_path / "run")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with RunFolder.create(tmp_path / "run", config):
+        assert "is being written by another process" in try_to_write()
+    assert try_to_write() == ""
+
+
+def test_existing_things_are_not_touched(tmp_path: Path, config: RunConfig) -> None:
+    RunFolder.create(tmp_path / "run", config).__exit__()
+    with pytest.raises(RunError, match="holds a run already; add --resume"):
+        RunFolder.create(tmp_path / "run", config)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    for path in (tmp_path / "notes", tmp_path / "notes" / "a.txt"):
+        with pytest.raises(RunError, match="exists and is not a run"):
+            RunFolder.create(path, config)
+    assert [file.name for file in (tmp_path / "notes").iterdir()] == ["a.txt"]
+
+
+def test_metrics_of_steps_to_come_are_forgotten(tmp_path: Path, config: RunConfig) -> None:
+    with RunFolder.create(tmp_path / "run", config) as run:
+        for step in range(1, 6):
+            run.add_metrics({"step": step, "loss": step / 3})
+        with (run.path / METRICS).open("a") as file:
+            file.write('{"step": 6, "lo')
+        run.forget_after(3)
+        assert [row["step"] for row in read_metrics(run.path / METRICS)] == [1, 2, 3]
+
+
+def test_skipped_images_are_listed_once(tmp_path: Path, config: RunConfig) -> None:
+    with RunFolder.create(tmp_path / "run", config) as run:
+        assert run.add_skipped([("a.jpg", "truncated"), ("b.jpg", "empty")]) == 2
+        assert run.add_skipped([("a.jpg", "truncated")]) == 0
+    with RunFolder(tmp_path / "run", config) as run:
+        assert run.num_skipped == 2
+        assert run.add_skipped([("b.jpg", "empty"), ("c.jpg", "empty")]) == 1
+        assert (run.path / "skipped.txt").read_text().count("\n") == 3
