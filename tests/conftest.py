@@ -1,4 +1,6 @@
-"""Shapes are enforced: every jaxtyping annotation in stellar is checked by beartype while the tests run."""
+"""Shapes are enforced: every jaxtyping annotation in stellar is checked by beartype while the
+tests run.
+"""
 
 import pytest
 import torch

@@ -21,7 +21,16 @@ MAY_IMPORT = {
     "reconstruction": BASE | {"model", "data", "pictures", "evaluation"},
     "demo": BASE | {"model", "data", "pictures", "evaluation", "training", "reconstruction"},
 }
-OPTIONAL = {"torchvision", "timm", "lightly", "kornia", "skimage", "sklearn", "simplejpeg", "transformers"}
+OPTIONAL = {
+    "torchvision",
+    "timm",
+    "lightly",
+    "kornia",
+    "skimage",
+    "sklearn",
+    "simplejpeg",
+    "transformers",
+}
 
 
 def imports(path: Path) -> set[str]:

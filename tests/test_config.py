@@ -42,10 +42,17 @@ def test_the_published_recipe() -> None:
     for preset, epochs, rate in ((b16, 150, 1.5e-4), (l16, 100, 5e-5), (h16, 50, 5e-5)):
         training = preset().training
         assert (training.epochs, training.learning_rate) == (epochs, rate)
-        assert (training.batch_size, training.weight_decay, training.gradient_clip) == (2048, 0.04, 3.0)
+        assert (training.batch_size, training.weight_decay, training.gradient_clip) == (
+            2048,
+            0.04,
+            3.0,
+        )
     views = b16().views
     assert (views.num_masked, views.num_local, views.masking_ratio) == (8, 8, 0.8)
-    assert (b16().objective.target_temperature, b16().objective.prediction_temperature) == (0.06, 0.12)
+    assert (b16().objective.target_temperature, b16().objective.prediction_temperature) == (
+        0.06,
+        0.12,
+    )
     assert PRESETS["b16-scratch"]().objective.teacher == "constant"
     assert PRESETS["b16-scratch"]().views.masking_ratio == 0.6
 

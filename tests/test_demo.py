@@ -1,4 +1,6 @@
-"""The demo, shortened: it trains, judges itself beside its untrained self, and goes on when called again."""
+"""The demo, shortened: it trains, judges itself beside its untrained self, and goes on when
+called again.
+"""
 
 from pathlib import Path
 

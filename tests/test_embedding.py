@@ -99,7 +99,11 @@ def test_a_restart_does_not_repeat_finished_parts(
 
 
 def test_parts_of_another_model_are_refused(
-    tmp_path: Path, small: ModelConfig, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    small: ModelConfig,
+    model: Stellar,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def dying(self: Stellar, images: torch.Tensor):
         raise KeyboardInterrupt

@@ -1,7 +1,9 @@
-"""Agreement with the published code: values to 1e-5, gradients to 1e-4, for every file of the reference folder.
+"""Agreement with the published code: values to 1e-5, gradients to 1e-4, for every file of the
+reference folder.
 
-The files hold weights, inputs and results that the published code computed on tiny models; their sizes are in their
-metadata. The folder is named by STELLAR_REFERENCE, and stands beside the checkout by default.
+The files hold weights, inputs and results that the published code computed on tiny models; their
+sizes are in their metadata. The folder is named by STELLAR_REFERENCE, and stands beside the
+checkout by default.
 """
 
 import json
@@ -30,7 +32,8 @@ pytestmark = pytest.mark.skipif(
     not FILES, reason=f"no reference numbers in {FOLDER}; set STELLAR_REFERENCE to their folder"
 )
 
-# What the published code calls our terms; cls_loss is the sum of two, koleo_loss already has its weight.
+# What the published code calls our terms; cls_loss is the sum of two, koleo_loss already has its
+# weight.
 LOSS_NAMES = {
     "MSE": ("reconstruction",),
     "VQ-CE": ("reconstruction",),
@@ -62,7 +65,9 @@ def assert_close(actual: Tensor, expected: Tensor, relative: float = 1e-5) -> No
 
 
 class Reference:
-    """One file: the model with its weights loaded, and the result of a training step with its gradients."""
+    """One file: the model with its weights loaded, and the result of a training step with its
+    gradients.
+    """
 
     def __init__(self, path: Path) -> None:
         self.tensors, self.sizes = read(path)
@@ -71,7 +76,9 @@ class Reference:
         load_weights(self.model, from_published(weights), ignore=("tokenizer.",))
         if self.model.teacher is not None:
             before = from_published(part(self.tensors, "before."))
-            load_weights(self.model.teacher, {n.removeprefix("teacher."): t for n, t in before.items()})
+            load_weights(
+                self.model.teacher, {n.removeprefix("teacher."): t for n, t in before.items()}
+            )
             self.model.teacher.update(self.model, self.sizes["teacher_momentum"])
         self.result = self.run()
 

@@ -1,7 +1,8 @@
 """Everything that can be chosen about a run, as frozen dataclasses with one docstring a field.
 
-The command line is generated from these classes, a run writes them into its own folder as `run.toml`, and a bad
-value is refused here, at construction. Defaults are the paper's main recipe for ViT-B/16 (arXiv 2602.01905).
+The command line is generated from these classes, a run writes them into its own folder as
+`run.toml`, and a bad value is refused here, at construction. Defaults are the paper's main recipe
+for ViT-B/16 (arXiv 2602.01905).
 """
 
 import difflib
@@ -19,7 +20,7 @@ class ConfigError(UserError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` when a known word is near, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -44,9 +45,13 @@ class DecoderConfig:
     """The small transformer that draws the image again from `Z = L S`."""
 
     target: Literal["pixels", "codes"] = "codes"
-    """What is reconstructed: RGB values, or the codes of a frozen MaskGIT-VQGAN (the paper's choice)."""
+    """What is reconstructed: RGB values, or the codes of a frozen MaskGIT-VQGAN (the paper's
+    choice).
+    """
     tokenizer: str = ""
-    """File of the frozen MaskGIT-VQGAN (maskgit-vqgan-imagenet-f16-256.bin); needed when the target is codes."""
+    """File of the frozen MaskGIT-VQGAN (maskgit-vqgan-imagenet-f16-256.bin); needed when the
+    target is codes.
+    """
     num_codes: int = 1024
     """Size of the tokenizer's codebook."""
     embed_dim: int = 512
@@ -65,7 +70,9 @@ class DecoderConfig:
             f"model.decoder.embed_dim must be even and divisible by num_heads = {self.num_heads}, got {self.embed_dim}",
         )
         if self.tokenizer and self.target == "pixels":
-            warnings.warn("model.decoder.tokenizer has no effect when the target is pixels", stacklevel=3)
+            warnings.warn(
+                "model.decoder.tokenizer has no effect when the target is pixels", stacklevel=3
+            )
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,9 @@ class ModelConfig:
     """Encoder, factorization and decoder."""
 
     image_size: int = 224
-    """Side, in pixels, of the images that the position table is made for. Other sizes work: the table is resized."""
+    """Side, in pixels, of the images that the position table is made for. Other sizes work: the
+    table is resized.
+    """
     patch_size: int = 16
     """Side of a patch, in pixels."""
     embed_dim: int = 768
@@ -87,7 +96,9 @@ class ModelConfig:
     num_sparse_tokens: int = 16
     """Number K of semantic tokens: the rank of the factorization."""
     spatial_temperature: float | None = 0.06
-    """Temperature of the softmax over cosines that gives L; None: plain dot products divided by sqrt(D)."""
+    """Temperature of the softmax over cosines that gives L; None: plain dot products divided by
+    sqrt(D).
+    """
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
     def __post_init__(self) -> None:
@@ -100,7 +111,8 @@ class ModelConfig:
             f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, got {self.embed_dim}",
         )
         _require(
-            self.num_sparse_tokens >= 1, f"model.num_sparse_tokens must be at least 1, got {self.num_sparse_tokens}"
+            self.num_sparse_tokens >= 1,
+            f"model.num_sparse_tokens must be at least 1, got {self.num_sparse_tokens}",
         )
         _require(
             self.spatial_temperature is None or self.spatial_temperature > 0,
@@ -110,7 +122,9 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """The views of an image that a training step sees: one full view, V masked views, W local crops."""
+    """The views of an image that a training step sees: one full view, V masked views, W local
+    crops.
+    """
 
     num_masked: int = 8
     """Number V of masked views, each its own random crop at the model's image size."""
@@ -127,11 +141,15 @@ class ViewConfig:
     antialias: bool = True
     """Antialias when a crop is made smaller. The published crops are not antialiased."""
     masking: Literal["random", "block", "focal"] = "focal"
-    """Which patches a masked view keeps: uniform, around a rectangle, or around a Gaussian focus (the paper)."""
+    """Which patches a masked view keeps: uniform, around a rectangle, or around a Gaussian focus
+    (the paper).
+    """
     masking_ratio: float = 0.8
     """Share of the patches that a masked view drops."""
     masking_probability: float = 0.5
-    """Chance that block or focal masking applies to a view; otherwise its patches are drawn uniformly."""
+    """Chance that block or focal masking applies to a view; otherwise its patches are drawn
+    uniformly.
+    """
     jitter_probability: float = 0.8
     """Chance of a colour jitter, for each masked or local view."""
     brightness: float = 0.4
@@ -154,18 +172,29 @@ class ViewConfig:
     def __post_init__(self) -> None:
         _check_choices(self, "views")
         for name in ("num_masked", "num_local"):
-            _require(getattr(self, name) >= 0, f"views.{name} must not be negative, got {getattr(self, name)}")
+            _require(
+                getattr(self, name) >= 0,
+                f"views.{name} must not be negative, got {getattr(self, name)}",
+            )
         for name in ("global_scale", "local_scale"):
             low, high = getattr(self, name)
-            _require(0 < low <= high <= 1, f"views.{name} must be two shares 0 < low <= high <= 1, got {low}, {high}")
+            _require(
+                0 < low <= high <= 1,
+                f"views.{name} must be two shares 0 < low <= high <= 1, got {low}, {high}",
+            )
         for name in ("flip", "masking", "jitter", "grey", "blur"):
             value = getattr(self, f"{name}_probability")
-            _require(0 <= value <= 1, f"views.{name}_probability must be between 0 and 1, got {value}")
+            _require(
+                0 <= value <= 1, f"views.{name}_probability must be between 0 and 1, got {value}"
+            )
         for name in ("brightness", "contrast", "saturation"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"views.{name} must be between 0 and 1, got {value}")
         _require(0 <= self.hue <= 0.5, f"views.hue must be between 0 and 0.5, got {self.hue}")
-        _require(0 <= self.masking_ratio < 1, f"views.masking_ratio must be in [0, 1), got {self.masking_ratio}")
+        _require(
+            0 <= self.masking_ratio < 1,
+            f"views.masking_ratio must be in [0, 1), got {self.masking_ratio}",
+        )
         _require(
             self.blur_kernel % 2 == 1 and self.blur_kernel > 0,
             f"views.blur_kernel must be odd and positive, got {self.blur_kernel}",
@@ -178,10 +207,14 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The seven terms of the objective, their targets and their weights. A weight of 0 removes a term."""
+    """The seven terms of the objective, their targets and their weights. A weight of 0 removes a
+    term.
+    """
 
     reconstruction_weight: float | None = None
-    """Reconstruction of the full view from Z. None: 10 for pixels, 0.05 for codes (the paper's values)."""
+    """Reconstruction of the full view from Z. None: 10 for pixels, 0.05 for codes (the paper's
+    values).
+    """
     token_clustering_weight: float = 1.0
     """S of the full view against its own assignment."""
     cls_clustering_weight: float = 1.0
@@ -193,7 +226,9 @@ class ObjectiveConfig:
     cls_local_weight: float = 1.0
     """cls of each local crop against the full view's assignment."""
     koleo_weight: float = 0.1
-    """KoLeo, which spreads the tokens of an image: once on the full view, once on the masked views."""
+    """KoLeo, which spreads the tokens of an image: once on the full view, once on the masked
+    views.
+    """
     num_prototypes: int = 16384
     """Number C of prototypes of each head."""
     prototype_dim: int = 256
@@ -207,13 +242,17 @@ class ObjectiveConfig:
     sinkhorn_iterations: int = 3
     """Rounds of Sinkhorn-Knopp, each: prototypes, then rows."""
     sinkhorn_scale: float = 1.0
-    """Exponent on the prototypes' sums; below 1 the use of the prototypes is balanced less strictly."""
+    """Exponent on the prototypes' sums; below 1 the use of the prototypes is balanced less
+    strictly.
+    """
     matching_epsilon: float = 0.1
     """Entropy of the matching between two sets of tokens."""
     matching_iterations: int = 5
     """Rounds of Sinkhorn in the matching."""
     teacher: Literal["none", "constant", "cosine"] = "none"
-    """Momentum teacher that gives the targets: none (the main recipe), constant momentum, or cosine to 1."""
+    """Momentum teacher that gives the targets: none (the main recipe), constant momentum, or
+    cosine to 1.
+    """
     teacher_momentum: float = 0.996
     """Momentum of the teacher, at the start when it follows a cosine."""
 
@@ -224,10 +263,25 @@ class ObjectiveConfig:
             if name.endswith("_weight") and value is not None:
                 _require(value >= 0, f"objective.{name} must not be negative, got {value}")
         for name in ("target_temperature", "prediction_temperature", "matching_epsilon"):
-            _require(getattr(self, name) > 0, f"objective.{name} must be positive, got {getattr(self, name)}")
-        for name in ("num_prototypes", "prototype_dim", "head_hidden_dim", "sinkhorn_iterations", "matching_iterations"):
-            _require(getattr(self, name) >= 1, f"objective.{name} must be at least 1, got {getattr(self, name)}")
-        _require(0 < self.sinkhorn_scale <= 1, f"objective.sinkhorn_scale must be in (0, 1], got {self.sinkhorn_scale}")
+            _require(
+                getattr(self, name) > 0,
+                f"objective.{name} must be positive, got {getattr(self, name)}",
+            )
+        for name in (
+            "num_prototypes",
+            "prototype_dim",
+            "head_hidden_dim",
+            "sinkhorn_iterations",
+            "matching_iterations",
+        ):
+            _require(
+                getattr(self, name) >= 1,
+                f"objective.{name} must be at least 1, got {getattr(self, name)}",
+            )
+        _require(
+            0 < self.sinkhorn_scale <= 1,
+            f"objective.sinkhorn_scale must be in (0, 1], got {self.sinkhorn_scale}",
+        )
         _require(
             0 <= self.teacher_momentum <= 1,
             f"objective.teacher_momentum must be between 0 and 1, got {self.teacher_momentum}",
@@ -277,18 +331,47 @@ class TrainingConfig:
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
     keep_every: int = 0
-    """Keep every checkpoint whose step is a multiple of this, besides the last two; 0: only the last two."""
+    """Keep every checkpoint whose step is a multiple of this, besides the last two; 0: only the
+    last two.
+    """
 
     def __post_init__(self) -> None:
         _check_choices(self, "training")
-        _require(self.steps is None or self.steps >= 1, f"training.steps must be at least 1, got {self.steps}")
+        _require(
+            self.steps is None or self.steps >= 1,
+            f"training.steps must be at least 1, got {self.steps}",
+        )
         for name in ("epochs", "learning_rate"):
-            _require(getattr(self, name) > 0, f"training.{name} must be positive, got {getattr(self, name)}")
-        for name in ("batch_size", "accumulate", "max_skipped_steps", "log_every", "checkpoint_every"):
-            _require(getattr(self, name) >= 1, f"training.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("num_workers", "sample_every", "keep_every", "gradient_clip", "weight_decay", "seed"):
-            _require(getattr(self, name) >= 0, f"training.{name} must not be negative, got {getattr(self, name)}")
-        _require(0 <= self.warmup < 1, f"training.warmup must be a share in [0, 1), got {self.warmup}")
+            _require(
+                getattr(self, name) > 0,
+                f"training.{name} must be positive, got {getattr(self, name)}",
+            )
+        for name in (
+            "batch_size",
+            "accumulate",
+            "max_skipped_steps",
+            "log_every",
+            "checkpoint_every",
+        ):
+            _require(
+                getattr(self, name) >= 1,
+                f"training.{name} must be at least 1, got {getattr(self, name)}",
+            )
+        for name in (
+            "num_workers",
+            "sample_every",
+            "keep_every",
+            "gradient_clip",
+            "weight_decay",
+            "seed",
+        ):
+            _require(
+                getattr(self, name) >= 0,
+                f"training.{name} must not be negative, got {getattr(self, name)}",
+            )
+        _require(
+            0 <= self.warmup < 1, f"training.warmup must be a share in [0, 1), got {self.warmup}"
+        )
         _require(
             self.batch_size % self.accumulate == 0,
             f"training.batch_size must be a multiple of accumulate = {self.accumulate}, got {self.batch_size}",
@@ -316,9 +399,12 @@ class RunConfig:
         )
         kept = int((self.model.image_size // patch) ** 2 * (1 - self.views.masking_ratio))
         _require(
-            kept >= 1, f"views.masking_ratio = {self.views.masking_ratio} leaves no patch of a masked view; lower it"
+            kept >= 1,
+            f"views.masking_ratio = {self.views.masking_ratio} leaves no patch of a masked view; lower it",
         )
         if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
-            warnings.warn("objective.teacher_momentum has no effect without a teacher", stacklevel=3)
+            warnings.warn(
+                "objective.teacher_momentum has no effect without a teacher", stacklevel=3
+            )
         if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
             warnings.warn("views.local_scale has no effect with num_local = 0", stacklevel=3)

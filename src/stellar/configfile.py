@@ -1,6 +1,7 @@
 """Configurations as files: a run is described by one TOML file that it can be started from again.
 
-Tables are the dataclasses of `config.py`, nested. Every wrong key or value is reported at once, with the nearest valid name.
+Tables are the dataclasses of `config.py`, nested. Every wrong key or value is reported at once,
+with the nearest valid name.
 """
 
 import json
@@ -41,14 +42,18 @@ def read_run_config(path: Path) -> RunConfig:
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; --config takes the run.toml of a run") from None
     except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; --config takes a file, as {path / 'run.toml'}") from None
+        raise ConfigError(
+            f"{path} is a folder; --config takes a file, as {path / 'run.toml'}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
     return from_dict(RunConfig, values, where=path.name)
 
 
 def from_dict(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
-    """A configuration from nested dicts. Raises ConfigError with one line for each thing that is wrong."""
+    """A configuration from nested dicts. Raises ConfigError with one line for each thing that is
+    wrong.
+    """
     problems: list[str] = []
     checked = _check(kind, values, "", problems)
     if problems:

@@ -1,7 +1,9 @@
-"""The demo: train a small STELLAR on embedded scenes, then show what it learned beside the same model untrained.
+"""The demo: train a small STELLAR on embedded scenes, then show what it learned beside the same
+model untrained.
 
-Nothing is downloaded and no GPU is needed: the scenes are cut from photographs that come with scikit-image and scikit-learn, and
-every one knows its own truth, so what S and L know can be measured, not only looked at.
+Nothing is downloaded and no GPU is needed: the scenes are cut from photographs that come with
+scikit-image and scikit-learn, and every one knows its own truth, so what S and L know can be
+measured, not only looked at.
 """
 
 from dataclasses import dataclass, replace
@@ -39,10 +41,12 @@ def demo(
     num_scenes: int = 1000,
     console: Console | None = None,
 ) -> DemoResult:
-    """Train (or go on training) in `out`/run, evaluate on held-out scenes, and write `out`/report.html.
+    """Train (or go on training) in `out`/run, evaluate on held-out scenes, and write
+    `out`/report.html.
 
-    `config` replaces the demo's preset, `num_scenes` is the number of scenes that the probes learn from, and of those that they
-    are tried on. Raises RunError when `out` holds a run of another configuration.
+    `config` replaces the demo's preset, `num_scenes` is the number of scenes that the probes
+    learn from, and of those that they are tried on. Raises RunError when `out` holds a run of
+    another configuration.
     """
     out, config = Path(out), config or demo_preset()
     run = out / "run"
@@ -51,7 +55,9 @@ def demo(
     elif read_run_config(run / CONFIG) == config:
         result = resume(run, console=console)
     else:
-        raise RunError(f"{run} holds a run with other settings; remove {out}, or choose another --out")
+        raise RunError(
+            f"{run} holds a run with other settings; remove {out}, or choose another --out"
+        )
     if not result.finished:
         return DemoResult(None, {})
     trained, untrained = load(run), build_model(config).eval()

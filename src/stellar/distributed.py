@@ -1,4 +1,6 @@
-"""The processes of a run: joining them, and sums and maxima over them. Alone, these are the identity."""
+"""The processes of a run: joining them, and sums and maxima over them. Alone, these are the
+identity.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -60,7 +62,9 @@ class Ranks:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started, for as long as the context lasts; alone, do nothing."""
+    """Join the processes that `torchrun` started, for as long as the context lasts; alone, do
+    nothing.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return

@@ -1,8 +1,10 @@
-"""A folder of images to one Parquet file: for each image its path, global token, semantic tokens and maps.
+"""A folder of images to one Parquet file: for each image its path, global token, semantic tokens
+and maps.
 
-Parquet, because pandas, polars, DuckDB, Spark and Hugging Face datasets open it as it is, column by column, and because it is
-written row group by row group: memory does not grow with the number of images. Vectors are fixed-size lists of half
-precision; the file's metadata (key `stellar`) has their shapes, the model's hash and the preprocessing.
+Parquet, because pandas, polars, DuckDB, Spark and Hugging Face datasets open it as it is, column
+by column, and because it is written row group by row group: memory does not grow with the number
+of images. Vectors are fixed-size lists of half precision; the file's metadata (key `stellar`) has
+their shapes, the model's hash and the preprocessing.
 """
 
 import hashlib
@@ -55,15 +57,18 @@ def embed(
 ) -> EmbedResult:
     """Encode every image below `folder` and write them, in sorted order, to the Parquet file `out`.
 
-    Finished parts stay in `out`.parts until all are there, so a call that was killed goes on where it was when it is made
-    again. `progress` is called with (images done, images in all). Raises DataError for a folder without images, and
-    EmbeddingError when `out` exists or its parts come from another model or other data.
+    Finished parts stay in `out`.parts until all are there, so a call that was killed goes on
+    where it was when it is made again. `progress` is called with (images done, images in all).
+    Raises DataError for a folder without images, and EmbeddingError when `out` exists or its
+    parts come from another model or other data.
     """
     out, source = Path(out), ImageFolder(folder)
     if out.exists():
         raise EmbeddingError(f"{out} exists; remove it, or choose another --out")
     if not out.parent.is_dir():
-        raise EmbeddingError(f"the folder {out.parent} does not exist; create it, or choose another --out")
+        raise EmbeddingError(
+            f"the folder {out.parent} does not exist; create it, or choose another --out"
+        )
     schema = _schema(model)
     parts = _open_parts(out, schema, source)
     size, total = model.config.image_size, len(source)
@@ -133,7 +138,9 @@ def _schema(model: Stellar) -> pa.Schema:
 
 def _rows(names: list[str], factors: Factors, schema: pa.Schema) -> pa.RecordBatch:
     columns = [pa.array(names, pa.string())]
-    for value, field in zip((factors.cls, factors.sparse, factors.maps), list(schema)[1:], strict=True):
+    for value, field in zip(
+        (factors.cls, factors.sparse, factors.maps), list(schema)[1:], strict=True
+    ):
         columns.append(pa.FixedSizeListArray.from_arrays(_half(value), type=field.type))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -148,7 +155,11 @@ def _open_parts(out: Path, schema: pa.Schema, source: ImageSource) -> Path:
     for index in range(len(source)):
         names.update(source.name(index).encode() + b"\n")
     manifest = json.dumps(
-        {"images": len(source), "names": names.hexdigest(), **json.loads(schema.metadata[b"stellar"])}
+        {
+            "images": len(source),
+            "names": names.hexdigest(),
+            **json.loads(schema.metadata[b"stellar"]),
+        }
     )
     parts = out.with_name(out.name + ".parts")
     parts.mkdir(exist_ok=True)
@@ -197,12 +208,16 @@ class Embeddings:
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
-    """Read a file that `embed` wrote, arrays in their shapes. Raises EmbeddingError for any other file."""
+    """Read a file that `embed` wrote, arrays in their shapes. Raises EmbeddingError for any other
+    file.
+    """
     try:
         table = pq.read_table(path).combine_chunks()
         metadata = json.loads((table.schema.metadata or {})[b"stellar"])
     except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise EmbeddingError(f"{path} is not an embedding written by stellar embed: {error}") from error
+        raise EmbeddingError(
+            f"{path} is not an embedding written by stellar embed: {error}"
+        ) from error
     arrays = {
         name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
         for name, shape in metadata["shapes"].items()

@@ -1,4 +1,6 @@
-"""Errors that are meant for users: one sentence that says what was expected, what came, and what to do."""
+"""Errors that are meant for users: one sentence that says what was expected, what came, and what
+to do.
+"""
 
 
 class UserError(ValueError):

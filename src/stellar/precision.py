@@ -9,7 +9,9 @@ from stellar.errors import UserError
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` becomes bf16 where the device computes in it: recent GPUs, and CPUs with AVX512-BF16."""
+    """`auto` becomes bf16 where the device computes in it: recent GPUs, and CPUs with
+    AVX512-BF16.
+    """
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -27,7 +29,9 @@ def autocast(precision: str, device: torch.device) -> Callable[[], AbstractConte
 
 
 def choose_device(device: str) -> torch.device:
-    """`auto` is a GPU if there is one, else the CPU. Raises UserError for a device that is not there."""
+    """`auto` is a GPU if there is one, else the CPU. Raises UserError for a device that is not
+    there.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

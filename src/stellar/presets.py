@@ -1,12 +1,20 @@
 """Named starting points: the paper's three models, and small ones for a laptop.
 
-Every preset is a complete `RunConfig`; any field can be overridden. `b16`, `l16` and `h16` are the published recipes
-(arXiv 2602.01905, table of hyperparameters): 16 GPUs x 128 images, starting from masked-autoencoder weights.
+Every preset is a complete `RunConfig`; any field can be overridden. `b16`, `l16` and `h16` are
+the published recipes (arXiv 2602.01905, table of hyperparameters): 16 GPUs x 128 images, starting
+from masked-autoencoder weights.
 """
 
 from dataclasses import replace
 
-from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainingConfig, ViewConfig
+from stellar.config import (
+    DecoderConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    RunConfig,
+    TrainingConfig,
+    ViewConfig,
+)
 
 
 def b16() -> RunConfig:
@@ -42,7 +50,9 @@ def b16_scratch() -> RunConfig:
 
 
 def tiny() -> RunConfig:
-    """4.8 M parameters, 96 px, pixels: learns a folder of some thousand pictures on a laptop or one GPU."""
+    """4.8 M parameters, 96 px, pixels: learns a folder of some thousand pictures on a laptop or
+    one GPU.
+    """
     return RunConfig(
         model=ModelConfig(
             image_size=96,
@@ -62,7 +72,9 @@ def tiny() -> RunConfig:
 
 
 def demo() -> RunConfig:
-    """0.8 M parameters, 48 px: what `make demo` trains on the embedded scenes in minutes on two cores."""
+    """0.8 M parameters, 48 px: what `make demo` trains on the embedded scenes in minutes on two
+    cores.
+    """
     return RunConfig(
         model=ModelConfig(
             image_size=48,
@@ -72,14 +84,23 @@ def demo() -> RunConfig:
             num_heads=4,
             mlp_ratio=2.0,
             num_sparse_tokens=6,
-            decoder=DecoderConfig(target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0),
+            decoder=DecoderConfig(
+                target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0
+            ),
         ),
         views=ViewConfig(num_masked=4, num_local=2, local_size=24, masking_ratio=0.5),
         objective=ObjectiveConfig(num_prototypes=512, prototype_dim=64, head_hidden_dim=256),
         training=TrainingConfig(
-            steps=1000, batch_size=64, learning_rate=1e-3, num_workers=1, checkpoint_every=500, sample_every=0
+            steps=1000,
+            batch_size=64,
+            learning_rate=1e-3,
+            num_workers=1,
+            checkpoint_every=500,
+            sample_every=0,
         ),
     )
 
 
-PRESETS = {preset.__name__.replace("_", "-"): preset for preset in (demo, tiny, b16, l16, h16, b16_scratch)}
+PRESETS = {
+    preset.__name__.replace("_", "-"): preset for preset in (demo, tiny, b16, l16, h16, b16_scratch)
+}

@@ -1,4 +1,6 @@
-"""Pictures through a model and back: a sheet that shows what it saw, where, and what it drew again."""
+"""Pictures through a model and back: a sheet that shows what it saw, where, and what it drew
+again.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +39,9 @@ class PictureFiles:
     def __init__(self, paths: Sequence[Path]) -> None:
         for path in paths:
             if not path.is_file():
-                raise DataError(f"expected a picture or a folder of pictures, but {path} does not exist")
+                raise DataError(
+                    f"expected a picture or a folder of pictures, but {path} does not exist"
+                )
         self.paths = list(paths)
 
     def __len__(self) -> int:
@@ -53,7 +57,8 @@ class PictureFiles:
 def reconstruct(model: Stellar, source: ImageSource, count: int = 8) -> Reconstruction:
     """Encode and draw `count` pictures of the source, evenly spread over it.
 
-    Raises DataError when none of them can be read, MissingTokenizer when the model needs its tokenizer.
+    Raises DataError when none of them can be read, MissingTokenizer when the model needs its
+    tokenizer.
     """
     indices = torch.linspace(0, len(source) - 1, min(count, len(source))).round().long().tolist()
     (batch,) = picture_batches(source, indices, model.config.image_size, batch_size=count)
@@ -71,7 +76,9 @@ def reconstruct(model: Stellar, source: ImageSource, count: int = 8) -> Reconstr
 
 
 def pictures(paths: Sequence[str], image_size: int) -> ImageSource:
-    """A folder, some files, or the word `cutouts` for the embedded held-out scenes. Raises DataError."""
+    """A folder, some files, or the word `cutouts` for the embedded held-out scenes. Raises
+    DataError.
+    """
     if list(paths) == ["cutouts"]:
         return Cutouts("heldout", size=image_size)
     if len(paths) == 1 and Path(paths[0]).is_dir():

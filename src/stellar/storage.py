@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, flushed to the disk, then renamed.
 
-A sealed folder carries SHA-256 sums of its files, so that a flipped byte is noticed when it is read.
+A sealed folder carries SHA-256 sums of its files, so that a flipped byte is noticed when it is
+read.
 """
 
 import hashlib
@@ -28,7 +29,9 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def place_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays behind if it fails."""
+    """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays
+    behind if it fails.
+    """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write(temporary)
@@ -40,7 +43,9 @@ def place_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def place_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """Fill a new folder through `write`, seal it with checksums, and rename it to `path` in one step."""
+    """Fill a new folder through `write`, seal it with checksums, and rename it to `path` in one
+    step.
+    """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -66,7 +71,9 @@ def checksum(path: Path) -> str:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a sealed folder, or None: a file that is missing, or not what was written."""
+    """What is wrong with a sealed folder, or None: a file that is missing, or not what was
+    written.
+    """
     try:
         lines = (folder / SUMS).read_text().splitlines()
     except (FileNotFoundError, UnicodeDecodeError):

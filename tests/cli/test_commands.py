@@ -1,4 +1,6 @@
-"""Commands as a user types them: help, mistakes, and the way from a folder of pictures to its tokens."""
+"""Commands as a user types them: help, mistakes, and the way from a folder of pictures to its
+tokens.
+"""
 
 import os
 import subprocess
@@ -10,12 +12,36 @@ import pytest
 from PIL import Image
 
 COMMANDS = ("pretrain", "embed", "reconstruct", "info", "demo")
-SMALL = (
-    "--model.image-size 32 --model.patch-size 8 --model.embed-dim 24 --model.depth 1 "
-    "--model.num-heads 2 --model.decoder.embed-dim 16 --model.decoder.depth 1 "
-    "--model.decoder.num-heads 2 --views.local-size 16 --views.num-masked 2 --views.num-local 1 "
-    "--objective.num-prototypes 16 --training.batch-size 8 --training.num-workers 1"
-).split()
+SMALL = [
+    "--model.image-size",
+    "32",
+    "--model.patch-size",
+    "8",
+    "--model.embed-dim",
+    "24",
+    "--model.depth",
+    "1",
+    "--model.num-heads",
+    "2",
+    "--model.decoder.embed-dim",
+    "16",
+    "--model.decoder.depth",
+    "1",
+    "--model.decoder.num-heads",
+    "2",
+    "--views.local-size",
+    "16",
+    "--views.num-masked",
+    "2",
+    "--views.num-local",
+    "1",
+    "--objective.num-prototypes",
+    "16",
+    "--training.batch-size",
+    "8",
+    "--training.num-workers",
+    "1",
+]
 
 
 def stellar(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -61,7 +87,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --out x --resume --training.steps 3", 1, "a resumed run keeps its settings"),
         ("pretrain --data . --training.steps many", 2, "steps"),
         ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
-        ("pretrain --data cutouts --model.image-size 100", 1, "multiple of model.patch_size"),
+        ("pretrain --data cutouts --model.image-size 100", 2, "multiple of model.patch_size"),
         ("pretrain --data cutouts --preset b16", 1, "maskgit-vqgan-imagenet-f16-256.bin"),
         ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
         ("embed nowhere photos", 1, "nowhere does not exist"),
@@ -128,7 +154,8 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
     drawn = stellar("reconstruct", "runs/photos", photos, "--count", "4", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert "mean PSNR" in drawn.stdout
-    assert Image.open(tmp_path / "sheet.png").width > 400
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 400
 
     told = stellar("info", "runs/photos", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

@@ -9,6 +9,7 @@ import torch
 
 from stellar.data import cutouts as module
 from stellar.data.cutouts import MATERIALS, MIN_VISIBLE, Cutouts
+from stellar.errors import MissingPackage
 
 
 @pytest.fixture(scope="module")
@@ -151,5 +152,5 @@ def test_bad_arguments_are_refused() -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(ModuleNotFoundError, match=r"stellar-vision\[demo\]"):
+    with pytest.raises(MissingPackage, match=r"stellar-vision\[demo\]"):
         Cutouts("train")

@@ -1,6 +1,6 @@
 """Samples of views: what is in them, and that they are a function of (seed, epoch, index)."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.images import UnreadableImage
 from stellar.data.masking import num_kept
-from stellar.data.views import MultiView, ViewBatch, ViewSample, collate
+from stellar.data.views import MultiView, ViewBatch
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)
 
@@ -43,25 +43,37 @@ def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0)
     return MultiView(source, 48, 6, views, seed)
 
 
-def equal(first: ViewSample, second: ViewSample) -> bool:
-    same = (torch.equal(a, b) for a, b in zip(first[:-2], second[:-2], strict=True))
-    return all(same) and first[-2:] == second[-2:]
+def equal(first: ViewBatch, second: ViewBatch) -> bool:
+    names = [field.name for field in fields(ViewBatch) if field.name != "skipped"]
+    same = (torch.equal(getattr(first, name), getattr(second, name)) for name in names)
+    return all(same) and first.skipped == second.skipped
 
 
-def test_a_sample_has_every_view(source: Cutouts) -> None:
-    sample = dataset(source)[0, 5]
-    assert sample.full.shape == (3, 48, 48)
-    assert sample.masked.shape == (3, 3, 48, 48)
-    assert sample.local.shape == (2, 3, 24, 24)
-    assert sample.keep.shape == (3, num_kept(64, 0.6))
-    assert sample.masked_colour.shape == (3, photometric.NUM_PARAMS)
-    assert sample.local_colour.shape == (2, photometric.NUM_PARAMS)
-    assert (sample.index, sample.skipped) == (5, ())
-    for images in (sample.full, sample.masked, sample.local):
-        assert images.dtype == torch.uint8
+def test_a_batch_has_every_view(source: Cutouts) -> None:
+    batch = dataset(source).__getitems__([(0, 5), (1, 3)])
+    assert batch.full.shape == (2, 3, 48, 48)
+    assert batch.masked.shape == (2, 3, 3, 48, 48)
+    assert batch.local.shape == (2, 2, 3, 24, 24)
+    assert batch.keep.shape == (2, 3, num_kept(64, 0.6))
+    assert batch.masked_colour.shape == (2, 3, photometric.NUM_PARAMS)
+    assert batch.local_colour.shape == (2, 2, photometric.NUM_PARAMS)
+    assert batch.index.tolist() == [5, 3]
+    assert batch.skipped == ()
 
 
-def test_a_sample_is_a_function_of_seed_epoch_and_index(source: Cutouts) -> None:
+def test_an_image_has_the_same_views_in_any_batch(source: Cutouts) -> None:
+    data = dataset(source)
+    keys = [(0, 5), (1, 3), (0, 7), (0, 5)]
+    batch = data.__getitems__(keys)
+    for row, key in enumerate(keys):
+        alone = data[key]
+        for field in fields(ViewBatch):
+            if field.name != "skipped":
+                rows, single = getattr(batch, field.name), getattr(alone, field.name)
+                assert torch.equal(rows[row : row + 1], single)
+
+
+def test_views_are_a_function_of_seed_epoch_and_index(source: Cutouts) -> None:
     sample = dataset(source)[2, 5]
     assert equal(sample, dataset(Cutouts("train"))[2, 5])
     for other in (dataset(source)[3, 5], dataset(source)[2, 6], dataset(source, seed=1)[2, 5]):
@@ -71,9 +83,9 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(source: Cutouts) -> None
 
 def test_views_of_an_image_are_different_crops(source: Cutouts) -> None:
     sample = dataset(source)[0, 0]
-    crops = [sample.full, *sample.masked]
+    crops = [sample.full[0], *sample.masked[0]]
     assert all(not torch.equal(a, b) for i, a in enumerate(crops) for b in crops[:i])
-    assert not torch.equal(sample.keep[0], sample.keep[1])
+    assert not torch.equal(sample.keep[0, 0], sample.keep[0, 1])
 
 
 def test_random_numbers_do_not_touch_the_global_state(source: Cutouts) -> None:
@@ -88,7 +100,7 @@ def test_random_numbers_do_not_touch_the_global_state(source: Cutouts) -> None:
 def test_groups_of_views_can_be_left_out(source: Cutouts, num_masked: int, num_local: int) -> None:
     views = replace(VIEWS, num_masked=num_masked, num_local=num_local)
     data = dataset(source, views)
-    batch = collate([data[0, index] for index in range(4)])
+    batch = data.__getitems__([(0, index) for index in range(4)])
     assert batch.full.shape == (4, 3, 48, 48)
     assert batch.masked.shape == (4, num_masked, 3, 48, 48)
     assert batch.keep.shape == (4, num_masked, num_kept(64, 0.6))
@@ -108,9 +120,9 @@ def test_crops_have_the_scale_that_is_asked_for() -> None:
     data = dataset(Ramp(set()), views)
     for index in range(12):
         sample = data[0, index]
-        widths = [int(crop.max()) - int(crop.min()) for crop in (sample.full, *sample.masked)]
+        widths = [int(crop.max()) - int(crop.min()) for crop in (sample.full, *sample.masked[0])]
         assert min(widths) > 0.9 * 200 * (3 / 4) ** 0.5 - 8
-        widths = [int(crop.max()) - int(crop.min()) for crop in sample.local]
+        widths = [int(crop.max()) - int(crop.min()) for crop in sample.local[0]]
         assert 0.2 * 200 * (3 / 4) ** 0.5 - 8 < min(widths) <= max(widths) < 0.3 * 200 * 1.16 + 8
 
 
@@ -118,10 +130,10 @@ def test_unreadable_images_are_replaced_by_the_next_and_named() -> None:
     data = dataset(Damaged({3, 4, 11}))
     sample = data[0, 3]
     assert (sample.full == 5).all()
-    assert sample.index == 5
+    assert sample.index.tolist() == [5]
     assert sample.skipped == (("3.png", "it is broken"), ("4.png", "it is broken"))
-    assert data[0, 11].index == 0
-    batch = collate([data[0, 3], data[0, 4], data[0, 5], data[0, 11]])
+    assert data[0, 11].index.tolist() == [0]
+    batch = data.__getitems__([(0, 3), (0, 4), (0, 5), (0, 11)])
     assert batch.index.tolist() == [5, 5, 5, 0]
     assert [name for name, _ in batch.skipped] == ["3.png", "4.png", "11.png"]
 
@@ -131,15 +143,12 @@ def test_nothing_readable_ends_the_run_with_a_sentence() -> None:
         dataset(Damaged(set(range(12))))[0, 3]
 
 
-def test_batches_stack_samples_and_move(source: Cutouts) -> None:
-    data = dataset(source)
-    samples = [data[0, index] for index in range(4)]
-    batch = collate(samples)
-    assert isinstance(batch, ViewBatch)
-    assert batch.index.tolist() == [0, 1, 2, 3]
-    assert torch.equal(batch.masked[2], samples[2].masked)
-    assert torch.equal(batch.keep[1], samples[1].keep)
+def test_batches_move_whole(source: Cutouts) -> None:
+    batch = dataset(source).__getitems__([(0, 0), (0, 1)])
     moved = batch.to("meta")
-    assert moved.full.device.type == moved.keep.device.type == "meta"
+    for field in fields(ViewBatch):
+        if field.name != "skipped":
+            before, after = getattr(batch, field.name), getattr(moved, field.name)
+            assert after.device.type == "meta"
+            assert (after.shape, after.dtype) == (before.shape, before.dtype)
     assert moved.skipped == batch.skipped
-    assert moved.local.shape == batch.local.shape

@@ -30,9 +30,7 @@ def test_dropped_patches_have_no_influence(small: ModelConfig) -> None:
 
 
 @pytest.mark.parametrize("keep", [None, torch.tensor([[0, 5, 10], [3, 4, 15]])])
-def test_reading_less_gives_the_same_tokens(
-    small: ModelConfig, keep: torch.Tensor | None
-) -> None:
+def test_reading_less_gives_the_same_tokens(small: ModelConfig, keep: torch.Tensor | None) -> None:
     encoder, images = Encoder(small), torch.rand(2, 3, 16, 16)
     whole = encoder(images, keep)
     tokens, cls = encoder(images, keep, read="tokens"), encoder(images, keep, read="cls")

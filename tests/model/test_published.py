@@ -12,7 +12,9 @@ from stellar.model.published import UNUSED, UnknownWeights, from_published, to_p
 from stellar.objective import PretrainingModel
 from stellar.presets import b16
 
-REFERENCE = Path(os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[3] / "shared/reference"))
+REFERENCE = Path(
+    os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[3] / "shared/reference")
+)
 LAYOUT = REFERENCE / "state_dict_b16_vq.json"
 
 

@@ -100,14 +100,18 @@ with torch.no_grad():
 
 
 def test_compiles_without_a_graph_break() -> None:
-    """In a process of its own: the shape checks of the tests are no part of the product, and cannot be compiled."""
+    """In a process of its own: the shape checks of the tests are no part of the product, and
+    cannot be compiled.
+    """
     done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("patch_size", [4, 3])
 def test_codes_of_any_patch_size(small: ModelConfig, patch_size: int) -> None:
-    """A patch that is not the tokenizer's cell: the image is resized for it, and the drawing back."""
+    """A patch that is not the tokenizer's cell: the image is resized for it, and the drawing
+    back.
+    """
     model = Stellar(codes_config(small, patch_size), VQGAN(TOKENIZER))
     images = torch.rand(2, 3, 4 * patch_size, 2 * patch_size)
     assert model.codes(images).shape == (2, 8)

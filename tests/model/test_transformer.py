@@ -25,7 +25,9 @@ def test_bf16_kernels_agree_in_values_and_gradients(
     for full, half in zip(exact, rounded, strict=True):
         assert full.grad is not None
         assert half.grad is not None
-        similarity = torch.cosine_similarity(full.grad.flatten(), half.grad.float().flatten(), dim=0)
+        similarity = torch.cosine_similarity(
+            full.grad.flatten(), half.grad.float().flatten(), dim=0
+        )
         assert similarity > 0.999
 
 

@@ -12,7 +12,9 @@ from stellar.model.saving import load_tokenizer
 from stellar.model.vqgan import VQGAN, ResidualBlock, VQGANConfig
 
 SMALL = VQGANConfig(channels=32, multipliers=(1, 2, 2), num_blocks=2, code_dim=8, num_codes=16)
-REFERENCE = Path(os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[3] / "shared/reference"))
+REFERENCE = Path(
+    os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[3] / "shared/reference")
+)
 LAYOUT = REFERENCE / "state_dict_maskgit_vqgan.json"
 
 

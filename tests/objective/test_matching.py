@@ -1,4 +1,6 @@
-"""Matching: the permutation that was applied is found, and small epsilon gives the optimal assignment."""
+"""Matching: the permutation that was applied is found, and small epsilon gives the optimal
+assignment.
+"""
 
 import torch
 from scipy.optimize import linear_sum_assignment

@@ -61,7 +61,9 @@ def test_nothing_of_size_rows_times_prototypes_is_kept() -> None:
     rows, count, dim = 64, 4096, 8
     head, tokens = PrototypeHead(16, 8, dim, count), torch.randn(rows, 16)
     sizes: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: sizes.append(t.numel()) or t, lambda t: t
+    ):
         x = head(tokens)
         target = assign(x, head.prototypes, 0.06, 3, 1.0)
         loss = cross_entropy(x, mean_prototype(head.prototypes, target), head.prototypes, TAU)

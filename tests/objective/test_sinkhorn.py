@@ -36,7 +36,9 @@ def test_a_constant_per_prototype_or_row_does_not_matter() -> None:
     logits = torch.randn(20, 8)
     q = sinkhorn(logits, 0.5, 3).assignment(logits)
     shifted = logits + torch.randn(8)
-    torch.testing.assert_close(sinkhorn(shifted, 0.5, 3).assignment(shifted), q, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        sinkhorn(shifted, 0.5, 3).assignment(shifted), q, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_smaller_scale_balances_less() -> None:

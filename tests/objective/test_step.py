@@ -116,7 +116,9 @@ def test_masking_switched_off(small: ModelConfig, small_objective: ObjectiveConf
 def test_alignment_sends_no_gradient_through_its_target(
     small: ModelConfig, small_objective: ObjectiveConfig
 ) -> None:
-    """With alignment alone, the gradient is that of the masked views: the full view's image does not matter to it."""
+    """With alignment alone, the gradient is that of the masked views: the full view's image does
+    not matter to it.
+    """
     others = [name for name in TERMS if name != "cls_local"]
     model = PretrainingModel(small, without(small_objective, *others))
     full = views().full.clone().requires_grad_()

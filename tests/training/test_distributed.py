@@ -1,4 +1,6 @@
-"""Two processes with half a batch each are one process with the whole batch: losses, weights, Sinkhorn."""
+"""Two processes with half a batch each are one process with the whole batch: losses, weights,
+Sinkhorn.
+"""
 
 import os
 import subprocess
@@ -58,7 +60,9 @@ def test_two_processes_equal_one(tmp_path: Path, config: RunConfig, teacher: str
     (tmp_path / "run.toml").write_text(to_toml(config))
     call = ["pretrain", "--config", str(tmp_path / "run.toml"), "--out"]
     one = subprocess.run(
-        [sys.executable, "-m", "stellar", *call, str(tmp_path / "one")], capture_output=True, text=True
+        [sys.executable, "-m", "stellar", *call, str(tmp_path / "one")],
+        capture_output=True,
+        text=True,
     )
     two = torchrun("-m", "stellar", *call, str(tmp_path / "two"))
     assert one.returncode == 0, one.stderr

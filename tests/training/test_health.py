@@ -1,4 +1,6 @@
-"""Health figures: each kind of collapse is seen by at least one of them, and a healthy model by none."""
+"""Health figures: each kind of collapse is seen by at least one of them, and a healthy model by
+none.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,6 @@
-"""kill -9 in the middle of an epoch, then --resume: the same run, bit for bit, as one that was never killed."""
+"""kill -9 in the middle of an epoch, then --resume: the same run, bit for bit, as one that was
+never killed.
+"""
 
 import os
 import signal
@@ -9,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from stellar.config import RunConfig
 from stellar.configfile import to_toml
-from stellar.model.saving import checkpoints
+from stellar.model.saving import WEIGHTS, checkpoints
 from stellar.storage import checksum
+from stellar.training.checkpoint import STATE
 from stellar.training.run_folder import METRICS, read_metrics
 
-STEPS = 400
+STEPS = 200
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -82,17 +86,22 @@ def test_killed_and_resumed_equals_uninterrupted(
     output = stellar_pretrain("--out", killed, "--resume")
     assert "from step" in output
     assert rows(killed) == rows(tmp_path / "whole")
-    for name in ("model.safetensors", "state.pt"):
-        assert checksum(checkpoints(killed)[-1] / name) == checksum(
-            checkpoints(tmp_path / "whole")[-1] / name
-        )
+    ours, theirs = (checkpoints(run)[-1] for run in (killed, tmp_path / "whole"))
+    assert checksum(ours / WEIGHTS) == checksum(theirs / WEIGHTS)
+    states = [torch.load(folder / STATE, weights_only=True) for folder in (ours, theirs)]
+    assert states[0]["counters"] == states[1]["counters"]
+    for number, moments in states[0]["optimizer"]["state"].items():
+        for name, value in moments.items():
+            assert torch.equal(value, states[1]["optimizer"]["state"][number][name])
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(
     tmp_path: Path, config: RunConfig, stop: signal.Signals
 ) -> None:
-    """The signal goes to the whole process group, as a terminal and torchrun send it: workers must not die first."""
+    """The signal goes to the whole process group, as a terminal and torchrun send it: workers
+    must not die first.
+    """
     training = replace(config.training, steps=100_000, checkpoint_every=100_000, num_workers=2)
     (tmp_path / "run.toml").write_text(to_toml(replace(config, training=training)))
     run = tmp_path / "run"

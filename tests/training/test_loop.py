@@ -1,4 +1,6 @@
-"""Whole runs in one process: what they leave, what they survive, and that they can be continued exactly."""
+"""Whole runs in one process: what they leave, what they survive, and that they can be continued
+exactly.
+"""
 
 import json
 import os
@@ -40,7 +42,9 @@ def test_what_a_run_leaves(tmp_path: Path, config: RunConfig) -> None:
     assert (result.step, result.finished) == (8, True)
     run = result.folder
     assert [row["step"] for row in rows(run)] == list(range(1, 9))
-    assert {"reconstruction", "set_alignment", "effective_rank", "gradient_norm"} <= rows(run)[0].keys()
+    assert {"reconstruction", "set_alignment", "effective_rank", "gradient_norm"} <= rows(run)[
+        0
+    ].keys()
     assert [folder.name for folder in checkpoints(run)] == ["step-00000006", "step-00000008"]
     assert sorted(file.name for file in (run / "samples").iterdir()) == [
         "step-00000004.png",
@@ -170,7 +174,9 @@ def test_starting_from_another_run(tmp_path: Path, config: RunConfig) -> None:
     """The second stage of a run from random weights: the teacher goes, the rest stays."""
     first = replace(config, objective=replace(config.objective, teacher="constant"))
     pretrain(first, tmp_path / "first")
-    second = with_training(replace(config, init=str(tmp_path / "first")), steps=1, learning_rate=1e-12)
+    second = with_training(
+        replace(config, init=str(tmp_path / "first")), steps=1, learning_rate=1e-12
+    )
     pretrain(second, tmp_path / "second")
     images = torch.rand(1, 3, 16, 16)
     before, after = (stellar.load(tmp_path / name).encode(images) for name in ("first", "second"))

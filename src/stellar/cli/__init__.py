@@ -1,4 +1,6 @@
-"""The command line: `stellar COMMAND`. Each command is a thin module, imported only when it is called."""
+"""The command line: `stellar COMMAND`. Each command is a thin module, imported only when it is
+called.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -32,7 +34,9 @@ no pictures at hand? nothing is downloaded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when interrupted."""
+    """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when
+    interrupted.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help(), end="")
@@ -46,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         from stellar.config import nearest
 
-        return _fail(f"{name!r} is not a command{nearest(name, COMMANDS)} See stellar --help.", code=2)
+        return _fail(
+            f"{name!r} is not a command{nearest(name, COMMANDS)} See stellar --help.", code=2
+        )
     try:
         return import_module(f"stellar.cli.{name}").run(rest)
     except UserError as error:

@@ -35,10 +35,14 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar embed", description=DESCRIPTION
+    options = tyro.cli(Options, args=list(arguments), prog="stellar embed", description=DESCRIPTION)
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
     )
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from stellar.embedding import embed
     from stellar.model import load

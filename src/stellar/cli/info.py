@@ -43,7 +43,12 @@ def describe_machine() -> dict[str, str]:
 
     device = choose_device("auto")
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
-    optional = {"skimage": "demo", "sklearn": "demo", "simplejpeg": "fast", "tensorboard": "tensorboard"}
+    optional = {
+        "skimage": "demo",
+        "sklearn": "demo",
+        "simplejpeg": "fast",
+        "tensorboard": "tensorboard",
+    }
     found = {package: find_spec(package) is not None for package in optional}
     return {
         "stellar": __version__,
@@ -51,7 +56,9 @@ def describe_machine() -> dict[str, str]:
         "torch": torch.__version__,
         "device": f"{device} ({name}), {torch.get_num_threads()} threads",
         "precision": f"{resolve_precision('auto', device)} (what auto means here)",
-        "optional": ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in found.items()),
+        "optional": ", ".join(
+            f"{name} {'yes' if there else 'no'}" for name, there in found.items()
+        ),
         "presets": ", ".join(PRESETS),
     }
 

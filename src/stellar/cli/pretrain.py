@@ -1,7 +1,6 @@
 """`stellar pretrain`."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +69,9 @@ def run(arguments: Sequence[str]) -> int:
         result = pretrain(config, options.out, options.device, console)
     out = shlex.quote(str(options.out))
     if not result.finished:
-        print(f"stopped and saved at step {result.step}; go on with: stellar pretrain --out {out} --resume")
+        print(
+            f"stopped and saved at step {result.step}; go on with: stellar pretrain --out {out} --resume"
+        )
         return 130
     data = shlex.quote(config.data) if config else "FOLDER"
     print(f"done: {out}\n  look at it   stellar reconstruct {out} {data} --out sheet.png")

@@ -20,9 +20,7 @@ class Options:
 
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A run, a checkpoint or a model.safetensors."""
-    pictures: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")
-    ]
+    pictures: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")]
     """Pictures, one folder of them, or `cutouts`: held-out embedded scenes."""
     out: Path = Path("sheet.png")
     """The sheet to write; an existing one is replaced."""
@@ -47,7 +45,9 @@ def run(arguments: Sequence[str]) -> int:
     if not options.pictures or options.count < 1:
         raise UserError("reconstruct needs at least one picture: files, a folder, or cutouts")
     if not options.out.parent.is_dir():
-        raise UserError(f"the folder {options.out.parent} does not exist; create it, or choose another --out")
+        raise UserError(
+            f"the folder {options.out.parent} does not exist; create it, or choose another --out"
+        )
     model = load(options.model, choose_device(options.device), options.tokenizer)
     result = reconstruct(model, pictures(options.pictures, model.config.image_size), options.count)
     place_file(options.out, lambda path: result.sheet.save(path, format="PNG"))

@@ -4,7 +4,7 @@ from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
 from stellar.data.images import UnreadableImage, read_image
 from stellar.data.loader import view_batches
-from stellar.data.views import MultiView, ViewBatch, collate
+from stellar.data.views import MultiView, ViewBatch
 
 __all__ = [
     "MATERIALS",
@@ -18,7 +18,6 @@ __all__ = [
     "UnreadableImage",
     "ViewBatch",
     "check_readable",
-    "collate",
     "read_image",
     "view_batches",
 ]

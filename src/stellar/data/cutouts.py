@@ -18,6 +18,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from stellar.errors import MissingPackage
+
 # Material: package, file in it, window of the photograph (left, top, right, bottom) that shows it.
 _PHOTOGRAPHS = {
     "astronaut": ("skimage", "data/astronaut.png", (0.07, 0.42, 0.55, 0.94)),
@@ -85,7 +87,7 @@ class Cutouts:
         if size < 16:
             raise ValueError(f"cutouts need at least 16 pixels a side, got size = {size}")
         if find_spec("skimage") is None or find_spec("sklearn") is None:
-            raise ModuleNotFoundError(
+            raise MissingPackage(
                 "the embedded scenes need scikit-image and scikit-learn; "
                 'install them with: pip install "stellar-vision[demo]"'
             )

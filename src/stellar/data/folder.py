@@ -15,12 +15,13 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from stellar.data.images import UnreadableImage, read_image
+from stellar.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Names, in any case, that count as pictures."""
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Data that a run cannot be made with; the message says what is wrong and what to do."""
 
 

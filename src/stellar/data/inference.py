@@ -1,4 +1,6 @@
-"""Pictures in order, cropped for a model: what embedding and reconstruction read, as opposed to training's random views."""
+"""Pictures in order, cropped for a model: what embedding and reconstruction read, as opposed to
+training's random views.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from stellar.data.crops import centre_crop
 from stellar.data.folder import ImageSource
 from stellar.data.images import UnreadableImage
-from stellar.data.loader import WORKER_TIMEOUT
-from stellar.data.loader import _prepare_worker as prepare_worker
+from stellar.data.loader import WORKER_TIMEOUT, prepare_worker
 
 PREPROCESSING = "largest centred square, resized (bicubic, antialiased) to image_size, RGB uint8"
 """What is done to a picture before it is encoded."""
@@ -20,7 +21,9 @@ PREPROCESSING = "largest centred square, resized (bicubic, antialiased) to image
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """Pictures that could be read, with their places in the source, and name and reason of the others."""
+    """Pictures that could be read, with their places in the source, and name and reason of the
+    others.
+    """
 
     indices: tuple[int, ...]
     images: UInt8[Tensor, "b 3 h w"]

@@ -9,12 +9,13 @@ import atexit
 import signal
 from collections.abc import Generator, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from stellar.data.views import MultiView, ViewBatch, collate
+from stellar.data.views import MultiView, ViewBatch
 
 WORKER_TIMEOUT = 600
 """Seconds without a batch after which a worker counts as stuck."""
@@ -40,24 +41,31 @@ def view_batches(
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         num_workers=num_workers,
-        worker_init_fn=_prepare_worker,
+        worker_init_fn=prepare_worker,
         timeout=WORKER_TIMEOUT if num_workers > 0 else 0,
-        prefetch_factor=4 if num_workers > 0 else None,
         pin_memory=torch.device(device).type == "cuda",
         # DataLoader draws a seed from it; without it, from the process's own random state.
         generator=torch.Generator(),
     )
     iterator = iter(loader)
     # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
-    end_workers = getattr(iterator, "_shutdown_workers", int)
+    end_workers = getattr(iterator, "_shutdown_workers", lambda: None)
     atexit.register(end_workers)
     try:
         yield from iterator
+    except (ConnectionError, EOFError) as error:
+        # DataLoader says so itself unless the worker died while it was handing over a batch.
+        raise RuntimeError("a DataLoader worker exited unexpectedly") from error
     finally:
         end_workers()
         atexit.unregister(end_workers)
+
+
+def _as_it_is(batch: Any) -> Any:
+    """MultiView makes whole batches; nothing is left to collate."""
+    return batch
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
@@ -94,7 +102,7 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         return np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
 
 
-def _prepare_worker(_: int) -> None:
+def prepare_worker(_: int) -> None:
     """Leave stopping to the main process: a signal to the whole group must not end workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

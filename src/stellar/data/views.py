@@ -7,7 +7,6 @@ parameters drawn here.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,19 +23,6 @@ from stellar.data.masking import keep_patches, num_kept
 
 MAX_TRIES = 100
 """Unreadable images in a row after which a sample is given up."""
-
-
-class ViewSample(NamedTuple):
-    """The views of one image; `skipped`: name and reason of each image that it stands in for."""
-
-    full: UInt8[Tensor, "3 h w"]
-    masked: UInt8[Tensor, "masked 3 h w"]
-    keep: Int64[Tensor, "masked kept"]
-    local: UInt8[Tensor, "crops 3 small small"]
-    masked_colour: Float32[Tensor, "masked params"]
-    local_colour: Float32[Tensor, "crops params"]
-    index: int
-    skipped: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -65,8 +51,8 @@ class ViewBatch:
         return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
-class MultiView(Dataset[ViewSample]):
-    """Samples of views, addressed by (epoch, index): an image has other views in each epoch."""
+class MultiView(Dataset[ViewBatch]):
+    """Views of images, addressed by (epoch, index): an image has other views in each epoch."""
 
     def __init__(
         self, source: ImageSource, image_size: int, patch_size: int, views: ViewConfig, seed: int
@@ -77,31 +63,52 @@ class MultiView(Dataset[ViewSample]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, key: tuple[int, int]) -> ViewSample:
+    def __getitem__(self, key: tuple[int, int]) -> ViewBatch:
+        """A batch of one image."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> ViewBatch:
+        """A batch of images; DataLoader calls this. Every view is written to its place at once."""
+        batch = self._empty(len(keys))
+        skipped: dict[tuple[str, str], None] = {}
+        for row, key in enumerate(keys):
+            skipped.update(dict.fromkeys(self._fill(batch, row, key)))
+        return replace(batch, skipped=tuple(skipped))
+
+    def _empty(self, num_images: int) -> ViewBatch:
+        views = self.views
+        kept = num_kept(self.grid[0] * self.grid[1], views.masking_ratio)
+        image = (3, self.image_size, self.image_size)
+        small = (3, views.local_size, views.local_size)
+        masked, local = (num_images, views.num_masked), (num_images, views.num_local)
+        return ViewBatch(
+            full=torch.empty(num_images, *image, dtype=torch.uint8),
+            masked=torch.empty(*masked, *image, dtype=torch.uint8),
+            keep=torch.empty(*masked, kept, dtype=torch.int64),
+            local=torch.empty(*local, *small, dtype=torch.uint8),
+            masked_colour=torch.empty(*masked, photometric.NUM_PARAMS),
+            local_colour=torch.empty(*local, photometric.NUM_PARAMS),
+            index=torch.empty(num_images, dtype=torch.int64),
+            skipped=(),
+        )
+
+    def _fill(
+        self, batch: ViewBatch, row: int, key: tuple[int, int]
+    ) -> tuple[tuple[str, str], ...]:
+        """Write one image's views into a row of the batch; name and reason of images skipped."""
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
-        image, index, skipped = self._read(index)
+        image, batch.index[row], skipped = self._read(index)
         views = self.views
-        full = self._crop(rng, image, self.image_size, views.global_scale)
-        masked = torch.empty(views.num_masked, *full.shape, dtype=torch.uint8)
-        kept = num_kept(self.grid[0] * self.grid[1], views.masking_ratio)
-        keep = torch.empty(views.num_masked, kept, dtype=torch.int64)
+        batch.full[row] = self._crop(rng, image, self.image_size, views.global_scale)
         for view in range(views.num_masked):
-            masked[view] = self._crop(rng, image, self.image_size, views.global_scale)
-            keep[view] = keep_patches(rng, self.grid, views)
-        local = torch.empty(views.num_local, 3, views.local_size, views.local_size).byte()
+            batch.masked[row, view] = self._crop(rng, image, self.image_size, views.global_scale)
+            batch.keep[row, view] = keep_patches(rng, self.grid, views)
+            batch.masked_colour[row, view] = photometric.draw(rng, views)
         for view in range(views.num_local):
-            local[view] = self._crop(rng, image, views.local_size, views.local_scale)
-        return ViewSample(
-            full=full.contiguous(),
-            masked=masked,
-            keep=keep,
-            local=local,
-            masked_colour=self._colours(rng, views.num_masked),
-            local_colour=self._colours(rng, views.num_local),
-            index=index,
-            skipped=skipped,
-        )
+            batch.local[row, view] = self._crop(rng, image, views.local_size, views.local_scale)
+            batch.local_colour[row, view] = photometric.draw(rng, views)
+        return skipped
 
     def _read(self, index: int) -> tuple[Tensor, int, tuple[tuple[str, str], ...]]:
         """The image at `index`, or the next that can be read; its index; those that could not."""
@@ -122,19 +129,3 @@ class MultiView(Dataset[ViewSample]):
     ) -> Tensor:
         views = self.views
         return random_resized_crop(rng, image, size, scale, views.flip_probability, views.antialias)
-
-    def _colours(self, rng: np.random.Generator, number: int) -> Tensor:
-        colours = torch.empty(number, photometric.NUM_PARAMS)
-        for view in range(number):
-            colours[view] = photometric.draw(rng, self.views)
-        return colours
-
-
-def collate(samples: list[ViewSample]) -> ViewBatch:
-    """Samples to a batch; each skipped image is named once."""
-    *tensors, indices, skipped = zip(*samples, strict=True)
-    return ViewBatch(
-        *(torch.stack(group) for group in tensors),
-        index=torch.tensor(indices),
-        skipped=tuple(dict.fromkeys(entry for entries in skipped for entry in entries)),
-    )

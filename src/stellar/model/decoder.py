@@ -1,7 +1,8 @@
 """The decoder: from Z = L S back to the image, by a small transformer over the patch grid.
 
-Z is projected to the decoder's width, a fixed random Fourier position is added, and after the blocks a head gives either
-the pixels of each patch or the logits of the tokenizer's code at each patch.
+Z is projected to the decoder's width, a fixed random Fourier position is added, and after the
+blocks a head gives either the pixels of each patch or the logits of the tokenizer's code at each
+patch.
 """
 
 import math

@@ -1,7 +1,8 @@
 """A vision transformer with K learned sparse tokens beside the patches.
 
-Tokens enter as [cls, sparse, patches]; only cls and patches carry a position. Attention does not depend on the order,
-so this equals the published [cls, patches, sparse] while the tokens that a loss reads stay in front.
+Tokens enter as [cls, sparse, patches]; only cls and patches carry a position. Attention does not
+depend on the order, so this equals the published [cls, patches, sparse] while the tokens that a
+loss reads stay in front.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ class Tokens:
 
 
 class PatchEmbed(nn.Module):
-    """A linear map of each patch, stored as the usual strided convolution; patches that are dropped cost nothing."""
+    """A linear map of each patch, stored as the usual strided convolution; patches that are
+    dropped cost nothing.
+    """
 
     def __init__(self, patch_size: int, embed_dim: int) -> None:
         super().__init__()
@@ -72,7 +75,9 @@ class Encoder(nn.Module):
         init_weights(self)
 
     def grid(self, images: Tensor) -> tuple[int, int]:
-        """Height and width in patches. Raises ValueError when the patch does not divide the image."""
+        """Height and width in patches. Raises ValueError when the patch does not divide the
+        image.
+        """
         height, width = images.shape[-2:]
         size = self.patch_size
         if height % size or width % size or not height * width:
@@ -88,7 +93,8 @@ class Encoder(nn.Module):
         keep: Int[Tensor, "B n"] | None = None,
         read: Literal["all", "tokens", "cls"] = "all",
     ) -> Tokens:
-        """`keep`: the patches that take part, for each image; `read`: what is wanted of the last block.
+        """`keep`: the patches that take part, for each image; `read`: what is wanted of the last
+        block.
 
         Raises ValueError for sizes that the patch does not divide.
         """

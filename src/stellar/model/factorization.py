@@ -1,7 +1,7 @@
 """The factorization: which token explains each patch.
 
-L = softmax over K of cos(W1 u, W2 s) / temperature, and Z = L S. Computed in fp32: a temperature of 0.06 would turn
-half precision's rounding into visible noise.
+L = softmax over K of cos(W1 u, W2 s) / temperature, and Z = L S. Computed in fp32: a temperature
+of 0.06 would turn half precision's rounding into visible noise.
 """
 
 import torch

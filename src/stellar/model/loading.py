@@ -1,4 +1,6 @@
-"""Weights into modules, strictly: what is missing, left over or of another shape is named before anything changes."""
+"""Weights into modules, strictly: what is missing, left over or of another shape is named before
+anything changes.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,10 +14,14 @@ class WeightsError(UserError):
     """A file's tensors do not fit the model; the message names them."""
 
 
-def load_weights(module: nn.Module, state: Mapping[str, Tensor], ignore: tuple[str, ...] = ()) -> None:
-    """Copy `state` into `module`. Names that start with one of `ignore` may be left over or missing.
+def load_weights(
+    module: nn.Module, state: Mapping[str, Tensor], ignore: tuple[str, ...] = ()
+) -> None:
+    """Copy `state` into `module`. Names that start with one of `ignore` may be left over or
+    missing.
 
-    Raises WeightsError when a tensor is missing, left over or of another shape; the module is then unchanged.
+    Raises WeightsError when a tensor is missing, left over or of another shape; the module is
+    then unchanged.
     """
     expected = {
         name: tensor for name, tensor in module.state_dict().items() if not name.startswith(ignore)

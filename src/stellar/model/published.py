@@ -1,7 +1,8 @@
 """The published layout of STELLAR weights (`microsoft/STELLAR`), read and written.
 
-The published files name parameters as transformers' ViT does, keep query, key and value apart, and carry poolers and
-decoder embeddings that are never used. One table maps their names to ours, in both directions.
+The published files name parameters as transformers' ViT does, keep query, key and value apart,
+and carry poolers and decoder embeddings that are never used. One table maps their names to ours,
+in both directions.
 """
 
 import re
@@ -69,7 +70,9 @@ class UnknownWeights(UserError):
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our names and fused qkv from the published layout. Raises UnknownWeights for a name that it does not have."""
+    """Our names and fused qkv from the published layout. Raises UnknownWeights for a name that it
+    does not have.
+    """
     renamed = {
         _rename(name, forward=True): tensor
         for name, tensor in state.items()

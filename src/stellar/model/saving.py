@@ -1,7 +1,8 @@
 """A model as files: `model.safetensors` with its tensors, `config.json` with its sizes.
 
-The same two files are a checkpoint's, so anything that was trained can be loaded: a run's folder, one of its
-checkpoints, or the weights file itself. What only training needs (heads, teacher) is left aside.
+The same two files are a checkpoint's, so anything that was trained can be loaded: a run's folder,
+one of its checkpoints, or the weights file itself. What only training needs (heads, teacher) is
+left aside.
 """
 
 import hashlib
@@ -46,9 +47,10 @@ def load(
 ) -> Stellar:
     """A trained model, ready to encode and reconstruct.
 
-    `path` is a run's folder (its newest checkpoint that is whole), a checkpoint's folder, or a `model.safetensors` with its
-    `config.json` beside it. `tokenizer` is the MaskGIT-VQGAN's file, for models that reconstruct codes; by default the
-    one named in the model's configuration, if it is there. Raises WeightsError with a sentence for anything else.
+    `path` is a run's folder (its newest checkpoint that is whole), a checkpoint's folder, or a
+    `model.safetensors` with its `config.json` beside it. `tokenizer` is the MaskGIT-VQGAN's file,
+    for models that reconstruct codes; by default the one named in the model's configuration, if
+    it is there. Raises WeightsError with a sentence for anything else.
     """
     weights = find_weights(Path(path))
     config = read_config(weights.with_name(CONFIG))
@@ -64,17 +66,25 @@ def find_weights(path: Path) -> Path:
     """The weights file that a path stands for. Raises WeightsError when there is none."""
     if path.is_file():
         if path.suffix != ".safetensors":
-            raise WeightsError(f"{path} is not a .safetensors file; expected a run folder or {WEIGHTS}")
+            raise WeightsError(
+                f"{path} is not a .safetensors file; expected a run folder or {WEIGHTS}"
+            )
         return path
     if not path.is_dir():
-        raise WeightsError(f"{path} does not exist; expected a run folder, a checkpoint or {WEIGHTS}")
+        raise WeightsError(
+            f"{path} does not exist; expected a run folder, a checkpoint or {WEIGHTS}"
+        )
     if (path / WEIGHTS).is_file():
         return path / WEIGHTS
     found = checkpoints(path)
     whole = [folder for folder in reversed(found) if damage(folder) is None]
     if not whole:
-        state = f"none of its {len(found)} checkpoints is whole" if found else "it has no checkpoint"
-        raise WeightsError(f"{path} cannot be loaded: {state}; expected a run folder, or {WEIGHTS} in it")
+        state = (
+            f"none of its {len(found)} checkpoints is whole" if found else "it has no checkpoint"
+        )
+        raise WeightsError(
+            f"{path} cannot be loaded: {state}; expected a run folder, or {WEIGHTS} in it"
+        )
     return whole[0] / WEIGHTS
 
 
@@ -107,7 +117,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_tokenizer(path: Path) -> VQGAN:
-    """The frozen MaskGIT-VQGAN, from the published pickle (tensors only, no code is run) or a safetensors file."""
+    """The frozen MaskGIT-VQGAN, from the published pickle (tensors only, no code is run) or a
+    safetensors file.
+    """
     try:
         if path.suffix == ".safetensors":
             return VQGAN.from_state(load_file(path))
@@ -117,11 +129,15 @@ def load_tokenizer(path: Path) -> VQGAN:
     except (KeyError, RuntimeError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise WeightsError(f"{path} does not hold a MaskGIT-VQGAN: {_first_line(error)}") from error
     except torch.serialization.pickle.UnpicklingError as error:
-        raise WeightsError(f"{path} holds more than tensors and was not opened: {_first_line(error)}") from error
+        raise WeightsError(
+            f"{path} holds more than tensors and was not opened: {_first_line(error)}"
+        ) from error
 
 
 def fingerprint(model: Stellar) -> str:
-    """SHA-256 over the names and values of all weights that encode or reconstruct (not the tokenizer's)."""
+    """SHA-256 over the names and values of all weights that encode or reconstruct (not the
+    tokenizer's).
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         if not name.startswith((*TRAINING_ONLY, *FROZEN)):

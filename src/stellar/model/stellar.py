@@ -1,4 +1,6 @@
-"""STELLAR: an image factorized into a few semantic tokens and their spatial distribution, and drawn again from them."""
+"""STELLAR: an image factorized into a few semantic tokens and their spatial distribution, and
+drawn again from them.
+"""
 
 from dataclasses import replace
 
@@ -23,7 +25,8 @@ class MissingTokenizer(UserError):
 class Stellar(nn.Module):
     """Encoder, factorization and decoder; `encode` and `reconstruct` are the whole interface.
 
-    The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of the saved weights.
+    The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
+    the saved weights.
     """
 
     def __init__(self, config: ModelConfig, tokenizer: VQGAN | None = None) -> None:
@@ -40,7 +43,8 @@ class Stellar(nn.Module):
         return self.encoder.cls_token.device
 
     def encode(self, images: Images) -> Factors:
-        """Factorize images (B 3 H W): RGB in [0, 1], or uint8. H and W must be multiples of the patch size.
+        """Factorize images (B 3 H W): RGB in [0, 1], or uint8. H and W must be multiples of the
+        patch size.
 
         Raises ValueError for other sizes.
         """
@@ -58,9 +62,10 @@ class Stellar(nn.Module):
     ) -> Float[Tensor, "B 3 H W"]:
         """Draw images in [0, 1] from factors, or from S and L alone, at the size that was encoded.
 
-        Given with `factors`, `sparse` and `spatial` replace its own, so a token can be swapped or moved. Without factors,
-        `grid` is the height and width in patches; it may be left out when the grid is square. Raises ValueError when
-        the pieces do not fit, MissingTokenizer when the model needs a MaskGIT-VQGAN that it was not given.
+        Given with `factors`, `sparse` and `spatial` replace its own, so a token can be swapped or
+        moved. Without factors, `grid` is the height and width in patches; it may be left out when
+        the grid is square. Raises ValueError when the pieces do not fit, MissingTokenizer when
+        the model needs a MaskGIT-VQGAN that it was not given.
         """
         sparse, spatial, grid = _pieces(factors, sparse, spatial, grid)
         prediction = self.decoder(spatial.to(sparse.dtype) @ sparse, grid)
@@ -75,7 +80,9 @@ class Stellar(nn.Module):
         """The tokenizer's code of every patch: the target of a model that reconstructs codes."""
         tokenizer = self._tokenizer()
         height, width = self.encoder.grid(images)
-        return tokenizer.codes(_resize(images, (height * tokenizer.factor, width * tokenizer.factor)))
+        return tokenizer.codes(
+            _resize(images, (height * tokenizer.factor, width * tokenizer.factor))
+        )
 
     def _tokenizer(self) -> VQGAN:
         if self.tokenizer is None:
@@ -87,7 +94,10 @@ class Stellar(nn.Module):
 
 
 def _pieces(
-    factors: Factors | None, sparse: Tensor | None, spatial: Tensor | None, grid: tuple[int, int] | None
+    factors: Factors | None,
+    sparse: Tensor | None,
+    spatial: Tensor | None,
+    grid: tuple[int, int] | None,
 ) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """The S, L and grid to draw from, checked against each other."""
     if factors is not None:

@@ -1,7 +1,8 @@
 """Pre-norm transformer blocks: x + attention(norm(x)), then x + mlp(norm(x)).
 
-Parameters are named as in timm and in the original ViT, DINO and MAE code. Only the first `read` tokens of a block's
-result are computed when a caller needs no others: attention reads all tokens, but answers for those alone.
+Parameters are named as in timm and in the original ViT, DINO and MAE code. Only the first `read`
+tokens of a block's result are computed when a caller needs no others: attention reads all tokens,
+but answers for those alone.
 """
 
 import torch
@@ -20,8 +21,9 @@ def attend(
 ) -> Float[Tensor, "B H M d"]:
     """softmax(q k' / sqrt(d)) v.
 
-    torch's fused kernel, except in bf16 on a CPU: there its backward pass is several times slower than the three plain
-    operations for as long as the scores fit in cache (`benchmarks/attention.py`).
+    torch's fused kernel, except in bf16 on a CPU: there its backward pass is several times slower
+    than the three plain operations for as long as the scores fit in cache
+    (`benchmarks/attention.py`).
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.shape[2] <= LONGEST_PLAIN:
         return ((q * q.shape[3] ** -0.5) @ k.mT).softmax(dim=3) @ v
@@ -107,5 +109,3 @@ def run_blocks(
 def no_weight_decay(name: str, parameter: Tensor) -> bool:
     """True for norms, biases, tokens and position tables, which weight decay would only harm."""
     return parameter.ndim <= 1 or name.endswith(("_token", "_tokens", "pos_embed"))
-
-

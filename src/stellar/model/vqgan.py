@@ -1,8 +1,9 @@
 """The MaskGIT-VQGAN: a frozen convolutional tokenizer between images and a grid of codes.
 
-Parameter names are those of the published file (`maskgit-vqgan-imagenet-f16-256.bin`, hub repository
-`fun-research/TiTok`), so it loads as it is. Its weights depend on one quirk: where a block changes the number of
-channels, the 1x1 shortcut is applied to the block's own result, not to its input.
+Parameter names are those of the published file (`maskgit-vqgan-imagenet-f16-256.bin`, hub
+repository `fun-research/TiTok`), so it loads as it is. Its weights depend on one quirk: where a
+block changes the number of channels, the 1x1 shortcut is applied to the block's own result, not
+to its input.
 """
 
 import re
@@ -80,7 +81,9 @@ def _group_norm(channels: int) -> nn.GroupNorm:
 class Level(nn.Module):
     """The residual blocks of one resolution, and the convolution after an upsampling."""
 
-    def __init__(self, in_channels: int, out_channels: int, num_blocks: int, upsample: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, num_blocks: int, upsample: bool
+    ) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * num_blocks
         self.block = nn.ModuleList(
@@ -173,7 +176,9 @@ class VQGAN(nn.Module):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "VQGAN":
-        """Build and load from the published file's tensors. Raises KeyError or RuntimeError on a wrong file."""
+        """Build and load from the published file's tensors. Raises KeyError or RuntimeError on a
+        wrong file.
+        """
         model = cls(VQGANConfig.from_state(state))
         model.load_state_dict(dict(state))
         return model.eval()

@@ -1,7 +1,7 @@
 """KoLeo: tokens of one image keep their distance, by the Kozachenko-Leonenko estimate of entropy.
 
-- mean over tokens of log(0.5 d + 1e-8), d the distance to the nearest other token of the same image, after
-L2-normalisation (Sablayrolles et al. 2019, as used in DINOv2).
+- mean over tokens of log(0.5 d + 1e-8), d the distance to the nearest other token of the same
+image, after L2-normalisation (Sablayrolles et al. 2019, as used in DINOv2).
 """
 
 import torch

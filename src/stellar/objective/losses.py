@@ -1,4 +1,6 @@
-"""The seven terms of the objective, by name; the weight of a term `x` is `ObjectiveConfig.x_weight`."""
+"""The seven terms of the objective, by name; the weight of a term `x` is
+`ObjectiveConfig.x_weight`.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -62,7 +64,9 @@ class Weights:
 
     @classmethod
     def of(cls, config: ObjectiveConfig, target: str) -> "Weights":
-        """From the configuration; the default for reconstruction depends on its target, pixels or codes."""
+        """From the configuration; the default for reconstruction depends on its target, pixels or
+        codes.
+        """
         given = {field.name: getattr(config, f"{field.name}_weight") for field in fields(cls)}
         if given["reconstruction"] is None:
             given["reconstruction"] = RECONSTRUCTION_WEIGHT[target]

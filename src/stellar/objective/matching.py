@@ -1,6 +1,8 @@
-"""Matching of two sets of tokens: which token of the full view does each token of another view stand for?
+"""Matching of two sets of tokens: which token of the full view does each token of another view
+stand for?
 
-Entropic optimal transport between the two sets, cost = Euclidean distance, a few rounds of Sinkhorn in the log domain.
+Entropic optimal transport between the two sets, cost = Euclidean distance, a few rounds of
+Sinkhorn in the log domain.
 """
 
 import torch
@@ -32,5 +34,7 @@ def match(
     epsilon: float,
     iterations: int,
 ) -> Int[Tensor, "B K"]:
-    """For each predicted token, the target token that gets most of its mass. Not one-to-one by construction."""
+    """For each predicted token, the target token that gets most of its mass. Not one-to-one by
+    construction.
+    """
     return transport_plan(prediction, target, epsilon, iterations).argmax(dim=2)

@@ -1,4 +1,6 @@
-"""What is trained: a STELLAR model, its two prototype heads and, in some recipes, a momentum teacher."""
+"""What is trained: a STELLAR model, its two prototype heads and, in some recipes, a momentum
+teacher.
+"""
 
 import copy
 
@@ -23,7 +25,9 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def update(self, student: "PretrainingModel", momentum: float) -> None:
-        """teacher = momentum * teacher + (1 - momentum) * student; once after each optimizer step."""
+        """teacher = momentum * teacher + (1 - momentum) * student; once after each optimizer
+        step.
+        """
         names, own = zip(*self.named_parameters(), strict=True)
         theirs = [student.get_parameter(name).detach() for name in names]
         torch._foreach_lerp_(list(own), theirs, 1 - momentum)

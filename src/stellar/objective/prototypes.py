@@ -1,9 +1,11 @@
-"""Prototype heads: cross-entropy to an assignment over many prototypes, without keeping rows x prototypes.
+"""Prototype heads: cross-entropy to an assignment over many prototypes, without keeping rows x
+prototypes.
 
-With t = W' q, and rows of q that sum to 1, the loss of a row x is  logsumexp(W x / tau) - <t, x> / tau.
-t is `prototype_dim` wide and computed once for each token of the full view; every other view gathers its rows. Both
-functions below work in chunks of rows: the loss takes its gradient in the forward pass, and q is computed again from
-Sinkhorn's potentials when the gradient of t arrives. Exact: loss and gradients are those of the plain formula.
+With t = W' q, and rows of q that sum to 1, the loss of a row x is  logsumexp(W x / tau) - <t, x>
+/ tau. t is `prototype_dim` wide and computed once for each token of the full view; every other
+view gathers its rows. Both functions below work in chunks of rows: the loss takes its gradient in
+the forward pass, and q is computed again from Sinkhorn's potentials when the gradient of t
+arrives. Exact: loss and gradients are those of the plain formula.
 """
 
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ CHUNK_ELEMENTS = 1 << 22
 
 
 class PrototypeHead(nn.Module):
-    """A token's features on the unit sphere (MLP, L2-normalised in fp32), and the prototypes W to compare them with."""
+    """A token's features on the unit sphere (MLP, L2-normalised in fp32), and the prototypes W to
+    compare them with.
+    """
 
     def __init__(self, in_dim: int, hidden_dim: int, prototype_dim: int, count: int) -> None:
         super().__init__()
@@ -128,7 +132,9 @@ def cross_entropy(
     prototypes: Float[Tensor, "C d"],
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of softmax(x W' / temperature) to the assignments whose mean prototypes are `target`."""
+    """Mean cross-entropy of softmax(x W' / temperature) to the assignments whose mean prototypes
+    are `target`.
+    """
     return _CrossEntropy.apply(x, target, prototypes, temperature)  # pyright: ignore[reportReturnType]
 
 

@@ -1,9 +1,10 @@
-"""Sinkhorn-Knopp: the assignment of tokens to prototypes that is balanced over the whole global batch.
+"""Sinkhorn-Knopp: the assignment of tokens to prototypes that is balanced over the whole global
+batch.
 
     q_ij = exp(l_ij / T + a_i + b_j),  with b so that every prototype gets an equal share and a so that rows sum to 1.
 
-The two potentials a (rows) and b (prototypes) hold everything: q can be computed again from them, piece by piece.
-Sums and maxima over rows run over all processes.
+The two potentials a (rows) and b (prototypes) hold everything: q can be computed again from them,
+piece by piece. Sums and maxima over rows run over all processes.
 """
 
 from dataclasses import dataclass
@@ -34,9 +35,11 @@ class Potentials:
 def sinkhorn(
     logits: Float[Tensor, "N C"], temperature: float, iterations: int, scale: float = 1.0
 ) -> Potentials:
-    """Balance: each round divides prototypes by (their sum over all rows) ** scale, then rows by their sum.
+    """Balance: each round divides prototypes by (their sum over all rows) ** scale, then rows by
+    their sum.
 
-    `logits` must be fp32; N may differ between processes. Source: Caron et al. 2020 (SwAV), and DESIGN of STELLAR.
+    `logits` must be fp32; N may differ between processes. Source: Caron et al. 2020 (SwAV), and
+    DESIGN of STELLAR.
     """
     tiny = torch.finfo(logits.dtype).tiny
     offset = all_max(logits.amax(dim=0)) / temperature

@@ -1,7 +1,7 @@
 """One training step of STELLAR: the groups of views one after the other, each forward and backward.
 
-Targets carry no gradient, so the groups are independent given the full view's targets: running them in turn equals one
-pass over everything, with the activations of one group alive at a time.
+Targets carry no gradient, so the groups are independent given the full view's targets: running
+them in turn equals one pass over everything, with the activations of one group alive at a time.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,8 @@ def step(
     backward: Callable[[Scalar], None],
     autocast: Autocast = nullcontext,
 ) -> StepResult:
-    """Run the objective on one batch; `backward` is called once for each group of views that has a term.
+    """Run the objective on one batch; `backward` is called once for each group of views that has
+    a term.
 
     `autocast` is entered around the networks; logits, Sinkhorn, matching and KoLeo are fp32.
     """
@@ -87,7 +88,9 @@ def step(
 def _full(
     model: PretrainingModel, images: Images, teacher_targets: Targets | None, autocast: Autocast
 ) -> tuple[Losses, Factors, Targets]:
-    """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a teacher gave them."""
+    """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
+    teacher gave them.
+    """
     with autocast():
         factors = model.encode(images)
         tokens, cls = model.sparse_head(factors.sparse), model.cls_head(factors.cls)
@@ -97,9 +100,12 @@ def _full(
         matched = _matched_rows(model, factors.sparse, targets.sparse)
     on = model.weights.term
     losses = Losses(
-        reconstruction=on("reconstruction", lambda: _reconstruction(model, images, factors, autocast)),
+        reconstruction=on(
+            "reconstruction", lambda: _reconstruction(model, images, factors, autocast)
+        ),
         token_clustering=on(
-            "token_clustering", lambda: _predict(model, "sparse_head", tokens, targets.token, matched)
+            "token_clustering",
+            lambda: _predict(model, "sparse_head", tokens, targets.token, matched),
         ),
         cls_clustering=on(
             "cls_clustering", lambda: _predict(model, "cls_head", cls, targets.cls, None)
@@ -140,9 +146,7 @@ def _masked(
     )
 
 
-def _local(
-    model: PretrainingModel, images: Images, targets: Targets, autocast: Autocast
-) -> Losses:
+def _local(model: PretrainingModel, images: Images, targets: Targets, autocast: Autocast) -> Losses:
     """The local crops: cls alignment."""
     with autocast():
         cls = model.cls_head(model.encoder(images, read="cls").cls)
@@ -151,9 +155,7 @@ def _local(
 
 
 @torch.no_grad()
-def _teacher_targets(
-    model: PretrainingModel, views: Views, autocast: Autocast
-) -> Targets | None:
+def _teacher_targets(model: PretrainingModel, views: Views, autocast: Autocast) -> Targets | None:
     teacher = model.teacher
     if teacher is None:
         return None

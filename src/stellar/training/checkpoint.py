@@ -1,8 +1,8 @@
 """Checkpoints: the whole state of a run at one step, sealed with checksums.
 
-A folder `checkpoints/step-00001000` holds the model as `stellar.load` reads it (heads and teacher included), and
-`state.pt` with the optimizer and the counters. Everything random is a function of (seed, step), so nothing else is needed to
-continue exactly.
+A folder `checkpoints/step-00001000` holds the model as `stellar.load` reads it (heads and teacher
+included), and `state.pt` with the optimizer and the counters. Everything random is a function of
+(seed, step), so nothing else is needed to continue exactly.
 """
 
 import pickle
@@ -62,7 +62,8 @@ def restore(
     optimizer: torch.optim.Optimizer,
     warn: Callable[[str], object],
 ) -> Counters:
-    """Load the newest checkpoint that is whole; `warn` is told of damaged ones. Without any, nothing changes.
+    """Load the newest checkpoint that is whole; `warn` is told of damaged ones. Without any,
+    nothing changes.
 
     Raises WeightsError when there are checkpoints, but none is whole.
     """
@@ -73,13 +74,13 @@ def restore(
             return _read(folder, model, optimizer)
         warn(f"checkpoint {folder.name} is damaged ({problem}); falling back to the one before")
     if found:
-        raise WeightsError(f"none of the {len(found)} checkpoints in {run} is whole; start a new run")
+        raise WeightsError(
+            f"none of the {len(found)} checkpoints in {run} is whole; start a new run"
+        )
     return Counters()
 
 
-def _read(
-    folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer
-) -> Counters:
+def _read(folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer) -> Counters:
     load_weights(model, read_weights(folder / WEIGHTS), ignore=FROZEN)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)

@@ -1,7 +1,8 @@
-"""Is the representation alive? Figures that tell a collapse from a falling loss, and plain words about them.
+"""Is the representation alive? Figures that tell a collapse from a falling loss, and plain words
+about them.
 
-A loss can fall while the tokens collapse: to a constant, to a few dimensions, or to one token that explains every patch.
-No single figure notices all three, so each has its own.
+A loss can fall while the tokens collapse: to a constant, to a few dimensions, or to one token
+that explains every patch. No single figure notices all three, so each has its own.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,7 +26,9 @@ class Health:
     effective_rank: float
     """exp of the entropy of the normalised singular values of the centred tokens: 1 to D."""
     token_spread: float
-    """Standard deviation of a normalised token's coordinates over tokens, times sqrt(D): near 1, and 0 at collapse."""
+    """Standard deviation of a normalised token's coordinates over tokens, times sqrt(D): near 1,
+    and 0 at collapse.
+    """
     prototype_perplexity: float
     """exp of the entropy of the mean predicted distribution over prototypes: 1 to C."""
     largest_share: float
@@ -41,7 +44,9 @@ class Health:
         """A sentence for each sign of collapse, by the figure that shows it."""
         found = {}
         if self.token_spread < 0.05:
-            found["token_spread"] = f"all tokens are nearly the same (spread {self.token_spread:.3f})"
+            found["token_spread"] = (
+                f"all tokens are nearly the same (spread {self.token_spread:.3f})"
+            )
         if self.effective_rank < 2:
             found["effective_rank"] = f"the tokens span {self.effective_rank:.1f} dimensions only"
         if self.largest_share > 0.95:
@@ -64,7 +69,9 @@ def measure_health(result: StepResult, temperature: float) -> Health:
 
 
 def effective_rank(tokens: Float[Tensor, "N D"]) -> float:
-    """Roy and Vetterli 2007: exp of the entropy of the singular values, normalised to sum 1, after centring."""
+    """Roy and Vetterli 2007: exp of the entropy of the singular values, normalised to sum 1,
+    after centring.
+    """
     values = torch.linalg.svdvals(tokens - tokens.mean(dim=0))
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     return torch.exp(torch.special.entr(share).sum()).item()

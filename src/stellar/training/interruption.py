@@ -5,7 +5,6 @@ import threading
 from types import FrameType
 
 
-
 class Interruption:
     """A context manager; `requested` becomes true when the process is asked to stop."""
 

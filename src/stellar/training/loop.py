@@ -1,7 +1,8 @@
 """The training loop: batches of views in, a run folder out.
 
-The same loop runs alone and under `torchrun`: each process takes its share of every batch, Sinkhorn balances over all of them,
-and gradients are averaged once a step. A run's state is its model, its optimizer and its counters.
+The same loop runs alone and under `torchrun`: each process takes its share of every batch,
+Sinkhorn balances over all of them, and gradients are averaged once a step. A run's state is its
+model, its optimizer and its counters.
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from stellar.data import MultiView, ViewBatch, view_batches
 from stellar.data.photometric import apply as change_colours
 from stellar.distributed import Ranks, all_max, all_mean, average_gradients, gather_lists
 from stellar.errors import UserError
-from stellar.precision import autocast, resolve_precision
 from stellar.objective import StepResult, Views, step
+from stellar.precision import autocast, resolve_precision
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.interruption import Interruption
 from stellar.training.optimizer import build_optimizer
@@ -106,7 +107,9 @@ class Training:
         return True
 
     def optimize(self, parts: list[ViewBatch]) -> Update:
-        """One optimizer step over the parts of a batch, unless its loss or gradient is not finite."""
+        """One optimizer step over the parts of a batch, unless its loss or gradient is not
+        finite.
+        """
         training, done = self.config.training, self.counters.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(done, self.total, training)

@@ -8,7 +8,9 @@ from stellar.model.transformer import no_weight_decay
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """Fused AdamW over everything that learns; no decay on norms, biases, tokens and position tables."""
+    """Fused AdamW over everything that learns; no decay on norms, biases, tokens and position
+    tables.
+    """
     learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups = [
         {

@@ -36,10 +36,12 @@ class PretrainResult:
 def pretrain(
     config: RunConfig, out: str | Path, device: str = "auto", console: Console | None = None
 ) -> PretrainResult:
-    """Train STELLAR on a folder of images, or on the embedded scenes, and write everything into the folder `out`.
+    """Train STELLAR on a folder of images, or on the embedded scenes, and write everything into
+    the folder `out`.
 
-    Raises ConfigError, DataError, RunError or WeightsError, each with a sentence, before a step is taken, and
-    TrainingStopped when the loss stays non-finite. `console` shows progress; None is silent.
+    Raises ConfigError, DataError, RunError or WeightsError, each with a sentence, before a step
+    is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
+    is silent.
     """
     out = Path(out)
     parts = prepare(config)
@@ -53,16 +55,17 @@ def pretrain(
             return PretrainResult(out, training.counters.step, finished)
 
 
-def resume(
-    out: str | Path, device: str = "auto", console: Console | None = None
-) -> PretrainResult:
-    """Go on with the run in `out`, under its own configuration, exactly where its newest whole checkpoint is.
+def resume(out: str | Path, device: str = "auto", console: Console | None = None) -> PretrainResult:
+    """Go on with the run in `out`, under its own configuration, exactly where its newest whole
+    checkpoint is.
 
     Raises as `pretrain` does.
     """
     out = Path(out)
     if not (out / CONFIG).is_file():
-        raise RunError(f"{out} holds no run to resume ({CONFIG} is missing); start one without --resume")
+        raise RunError(
+            f"{out} holds no run to resume ({CONFIG} is missing); start one without --resume"
+        )
     config = read_run_config(out / CONFIG)
     parts = prepare(config)
     with process_group(choose_device(device)) as ranks:

@@ -1,4 +1,6 @@
-"""What a run says while it goes: a bar with loss, speed and time left; without a terminal, a line now and then."""
+"""What a run says while it goes: a bar with loss, speed and time left; without a terminal, a line
+now and then.
+"""
 
 import time
 from types import TracebackType
@@ -35,7 +37,10 @@ class TrainingProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.stop()

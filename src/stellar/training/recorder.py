@@ -1,4 +1,6 @@
-"""What a run leaves behind and says: metrics, warnings, pictures, checkpoints. Other processes than the first are silent."""
+"""What a run leaves behind and says: metrics, warnings, pictures, checkpoints. Other processes
+than the first are silent.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -52,7 +54,11 @@ class Recorder:
             self.run.add_skipped(images)
 
     def metrics(
-        self, counters: Counters, losses: dict[str, float], figures: dict[str, float], result: StepResult
+        self,
+        counters: Counters,
+        losses: dict[str, float],
+        figures: dict[str, float],
+        result: StepResult,
     ) -> None:
         """One line of metrics with the model's health, and a warning where it ails."""
         if self.run is None:

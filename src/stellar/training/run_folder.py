@@ -1,6 +1,7 @@
-"""The folder of one run: its configuration, metrics, log, pictures and checkpoints, and the lock of its one writer.
+"""The folder of one run: its configuration, metrics, log, pictures and checkpoints, and the lock
+of its one writer.
 
-    run.toml  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
+run.toml  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
 """
 
 import fcntl
@@ -31,7 +32,8 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
         self._skipped: set[str] = set()
-        # A POSIX record lock: forked loader workers do not inherit it, and it dies with its process.
+        # A POSIX record lock: forked loader workers do not inherit it, and it dies with its
+        # process.
         self._lock = (path / ".lock").open("a")
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +59,9 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, config)
         except OSError as error:
-            raise RunError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
+            raise RunError(
+                f"{path} cannot be written ({error.strerror}); choose another --out"
+            ) from error
         write_file(path / CONFIG, to_toml(config))
         return run
 
@@ -78,7 +82,9 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps that a resumed run will take again, and a half-written last line."""
+        """Drop the metrics of steps that a resumed run will take again, and a half-written last
+        line.
+        """
         path = self.path / METRICS
         if path.exists():
             rows = [row for row in read_metrics(path) if row["step"] <= step]

@@ -1,4 +1,6 @@
-"""Pictures of what a model sees while it learns: a few images of the data, their token maps and reconstructions."""
+"""Pictures of what a model sees while it learns: a few images of the data, their token maps and
+reconstructions.
+"""
 
 import torch
 from jaxtyping import UInt8
@@ -24,7 +26,9 @@ def sample_images(source: ImageSource, size: int, count: int = 6) -> UInt8[Tenso
 
 @torch.no_grad()
 def draw_samples(model: Stellar, images: UInt8[Tensor, "n 3 h w"]) -> Image.Image:
-    """Their picture sheet. A model without its tokenizer draws no reconstruction but a grey field."""
+    """Their picture sheet. A model without its tokenizer draws no reconstruction but a grey
+    field.
+    """
     factors = model.encode(images.to(model.device))
     try:
         drawn = model.reconstruct(factors)

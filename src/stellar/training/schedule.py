@@ -6,7 +6,9 @@ from stellar.config import ObjectiveConfig, TrainingConfig
 
 
 def learning_rate(step: int, total: int, config: TrainingConfig) -> float:
-    """Linear warmup to the peak, then a cosine to `final_learning_rate`, which the last step reaches."""
+    """Linear warmup to the peak, then a cosine to `final_learning_rate`, which the last step
+    reaches.
+    """
     warmup = int(config.warmup * total)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup

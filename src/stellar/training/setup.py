@@ -43,7 +43,9 @@ def open_source(config: RunConfig) -> ImageSource:
 
 
 def build_model(config: RunConfig) -> PretrainingModel:
-    """The model before its first step: seeded, or from `init`. Raises ConfigError or WeightsError."""
+    """The model before its first step: seeded, or from `init`. Raises ConfigError or
+    WeightsError.
+    """
     tokenizer = _tokenizer(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)

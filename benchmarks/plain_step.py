@@ -1,0 +1,97 @@
+"""The objective written down the plain way: what the fast step is measured against, and tested
+against.
+
+Everything at once: the views of all groups are encoded whole, every logit is materialised, q is a
+matrix, and one backward pass goes through all of it. Same model, same terms, same numbers.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stellar.objective import Losses, PretrainingModel, Views
+from stellar.objective.koleo import koleo
+from stellar.objective.matching import match
+
+
+def sinkhorn(logits: Tensor, temperature: float, iterations: int, scale: float) -> Tensor:
+    q = torch.exp((logits - logits.amax(dim=0)) / temperature)
+    for _ in range(iterations):
+        q = q / q.sum(dim=0) ** scale
+        q = q / q.sum(dim=1, keepdim=True)
+    return q
+
+
+def cross_entropy(logits: Tensor, q: Tensor, temperature: float) -> Tensor:
+    return -(q * F.log_softmax(logits / temperature, dim=1)).sum(dim=1).mean()
+
+
+def logits_of(head: torch.nn.Module, tokens: Tensor) -> Tensor:
+    return head(tokens) @ head.get_parameter("prototypes").T
+
+
+def plain_step(model: PretrainingModel, views: Views) -> tuple[Tensor, Losses]:
+    """The total, with its graph, and the terms."""
+    config = model.objective
+    images = len(views.full)
+    factors = model.encode(views.full)
+    masked = model.encoder(views.masked, views.keep)
+    local = model.encoder(views.local)
+
+    tokens, cls = (
+        logits_of(model.sparse_head, factors.sparse),
+        logits_of(model.cls_head, factors.cls),
+    )
+    masked_tokens = logits_of(model.sparse_head, masked.sparse)
+    masked_cls, local_cls = (
+        logits_of(model.cls_head, masked.cls),
+        logits_of(model.cls_head, local.cls),
+    )
+
+    target_sparse = factors.sparse.detach()
+    with torch.no_grad():
+        target_tokens, target_cls = tokens, cls
+        if model.teacher is not None:
+            assert views.teacher is not None
+            taught = model.teacher.encoder(views.teacher)
+            target_sparse = taught.sparse
+            target_tokens = logits_of(model.teacher.sparse_head, taught.sparse)
+            target_cls = logits_of(model.teacher.cls_head, taught.cls)
+        balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
+        q, q_cls = sinkhorn(target_tokens, *balance), sinkhorn(target_cls, *balance)
+        q = q.unflatten(0, (images, -1))
+
+    def matched(sparse: Tensor) -> Tensor:
+        views_of_one = len(sparse) // images
+        repeated = target_sparse.repeat_interleave(views_of_one, dim=0)
+        index = match(
+            sparse.detach(), repeated, config.matching_epsilon, config.matching_iterations
+        )
+        rows = q.repeat_interleave(views_of_one, dim=0)
+        return rows.gather(1, index[:, :, None].expand(-1, -1, rows.shape[2])).flatten(0, 1)
+
+    def repeated_cls(logits: Tensor) -> Tensor:
+        return q_cls.repeat_interleave(len(logits) // images, dim=0)
+
+    tau = config.prediction_temperature
+    own = q.flatten(0, 1) if model.teacher is None else matched(factors.sparse)
+    losses = Losses(
+        reconstruction=reconstruction(
+            model, views.full, model.decoder(factors.lowrank, factors.grid)
+        ),
+        token_clustering=cross_entropy(tokens, own, tau),
+        cls_clustering=cross_entropy(cls, q_cls, tau),
+        set_alignment=cross_entropy(masked_tokens, matched(masked.sparse), tau),
+        cls_masked=cross_entropy(masked_cls, repeated_cls(masked_cls), tau),
+        cls_local=cross_entropy(local_cls, repeated_cls(local_cls), tau),
+        koleo=koleo(factors.sparse) + koleo(masked.sparse),
+    )
+    total = losses.total(model.weights)
+    assert total is not None
+    return total, losses
+
+
+def reconstruction(model: PretrainingModel, images: Tensor, prediction: Tensor) -> Tensor:
+    if model.config.decoder.target == "pixels":
+        return F.mse_loss(prediction, images)
+    return F.cross_entropy(prediction.flatten(0, 1), model.codes(images).flatten())

@@ -1,0 +1,39 @@
+"""The fast step against the plain one: the same losses and gradients."""
+
+import pytest
+import torch
+
+from plain_step import plain_step
+from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.objective import PretrainingModel, Views, step
+
+
+@pytest.mark.parametrize("teacher", ["none", "constant"])
+def test_same_losses_and_gradients(
+    small: ModelConfig, small_objective: ObjectiveConfig, teacher: str
+) -> None:
+    objective = ObjectiveConfig(
+        num_prototypes=12,
+        prototype_dim=8,
+        head_hidden_dim=16,
+        teacher=teacher,  # pyright: ignore
+    )
+    model = PretrainingModel(small, objective)
+    keep = torch.stack([torch.randperm(16)[:8] for _ in range(6)])
+    full, masked, local, second = (
+        torch.rand(count, 3, size, size) for count, size in ((3, 16), (6, 16), (6, 8), (3, 16))
+    )
+    views = Views(full, masked, keep, local, second)
+    total, expected = plain_step(model, views)
+    total.backward()
+    gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    result = step(model, views, lambda loss: loss.backward())
+    for (name, value), (other, reference) in zip(
+        result.losses.present(), expected.present(), strict=True
+    ):
+        assert name == other
+        torch.testing.assert_close(value, reference.detach(), rtol=1e-5, atol=0)
+    for name, gradient in gradients.items():
+        actual = model.get_parameter(name).grad
+        torch.testing.assert_close(actual, gradient, rtol=1e-3, atol=1e-5)
