@@ -25,7 +25,8 @@ def machine() -> str:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Markdown, so that a result can be committed as it is printed."""
     command = "python " + " ".join(sys.argv)
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, stellar {version('stellar-vision')}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, stellar "
+    versions += version("stellar-vision")
     print(f"## {title}\n\n{machine()}; {versions}; `{command}`\n")
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))

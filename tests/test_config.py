@@ -118,7 +118,8 @@ def test_settings_without_effect_are_told(build, message: str) -> None:
 
 def test_everything_wrong_in_a_file_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
-        'dta = "x"\n[training]\nlearning_rat = 1\nbatch_size = "many"\n[model.decoder]\ndepth = 1.5\n'
+        'dta = "x"\n[training]\nlearning_rat = 1\nbatch_size = "many"\n'
+        "[model.decoder]\ndepth = 1.5\n"
         "[views]\nglobal_scale = [0.5]\n[objective]\nteacher_momentum = true\n"
     )
     with pytest.raises(ConfigError) as error:

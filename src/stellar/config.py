@@ -31,7 +31,8 @@ def _check_choices(config: Any, section: str) -> None:
         if get_origin(kind) is Literal and value not in get_args(kind):
             choices = get_args(kind)
             raise ConfigError(
-                f"{section}.{name} must be one of {', '.join(choices)}, got {value!r}{nearest(str(value), choices)}"
+                f"{section}.{name} must be one of {', '.join(choices)}, "
+                f"got {value!r}{nearest(str(value), choices)}"
             )
 
 
@@ -67,7 +68,8 @@ class DecoderConfig:
         _check_choices(self, "model.decoder")
         _require(
             self.embed_dim % self.num_heads == 0 and self.embed_dim % 2 == 0,
-            f"model.decoder.embed_dim must be even and divisible by num_heads = {self.num_heads}, got {self.embed_dim}",
+            f"model.decoder.embed_dim must be even and divisible by "
+            f"num_heads = {self.num_heads}, got {self.embed_dim}",
         )
         if self.tokenizer and self.target == "pixels":
             warnings.warn(
@@ -104,11 +106,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _require(
             self.image_size % self.patch_size == 0,
-            f"model.image_size must be a multiple of model.patch_size = {self.patch_size}, got {self.image_size}",
+            f"model.image_size must be a multiple of model.patch_size = {self.patch_size}, "
+            f"got {self.image_size}",
         )
         _require(
             self.embed_dim % self.num_heads == 0,
-            f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, got {self.embed_dim}",
+            f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, "
+            f"got {self.embed_dim}",
         )
         _require(
             self.num_sparse_tokens >= 1,
@@ -374,7 +378,8 @@ class TrainingConfig:
         )
         _require(
             self.batch_size % self.accumulate == 0,
-            f"training.batch_size must be a multiple of accumulate = {self.accumulate}, got {self.batch_size}",
+            f"training.batch_size must be a multiple of accumulate = {self.accumulate}, "
+            f"got {self.batch_size}",
         )
 
 
@@ -395,12 +400,14 @@ class RunConfig:
         patch = self.model.patch_size
         _require(
             self.views.local_size % patch == 0,
-            f"views.local_size must be a multiple of model.patch_size = {patch}, got {self.views.local_size}",
+            f"views.local_size must be a multiple of model.patch_size = {patch}, "
+            f"got {self.views.local_size}",
         )
         kept = int((self.model.image_size // patch) ** 2 * (1 - self.views.masking_ratio))
         _require(
             kept >= 1,
-            f"views.masking_ratio = {self.views.masking_ratio} leaves no patch of a masked view; lower it",
+            f"views.masking_ratio = {self.views.masking_ratio} leaves no patch "
+            "of a masked view; lower it",
         )
         if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
             warnings.warn(

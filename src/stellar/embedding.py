@@ -53,7 +53,7 @@ def embed(
     out: str | Path,
     batch_size: int = 64,
     num_workers: int = 0,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> EmbedResult:
     """Encode every image below `folder` and write them, in sorted order, to the Parquet file `out`.
 
@@ -166,7 +166,8 @@ def _open_parts(out: Path, schema: pa.Schema, source: ImageSource) -> Path:
     path = parts / "manifest.json"
     if path.exists() and path.read_text() != manifest:
         raise EmbeddingError(
-            f"{parts} holds parts of another model's embedding, or of other images; remove it, or choose another --out"
+            f"{parts} holds parts of another model's embedding, or of other images; "
+            "remove it, or choose another --out"
         )
     write_file(path, manifest)
     return parts

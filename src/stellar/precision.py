@@ -39,6 +39,7 @@ def choose_device(device: str) -> torch.device:
         torch.zeros(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"device {device!r} cannot be used ({str(error).splitlines()[0]}); choose auto, cpu or cuda"
+            f"device {device!r} cannot be used ({str(error).splitlines()[0]}); "
+            "choose auto, cpu or cuda"
         ) from error
     return chosen

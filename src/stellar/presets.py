@@ -88,12 +88,25 @@ def demo() -> RunConfig:
                 target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0
             ),
         ),
-        views=ViewConfig(num_masked=4, num_local=2, local_size=24, masking_ratio=0.5),
-        objective=ObjectiveConfig(num_prototypes=512, prototype_dim=64, head_hidden_dim=256),
+        # Materials are told apart by colour and the objects are small: gentle colour changes, no
+        # blur. With 384 tokens in a batch, 128 prototypes leave the balance something to do.
+        views=ViewConfig(
+            num_masked=2,
+            num_local=1,
+            local_size=24,
+            masking_ratio=0.5,
+            brightness=0.2,
+            contrast=0.2,
+            saturation=0.1,
+            hue=0.02,
+            grey_probability=0.0,
+            blur_probability=0.0,
+        ),
+        objective=ObjectiveConfig(num_prototypes=128, prototype_dim=64, head_hidden_dim=256),
         training=TrainingConfig(
-            steps=1000,
+            steps=1500,
             batch_size=64,
-            learning_rate=1e-3,
+            learning_rate=2e-3,
             num_workers=1,
             checkpoint_every=500,
             sample_every=0,

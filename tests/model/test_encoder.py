@@ -54,12 +54,12 @@ def test_rectangles_and_other_sizes(small: ModelConfig, height: int, width: int)
 
 
 def test_an_image_that_the_patch_does_not_divide_is_refused(small: ModelConfig) -> None:
-    with pytest.raises(ValueError, match="multiples of the patch size 4, got 18 x 16.*16 x 16"):
+    with pytest.raises(ValueError, match=r"multiples of the patch size 4, got 18 x 16.*16 x 16"):
         Encoder(small)(torch.rand(1, 3, 18, 16))
 
 
 def test_sparse_tokens_have_no_position(small: ModelConfig) -> None:
-    """Moving patches and their positions together leaves S where it was; swapping tokens swaps S."""
+    """Swapping two learned tokens swaps their results, and changes nothing else."""
     encoder, images = Encoder(small), torch.rand(1, 3, 16, 16)
     before = encoder(images).sparse
     with torch.no_grad():

@@ -47,7 +47,7 @@ def test_a_teacher_has_names_too(small: ModelConfig) -> None:
 
 
 def test_a_strange_name_is_refused() -> None:
-    with pytest.raises(UnknownWeights, match="'fc.weight' is not a parameter"):
+    with pytest.raises(UnknownWeights, match=r"'fc.weight' is not a parameter"):
         from_published({"fc.weight": torch.zeros(1)})
 
 

@@ -111,6 +111,6 @@ def test_other_paths_get_a_sentence(tmp_path: Path, name: str, message: str) -> 
 def test_nothing_changes_when_weights_do_not_fit(small: ModelConfig) -> None:
     model, other = Stellar(small), Stellar(replace(small, depth=1))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(WeightsError, match="missing: encoder.blocks.1"):
+    with pytest.raises(WeightsError, match=r"missing: encoder.blocks.1"):
         load_weights(model, other.state_dict())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

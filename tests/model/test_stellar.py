@@ -55,7 +55,7 @@ def test_pieces_draw_the_same_as_factors(small: ModelConfig) -> None:
 
 
 def test_reconstruction_only_sees_the_product_of_what_and_where(small: ModelConfig) -> None:
-    """Renaming the tokens of S and of L together changes nothing; renaming those of S alone does."""
+    """Renaming tokens in S and L together changes nothing; renaming those of S alone does."""
     model = Stellar(small)
     factors = model.encode(torch.rand(1, 3, 16, 16))
     drawn = model.decoder(factors.lowrank, factors.grid)
@@ -124,5 +124,5 @@ def test_codes_of_any_patch_size(small: ModelConfig, patch_size: int) -> None:
 def test_a_missing_tokenizer_is_named(small: ModelConfig) -> None:
     model = Stellar(codes_config(small))
     factors = model.encode(torch.rand(1, 3, 16, 16))
-    with pytest.raises(MissingTokenizer, match="maskgit-vqgan-imagenet-f16-256.bin"):
+    with pytest.raises(MissingTokenizer, match=r"maskgit-vqgan-imagenet-f16-256.bin"):
         model.reconstruct(factors)

@@ -9,9 +9,7 @@ from stellar.objective import PretrainingModel, Views, step
 
 
 @pytest.mark.parametrize("teacher", ["none", "constant"])
-def test_same_losses_and_gradients(
-    small: ModelConfig, small_objective: ObjectiveConfig, teacher: str
-) -> None:
+def test_same_losses_and_gradients(small: ModelConfig, teacher: str) -> None:
     objective = ObjectiveConfig(
         num_prototypes=12,
         prototype_dim=8,

@@ -18,8 +18,7 @@ def views(masked: int = 2, local: int = 2, images: int = 3) -> Views:
     def rand(count: int, size: int) -> Tensor:
         return torch.rand(count, 3, size, size, generator=generator)
 
-    keep = torch.stack([torch.randperm(16, generator=generator)[:8] for _ in range(images * masked)]) \
-        if masked else torch.empty(0, 8, dtype=torch.int64)  # fmt: skip
+    keep = torch.rand(images * masked, 16, generator=generator).argsort(dim=1)[:, :8]
     return Views(
         rand(images, 16), rand(images * masked, 16), keep, rand(images * local, 8), rand(images, 16)
     )

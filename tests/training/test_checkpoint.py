@@ -36,7 +36,7 @@ def fresh(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:
 
 def test_everything_comes_back(tmp_path: Path, config: RunConfig, parts) -> None:
     counters = Counters(step=7, skipped_in_a_row=2, skipped=3)
-    save_checkpoint(tmp_path, *parts, counters)
+    save_checkpoint(tmp_path, parts[0], parts[1], counters)
     model, optimizer = fresh(config)
     assert restore(tmp_path, model, optimizer, warn=pytest.fail) == counters
     expected = parts[0].state_dict()
@@ -51,8 +51,8 @@ def test_everything_comes_back(tmp_path: Path, config: RunConfig, parts) -> None
 def test_a_damaged_one_falls_back_to_the_one_before(
     tmp_path: Path, config: RunConfig, parts, file: str, damage: str
 ) -> None:
-    save_checkpoint(tmp_path, *parts, Counters(step=1))
-    path = save_checkpoint(tmp_path, *parts, Counters(step=2)) / file
+    save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=1))
+    path = save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=2)) / file
     content = bytearray(path.read_bytes())
     if damage == "flipped byte":
         content[len(content) // 2] ^= 1
@@ -70,7 +70,7 @@ def test_a_damaged_one_falls_back_to_the_one_before(
 
 
 def test_a_half_written_one_is_not_seen(tmp_path: Path, config: RunConfig, parts) -> None:
-    save_checkpoint(tmp_path, *parts, Counters(step=1))
+    save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=1))
     unfinished = tmp_path / "checkpoints" / ".99.step-00000002"
     unfinished.mkdir()
     (unfinished / WEIGHTS).write_bytes(b"half")
@@ -81,7 +81,7 @@ def test_none_whole_is_an_error_and_none_at_all_is_a_start(
     tmp_path: Path, config: RunConfig, parts
 ) -> None:
     assert restore(tmp_path, *fresh(config), warn=pytest.fail) == Counters()
-    (save_checkpoint(tmp_path, *parts, Counters(step=1)) / WEIGHTS).unlink()
+    (save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=1)) / WEIGHTS).unlink()
     with pytest.raises(WeightsError, match="none of the 1 checkpoints"):
         restore(tmp_path, *fresh(config), warn=lambda _: None)
     with pytest.raises(WeightsError, match="none of its 1 checkpoints is whole"):
@@ -90,6 +90,6 @@ def test_none_whole_is_an_error_and_none_at_all_is_a_start(
 
 def test_the_newest_and_every_nth_are_kept(tmp_path: Path, parts) -> None:
     for number in (5, 10, 15, 20, 25):
-        save_checkpoint(tmp_path, *parts, Counters(step=number))
+        save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=number))
         prune(tmp_path, keep_every=10)
     assert [folder.name[-2:] for folder in checkpoints(tmp_path)] == ["10", "20", "25"]

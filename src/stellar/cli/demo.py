@@ -11,8 +11,9 @@ DESCRIPTION = """Train on embedded scenes in minutes, and write a report of what
   stellar demo
   stellar demo --steps 100 --out quick
 
-No download, no GPU. The report compares the model with itself untrained: what its tokens S and its maps L know of
-objects that it has never seen, and how well it draws them. Called again after an interruption, it goes on."""
+No download, no GPU. The report compares the model with itself untrained: what its tokens S and
+its maps L know of objects that it has never seen, and how well it draws them. Called again after
+an interruption, it goes on."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet 
   stellar embed runs/photos photos --out photos.parquet
   python -c "import pandas; print(pandas.read_parquet('photos.parquet'))"
 
-One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the model's hash and the
-preprocessing are in the metadata. A call that was interrupted goes on when it is made again."""
+One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the
+model's hash and the preprocessing are in the metadata. A call that was interrupted goes on when it
+is made again."""
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,11 @@ def describe_model(path: Path) -> dict[str, str]:
     rows = {
         "weights": str(find_weights(path)),
         "sha256": fingerprint(model),
-        "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, {config.embed_dim} wide, "
+        "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, "
+        f"{config.embed_dim} wide, "
         f"{config.num_heads} heads, patch {config.patch_size}",
-        "image": f"{config.image_size} px, {side} x {side} patches (other sizes work: multiples of {config.patch_size})",
+        "image": f"{config.image_size} px, {side} x {side} patches "
+        f"(other sizes work: multiples of {config.patch_size})",
         "tokens": f"{config.num_sparse_tokens} of width {config.embed_dim} for an image, "
         f"temperature {config.spatial_temperature}",
         "decoder": f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}",
@@ -89,7 +91,8 @@ def describe_model(path: Path) -> dict[str, str]:
     if (path / METRICS).is_file() and (metrics := read_metrics(path / METRICS)):
         last = metrics[-1]
         rows["training"] = (
-            f"step {last['step']}, loss {last['loss']:.3f}, effective rank {last['effective_rank']:.1f}, "
+            f"step {last['step']}, loss {last['loss']:.3f}, "
+            f"effective rank {last['effective_rank']:.1f}, "
             f"prototypes in use {last['prototype_perplexity']:.0f}"
         )
     return rows

@@ -55,7 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.resume and (rest or options.data or options.config):
         raise UserError(
             "a resumed run keeps its settings: drop everything but --out, --resume and --device "
-            f"(got {' '.join(rest) or '--data or --config'}), or start a new run with --init {options.out}"
+            f"(got {' '.join(rest) or '--data or --config'}), "
+            f"or start a new run with --init {options.out}"
         )
     config = None if options.resume else configure(options, rest)
     from rich.console import Console
@@ -70,7 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     out = shlex.quote(str(options.out))
     if not result.finished:
         print(
-            f"stopped and saved at step {result.step}; go on with: stellar pretrain --out {out} --resume"
+            f"stopped and saved at step {result.step}; "
+            f"go on with: stellar pretrain --out {out} --resume"
         )
         return 130
     data = shlex.quote(config.data) if config else "FOLDER"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-DESCRIPTION = """Draw pictures again from their tokens: a sheet with input, segments, token maps and reconstruction.
+DESCRIPTION = """Draw pictures again from their tokens: a sheet with maps and reconstruction.
 
   stellar reconstruct runs/photos photos --out sheet.png
   stellar reconstruct runs/photos cat.jpg dog.png

@@ -38,13 +38,13 @@ MATERIALS: tuple[str, ...] = tuple(_PHOTOGRAPHS)
 MAX_OBJECTS = 3
 MIN_VISIBLE = 0.6
 """Share of its pixels that every object shows at least."""
-_SIDES = (1 / 3, 7 / 12)
+_SIDES = (0.42, 0.66)
 """Longer side of an object, smallest and largest, as a share of the image's side."""
 _MARGIN = 1 / 24
 """Distance of a centre from the lines between the quadrants, so that no place is in doubt."""
-_TEXTURE_SIDES = (1.15, 1.5)
+_TEXTURE_SIDES = (1.6, 2.2)
 """Shorter sides that a quarter of a photograph is reduced to, as multiples of the image's side."""
-_THRESHOLD = 70
+_THRESHOLD = 25
 """Ink, of 255, from which a pixel belongs to a digit; half would leave the strokes thin."""
 
 

@@ -43,7 +43,7 @@ _DECODING_ERRORS = (
 )
 
 
-class UnreadableImage(Exception):  # noqa: N818
+class UnreadableImage(Exception):
     """A file that gives no picture, and the reason."""
 
     def __init__(self, path: Path | str, reason: str) -> None:

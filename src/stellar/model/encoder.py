@@ -82,7 +82,8 @@ class Encoder(nn.Module):
         size = self.patch_size
         if height % size or width % size or not height * width:
             raise ValueError(
-                f"height and width must be multiples of the patch size {size}, got {height} x {width}; "
+                f"height and width must be multiples of the patch size {size}, "
+                f"got {height} x {width}; "
                 f"resize or crop to {_nearest(height, size)} x {_nearest(width, size)}"
             )
         return height // size, width // size
@@ -102,10 +103,7 @@ class Encoder(nn.Module):
         num_sparse = len(self.sparse_tokens)
         patches = self.patch_embed(self._normalise(images), keep)
         cls_position, positions = self._positions(grid)
-        if keep is None:
-            patches = patches + positions
-        else:
-            patches = patches + F.embedding(keep, positions[0])
+        patches = patches + (positions if keep is None else F.embedding(keep, positions[0]))
         batch = len(images)
         cls = (self.cls_token + cls_position).expand(batch, -1, -1)
         sparse = self.sparse_tokens.expand(batch, -1, -1)

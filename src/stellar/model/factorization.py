@@ -15,7 +15,7 @@ COSINE_EPS = 1e-7
 def spatial_distribution(
     dense: Float[Tensor, "B P D"], sparse: Float[Tensor, "B K D"], temperature: float | None
 ) -> Float[Tensor, "B P K"]:
-    """Softmax over the tokens of cosine / temperature; without one, of the dot product / sqrt(D)."""
+    """Softmax over the tokens of cosine / temperature; without, of dot product / sqrt(D)."""
     if temperature is None:
         return (dense @ sparse.mT / dense.shape[2] ** 0.5).softmax(dim=2)
     dense = F.normalize(dense, dim=2, eps=COSINE_EPS)

@@ -59,7 +59,7 @@ KEY_TABLE = (
     *_under("teacher_cls_head", "teacher.cls_head", _HEAD),
     ("tokenizer", "tokenizer"),
 )
-"""Published prefix to our prefix; what follows it (.weight, .bias, a tokenizer's own name) stays."""
+"""Published prefix to our prefix; what follows it (.weight, .bias, a tokenizer's name) stays."""
 
 UNUSED = re.compile(r"(teacher_)?encoder\.pooler\.|decoder\.(pooler|embeddings)\.")
 """Published parameters that no computation reads."""

@@ -7,6 +7,7 @@ left aside.
 
 import hashlib
 import json
+import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -128,7 +129,7 @@ def load_tokenizer(path: Path) -> VQGAN:
         raise WeightsError(f"the tokenizer's file {path} does not exist") from None
     except (KeyError, RuntimeError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise WeightsError(f"{path} does not hold a MaskGIT-VQGAN: {_first_line(error)}") from error
-    except torch.serialization.pickle.UnpicklingError as error:
+    except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors and was not opened: {_first_line(error)}"
         ) from error

@@ -87,8 +87,9 @@ class Stellar(nn.Module):
     def _tokenizer(self) -> VQGAN:
         if self.tokenizer is None:
             raise MissingTokenizer(
-                "this model reconstructs the codes of a MaskGIT-VQGAN, which is a file of its own: pass the path of "
-                "maskgit-vqgan-imagenet-f16-256.bin (hub repository fun-research/TiTok) as the tokenizer"
+                "this model reconstructs the codes of a MaskGIT-VQGAN, a file of its own: "
+                "pass the path of maskgit-vqgan-imagenet-f16-256.bin "
+                "(hub repository fun-research/TiTok) as the tokenizer"
             )
         return self.tokenizer
 
@@ -115,8 +116,9 @@ def _pieces(
         grid = (side, side)
     if grid[0] * grid[1] != spatial.shape[1] or spatial.shape[2] != sparse.shape[1]:
         raise ValueError(
-            f"spatial {tuple(spatial.shape)} must have a row for each patch of the grid {grid} and a column for each "
-            f"of the {sparse.shape[1]} tokens; pass grid=(height, width) in patches when it is not square"
+            f"spatial {tuple(spatial.shape)} must have a row for each patch of the grid {grid} "
+            f"and a column for each of the {sparse.shape[1]} tokens; "
+            "pass grid=(height, width) in patches when it is not square"
         )
     return sparse, spatial, grid
 

@@ -9,6 +9,7 @@ to its input.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -86,9 +87,7 @@ class Level(nn.Module):
     ) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * num_blocks
-        self.block = nn.ModuleList(
-            ResidualBlock(*pair) for pair in zip(widths, widths[1:], strict=False)
-        )
+        self.block = nn.ModuleList(ResidualBlock(*pair) for pair in pairwise(widths))
         if upsample:
             self.upsample_conv = nn.Conv2d(out_channels, out_channels, 3, padding=1)
 

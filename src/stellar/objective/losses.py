@@ -5,6 +5,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -36,7 +37,7 @@ class Losses:
     def total(self, weights: "Weights") -> Scalar | None:
         """The weighted sum; None when no term is there."""
         terms = [value * getattr(weights, name) for name, value in self.present()]
-        return sum(terms[1:], start=terms[0]) if terms else None
+        return torch.stack(terms).sum() if terms else None
 
     def __add__(self, other: "Losses") -> "Losses":
         """Term by term; KoLeo is the one term that two groups of views share."""

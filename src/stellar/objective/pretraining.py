@@ -28,9 +28,8 @@ class Teacher(nn.Module):
         """teacher = momentum * teacher + (1 - momentum) * student; once after each optimizer
         step.
         """
-        names, own = zip(*self.named_parameters(), strict=True)
-        theirs = [student.get_parameter(name).detach() for name in names]
-        torch._foreach_lerp_(list(own), theirs, 1 - momentum)
+        for name, parameter in self.named_parameters():
+            parameter.lerp_(student.get_parameter(name), 1 - momentum)
 
 
 class PretrainingModel(Stellar):

@@ -94,7 +94,7 @@ def mean_prototype(
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """mean over rows of logsumexp(x W' / tau) - <t, x> / tau, with the gradient taken on the way."""
+    """mean over rows of logsumexp(x W' / tau) - <t, x> / tau, its gradient taken on the way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor, prototypes: Tensor, tau: float) -> Tensor:

@@ -1,7 +1,9 @@
 """Sinkhorn-Knopp: the assignment of tokens to prototypes that is balanced over the whole global
 batch.
 
-    q_ij = exp(l_ij / T + a_i + b_j),  with b so that every prototype gets an equal share and a so that rows sum to 1.
+    q_ij = exp(l_ij / T + a_i + b_j)
+
+with b so that every prototype gets an equal share, and a so that rows sum to 1.
 
 The two potentials a (rows) and b (prototypes) hold everything: q can be computed again from them,
 piece by piece. Sums and maxima over rows run over all processes.

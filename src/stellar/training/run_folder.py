@@ -6,7 +6,6 @@ run.toml  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -40,7 +39,8 @@ class RunFolder:
         except BlockingIOError:
             self._lock.close()
             raise RunError(
-                f"{path} is being written by another process; wait for it, stop it, or choose another folder"
+                f"{path} is being written by another process; "
+                "wait for it, stop it, or choose another folder"
             ) from None
         if (path / SKIPPED).exists():
             lines = (path / SKIPPED).read_text().splitlines()
@@ -53,7 +53,9 @@ class RunFolder:
             raise RunError(
                 f"{path} holds a run already; add --resume to continue it, or choose another --out"
             )
-        if path.exists() and (not path.is_dir() or set(os.listdir(path)) - {".lock"}):
+        if path.exists() and (
+            not path.is_dir() or {file.name for file in path.iterdir()} - {".lock"}
+        ):
             raise RunError(f"{path} exists and is not a run; choose another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
