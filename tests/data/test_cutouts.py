@@ -119,8 +119,9 @@ def test_objects_stay_visible_and_large(scenes: list[module.Scene]) -> None:
     objects = [item for scene in scenes for item in scene.objects]
     assert min(item.visible for item in objects) >= MIN_VISIBLE
     sides = [item.size * 48 for item in objects]
-    assert 15.5 <= min(sides) <= 17
-    assert 27 <= max(sides) <= 28.5
+    low, high = (48 * side for side in module._SIDES)
+    assert low - 1 <= min(sides) <= low + 1
+    assert high - 2 <= max(sides) <= high + 1
     assert all(scene.objects[-1].visible == 1 for scene in scenes)
 
 
