@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -52,6 +53,9 @@ def measure(variant: str, preset: str, batch: int, steps: int) -> dict[str, floa
     optimizer = build_optimizer(model, config.training)
     views = random_views(config, batch, device)
     context = autocast(resolve_precision("auto", device), device)
+    # What no step can do without: weights, their gradients and AdamW's two moments.
+    learning = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    state = (3 * learning + resident()) if device.type == "cpu" else 4 * learning
     times = []
     for _ in range(steps + 1):
         start = perf_counter()
@@ -67,7 +71,12 @@ def measure(variant: str, preset: str, batch: int, steps: int) -> dict[str, floa
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
-    return {"seconds": median(times[1:]), "memory": peak / 1e9}
+    return {"seconds": median(times[1:]), "memory": peak / 1e9, "rest": (peak - state) / 1e9}
+
+
+def resident() -> int:
+    """Bytes of this process in memory, now."""
+    return psutil.Process().memory_info().rss
 
 
 def main() -> None:
@@ -89,7 +98,12 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             results.append(json.loads(done.stdout))
     rows = []
-    for name, unit in (("seconds", "s a step"), ("memory", "GB at the peak")):
+    units = {
+        "seconds": "s a step",
+        "memory": "GB at the peak, whole process",
+        "rest": "GB of it beyond libraries, weights, gradients and AdamW's moments",
+    }
+    for name, unit in units.items():
         plain, ours = (median(r[name] for r in found[variant]) for variant in ("plain", "ours"))
         rows.append((unit, f"{plain:.2f}", f"{ours:.2f}", f"{ours / plain:.2f}"))
     title = f"Training step, {options.preset}, batch {options.batch}, optimizer included"

@@ -64,13 +64,9 @@ class TrainingProgress:
                 f"step {step}/{self.total}  loss {loss:.3f}  {self._speed:.0f} images/s  "
                 f"{_duration(left)} left",
                 highlight=False,
+                soft_wrap=True,
             )
             self._next_line = now + SECONDS_BETWEEN_LINES
-
-    def say(self, message: str, style: str = "") -> None:
-        """A line above the bar."""
-        if self.console is not None:
-            self.console.print(message, style=style, highlight=False, markup=False)
 
 
 def _duration(seconds: float) -> str:

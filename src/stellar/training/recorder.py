@@ -42,7 +42,7 @@ class Recorder:
         if self.run is not None:
             self.run.log(message)
         if self.console is not None:
-            self.console.print(message, style=style, highlight=False, markup=False)
+            self.console.print(message, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """The same, to be noticed."""
