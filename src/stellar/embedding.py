@@ -1,7 +1,7 @@
 """A folder of images to one Parquet file: for each image its path, global token, semantic tokens
 and maps.
 
-Parquet, because pandas, polars, DuckDB, Spark and Hugging Face datasets open it as it is, column
+Parquet, because pandas, polars and DuckDB open it as it is, column
 by column, and because it is written row group by row group: memory does not grow with the number
 of images. Vectors are fixed-size lists of half precision; the file's metadata (key `stellar`) has
 their shapes, the model's hash and the preprocessing.

@@ -88,8 +88,8 @@ def demo() -> RunConfig:
                 target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0
             ),
         ),
-        # Materials are told apart by colour and the objects are small: gentle colour changes, no
-        # blur. With 384 tokens in a batch, 128 prototypes leave the balance something to do.
+        # Reasoned, not measured one by one: colour tells the materials apart and the objects are
+        # small, so gentle colour changes and no blur; 128 prototypes for 384 tokens in a batch.
         views=ViewConfig(
             num_masked=2,
             num_local=1,
