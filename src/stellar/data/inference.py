@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from stellar.data.crops import centre_crop
 from stellar.data.folder import ImageSource
 from stellar.data.images import UnreadableImage
-from stellar.data.loader import WORKER_TIMEOUT, prepare_worker
+from stellar.data.loader import WORKER_TIMEOUT, batches_of, prepare_worker
 
 PREPROCESSING = "largest centred square, resized (bicubic, antialiased) to image_size, RGB uint8"
 """What is done to a picture before it is encoded."""
@@ -67,7 +67,7 @@ def picture_batches(
             ),
         )
 
-    yield from DataLoader(
+    loader = DataLoader(
         _Pictures(source, size),
         batch_size=batch_size,
         sampler=indices,
@@ -77,3 +77,4 @@ def picture_batches(
         timeout=WORKER_TIMEOUT if num_workers else 0,
         generator=torch.Generator(),
     )
+    yield from batches_of(loader)

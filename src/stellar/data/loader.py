@@ -49,6 +49,14 @@ def view_batches(
         # DataLoader draws a seed from it; without it, from the process's own random state.
         generator=torch.Generator(),
     )
+    yield from batches_of(loader)
+
+
+def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
+    """The batches of a loader whose workers were set up by `prepare_worker`, and the end of them.
+
+    Whatever ends the loop, the workers end too.
+    """
     iterator = iter(loader)
     # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
     end_workers = getattr(iterator, "_shutdown_workers", lambda: None)

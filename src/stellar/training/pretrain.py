@@ -43,16 +43,7 @@ def pretrain(
     is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
     is silent.
     """
-    out = Path(out)
-    parts = prepare(config)
-    with process_group(choose_device(device)) as ranks:
-        first: AbstractContextManager[RunFolder | None] = nullcontext()
-        if ranks.rank == 0:
-            first = RunFolder.create(out, config)
-        with first as run:
-            training = Training(config, parts, run, ranks, own_device(device, ranks), console)
-            finished = training.run_to_end()
-            return PretrainResult(out, training.counters.step, finished)
+    return _train(config, Path(out), device, console, resumed=False)
 
 
 def resume(out: str | Path, device: str = "auto", console: Console | None = None) -> PretrainResult:
@@ -66,17 +57,23 @@ def resume(out: str | Path, device: str = "auto", console: Console | None = None
         raise RunError(
             f"{out} holds no run to resume ({CONFIG} is missing); start one without --resume"
         )
-    config = read_run_config(out / CONFIG)
+    return _train(read_run_config(out / CONFIG), out, device, console, resumed=True)
+
+
+def _train(
+    config: RunConfig, out: Path, device: str, console: Console | None, resumed: bool
+) -> PretrainResult:
     parts = prepare(config)
     with process_group(choose_device(device)) as ranks:
         first: AbstractContextManager[RunFolder | None] = nullcontext()
         if ranks.rank == 0:
-            first = RunFolder(out, config)
+            first = RunFolder(out, config) if resumed else RunFolder.create(out, config)
         with first as run:
             training = Training(config, parts, run, ranks, own_device(device, ranks), console)
-            step = training.restore(out)
-            if run is not None:
-                run.forget_after(step)
+            if resumed:
+                step = training.restore(out)
+                if run is not None:
+                    run.forget_after(step)
             finished = training.run_to_end()
             return PretrainResult(out, training.counters.step, finished)
 
