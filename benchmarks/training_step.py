@@ -63,7 +63,8 @@ def measure(variant: str, preset: str, batch: int, steps: int) -> dict[str, floa
         if variant == "plain":
             plain_step(model, views)[0].backward()
         else:
-            step(model, views, lambda loss: loss.backward(), context)
+            at_once = config.training.views_at_once
+            step(model, views, lambda loss: loss.backward(), context, at_once)
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()

@@ -304,6 +304,10 @@ class TrainingConfig:
     """Images of one optimizer step, over all processes."""
     accumulate: int = 1
     """Parts that a batch is split into, one after the other; Sinkhorn balances within a part."""
+    views_at_once: int = 4
+    """Masked or local views of each image that go through the network together. Fewer take less
+    memory, more take a little less time; the result is the same.
+    """
     learning_rate: float = 1.5e-4
     """Peak learning rate."""
     final_learning_rate: float = 1e-6
@@ -353,6 +357,7 @@ class TrainingConfig:
         for name in (
             "batch_size",
             "accumulate",
+            "views_at_once",
             "max_skipped_steps",
             "log_every",
             "checkpoint_every",

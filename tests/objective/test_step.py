@@ -69,6 +69,34 @@ def test_groups_in_turn_equal_one_backward_pass(
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 5, 9])
+def test_views_in_portions_equal_all_together(
+    small: ModelConfig, small_objective: ObjectiveConfig, at_once: int
+) -> None:
+    """Portions of unequal size, of views and of the patches they keep, count by their share."""
+    model = PretrainingModel(small, small_objective)
+    batch = views(masked=5, local=3)
+    together = step(model, batch, backward)
+    expected = gradients(model)
+    model.zero_grad()
+    in_portions = step(model, batch, backward, views_at_once=at_once)
+    for name, value in together.losses.present():
+        torch.testing.assert_close(getattr(in_portions.losses, name), value)
+    torch.testing.assert_close(in_portions.total, together.total)
+    for name, gradient in gradients(model).items():
+        assert (gradient - expected[name]).norm() <= 1e-4 * expected[name].norm(), name
+
+
+def test_no_more_views_are_encoded_together_than_allowed(
+    small: ModelConfig, small_objective: ObjectiveConfig
+) -> None:
+    model = PretrainingModel(small, small_objective)
+    sizes: list[int] = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    step(model, views(masked=5, local=3), backward, views_at_once=2)
+    assert sizes == [3, 6, 6, 3, 6, 3]
+
+
 @pytest.mark.parametrize("term", TERMS)
 def test_each_term_can_be_removed_alone(
     small: ModelConfig, small_objective: ObjectiveConfig, term: str

@@ -40,11 +40,15 @@ class Losses:
         return torch.stack(terms).sum() if terms else None
 
     def __add__(self, other: "Losses") -> "Losses":
-        """Term by term; KoLeo is the one term that two groups of views share."""
+        """Term by term: a term is the sum over the groups and portions that have it."""
         merged = dict(self.present())
         for name, value in other.present():
             merged[name] = merged[name] + value if name in merged else value
         return Losses(**merged)
+
+    def __mul__(self, share: float) -> "Losses":
+        """Every term times `share`: the part that some of a group's views have in its mean."""
+        return Losses(**{name: value * share for name, value in self.present()})
 
     def detached(self) -> "Losses":
         """The same values without their graphs."""

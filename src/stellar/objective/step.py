@@ -2,9 +2,10 @@
 
 Targets carry no gradient, so the groups are independent given the full view's targets: running
 them in turn equals one pass over everything, with the activations of one group alive at a time.
+Each term is a mean over its views, so a group can go through in portions as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -61,14 +62,17 @@ def step(
     views: Views,
     backward: Callable[[Scalar], None],
     autocast: Autocast = nullcontext,
+    views_at_once: int | None = None,
 ) -> StepResult:
-    """Run the objective on one batch; `backward` is called once for each group of views that has
-    a term.
+    """Run the objective on one batch; `backward` is called once for each portion of a group of
+    views that has a term.
 
-    `autocast` is entered around the networks; logits, Sinkhorn, matching and KoLeo are fp32.
+    `autocast` is entered around the networks; logits, Sinkhorn, matching and KoLeo are fp32. At
+    most `views_at_once` masked or local views of each image are alive at a time; None: all.
     """
 
-    def finish(losses: Losses) -> Losses:
+    def finish(losses: Losses, share: float = 1.0) -> Losses:
+        losses = losses * share
         total = losses.total(model.weights)
         if total is not None:
             backward(total)
@@ -77,12 +81,32 @@ def step(
     teacher_targets = _teacher_targets(model, views, autocast)
     losses, factors, targets = _full(model, views.full, teacher_targets, autocast)
     done = finish(losses)
-    if _any_on(model, "set_alignment", "cls_masked", "koleo") and len(views.masked):
-        done += finish(_masked(model, views.masked, views.keep, targets, autocast))
-    if model.weights.on("cls_local") and len(views.local):
-        done += finish(_local(model, views.local, targets, autocast))
+    batch = len(views.full)
+    if _any_on(model, "set_alignment", "cls_masked", "koleo"):
+        for images, keep, share in _portions(views.masked, views.keep, batch, views_at_once):
+            done += finish(_masked(model, images, keep, targets, autocast), share)
+    if model.weights.on("cls_local"):
+        for images, _, share in _portions(views.local, None, batch, views_at_once):
+            done += finish(_local(model, images, targets, autocast), share)
     total = done.total(model.weights)
     return StepResult(done, total if total is not None else torch.zeros(()), factors, targets)
+
+
+def _portions(
+    views: Float[Tensor, "BV 3 H W"],
+    keep: Int[Tensor, "BV n"] | None,
+    batch: int,
+    at_once: int | None,
+) -> Iterator[tuple[Tensor, Tensor | None, float]]:
+    """A group in portions of some views of every image, each with its share of the group."""
+    per_image = len(views) // batch
+    for start in range(0, per_image, at_once or max(per_image, 1)):
+        some = slice(start, start + at_once if at_once else None)
+        images = views.unflatten(0, (batch, per_image))[:, some]
+        kept = (
+            None if keep is None else keep.unflatten(0, (batch, per_image))[:, some].flatten(0, 1)
+        )
+        yield images.flatten(0, 1), kept, images.shape[1] / per_image
 
 
 def _full(

@@ -120,6 +120,7 @@ class Training:
                 self.views(part),
                 backward=lambda loss: (loss / len(parts)).backward(),
                 autocast=self.autocast,
+                views_at_once=training.views_at_once,
             )
             for part in parts
         ]
