@@ -15,8 +15,23 @@ from stellar.config import (
     TrainingConfig,
     ViewConfig,
 )
-from stellar.configfile import field_names, from_dict, read_run_config, to_toml
+from stellar.configfile import from_dict, read_run_config, to_toml
 from stellar.presets import PRESETS, b16, h16, l16
+
+
+def test_images_of_any_number_of_channels_survive_the_file(tmp_path: Path) -> None:
+    model = ModelConfig(
+        in_chans=4,
+        image_mean=(0.1, 0.2, 0.3, 0.4),
+        image_std=(1.0, 1.0, 1.0, 2.0),
+        decoder=DecoderConfig(target="pixels"),
+    )
+    (tmp_path / "run.toml").write_text(to_toml(RunConfig(model=model)))
+    assert read_run_config(tmp_path / "run.toml").model == model
+    with pytest.raises(ConfigError, match=r"image_mean must be a list, each of them a number"):
+        from_dict(ModelConfig, {"image_mean": ["red"]}, where="run.toml")
+    with pytest.raises(ConfigError, match=r"for each of model.in_chans = 1 channels, got 3"):
+        ModelConfig(in_chans=1)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -169,7 +184,4 @@ def test_every_field_has_a_docstring() -> None:
                     isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
                 ):
                     undocumented.append(ast.unparse(field.target))
-    assert undocumented == ["model", "views", "objective", "training", "decoder"] or set(
-        undocumented
-    ) <= {"model", "views", "objective", "training", "decoder"}
-    assert "model.decoder.depth" in field_names(RunConfig)
+    assert set(undocumented) <= {"model", "views", "objective", "training", "decoder"}

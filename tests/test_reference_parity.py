@@ -19,7 +19,7 @@ from torch import Tensor
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.model.decoder import fourier_position
 from stellar.model.loading import load_weights
-from stellar.model.published import UNUSED, from_published, to_published
+from stellar.model.published import PUBLISHED
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.objective.koleo import koleo
@@ -73,9 +73,9 @@ class Reference:
         self.tensors, self.sizes = read(path)
         weights = part(self.tensors, "weights.")
         self.model = build(self.sizes, weights)
-        load_weights(self.model, from_published(weights), ignore=("tokenizer.",))
+        load_weights(self.model, PUBLISHED.read(weights), ignore=("tokenizer.",))
         if self.model.teacher is not None:
-            before = from_published(part(self.tensors, "before."))
+            before = PUBLISHED.read(part(self.tensors, "before."))
             load_weights(
                 self.model.teacher, {n.removeprefix("teacher."): t for n, t in before.items()}
             )
@@ -176,7 +176,7 @@ def test_losses(reference: Reference) -> None:
 
 def test_gradients(reference: Reference) -> None:
     gradients = {n: p.grad for n, p in reference.model.named_parameters() if p.grad is not None}
-    published = to_published(gradients)
+    published = PUBLISHED.write(gradients)
     for name, expected in part(reference.tensors, "grad.").items():
         assert_close(published[name], expected, relative=1e-4)
 
@@ -184,15 +184,15 @@ def test_gradients(reference: Reference) -> None:
 def test_teacher_after_its_update(reference: Reference) -> None:
     if reference.model.teacher is None:
         pytest.skip("the file has no teacher")
-    expected = from_published(part(reference.tensors, "weights."))
+    expected = PUBLISHED.read(part(reference.tensors, "weights."))
     for name, value in reference.model.teacher.state_dict().items():
         assert_close(value, expected[f"teacher.{name}"])
 
 
 def test_weights_survive_the_way_there_and_back(reference: Reference) -> None:
     weights = part(reference.tensors, "weights.")
-    again = to_published(from_published(weights))
-    used = {name: tensor for name, tensor in weights.items() if not UNUSED.match(name)}
+    again = PUBLISHED.write(PUBLISHED.read(weights))
+    used = {name: tensor for name, tensor in weights.items() if not PUBLISHED.unused.match(name)}
     assert again.keys() == used.keys()
     assert all(torch.equal(again[name], tensor) for name, tensor in used.items())
 

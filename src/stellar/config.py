@@ -95,6 +95,18 @@ class ModelConfig:
     """Attention heads of the encoder."""
     mlp_ratio: float = 4.0
     """Width of the hidden layer of an MLP, as a multiple of `embed_dim`."""
+    in_chans: int = 3
+    """Channels of the images."""
+    image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Mean of each channel, of images in [0, 1], which the model subtracts; ImageNet's."""
+    image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Standard deviation of each channel, which the model divides by."""
+    norm_eps: float = 1e-12
+    """Epsilon of the encoder's LayerNorms."""
+    layer_scale: bool = False
+    """A learned factor for each channel of each branch, as in DINOv2."""
+    num_registers: int = 0
+    """Tokens that are neither read nor explained, as in DINOv2 with registers."""
     num_sparse_tokens: int = 16
     """Number K of semantic tokens: the rank of the factorization."""
     spatial_temperature: float | None = 0.06
@@ -113,6 +125,22 @@ class ModelConfig:
             self.embed_dim % self.num_heads == 0,
             f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, "
             f"got {self.embed_dim}",
+        )
+        for name in ("image_mean", "image_std"):
+            _require(
+                len(getattr(self, name)) == self.in_chans,
+                f"model.{name} must have a number for each of model.in_chans = {self.in_chans} "
+                f"channels, got {len(getattr(self, name))}",
+            )
+        _require(min(self.image_std) > 0, f"model.image_std must be positive, got {self.image_std}")
+        _require(
+            self.in_chans == 3 or self.decoder.target == "pixels",
+            f"model.decoder.target = codes needs model.in_chans = 3, got {self.in_chans}; "
+            "set model.decoder.target to pixels",
+        )
+        _require(
+            self.num_registers >= 0,
+            f"model.num_registers must not be negative, got {self.num_registers}",
         )
         _require(
             self.num_sparse_tokens >= 1,

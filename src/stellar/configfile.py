@@ -7,7 +7,7 @@ with the nearest valid name.
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -101,6 +101,8 @@ def _convert(kind: Any, value: Any) -> Any:
     if origin is Literal:
         return value  # the dataclass itself knows its choices
     if origin is tuple:
+        if arguments[1:] == (Ellipsis,):
+            arguments = (arguments[0],) * len(value)
         if len(value) != len(arguments):
             raise ValueError
         return tuple(_convert(part, item) for part, item in zip(arguments, value, strict=True))
@@ -114,20 +116,9 @@ def _convert(kind: Any, value: Any) -> Any:
 def _describe(kind: Any) -> str:
     if get_origin(kind) is UnionType:
         return " or ".join(_describe(part) for part in get_args(kind))
+    if get_args(kind)[1:] == (Ellipsis,):
+        return f"a list, each of them {_describe(get_args(kind)[0])}"
     if get_origin(kind) is tuple:
         return "[" + ", ".join(_describe(part) for part in get_args(kind)) + "]"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return names.get(kind, '"none"')
-
-
-def field_names(kind: type) -> list[str]:
-    """Dotted names of all settings below a configuration class."""
-    hints = get_type_hints(kind)
-    names = []
-    for field in fields(kind):
-        nested = hints[field.name]
-        if is_dataclass(nested):
-            names += [f"{field.name}.{name}" for name in field_names(nested)]  # pyright: ignore
-        else:
-            names.append(field.name)
-    return names

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
-from stellar.model.published import UNUSED, UnknownWeights, from_published, to_published
+from stellar.model.layout import UnknownWeights
+from stellar.model.published import PUBLISHED
 from stellar.objective import PretrainingModel
 from stellar.presets import b16
 
@@ -22,15 +23,15 @@ LAYOUT = REFERENCE / "state_dict_b16_vq.json"
 def test_every_name_and_shape_of_b16() -> None:
     with torch.device("meta"):
         model = PretrainingModel(b16().model, b16().objective)
-        ours = {name: list(t.shape) for name, t in to_published(model.state_dict()).items()}
+        ours = {name: list(t.shape) for name, t in PUBLISHED.write(model.state_dict()).items()}
     published = json.loads(LAYOUT.read_text())
-    used = {name: shape for name, shape in published.items() if not UNUSED.match(name)}
+    used = {name: shape for name, shape in published.items() if not PUBLISHED.unused.match(name)}
     assert ours == used
 
 
 def test_there_and_back(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
     state = PretrainingModel(small, small_objective).state_dict()
-    again = from_published(to_published(state))
+    again = PUBLISHED.read(PUBLISHED.write(state))
     assert again.keys() == state.keys()
     assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
 
@@ -40,15 +41,15 @@ def test_a_teacher_has_names_too(small: ModelConfig) -> None:
         num_prototypes=4, prototype_dim=4, head_hidden_dim=4, teacher="constant"
     )
     state = PretrainingModel(small, objective).state_dict()
-    published = to_published(state)
+    published = PUBLISHED.write(state)
     assert "teacher_sparse_tokens" in published
     assert "teacher_encoder.encoder.layer.0.attention.attention.key.weight" in published
-    assert from_published(published).keys() == state.keys()
+    assert PUBLISHED.read(published).keys() == state.keys()
 
 
 def test_a_strange_name_is_refused() -> None:
     with pytest.raises(UnknownWeights, match=r"'fc.weight' is not a parameter"):
-        from_published({"fc.weight": torch.zeros(1)})
+        PUBLISHED.read({"fc.weight": torch.zeros(1)})
 
 
 def test_published_sizes() -> None:

@@ -12,7 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
-from stellar.model.transformer import NORM_EPS, init_weights, run_blocks, stack
+from stellar.model.transformer import BlockSize, init_weights, run_blocks, stack
+
+NORM_EPS = 1e-12
+"""Epsilon of the decoder's LayerNorms, as in the published models."""
 
 
 def fourier_position(
@@ -32,7 +35,7 @@ def fourier_position(
 
 
 class Decoder(nn.Module):
-    """Z to pixels (B 3 H W), or to code logits (B P codes)."""
+    """Z to pixels (B C H W), or to code logits (B P codes)."""
 
     gaussian: Tensor
 
@@ -42,11 +45,13 @@ class Decoder(nn.Module):
         width = decoder.embed_dim
         self.proj = nn.Linear(config.embed_dim, width)
         self.register_buffer("gaussian", torch.randn(2, width // 2))
-        self.blocks = stack(decoder.depth, width, decoder.num_heads, decoder.mlp_ratio)
+        size = BlockSize(width, decoder.num_heads, decoder.mlp_ratio, NORM_EPS)
+        self.blocks = stack(decoder.depth, size)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head: nn.Module
         if decoder.target == "pixels":
-            self.head = nn.ConvTranspose2d(width, 3, config.patch_size, config.patch_size)
+            channels, patch = config.in_chans, config.patch_size
+            self.head = nn.ConvTranspose2d(width, channels, patch, patch)
         else:
             self.head = nn.Linear(width, decoder.num_codes)
         init_weights(self)

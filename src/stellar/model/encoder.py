@@ -1,8 +1,9 @@
 """A vision transformer with K learned sparse tokens beside the patches.
 
-Tokens enter as [cls, sparse, patches]; only cls and patches carry a position. Attention does not
-depend on the order, so this equals the published [cls, patches, sparse] while the tokens that a
-loss reads stay in front.
+Tokens enter as [cls, sparse, registers, patches]; only cls and patches carry a position. Attention
+does not depend on the order, so this equals the published [cls, patches, sparse] while the tokens
+that a loss reads stay in front. Registers are there only in models that start from a backbone
+which has them.
 """
 
 from dataclasses import dataclass
@@ -14,13 +15,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
-from stellar.model.transformer import NORM_EPS, init_weights, run_blocks, stack
+from stellar.model.transformer import BlockSize, init_weights, run_blocks, stack
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-
-Images = Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]
-"""RGB in [0, 1] when floating point, in [0, 255] when uint8."""
+Images = Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]
+"""C channels (RGB), in [0, 1] when floating point, in [0, 255] when uint8."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,12 @@ class PatchEmbed(nn.Module):
     dropped cost nothing.
     """
 
-    def __init__(self, patch_size: int, embed_dim: int) -> None:
+    def __init__(self, in_chans: int, patch_size: int, embed_dim: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, embed_dim, patch_size, patch_size)
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, patch_size)
 
     def forward(
-        self, images: Float[Tensor, "B 3 H W"], keep: Int[Tensor, "B n"] | None
+        self, images: Float[Tensor, "B C H W"], keep: Int[Tensor, "B n"] | None
     ) -> Float[Tensor, "B P D"]:
         size = self.proj.kernel_size[0]
         patches = images.unflatten(3, (-1, size)).unflatten(2, (-1, size)).permute(0, 2, 4, 1, 3, 5)
@@ -63,15 +61,22 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         dim, side = config.embed_dim, config.image_size // config.patch_size
-        self.patch_size = config.patch_size
-        self.patch_embed = PatchEmbed(config.patch_size, dim)
+        self.patch_size, self.num_registers = config.patch_size, config.num_registers
+        self.patch_embed = PatchEmbed(config.in_chans, config.patch_size, dim)
         self.cls_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.pos_embed = nn.Parameter(torch.randn(1, 1 + side * side, dim) * 0.02)
         self.sparse_tokens = nn.Parameter(torch.randn(config.num_sparse_tokens, dim) * dim**-0.5)
-        self.blocks = stack(config.depth, dim, config.num_heads, config.mlp_ratio)
-        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
+        if config.num_registers:
+            self.register_tokens = nn.Parameter(torch.randn(1, config.num_registers, dim) * 0.02)
+        size = BlockSize(
+            dim, config.num_heads, config.mlp_ratio, config.norm_eps, config.layer_scale
+        )
+        self.blocks = stack(config.depth, size)
+        self.norm = nn.LayerNorm(dim, eps=config.norm_eps)
+        self.register_buffer(
+            "mean", torch.tensor(config.image_mean)[:, None, None], persistent=False
+        )
+        self.register_buffer("std", torch.tensor(config.image_std)[:, None, None], persistent=False)
         init_weights(self)
 
     def grid(self, images: Tensor) -> tuple[int, int]:
@@ -107,12 +112,14 @@ class Encoder(nn.Module):
         batch = len(images)
         cls = (self.cls_token + cls_position).expand(batch, -1, -1)
         sparse = self.sparse_tokens.expand(batch, -1, -1)
-        x = torch.cat([cls, sparse, patches], dim=1)
+        registers = [self.register_tokens.expand(batch, -1, -1)] if self.num_registers else []
+        x = torch.cat([cls, sparse, *registers, patches], dim=1)
         num_read = {"all": None, "tokens": 1 + num_sparse, "cls": 1}[read]
         x = self.norm(run_blocks(self.blocks, x, num_read))
-        return Tokens(x[:, 0], x[:, 1 : 1 + num_sparse], x[:, 1 + num_sparse :])
+        first_patch = 1 + num_sparse + self.num_registers
+        return Tokens(x[:, 0], x[:, 1 : 1 + num_sparse], x[:, first_patch:])
 
-    def _normalise(self, images: Images) -> Float[Tensor, "B 3 H W"]:
+    def _normalise(self, images: Images) -> Float[Tensor, "B C H W"]:
         mean, std = self.mean, self.std
         if images.dtype == torch.uint8:
             mean, std = mean * 255, std * 255

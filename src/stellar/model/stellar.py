@@ -43,8 +43,8 @@ class Stellar(nn.Module):
         return self.encoder.cls_token.device
 
     def encode(self, images: Images) -> Factors:
-        """Factorize images (B 3 H W): RGB in [0, 1], or uint8. H and W must be multiples of the
-        patch size.
+        """Factorize images (B C H W): RGB (or the channels that the model was made for) in [0, 1],
+        or uint8. H and W must be multiples of the patch size.
 
         Raises ValueError for other sizes.
         """
@@ -59,7 +59,7 @@ class Stellar(nn.Module):
         sparse: Float[Tensor, "B K D"] | None = None,
         spatial: Float[Tensor, "B P K"] | None = None,
         grid: tuple[int, int] | None = None,
-    ) -> Float[Tensor, "B 3 H W"]:
+    ) -> Float[Tensor, "B C H W"]:
         """Draw images in [0, 1] from factors, or from S and L alone, at the size that was encoded.
 
         Given with `factors`, `sparse` and `spatial` replace its own, so a token can be swapped or

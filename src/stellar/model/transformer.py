@@ -5,15 +5,27 @@ tokens of a block's result are computed when a caller needs no others: attention
 but answers for those alone.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-NORM_EPS = 1e-12
-"""Epsilon of every LayerNorm, as in the published models."""
 LONGEST_PLAIN = 1024
 """Most tokens for which plain attention is used in bf16 on a CPU."""
+
+
+@dataclass(frozen=True)
+class BlockSize:
+    """What all blocks of a stack have in common."""
+
+    embed_dim: int
+    num_heads: int
+    mlp_ratio: float
+    norm_eps: float
+    """Epsilon of every LayerNorm."""
+    layer_scale: bool = False
 
 
 def attend(
@@ -68,19 +80,33 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+class LayerScale(nn.Module):
+    """A learned factor for each channel of a branch's result, as DINOv2 has it."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(embed_dim))
+
+    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        return x * self.gamma
+
+
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float) -> None:
+    def __init__(self, size: BlockSize) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.attn = Attention(embed_dim, num_heads)
-        self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), embed_dim)
+        dim = size.embed_dim
+        self.norm1 = nn.LayerNorm(dim, eps=size.norm_eps)
+        self.attn = Attention(dim, size.num_heads)
+        self.ls1 = LayerScale(dim) if size.layer_scale else nn.Identity()
+        self.norm2 = nn.LayerNorm(dim, eps=size.norm_eps)
+        self.mlp = Mlp(dim, int(dim * size.mlp_ratio), dim)
+        self.ls2 = LayerScale(dim) if size.layer_scale else nn.Identity()
 
     def forward(self, x: Float[Tensor, "B N D"], read: int | None = None) -> Float[Tensor, "B M D"]:
-        x = x[:, :read] + self.attn(self.norm1(x), read)
-        return x + self.mlp(self.norm2(x))
+        x = x[:, :read] + self.ls1(self.attn(self.norm1(x), read))
+        return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 def init_weights(module: nn.Module) -> None:
@@ -92,9 +118,9 @@ def init_weights(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def stack(depth: int, embed_dim: int, num_heads: int, mlp_ratio: float) -> nn.ModuleList:
+def stack(depth: int, size: BlockSize) -> nn.ModuleList:
     """`depth` blocks of the same size."""
-    return nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+    return nn.ModuleList(Block(size) for _ in range(depth))
 
 
 def run_blocks(

@@ -30,10 +30,10 @@ class Views:
     """The views of B images on the device; those of one image are adjacent."""
 
     full: Images
-    masked: Float[Tensor, "BV 3 H W"]
+    masked: Float[Tensor, "BV C H W"]
     keep: Int[Tensor, "BV n"] | None
     """Patches that each masked view keeps; None: all."""
-    local: Float[Tensor, "BW 3 h w"]
+    local: Float[Tensor, "BW C h w"]
     teacher: Images | None = None
     """The second global view, which the teacher encodes."""
 
@@ -93,7 +93,7 @@ def step(
 
 
 def _portions(
-    views: Float[Tensor, "BV 3 H W"],
+    views: Float[Tensor, "BV C H W"],
     keep: Int[Tensor, "BV n"] | None,
     batch: int,
     at_once: int | None,

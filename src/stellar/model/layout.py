@@ -1,0 +1,88 @@
+"""How others name the parameters of a vision transformer, and how we do: one table per family of
+files, read in both directions.
+
+Our names are those of timm and of the original ViT, DINO and MAE code, with query, key and value
+fused in one `attn.qkv`; a table may name them apart (`attn.q`, `attn.k`, `attn.v`).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stellar.errors import UserError
+
+
+class UnknownWeights(UserError):
+    """A tensor's name belongs to no part of the model."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A family of files: its names and ours."""
+
+    name: str
+    """What a message calls it."""
+    table: tuple[tuple[str, str], ...]
+    """Their prefix, our prefix; {n} is a layer's number, and what follows (.weight, .bias) stays.
+    Order does not matter: every name matches one row.
+    """
+    unused: re.Pattern[str]
+    """Their parameters that nothing of ours reads; left out."""
+
+    def read(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our names and fused qkv. Raises UnknownWeights for a name that the layout does not
+        have.
+        """
+        return _fuse(
+            {
+                self._rename(name, forward=True): tensor
+                for name, tensor in state.items()
+                if not self.unused.match(name)
+            }
+        )
+
+    def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Their names, without their unused parameters, from ours."""
+        apart = any(ours.endswith(".attn.q") for _, ours in self.table)
+        state = _split(state) if apart else state
+        return {self._rename(name, forward=False): tensor for name, tensor in state.items()}
+
+    def _rename(self, name: str, forward: bool) -> str:
+        for theirs, ours in self.table:
+            source, target = (theirs, ours) if forward else (ours, theirs)
+            pattern = re.escape(source).replace(r"\{n\}", r"(?P<n>\d+)") + r"(?P<rest>\..+)?$"
+            match = re.match(pattern, name)
+            if match:
+                number = match.groupdict().get("n") or ""
+                return target.replace("{n}", number) + (match["rest"] or "")
+        raise UnknownWeights(f"{name!r} is not a parameter of a {self.name} model")
+
+
+def under(published: str, ours: str, rows: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """The rows of a part, as rows of the model that holds it."""
+    return [(f"{published}.{theirs}", f"{ours}.{mine}") for theirs, mine in rows]
+
+
+def _fuse(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    fused: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".attn.q." in name:
+            parts = [state[name.replace(".attn.q.", f".attn.{part}.")] for part in "qkv"]
+            fused[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat(parts)
+        elif ".attn.k." not in name and ".attn.v." not in name:
+            fused[name] = tensor
+    return fused
+
+
+def _split(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    split: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".attn.qkv." in name:
+            for part, rows in zip("qkv", tensor.chunk(3), strict=True):
+                split[name.replace(".attn.qkv.", f".attn.{part}.")] = rows
+        else:
+            split[name] = tensor
+    return split
