@@ -9,7 +9,15 @@ from stellar.model import Factors
 from stellar.objective import Losses, StepResult
 from stellar.objective.prototypes import assign
 from stellar.objective.step import Targets
-from stellar.training.health import Health, effective_rank, measure_health, token_spread
+from stellar.training.health import (
+    Health,
+    effective_rank,
+    entropy,
+    measure_health,
+    prototype_use,
+    slot_separation,
+    token_spread,
+)
 
 
 def result(tokens: Tensor, spatial: Tensor) -> StepResult:
@@ -51,10 +59,21 @@ def test_one_token_for_all_patches_is_seen_by_its_share() -> None:
     assert (figures.largest_share, figures.smallest_share) == (1.0, 0.0)
 
 
-def test_perplexity_counts_the_prototypes_in_use() -> None:
-    from stellar.training.health import prototype_perplexity
-
+def use_of(prototype_of_row: list[int]) -> Tensor:
+    """The use of 8 prototypes by 4 tokens, when each row is exactly one of them."""
     prototypes = 100 * torch.eye(8)
-    features = torch.eye(8)[[0, 1, 2, 3] * 5]
-    target = assign(features, prototypes, 1.0, 3, 1.0)
-    assert abs(prototype_perplexity(target, 0.12) - 4) < 1e-3
+    features = torch.eye(8)[prototype_of_row]
+    return prototype_use(assign(features, prototypes, 1.0, 3, 1.0), 4, 0.12)
+
+
+def test_use_counts_the_prototypes_of_each_token() -> None:
+    use = use_of([0, 1, 2, 3] * 4 + [4, 1, 2, 3] * 4)
+    torch.testing.assert_close(use[0], torch.tensor([0.5, 0, 0, 0, 0.5, 0, 0, 0]))
+    assert abs(torch.exp(entropy(use.mean(dim=0))).item() - 4.757) < 1e-3
+
+
+def test_separation_tells_slots_from_a_set() -> None:
+    assert abs(slot_separation(use_of([0, 1, 2, 3] * 4)) - 1) < 1e-4
+    rotated = [(row + image) % 4 for image in range(4) for row in range(4)]
+    assert abs(slot_separation(use_of(rotated))) < 1e-4
+    assert slot_separation(torch.full((1, 8), 1 / 8)) == 0

@@ -5,6 +5,7 @@ A loss can fall while the tokens collapse: to a constant, to a few dimensions, o
 that explains every patch. No single figure notices all three, so each has its own.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -31,6 +32,10 @@ class Health:
     """
     prototype_perplexity: float
     """exp of the entropy of the mean predicted distribution over prototypes: 1 to C."""
+    slot_separation: float
+    """How far a token's number alone decides which prototypes it uses: 0, the tokens of an image
+    are a set; 1, each number has prototypes of its own.
+    """
     largest_share: float
     """Share of the patches explained by the token that explains most, over the batch: 1/K to 1."""
     smallest_share: float
@@ -59,10 +64,12 @@ def measure_health(result: StepResult, temperature: float) -> Health:
     """The figures of a training step; `temperature` is that of the prediction."""
     tokens = result.factors.sparse.float().flatten(0, 1)[:MAX_ROWS]
     shares = result.factors.spatial.float().mean(dim=(0, 1))
+    use = prototype_use(result.targets.token, len(shares), temperature)
     return Health(
         effective_rank=effective_rank(tokens),
         token_spread=token_spread(tokens),
-        prototype_perplexity=prototype_perplexity(result.targets.token, temperature),
+        prototype_perplexity=torch.exp(entropy(use.mean(dim=0))).item(),
+        slot_separation=slot_separation(use),
         largest_share=shares.max().item(),
         smallest_share=shares.min().item(),
     )
@@ -74,7 +81,7 @@ def effective_rank(tokens: Float[Tensor, "N D"]) -> float:
     """
     values = torch.linalg.svdvals(tokens - tokens.mean(dim=0))
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
-    return torch.exp(torch.special.entr(share).sum()).item()
+    return torch.exp(entropy(share)).item()
 
 
 def token_spread(tokens: Float[Tensor, "N D"]) -> float:
@@ -83,8 +90,22 @@ def token_spread(tokens: Float[Tensor, "N D"]) -> float:
     return (unit.std(dim=0, correction=0).mean() * tokens.shape[1] ** 0.5).item()
 
 
-def prototype_perplexity(target: Assignment, temperature: float) -> float:
-    """How many prototypes the predictions use, over the batch."""
-    features = target.features[:MAX_ROWS]
-    mean = (features @ target.prototypes.T / temperature).softmax(dim=1).mean(dim=0)
-    return torch.exp(torch.special.entr(mean).sum()).item()
+def prototype_use(target: Assignment, num_tokens: int, temperature: float) -> Float[Tensor, "K C"]:
+    """How often each of an image's K tokens is predicted to be each prototype; rows sum to 1."""
+    images = max(1, MAX_ROWS // num_tokens)
+    features = target.features[: images * num_tokens]
+    predicted = (features @ target.prototypes.T / temperature).softmax(dim=1)
+    return predicted.unflatten(0, (-1, num_tokens)).mean(dim=0)
+
+
+def slot_separation(use: Float[Tensor, "K C"]) -> float:
+    """Mutual information of a token's number and its prototype, over log K; 0 for one token."""
+    if len(use) < 2:
+        return 0.0
+    information = entropy(use.mean(dim=0)) - entropy(use).mean()
+    return (information / math.log(len(use))).item()
+
+
+def entropy(shares: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows"]:
+    """In nats, of distributions along the last dimension."""
+    return torch.special.entr(shares).sum(dim=-1)
