@@ -11,10 +11,9 @@ from PIL import Image
 
 from stellar import embedding
 from stellar.config import ModelConfig
-from stellar.data.crops import centre_crop
 from stellar.data.folder import DataError
-from stellar.data.images import read_image
 from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.images import fitted, read_image
 from stellar.model import Stellar
 from stellar.model.saving import fingerprint
 
@@ -48,7 +47,7 @@ def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos
     assert found.maps.shape == (6, 3, 4, 4)
     assert found.tokens.dtype == np.float16
     for row, path in enumerate(found.paths):
-        image = centre_crop(read_image(photos / path), 16)[None]
+        image = fitted(read_image(photos / path), "crop", model.config)[None]
         with torch.no_grad():
             factors = model.encode(image)
         for value, expected in (

@@ -9,15 +9,17 @@ from stellar.config import ViewConfig
 from stellar.data import photometric
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
-from stellar.data.images import UnreadableImage
 from stellar.data.masking import num_kept
 from stellar.data.views import MultiView, ViewBatch
+from stellar.images import UnreadableImage
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)
 
 
 class Damaged:
     """Twelve plain pictures, some of which cannot be read."""
+
+    channels = 3
 
     def __init__(self, unreadable: set[int]) -> None:
         self.unreadable = unreadable

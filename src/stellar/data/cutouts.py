@@ -77,6 +77,8 @@ class Scene:
 class Cutouts:
     """`length` scenes of `size` by `size` pixels: a source of images that also knows the truth."""
 
+    channels = 3
+
     def __init__(
         self,
         split: Literal["train", "heldout"],

@@ -39,7 +39,7 @@ def open_source(config: RunConfig) -> ImageSource:
     """The data of a run. Raises DataError with a sentence."""
     if config.data == "cutouts":
         return Cutouts("train", seed=config.training.seed, size=config.model.image_size)
-    return ImageFolder(Path(config.data))
+    return ImageFolder(Path(config.data), config.model.in_chans)
 
 
 def build_model(config: RunConfig) -> PretrainingModel:
