@@ -36,6 +36,22 @@ def test_single_files_and_broken_ones(tmp_path: Path, model: Stellar) -> None:
         reconstruct(model, pictures([paths[1]], model.config))
 
 
+def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: Stellar) -> None:
+    for number, size in enumerate([(20, 32), (20, 32), (9, 70), (21, 33)]):
+        Image.new("RGB", size, (20 * number, 99, 30)).save(tmp_path / f"{number}.png")
+    source = pictures([str(tmp_path)], model.config)
+    padded = reconstruct(model, source, fit="pad")
+    assert padded.names == ["0.png", "1.png", "2.png", "3.png"]
+    assert len(padded.psnr) == 4
+    exact = reconstruct(model, source, fit="exact")
+    assert exact.names == ["0.png", "1.png"]
+    assert [name for name, _ in exact.unreadable] == ["2.png", "3.png"]
+    assert "got 70 x 9; choose another fit" in exact.unreadable[0][1]
+    assert padded.sheet.height > exact.sheet.height
+    alone = reconstruct(model, pictures([str(tmp_path / "2.png")], model.config), fit="pad")
+    assert padded.psnr[2] == pytest.approx(alone.psnr[0])
+
+
 def test_embedded_scenes(model: Stellar) -> None:
     assert len(reconstruct(model, pictures(["cutouts"], model.config), count=2).names) == 2
 

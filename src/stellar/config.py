@@ -438,10 +438,6 @@ class RunConfig:
     def __post_init__(self) -> None:
         patch = self.model.patch_size
         _require(
-            self.data != "cutouts" or self.model.in_chans == 3,
-            f"the embedded scenes are RGB: model.in_chans must be 3, got {self.model.in_chans}",
-        )
-        _require(
             self.views.local_size % patch == 0,
             f"views.local_size must be a multiple of model.patch_size = {patch}, "
             f"got {self.views.local_size}",

@@ -98,12 +98,7 @@ def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:
     DataError.
     """
     if list(paths) == ["cutouts"]:
-        if config.in_chans != Cutouts.channels:
-            raise DataError(
-                f"the embedded scenes are RGB, but the model takes {config.in_chans} channels; "
-                "give it pictures of its own kind"
-            )
-        return Cutouts("heldout", size=config.image_size)
+        return Cutouts("heldout", size=config.image_size, channels=config.in_chans)
     if len(paths) == 1 and Path(paths[0]).is_dir():
         return ImageFolder(paths[0], config.in_chans)
     return PictureFiles([Path(path) for path in paths], config.in_chans)

@@ -51,6 +51,21 @@ def equal(first: ViewBatch, second: ViewBatch) -> bool:
     return all(same) and first.skipped == second.skipped
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_views_have_the_channels_of_the_source_and_eight_bits(channels: int) -> None:
+    class Precise(Damaged):
+        def read(self, index: int) -> torch.Tensor:
+            return torch.full((channels, 20, 30), index / 12)
+
+    source = Precise(unreadable=set())
+    source.channels = channels
+    batch = dataset(source).__getitems__([(0, 6)])
+    assert batch.full.shape == (1, channels, 48, 48)
+    assert batch.local.shape == (1, 2, channels, 24, 24)
+    for views in (batch.full, batch.masked, batch.local):
+        assert (views == 128).all()
+
+
 def test_a_batch_has_every_view(source: Cutouts) -> None:
     batch = dataset(source).__getitems__([(0, 5), (1, 3)])
     assert batch.full.shape == (2, 3, 48, 48)

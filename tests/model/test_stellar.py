@@ -96,6 +96,15 @@ model, images = Stellar(demo().model).eval(), torch.rand(2, 3, 48, 48)
 compiled = torch.compile(model.encode, backend="aot_eager", fullgraph=True)
 with torch.no_grad():
     torch.testing.assert_close(compiled(images).sparse, model.encode(images).sparse)
+
+# Here, because annotations are not checked: what is no picture at all.
+for nothing, words in ((None, "got NoneType"), ([3, 4], "picture 0: expected a path")):
+    try:
+        model.encode(nothing)
+    except ValueError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(nothing)
 """
 
 

@@ -132,8 +132,9 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(opened):
             return None
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
         result = "RGBA" if mode == "RGBA" else "RGB"
-        return ImageCms.ImageCmsTransform(opened, ImageCms.createProfile("sRGB"), mode, result)
+        return ImageCms.ImageCmsTransform(opened, srgb, mode, result)
     except (ImageCms.PyCMSError, *DECODING_ERRORS):
         return None
 

@@ -80,17 +80,17 @@ def _each(inputs: Inputs) -> list[tuple[str, OneInput]]:
 
 
 def _picture(one: OneInput, channels: int, place: str) -> Picture:
+    if isinstance(one, str | Path):
+        return read_picture(one, channels)
     try:
         match one:
-            case str() | Path():
-                return read_picture(one, channels)
             case Image.Image():
                 return from_pillow(one, channels)
             case np.ndarray():
                 return from_array(one, channels)
             case Tensor():
                 return from_tensor(one.cpu(), channels)
-    except InputError as error:
+    except (InputError, OSError) as error:  # Pillow reads a file only now
         raise InputError(f"{place}{error}") from error
     raise InputError(
         f"{place}expected a path, a PIL image, an array (h w) or (h w c) or a tensor (C h w), "

@@ -38,7 +38,8 @@ def prepare(config: RunConfig) -> Parts:
 def open_source(config: RunConfig) -> ImageSource:
     """The data of a run. Raises DataError with a sentence."""
     if config.data == "cutouts":
-        return Cutouts("train", seed=config.training.seed, size=config.model.image_size)
+        model, seed = config.model, config.training.seed
+        return Cutouts("train", seed, model.image_size, channels=model.in_chans)
     return ImageFolder(Path(config.data), config.model.in_chans)
 
 
