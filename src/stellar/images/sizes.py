@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from stellar.config import Fit, ModelConfig
+from stellar.config import Fit, ModelConfig, nearest
 from stellar.images.picture import InputError, Pixels
 
 Sized = UInt8[Tensor, "C H W"] | Float32[Tensor, "C H W"]
@@ -27,8 +27,8 @@ _WORDS: dict[Fit, str] = {
     "exact": "size kept",
 }
 _READ = {
-    1: "grey, of 8 bits or what more the file has (colours converted, transparency on white)",
-    3: "RGB of 8 bits in sRGB, greys of what more bits the file has (transparency on white)",
+    1: "grey, transparency on white; as many bits as the file has",
+    3: "RGB in sRGB, transparency on white; 8 bits, or as many as a grey file has",
 }
 
 
@@ -37,8 +37,7 @@ def resize(pixels: Pixels, height: int, width: int, antialias: bool = True) -> S
     if pixels.shape[1:] == (height, width):
         return pixels
     if len(pixels) > 4:  # the fast uint8 kernel takes up to four channels
-        parts = [resize(part, height, width, antialias) for part in pixels.split(4)]
-        return torch.cat(parts)
+        return torch.cat([resize(part, height, width, antialias) for part in pixels.split(4)])
     # One image whose channels lie side by side: the only layout that has the fast uint8 kernel.
     single = pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1).unsqueeze(0)
     out = F.interpolate(single, (height, width), mode="bicubic", antialias=antialias).squeeze(0)
@@ -46,8 +45,8 @@ def resize(pixels: Pixels, height: int, width: int, antialias: bool = True) -> S
 
 
 def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
-    """The picture at a size that the patch divides. Raises InputError when it must be exact and
-    is not.
+    """The picture at a size that the patch divides. Raises InputError for one that must be exact
+    and is not, and for an unknown fit.
     """
     height, width = pixels.shape[1:]
     patch = config.patch_size
@@ -66,6 +65,10 @@ def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
             torch.arange(-(-side // patch) * patch).clamp(max=side - 1) for side in (height, width)
         )
         return pixels[:, rows][:, :, columns]
+    if fit != "exact":
+        raise InputError(
+            f"fit must be one of {', '.join(_WORDS)}, got {fit!r}{nearest(fit, _WORDS)}"
+        )
     if height % patch or width % patch:
         raise InputError(
             f"height and width must be multiples of the patch size {patch}, "
@@ -86,7 +89,7 @@ def one_batch(
         sizes = ", ".join(f"{height} x {width}" for _, height, width in sorted(shapes)[:4])
         raise InputError(
             f"the pictures of a batch must end at one height x width, got {sizes}; "
-            f"choose fit crop or squash, or give them one at a time"
+            "choose fit crop or squash, or give them one at a time"
         )
     if len({picture.dtype for picture in pictures}) == 1:
         return torch.stack(list(pictures))
