@@ -26,9 +26,10 @@ from PIL import Image
 
 from stellar import presets
 from stellar.config import ViewConfig
-from stellar.data import Cutouts, ImageFolder, MultiView, images, photometric, read_image
+from stellar.data import Cutouts, ImageFolder, MultiView, photometric
 from stellar.data.crops import draw_box
 from stellar.data.loader import view_batches
+from stellar.images import files, read_image
 
 PUBLISHED = 33.5
 """Images a second and core of the published pipeline on the same work, as measured before."""
@@ -72,11 +73,11 @@ def plain_views(path: Path, views: ViewConfig, rng: np.random.Generator) -> list
 
 @contextmanager
 def without_simplejpeg() -> Iterator[None]:
-    installed, images.simplejpeg = images.simplejpeg, None
+    installed, files.simplejpeg = files.simplejpeg, None
     try:
         yield
     finally:
-        images.simplejpeg = installed
+        files.simplejpeg = installed
 
 
 def decoding_jobs(folder: Path) -> dict[str, Callable[[], object]]:
@@ -104,7 +105,7 @@ def decoding_jobs(folder: Path) -> dict[str, Callable[[], object]]:
         changes = kornia_changes()
         jobs["plain, 16 crops, colours by kornia"] = lambda: plain(changes)
     jobs["stellar, 16 crops"] = lambda: ours(SIXTEEN)
-    if images.simplejpeg is not None:
+    if files.simplejpeg is not None:
         jobs["stellar, 16 crops, without simplejpeg"] = ours_with_pillow
     jobs["stellar, all 17 views of the recipe"] = lambda: ours(RECIPE)
     jobs["stellar, reading alone"] = lambda: [read_image(path) for path in paths]
@@ -164,7 +165,7 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    decoder = "none" if images.simplejpeg is None else images.simplejpeg.__version__
+    decoder = "none" if files.simplejpeg is None else files.simplejpeg.__version__
     return (
         f"{models[0] if models else platform.processor()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, Pillow {PIL.__version__}, simplejpeg {decoder}"

@@ -9,7 +9,16 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/stellar"
 
-BASE = {"config", "configfile", "errors", "storage", "distributed", "precision", "presets"}
+BASE = {
+    "config",
+    "configfile",
+    "distributed",
+    "errors",
+    "images",
+    "precision",
+    "presets",
+    "storage",
+}
 MAY_IMPORT = {
     "model": BASE,
     "objective": BASE | {"model"},

@@ -10,11 +10,10 @@ import torch
 from PIL import Image
 
 from stellar import embedding
-from stellar.config import ModelConfig
-from stellar.data.crops import centre_crop
+from stellar.config import Fit, ModelConfig
 from stellar.data.folder import DataError
-from stellar.data.images import read_image
 from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.images import fitted, read_image
 from stellar.model import Stellar
 from stellar.model.saving import fingerprint
 
@@ -48,7 +47,7 @@ def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos
     assert found.maps.shape == (6, 3, 4, 4)
     assert found.tokens.dtype == np.float16
     for row, path in enumerate(found.paths):
-        image = centre_crop(read_image(photos / path), 16)[None]
+        image = fitted(read_image(photos / path), "crop", model.config)[None]
         with torch.no_grad():
             factors = model.encode(image)
         for value, expected in (
@@ -70,6 +69,26 @@ def test_the_file_explains_itself(tmp_path: Path, model: Stellar, photos: Path) 
     schema = pq.read_schema(tmp_path / "out.parquet")
     assert schema.names == ["path", "cls", "tokens", "maps"]
     assert schema.field("tokens").type == pa.list_(pa.float16(), 72)
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+def test_it_agrees_with_encode(tmp_path: Path, model: Stellar, photos: Path, fit: Fit) -> None:
+    sixteen = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 100
+    Image.fromarray(sixteen).save(photos / "16.png")
+    embed(model, photos, tmp_path / "out.parquet", fit=fit)
+    found = read_embeddings(tmp_path / "out.parquet")
+    assert found.metadata["fit"] == fit
+    assert ("largest centred square" in found.metadata["preprocessing"]) == (fit == "crop")
+    factors = model.encode([photos / path for path in found.paths], fit=fit)
+    for ours, expected in ((found.tokens, factors.sparse), (found.maps, factors.maps)):
+        exact = torch.from_numpy(ours.astype(np.float32))
+        assert torch.cosine_similarity(exact.flatten(1), expected.flatten(1)).min() > 0.999
+
+
+def test_fits_of_several_sizes_are_refused(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    with pytest.raises(EmbeddingError, match=r"must be crop or squash, got pad; encode pictures"):
+        embed(model, photos, tmp_path / "out.parquet", fit="pad")
+    assert not (tmp_path / "out.parquet.parts").exists()
 
 
 def test_a_restart_does_not_repeat_finished_parts(

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from stellar.model.factors import Factors
-from stellar.pictures import picture_sheet, token_colours
+from stellar.pictures import picture_sheet, stacked, token_colours
 from stellar.pictures.tiles import photograph, segments, token_map
 
 
@@ -73,6 +73,26 @@ def test_the_pictures_of_a_row_show_the_input_and_the_reconstruction():
     pixels = np.asarray(picture_sheet(images, factors_of(spatial, (4, 4)), drawn)).reshape(-1, 3)
     red, blue = (pixels == (255, 0, 0)).all(axis=1), (pixels == (0, 0, 255)).all(axis=1)
     assert red.sum() == blue.sum() > 200**2
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_other_channels_are_shown_as_grey_or_by_the_first_three(channels):
+    images = torch.randint(256, (2, channels, 48, 48), dtype=torch.uint8)
+    drawn = torch.rand(2, channels, 48, 48)
+    _, factors, _ = random_batch(2, (48, 48), (8, 8), 6)
+    shown = [0, 1, 2] if channels >= 3 else [0, 0, 0]
+    expected = picture_sheet(images[:, shown], factors, drawn[:, shown])
+    assert picture_sheet(images, factors, drawn).tobytes() == expected.tobytes()
+    assert picture_sheet(images / 255, factors, drawn).tobytes() == expected.tobytes()
+
+
+def test_sheets_can_be_stacked():
+    first = picture_sheet(*random_batch(1, (48, 48), (8, 8), 6))
+    second = picture_sheet(*random_batch(1, (48, 96), (8, 16), 6))
+    whole = stacked([first, second])
+    assert whole.size == (max(first.width, second.width), first.height + second.height)
+    assert np.array_equal(np.asarray(whole)[first.height :, : second.width], np.asarray(second))
+    assert stacked([first]) is first
 
 
 def test_segments_are_the_argmax_in_the_colours_of_the_tokens():

@@ -38,7 +38,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch) -> None:
     """The block as it stands, on a preset cut short."""
     from dataclasses import replace
 
-    import torch
+    from PIL import Image
 
     import stellar
 
@@ -47,7 +47,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch) -> None:
     short = replace(short, training=replace(short.training, steps=1, batch_size=4, num_workers=0))
     monkeypatch.setitem(stellar.PRESETS, "tiny", lambda: short)
     monkeypatch.chdir(tmp_path)
-    exec(block, {"images": torch.rand(2, 3, 48, 48)})
+    Image.new("RGB", (60, 50), "teal").save("photo.jpg")
+    exec(block, {})
     assert (tmp_path / "runs/scenes/run.toml").exists()
 
 

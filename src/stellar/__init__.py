@@ -3,7 +3,7 @@
     import stellar
 
     model = stellar.load("runs/pets")             # a run, a checkpoint or a weights file
-    factors = model.encode(images)                # images (B, 3, H, W): RGB in [0, 1] or uint8
+    factors = model.encode("photo.jpg")           # a picture in any form, a list, or a batch
     factors.sparse, factors.spatial, factors.cls  # what, where, and the image as a whole
     model.reconstruct(factors)                    # pixels again
 

@@ -13,6 +13,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stellar.errors import UserError
 
+Fit = Literal["crop", "squash", "resize", "pad", "exact"]
+"""How a picture comes to a size that the patch divides: its largest centred square at image_size;
+the whole picture squashed to image_size; each side to the nearest multiple of the patch; edges
+repeated up to a multiple; or refused.
+"""
+
 
 class ConfigError(UserError):
     """A setting that cannot work; the message names it, what was expected and what came."""
@@ -96,7 +102,7 @@ class ModelConfig:
     mlp_ratio: float = 4.0
     """Width of the hidden layer of an MLP, as a multiple of `embed_dim`."""
     in_chans: int = 3
-    """Channels of the images."""
+    """Channels of the images: 1 for grey, 3 for RGB, others for .npy files and TIFF."""
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Mean of each channel, of images in [0, 1], which the model subtracts; ImageNet's."""
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -189,11 +195,11 @@ class ViewConfig:
     contrast: float = 0.4
     """Largest relative change of contrast."""
     saturation: float = 0.2
-    """Largest relative change of saturation."""
+    """Largest relative change of saturation; RGB only, other channels are left as they are."""
     hue: float = 0.1
-    """Largest rotation of the hue, in full turns."""
+    """Largest rotation of the hue, in full turns; RGB only."""
     grey_probability: float = 0.2
-    """Chance that a masked or local view loses its colour."""
+    """Chance that a masked or local view loses its colour; RGB only."""
     blur_probability: float = 0.5
     """Chance of a Gaussian blur, for each masked or local view."""
     blur_kernel: int = 9

@@ -21,9 +21,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from stellar.config import Fit
 from stellar.data import ImageFolder, ImageSource
-from stellar.data.inference import PREPROCESSING, picture_batches
+from stellar.data.inference import picture_batches
 from stellar.errors import UserError
+from stellar.images import preprocessing
+from stellar.images.sizes import ONE_SIZE
 from stellar.model import Factors, Stellar
 from stellar.model.saving import fingerprint
 from stellar.precision import autocast, resolve_precision
@@ -53,31 +56,38 @@ def embed(
     out: str | Path,
     batch_size: int = 64,
     num_workers: int = 0,
+    fit: Fit = "crop",
     progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> EmbedResult:
     """Encode every image below `folder` and write them, in sorted order, to the Parquet file `out`.
 
     Finished parts stay in `out`.parts until all are there, so a call that was killed goes on
-    where it was when it is made again. `progress` is called with (images done, images in all).
-    Raises DataError for a folder without images, and EmbeddingError when `out` exists or its
-    parts come from another model or other data.
+    where it was when it is made again. All maps of a file have one size, so `fit` is crop or
+    squash. `progress` is called with (images done, images in all). Raises DataError for a folder
+    without images, and EmbeddingError for another fit, and when `out` exists or its parts come
+    from another model or other data.
     """
-    out, source = Path(out), ImageFolder(folder)
+    if fit not in ONE_SIZE:
+        raise EmbeddingError(
+            f"an embedding file holds maps of one size, so fit must be crop or squash, got {fit}; "
+            "encode pictures of their own sizes one by one: model.encode(path, fit=...)"
+        )
+    out, source = Path(out), ImageFolder(folder, model.config.in_chans)
     if out.exists():
         raise EmbeddingError(f"{out} exists; remove it, or choose another --out")
     if not out.parent.is_dir():
         raise EmbeddingError(
             f"the folder {out.parent} does not exist; create it, or choose another --out"
         )
-    schema = _schema(model)
+    schema = _schema(model, fit)
     parts = _open_parts(out, schema, source)
-    size, total = model.config.image_size, len(source)
+    total = len(source)
     for start in range(0, total, PART_SIZE):
         part = parts / f"{start:012d}.parquet"
         indices = range(start, min(start + PART_SIZE, total))
         if not part.exists():
             table, unreadable = _encode(
-                model, source, indices, size, batch_size, num_workers, schema,
+                model, source, indices, fit, batch_size, num_workers, schema,
                 lambda done, start=start: progress(start + done, total),
             )  # fmt: skip
             write_file(part.with_suffix(".unreadable"), "".join(unreadable))
@@ -90,7 +100,7 @@ def _encode(
     model: Stellar,
     source: ImageSource,
     indices: range,
-    size: int,
+    fit: Fit,
     batch_size: int,
     num_workers: int,
     schema: pa.Schema,
@@ -99,7 +109,7 @@ def _encode(
     """One part, as a table and the lines about unreadable images."""
     context = autocast(resolve_precision("auto", model.device), model.device)
     rows, unreadable, done = [], [], 0
-    for batch in picture_batches(source, indices, size, batch_size, num_workers):
+    for batch in picture_batches(source, indices, fit, model.config, batch_size, num_workers):
         if batch.indices:
             with torch.inference_mode(), context():
                 factors = model.encode(batch.images.to(model.device))
@@ -110,7 +120,7 @@ def _encode(
     return pa.Table.from_batches(rows, schema), unreadable
 
 
-def _schema(model: Stellar) -> pa.Schema:
+def _schema(model: Stellar, fit: Fit) -> pa.Schema:
     """The columns, with the metadata that makes the file readable on its own."""
     config = model.config
     side = config.image_size // config.patch_size
@@ -121,7 +131,8 @@ def _schema(model: Stellar) -> pa.Schema:
     }
     metadata = {
         "model_sha256": fingerprint(model),
-        "preprocessing": PREPROCESSING,
+        "preprocessing": preprocessing(fit, config),
+        "fit": fit,
         "image_size": config.image_size,
         "patch_size": config.patch_size,
         "shapes": shapes,

@@ -4,20 +4,20 @@ again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor
 
+from stellar.config import Fit, ModelConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource
 from stellar.data.folder import DataError
-from stellar.data.images import read_image
-from stellar.data.inference import picture_batches
+from stellar.data.inference import PictureBatch, picture_batches
 from stellar.evaluation.reconstruction import psnr
+from stellar.images import Pixels, one_batch, read_image
 from stellar.model import Stellar
-from stellar.pictures import picture_sheet
+from stellar.pictures import picture_sheet, stacked
 
 
 @dataclass(frozen=True)
@@ -36,51 +36,69 @@ class Reconstruction:
 class PictureFiles:
     """Single files as a source of images. Raises DataError for one that does not exist."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], channels: int = 3) -> None:
         for path in paths:
             if not path.is_file():
                 raise DataError(
                     f"expected a picture or a folder of pictures, but {path} does not exist"
                 )
-        self.paths = list(paths)
+        self.paths, self.channels = list(paths), channels
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int) -> UInt8[Tensor, "3 h w"]:
-        return read_image(self.paths[index])
+    def read(self, index: int) -> Pixels:
+        return read_image(self.paths[index], self.channels)
 
     def name(self, index: int) -> str:
         return self.paths[index].name
 
 
-def reconstruct(model: Stellar, source: ImageSource, count: int = 8) -> Reconstruction:
+def reconstruct(
+    model: Stellar, source: ImageSource, count: int = 8, fit: Fit = "crop"
+) -> Reconstruction:
     """Encode and draw `count` pictures of the source, evenly spread over it.
 
-    Raises DataError when none of them can be read, MissingTokenizer when the model needs its
-    tokenizer.
+    Pictures of another size than the one before start a sheet of their own, below. Raises DataError
+    when none of them can be read, MissingTokenizer when the model needs its tokenizer.
     """
     indices = torch.linspace(0, len(source) - 1, min(count, len(source))).round().long().tolist()
-    (batch,) = picture_batches(source, indices, model.config.image_size, batch_size=count)
-    if not batch.indices:
-        raise DataError(f"none of the pictures can be read; the first is {batch.unreadable[0][0]} "
-                        f"({batch.unreadable[0][1]})")  # fmt: skip
+    batches = list(picture_batches(source, indices, fit, model.config, batch_size=1))
+    unreadable = [picture for batch in batches for picture in batch.unreadable]
+    read = [batch for batch in batches if batch.indices]
+    if not read:
+        raise DataError(f"none of the pictures can be read; the first is {unreadable[0][0]} "
+                        f"({unreadable[0][1]})")  # fmt: skip
+    names = [source.name(batch.indices[0]) for batch in read]
+    decibels, sheets = [], []
+    for _, group in groupby(read, key=lambda batch: batch.images.shape):
+        some, sheet = _drawn(model, source, list(group))
+        decibels += some
+        sheets.append(sheet)
+    return Reconstruction(names, decibels, stacked(sheets), unreadable)
+
+
+def _drawn(
+    model: Stellar, source: ImageSource, pictures: list[PictureBatch]
+) -> tuple[list[float], Image.Image]:
+    """PSNR and sheet of pictures of one size."""
+    images = one_batch([picture.images[0] for picture in pictures])
     with torch.inference_mode():
-        factors = model.encode(batch.images.to(model.device))
+        factors = model.encode(images.to(model.device))
         drawn = model.reconstruct(factors).cpu()
-    names = [source.name(index) for index in batch.indices]
-    decibels = psnr(batch.images / 255, drawn).tolist()
+    exact = images / 255 if images.dtype == torch.uint8 else images
+    decibels = psnr(exact, drawn).tolist()
+    names = [source.name(picture.indices[0]) for picture in pictures]
     titles = [f"{name}   {value:.1f} dB" for name, value in zip(names, decibels, strict=True)]
-    sheet = picture_sheet(batch.images, factors, drawn, titles)
-    return Reconstruction(names, decibels, sheet, list(batch.unreadable))
+    return decibels, picture_sheet(images, factors, drawn, titles)
 
 
-def pictures(paths: Sequence[str], image_size: int) -> ImageSource:
+def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:
     """A folder, some files, or the word `cutouts` for the embedded held-out scenes. Raises
     DataError.
     """
     if list(paths) == ["cutouts"]:
-        return Cutouts("heldout", size=image_size)
+        return Cutouts("heldout", size=config.image_size, channels=config.in_chans)
     if len(paths) == 1 and Path(paths[0]).is_dir():
-        return ImageFolder(paths[0])
-    return PictureFiles([Path(path) for path in paths])
+        return ImageFolder(paths[0], config.in_chans)
+    return PictureFiles([Path(path) for path in paths], config.in_chans)

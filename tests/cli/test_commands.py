@@ -91,7 +91,9 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data cutouts --preset b16", 1, "maskgit-vqgan-imagenet-f16-256.bin"),
         ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
         ("embed nowhere photos", 1, "nowhere does not exist"),
+        ("embed nowhere photos --fit pad", 2, "pad"),
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
+        ("reconstruct nowhere a.png --fit corp", 2, "corp"),
         ("info nowhere", 1, "nowhere does not exist"),
     ],
 )
@@ -146,12 +148,16 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
     assert again.returncode == 1
     assert "holds a run already; add --resume" in again.stderr
 
-    embedded = stellar("embed", "runs/photos", photos, "--out", "photos.parquet", cwd=tmp_path)
+    embedded = stellar(
+        "embed", "runs/photos", photos, "--out", "photos.parquet", "--fit", "squash", cwd=tmp_path
+    )
     assert embedded.returncode == 0, embedded.stderr
     assert "27 images -> photos.parquet" in embedded.stdout
     assert "3 could not be read" in embedded.stdout
 
-    drawn = stellar("reconstruct", "runs/photos", photos, "--count", "4", cwd=tmp_path)
+    drawn = stellar(
+        "reconstruct", "runs/photos", photos, "--count", "4", "--fit", "resize", cwd=tmp_path
+    )
     assert drawn.returncode == 0, drawn.stderr
     assert "mean PSNR" in drawn.stdout
     with Image.open(tmp_path / "sheet.png") as sheet:

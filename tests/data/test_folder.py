@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
+from stellar.images import UnreadableImage
 
 
 def fill(root: Path, names: list[str], shade: int = 0) -> Path:
@@ -41,6 +42,17 @@ def test_leaves_out_other_and_hidden_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     assert names(ImageFolder(tmp_path)) == ["a.png"]
+
+
+def test_arrays_count_where_a_model_is_not_for_rgb(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.png"])
+    np.save(tmp_path / "b.npy", np.zeros((6, 8, 5), np.uint16))
+    assert names(ImageFolder(tmp_path)) == ["a.png"]
+    folder = ImageFolder(tmp_path, channels=5)
+    assert names(folder) == ["a.png", "b.npy"]
+    assert folder.read(1).shape == (5, 6, 8)
+    with pytest.raises(UnreadableImage, match="takes 5 channels, but the picture has 3"):
+        folder.read(0)
 
 
 def test_follows_links_and_survives_loops(tmp_path: Path) -> None:

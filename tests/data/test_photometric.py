@@ -148,6 +148,26 @@ def test_values_stay_in_range_and_autocast_does_not_matter() -> None:
         torch.testing.assert_close(photometric.apply(images, rows, VIEWS), plain, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_other_channels_change_each_by_itself(channels: int) -> None:
+    """In brightness, contrast and blur as kornia's; saturation, hue and grey do nothing."""
+    images = torch.randint(90, 130, (4, channels, 20, 26)).byte()
+    plain = params(brightness=1.1, contrast=0.7, sigma=0.9).expand(4, -1)
+    expected = enhance.adjust_contrast_with_mean_subtraction(images / 255 * 1.1, 0.7)
+    if channels > 1:
+        means = (images / 255 * 1.1).mean((2, 3), keepdim=True)
+        expected = 0.7 * images / 255 * 1.1 + 0.3 * means
+    expected = gaussian_blur2d(expected, (9, 9), (0.9, 0.9), border_type="reflect")
+    ours = photometric.apply(images, plain, VIEWS)
+    torch.testing.assert_close(ours, expected, atol=2e-6, rtol=0)
+    for order in (0, 5, 23):
+        coloured = params(
+            brightness=1.1, contrast=0.7, sigma=0.9, saturation=1.2, hue=0.1, grey=1, order=order
+        )
+        again = photometric.apply(images, coloured.expand(4, -1), VIEWS)
+        torch.testing.assert_close(again, ours, atol=0, rtol=0)
+
+
 def test_an_empty_batch_is_empty() -> None:
     images = torch.empty(0, 3, 12, 12, dtype=torch.uint8)
     assert photometric.apply(images, torch.empty(0, photometric.NUM_PARAMS), VIEWS).shape == (

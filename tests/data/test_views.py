@@ -9,15 +9,17 @@ from stellar.config import ViewConfig
 from stellar.data import photometric
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
-from stellar.data.images import UnreadableImage
 from stellar.data.masking import num_kept
 from stellar.data.views import MultiView, ViewBatch
+from stellar.images import UnreadableImage
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)
 
 
 class Damaged:
     """Twelve plain pictures, some of which cannot be read."""
+
+    channels = 3
 
     def __init__(self, unreadable: set[int]) -> None:
         self.unreadable = unreadable
@@ -47,6 +49,21 @@ def equal(first: ViewBatch, second: ViewBatch) -> bool:
     names = [field.name for field in fields(ViewBatch) if field.name != "skipped"]
     same = (torch.equal(getattr(first, name), getattr(second, name)) for name in names)
     return all(same) and first.skipped == second.skipped
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_views_have_the_channels_of_the_source_and_eight_bits(channels: int) -> None:
+    class Precise(Damaged):
+        def read(self, index: int) -> torch.Tensor:
+            return torch.full((channels, 20, 30), index / 12)
+
+    source = Precise(unreadable=set())
+    source.channels = channels
+    batch = dataset(source).__getitems__([(0, 6)])
+    assert batch.full.shape == (1, channels, 48, 48)
+    assert batch.local.shape == (1, 2, channels, 24, 24)
+    for views in (batch.full, batch.masked, batch.local):
+        assert (views == 128).all()
 
 
 def test_a_batch_has_every_view(source: Cutouts) -> None:

@@ -96,6 +96,19 @@ model, images = Stellar(demo().model).eval(), torch.rand(2, 3, 48, 48)
 compiled = torch.compile(model.encode, backend="aot_eager", fullgraph=True)
 with torch.no_grad():
     torch.testing.assert_close(compiled(images).sparse, model.encode(images).sparse)
+
+# Here, because annotations are not checked: what is no picture at all, and no fit.
+for nothing, fit, words in (
+    (None, None, "got NoneType"),
+    ([3, 4], None, "picture 0: expected a path"),
+    (images, "corp", "did you mean 'crop'?"),
+):
+    try:
+        model.encode(nothing, fit)
+    except ValueError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(nothing)
 """
 
 

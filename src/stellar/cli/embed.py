@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -27,6 +27,8 @@ class Options:
     """Folder of images, searched recursively."""
     out: Path = Path("embeddings.parquet")
     """The file to write."""
+    fit: Literal["crop", "squash"] = "crop"
+    """crop: the largest centred square; squash: the whole picture, made square."""
     batch_size: int = 64
     """Images encoded at once."""
     num_workers: int = 2
@@ -55,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         task = bar.add_task("", total=None)
         result = embed(
             model, options.folder, options.out, options.batch_size, options.num_workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            options.fit, progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     print(f"{result.num_images} images -> {result.file}")
     if result.num_unreadable:

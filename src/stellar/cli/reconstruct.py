@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.config import Fit
+
 DESCRIPTION = """Draw pictures again from their tokens: a sheet with maps and reconstruction.
 
   stellar reconstruct runs/photos photos --out sheet.png
@@ -26,6 +28,9 @@ class Options:
     """The sheet to write; an existing one is replaced."""
     count: int = 8
     """Pictures on the sheet, spread evenly over a folder."""
+    fit: Fit = "crop"
+    """How pictures come to a size that the patch divides: crop: the largest centred square; squash:
+    all of it, square; resize: the nearest size; pad: edges repeated; exact: refuse."""
     tokenizer: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The MaskGIT-VQGAN file, for models that reconstruct its codes."""
     device: str = "auto"
@@ -49,7 +54,8 @@ def run(arguments: Sequence[str]) -> int:
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"
         )
     model = load(options.model, choose_device(options.device), options.tokenizer)
-    result = reconstruct(model, pictures(options.pictures, model.config.image_size), options.count)
+    source = pictures(options.pictures, model.config)
+    result = reconstruct(model, source, options.count, options.fit)
     place_file(options.out, lambda path: result.sheet.save(path, format="PNG"))
     for name, decibels in zip(result.names, result.psnr, strict=True):
         print(f"{decibels:5.1f} dB  {name}")

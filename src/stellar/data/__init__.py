@@ -2,7 +2,6 @@
 
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
-from stellar.data.images import UnreadableImage, read_image
 from stellar.data.loader import view_batches
 from stellar.data.views import MultiView, ViewBatch
 
@@ -15,9 +14,7 @@ __all__ = [
     "MultiView",
     "Scene",
     "SceneObject",
-    "UnreadableImage",
     "ViewBatch",
     "check_readable",
-    "read_image",
     "view_batches",
 ]

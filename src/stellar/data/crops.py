@@ -1,30 +1,19 @@
-"""Crops of uint8 images, resized with antialiased bicubic filtering, uint8 all the way.
+"""Random crops of uint8 images, resized with antialiased bicubic filtering, uint8 all the way.
 
-PyTorch resizes one uint8 image of channels-last memory about three times faster than Pillow. A crop
-is taken before it is resized, as everywhere in the field: pixels outside the crop do not bleed into
-it.
+A crop is taken before it is resized, as everywhere in the field: pixels outside the crop do not
+bleed into it.
 """
 
 import math
 
 import numpy as np
-import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
+from stellar.images.sizes import resize
+
 RATIO = (3 / 4, 4 / 3)
 """Width to height of a random crop, smallest and largest."""
-
-
-def resize(
-    image: UInt8[Tensor, "3 h w"], height: int, width: int, antialias: bool = True
-) -> UInt8[Tensor, "3 height width"]:
-    """The image at another size, by bicubic interpolation; memory is channels-last."""
-    if image.shape[1:] == (height, width):
-        return image
-    # One image whose channels lie side by side: the only layout that has the fast uint8 kernel.
-    single = image.permute(1, 2, 0).contiguous().permute(2, 0, 1).unsqueeze(0)
-    return F.interpolate(single, (height, width), mode="bicubic", antialias=antialias).squeeze(0)
 
 
 def draw_box(
@@ -51,21 +40,13 @@ def draw_box(
 
 def random_resized_crop(
     rng: np.random.Generator,
-    image: UInt8[Tensor, "3 h w"],
+    image: UInt8[Tensor, "C h w"],
     size: int,
     scale: tuple[float, float],
     flip_probability: float = 0.5,
     antialias: bool = True,
-) -> UInt8[Tensor, "3 size size"]:
+) -> UInt8[Tensor, "C size size"]:
     """A random box of the image, `size` by `size` pixels, perhaps mirrored."""
     top, left, height, width = draw_box(rng, image.shape[1], image.shape[2], scale)
     crop = resize(image[:, top : top + height, left : left + width], size, size, antialias)
     return crop.flip(2) if rng.random() < flip_probability else crop
-
-
-def centre_crop(image: UInt8[Tensor, "3 h w"], size: int) -> UInt8[Tensor, "3 size size"]:
-    """The largest centred square of the image, resized to `size` by `size` pixels."""
-    height, width = image.shape[1:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return resize(image[:, top : top + side, left : left + side], size, size)

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from stellar.data.folder import DataError
 from stellar.errors import MissingPackage
 
 # Material: package, file in it, window of the photograph (left, top, right, bottom) that shows it.
@@ -77,13 +78,21 @@ class Scene:
 class Cutouts:
     """`length` scenes of `size` by `size` pixels: a source of images that also knows the truth."""
 
+    channels = 3
+
     def __init__(
         self,
         split: Literal["train", "heldout"],
         seed: int = 0,
         size: int = 48,
         length: int = 100_000,
+        channels: int = 3,
     ) -> None:
+        if channels != self.channels:
+            raise DataError(
+                f"the embedded scenes are RGB, but the model takes {channels} channels; "
+                "give it a folder of pictures of its own kind"
+            )
         if size < 16:
             raise ValueError(f"cutouts need at least 16 pixels a side, got size = {size}")
         if find_spec("skimage") is None or find_spec("sklearn") is None:

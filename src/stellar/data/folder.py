@@ -11,11 +11,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
-from stellar.data.images import UnreadableImage, read_image
 from stellar.errors import UserError
+from stellar.images import Pixels, UnreadableImage, read_image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Names, in any case, that count as pictures."""
@@ -29,24 +27,31 @@ class DataError(UserError):
 class ImageSource(Protocol):
     """What views can be made of: a folder of pictures, or the embedded scenes."""
 
+    channels: int
+    """Of every picture."""
+
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> UInt8[Tensor, "3 h w"]: ...
+    def read(self, index: int) -> Pixels: ...
 
     def name(self, index: int) -> str: ...
 
 
 class ImageFolder:
-    """All pictures below `root`, sorted by path; hidden names are left out, links are followed."""
+    """All pictures below `root`, sorted by path; hidden names are left out, links are followed.
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    They are read with the `channels` of a model; .npy files count where these are not RGB.
+    """
+
+    def __init__(self, root: Path | str, channels: int = 3) -> None:
+        self.root, self.channels = Path(root), channels
         if not self.root.is_dir():
             problem = "is not a folder" if self.root.exists() else "does not exist"
             raise DataError(f"expected a folder of pictures, but {self.root} {problem}")
-        paths = sorted(os.fsencode(path) for path in _walk(str(self.root)))
+        extensions = EXTENSIONS if channels == 3 else (*EXTENSIONS, ".npy")
+        paths = sorted(os.fsencode(path) for path in _walk(str(self.root), extensions))
         if not paths:
-            expected = ", ".join(extension[1:] for extension in EXTENSIONS)
+            expected = ", ".join(extension[1:] for extension in extensions)
             raise DataError(f"no pictures ({expected}) in {self.root} or its subfolders")
         lengths = np.array([0, *(len(path) for path in paths)])
         self._offsets = torch.from_numpy(np.cumsum(lengths))
@@ -55,8 +60,8 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    def read(self, index: int) -> UInt8[Tensor, "3 h w"]:
-        return read_image(self.root / os.fsdecode(self._path(index)))
+    def read(self, index: int) -> Pixels:
+        return read_image(self.root / os.fsdecode(self._path(index)), self.channels)
 
     def name(self, index: int) -> str:
         """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
@@ -69,7 +74,7 @@ class ImageFolder:
         return self._bytes[start:end].numpy().tobytes()
 
 
-def _walk(root: str) -> Iterator[str]:
+def _walk(root: str, extensions: tuple[str, ...]) -> Iterator[str]:
     """Paths, relative to the root, of the pictures below it; each folder is visited once."""
     pending, visited = [""], set()
     while pending:
@@ -85,7 +90,7 @@ def _walk(root: str) -> Iterator[str]:
                 path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
                 if entry.is_dir():
                     pending.append(path)
-                elif entry.name.lower().endswith(EXTENSIONS):
+                elif entry.name.lower().endswith(extensions):
                     yield path
 
 

@@ -1,4 +1,5 @@
-"""The views of an image that a training step sees: one full, V masked, W local crops, all uint8.
+"""The views of an image that a training step sees: one full, V masked, W local crops, all uint8
+(pictures of more bits are rounded).
 
 Crops, kept patches and colour changes are drawn from (seed, epoch, index) alone, so a sample is the
 same in any batch, worker, process or restart. Colours are changed later, on the device, by the
@@ -18,8 +19,8 @@ from stellar.config import ViewConfig
 from stellar.data import photometric
 from stellar.data.crops import random_resized_crop
 from stellar.data.folder import DataError, ImageSource
-from stellar.data.images import UnreadableImage
 from stellar.data.masking import keep_patches, num_kept
+from stellar.images import UnreadableImage, eight_bits
 
 MAX_TRIES = 100
 """Unreadable images in a row after which a sample is given up."""
@@ -29,10 +30,10 @@ MAX_TRIES = 100
 class ViewBatch:
     """The views of B images, before their colours are changed."""
 
-    full: UInt8[Tensor, "b 3 h w"]
-    masked: UInt8[Tensor, "b masked 3 h w"]
+    full: UInt8[Tensor, "b C h w"]
+    masked: UInt8[Tensor, "b masked C h w"]
     keep: Int64[Tensor, "b masked kept"]
-    local: UInt8[Tensor, "b crops 3 small small"]
+    local: UInt8[Tensor, "b crops C small small"]
     masked_colour: Float32[Tensor, "b masked params"]
     local_colour: Float32[Tensor, "b crops params"]
     index: Int64[Tensor, " b"]
@@ -78,8 +79,9 @@ class MultiView(Dataset[ViewBatch]):
     def _empty(self, num_images: int) -> ViewBatch:
         views = self.views
         kept = num_kept(self.grid[0] * self.grid[1], views.masking_ratio)
-        image = (3, self.image_size, self.image_size)
-        small = (3, views.local_size, views.local_size)
+        channels = self.source.channels
+        image = (channels, self.image_size, self.image_size)
+        small = (channels, views.local_size, views.local_size)
         masked, local = (num_images, views.num_masked), (num_images, views.num_local)
         return ViewBatch(
             full=torch.empty(num_images, *image, dtype=torch.uint8),
@@ -116,7 +118,7 @@ class MultiView(Dataset[ViewBatch]):
         for number in range(index, index + min(MAX_TRIES, len(self))):
             number %= len(self)
             try:
-                return self.source.read(number), number, tuple(skipped)
+                return eight_bits(self.source.read(number)), number, tuple(skipped)
             except UnreadableImage as error:
                 skipped.append((self.source.name(number), error.reason))
         raise DataError(

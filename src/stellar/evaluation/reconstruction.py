@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def psnr(
-    images: Float[Tensor, "b 3 h w"], reconstructions: Float[Tensor, "b 3 h w"]
+    images: Float[Tensor, "b c h w"], reconstructions: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, " b"]:
     """PSNR of each image in dB; infinite where nothing differs."""
     error = (images.double() - reconstructions.double()).square().mean(dim=(1, 2, 3))

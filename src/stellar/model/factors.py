@@ -23,6 +23,8 @@ class Factors:
     """U, the patch features that L was computed from."""
     grid: tuple[int, int]
     """Height and width of the patch grid; P is their product."""
+    preparation: str = ""
+    """What was done to the pictures before they were encoded; sizes are width x height."""
 
     @property
     def lowrank(self) -> Float[Tensor, "B P D"]:

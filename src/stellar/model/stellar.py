@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stellar.config import ModelConfig
+from stellar.config import Fit, ModelConfig
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
-from stellar.model.encoder import Encoder, Images
+from stellar.model.encoder import Encoder
 from stellar.model.factorization import Factorization
 from stellar.model.factors import Factors
+from stellar.model.inputs import Inputs, prepare
 from stellar.model.vqgan import VQGAN
 
 
@@ -42,15 +43,20 @@ class Stellar(nn.Module):
         """Where the weights are."""
         return self.encoder.cls_token.device
 
-    def encode(self, images: Images) -> Factors:
-        """Factorize images (B C H W): RGB (or the channels that the model was made for) in [0, 1],
-        or uint8. H and W must be multiples of the patch size.
+    def encode(self, images: Inputs, fit: Fit | None = None) -> Factors:
+        """Factorize pictures: a path, PIL image, array (h w), (h w c) or (B h w c), tensor (C h w)
+        or (B C H W), or a list of them, with the channels that the model was made for.
 
-        Raises ValueError for other sizes.
+        uint8 is 0 to 255, uint16 and int32 are 16 bits, floats lie in [0, 1]. `fit` is the way to a
+        size that the patch divides; by default a tensor (B C H W) must have one, and is taken as it
+        is, unchecked, while all else is cropped. `Factors.preparation` says what was done. Raises
+        InputError, or ValueError for a tensor of a size that the patch does not divide.
         """
-        tokens = self.encoder(images)
+        prepared = prepare(images, self.config, fit, like=self.encoder.cls_token)
+        tokens = self.encoder(prepared.images)
         spatial = self.factorization(tokens.dense, tokens.sparse)
-        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, self.encoder.grid(images))
+        grid = self.encoder.grid(prepared.images)
+        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, prepared.description)
 
     def reconstruct(
         self,

@@ -71,23 +71,46 @@ class _Layout:
 
 
 def picture_sheet(
-    images: UInt8[Tensor, "b 3 h w"],
+    images: UInt8[Tensor, "b c h w"] | Float[Tensor, "b c h w"],
     factors: Factors,
-    reconstructions: Float[Tensor, "b 3 h w"],
+    reconstructions: Float[Tensor, "b c h w"],
     titles: Sequence[str] | None = None,
 ) -> Image.Image:
-    """Draw a batch: `reconstructions` in [0, 1], `titles` one short line an image (name, PSNR)."""
+    """Draw a batch: floats in [0, 1], `titles` one short line an image (name, PSNR).
+
+    One or two channels are shown as grey, by the first; more by the first three.
+    """
     maps = factors.maps.detach().float().cpu()
     layout = _layout(images.shape[3], images.shape[2], maps.shape[1], len(images), titles)
     sheet = Image.new("RGB", layout.size, PAPER)
     _draw_headings(sheet, layout)
-    drawn = (reconstructions.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    for row, image in enumerate(images.cpu()):
+    drawn = _visible(reconstructions)
+    for row, image in enumerate(_visible(images)):
         top = _MARGIN + _HEADING_HEIGHT + row * layout.row_step
         _draw_row(sheet, layout, top, image, maps[row], drawn[row])
         if titles is not None:
             _draw_title(sheet, layout, top, titles[row])
     return sheet
+
+
+def _visible(images: Tensor) -> UInt8[Tensor, "b 3 h w"]:
+    """Three channels of 8 bits."""
+    images = images.detach().cpu()
+    if images.is_floating_point():
+        images = (images.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
+
+
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Several sheets, one below the other."""
+    if len(sheets) == 1:
+        return sheets[0]
+    size = (max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets))
+    whole, top = Image.new("RGB", size, PAPER), 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height
+    return whole
 
 
 def _layout(

@@ -30,7 +30,7 @@ class Recorder:
         """Choose the images of the sample pictures, and tell of those that cannot be read."""
         if self.run is None:
             return
-        self._samples = sample_images(source, self.run.config.model.image_size)
+        self._samples = sample_images(source, self.run.config.model)
         if self.run.add_skipped(unreadable):
             self.warn(
                 f"{len(unreadable)} of the images looked at cannot be read and are left out; "

@@ -7,25 +7,28 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from stellar.data import ImageSource, UnreadableImage
-from stellar.data.crops import centre_crop
+from stellar.config import ModelConfig
+from stellar.data import ImageSource
+from stellar.images import UnreadableImage, eight_bits, fitted
 from stellar.model import MissingTokenizer, Stellar
 from stellar.pictures import picture_sheet
 
 
-def sample_images(source: ImageSource, size: int, count: int = 6) -> UInt8[Tensor, "n 3 size size"]:
+def sample_images(
+    source: ImageSource, config: ModelConfig, count: int = 6
+) -> UInt8[Tensor, "n C h w"]:
     """Up to `count` readable images, spread over the data and cropped to a square."""
     images = []
     for index in torch.linspace(0, len(source) - 1, min(count, len(source))).long().tolist():
         try:
-            images.append(centre_crop(source.read(index), size))
+            images.append(eight_bits(fitted(source.read(index), "crop", config)))
         except UnreadableImage:
             continue
-    return torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
+    return torch.stack(images) if images else torch.empty(0, 0, 0, 0, dtype=torch.uint8)
 
 
 @torch.no_grad()
-def draw_samples(model: Stellar, images: UInt8[Tensor, "n 3 h w"]) -> Image.Image:
+def draw_samples(model: Stellar, images: UInt8[Tensor, "n C h w"]) -> Image.Image:
     """Their picture sheet. A model without its tokenizer draws no reconstruction but a grey
     field.
     """

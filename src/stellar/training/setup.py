@@ -38,8 +38,9 @@ def prepare(config: RunConfig) -> Parts:
 def open_source(config: RunConfig) -> ImageSource:
     """The data of a run. Raises DataError with a sentence."""
     if config.data == "cutouts":
-        return Cutouts("train", seed=config.training.seed, size=config.model.image_size)
-    return ImageFolder(Path(config.data))
+        model, seed = config.model, config.training.seed
+        return Cutouts("train", seed, model.image_size, channels=model.in_chans)
+    return ImageFolder(Path(config.data), config.model.in_chans)
 
 
 def build_model(config: RunConfig) -> PretrainingModel:

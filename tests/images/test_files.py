@@ -13,8 +13,8 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps
 
-from stellar.data import images as module
-from stellar.data.images import UnreadableImage, read_image
+from stellar.images import UnreadableImage, eight_bits, read_image
+from stellar.images import files as module
 
 ORIENTATION = 0x0112
 
@@ -35,7 +35,7 @@ def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def read(path: Path) -> np.ndarray:
-    image = read_image(path)
+    image = eight_bits(read_image(path))
     assert image.dtype == torch.uint8
     return image.permute(1, 2, 0).numpy()
 

@@ -1,0 +1,26 @@
+"""Pictures as they come (files, Pillow's, arrays), as tensors of the channels and size of a model.
+
+A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bits.
+"""
+
+from stellar.images.arrays import from_array, from_tensor
+from stellar.images.files import read_image, read_picture
+from stellar.images.picture import InputError, Picture, Pixels, UnreadableImage, eight_bits
+from stellar.images.pillow import from_pillow
+from stellar.images.sizes import fitted, one_batch, preprocessing
+
+__all__ = [
+    "InputError",
+    "Picture",
+    "Pixels",
+    "UnreadableImage",
+    "eight_bits",
+    "fitted",
+    "from_array",
+    "from_pillow",
+    "from_tensor",
+    "one_batch",
+    "preprocessing",
+    "read_image",
+    "read_picture",
+]

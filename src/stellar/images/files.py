@@ -1,0 +1,93 @@
+"""Picture files to pictures, or one sentence that says why not.
+
+JPEG, PNG, WebP, BMP, TIFF and GIF, of which an animation gives its first frame, and .npy arrays
+(h w) or (h w c). A TIFF whose pages are as many as a model's channels gives a page for a channel.
+Every file is decoded in full, since its header does not tell whether it is truncated. Plain JPEG
+files go through simplejpeg where that is installed: the same pixels, a third faster.
+"""
+
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageSequence, UnidentifiedImageError
+
+from stellar.images.arrays import from_array
+from stellar.images.picture import Picture, Pixels, UnreadableImage
+from stellar.images.pillow import DECODING_ERRORS, from_pillow, has_other_profile, is_rotated
+
+try:
+    import simplejpeg
+except ModuleNotFoundError:
+    simplejpeg = None
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that are opened; Pillow registers many more, some of which start other programs."""
+MAX_PIXELS = 100_000_000
+"""Largest picture that is decoded: a small file can hold far more than the memory does."""
+
+
+def read_image(path: Path | str, channels: int = 3) -> Pixels:
+    """The pixels of the picture in a file; UnreadableImage if none, or too large."""
+    return read_picture(path, channels).pixels
+
+
+def read_picture(path: Path | str, channels: int = 3) -> Picture:
+    """The picture in a file, with what was done to it; UnreadableImage if none, or too large."""
+    path = Path(path)
+    try:
+        # Pillow warns of large pictures and odd metadata; here a file decodes or it does not.
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            if path.suffix.lower() == ".npy":
+                return from_array(_load_array(path), channels)
+            return _decode(file, channels)
+    except UnidentifiedImageError as error:
+        expected = "JPEG, PNG, WebP, BMP, TIFF or GIF"
+        raise UnreadableImage(path, f"it is not a {expected} picture") from error
+    except DECODING_ERRORS as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UnreadableImage(path, reason) from error
+
+
+def _load_array(path: Path) -> np.ndarray:
+    """The array in a .npy file; it is mapped first, so a header cannot ask for more than there
+    is.
+    """
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    if mapped.ndim >= 2:
+        _check_size(mapped.shape[1], mapped.shape[0])
+    return np.array(mapped)
+
+
+def _decode(file: BinaryIO, channels: int) -> Picture:
+    with Image.open(file, formats=FORMATS) as image:
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        if channels not in (1, 3) and pages == channels:
+            _check_size(image.width, image.height * pages)
+            stack = np.stack([np.array(page) for page in ImageSequence.Iterator(image)], axis=-1)
+            picture = from_array(stack, channels)
+            return Picture(picture.pixels, ("a page read for each channel", *picture.changes))
+        _check_size(image.width, image.height)
+        if simplejpeg is not None and _is_plain_jpeg(image, channels):
+            file.seek(0)
+            try:
+                space = "GRAY" if image.mode == "L" else "RGB"
+                return from_array(simplejpeg.decode_jpeg(file.read(), space), channels)
+            except ValueError:
+                # Damaged, perhaps harmlessly: Pillow decides, as it does without simplejpeg.
+                file.seek(0)
+        image.load()
+        return from_pillow(image, channels)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")
+
+
+def _is_plain_jpeg(image: Image.Image, channels: int) -> bool:
+    """Whether the stored values are those that are wanted: upright, in sRGB or grey."""
+    wanted = {1: ("L",), 3: ("RGB", "L")}.get(channels, ())
+    as_stored = image.format == "JPEG" and image.mode in wanted
+    return as_stored and not is_rotated(image) and not has_other_profile(image)

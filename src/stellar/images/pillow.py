@@ -1,0 +1,150 @@
+"""Pillow's images to pictures, as a viewer shows them.
+
+EXIF rotation is applied, colours of another profile become sRGB, and transparency is laid on white.
+Greys of more than 8 bits keep their precision. Alpha is a channel only where an RGBA image meets a
+model of four channels.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
+from stellar.images.arrays import from_array
+from stellar.images.picture import Picture
+
+# What Pillow raises on damaged files (files of each format were damaged at random to find out).
+DECODING_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+_PRECISE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+"""Modes of grey images with more than 8 bits."""
+_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+
+Step = tuple[str, Callable[[Image.Image], bool], Callable[[Image.Image], Image.Image]]
+
+
+def from_pillow(image: Image.Image, channels: int = 3) -> Picture:
+    """A picture with the channels that a model takes, and what was done to get them.
+
+    Raises InputError when the image has others.
+    """
+    changes = []
+    for words, applies, change in _steps(channels):
+        if applies(image):
+            image = change(image)
+            changes.append(words)
+    picture = from_array(np.array(image), channels)
+    return Picture(picture.pixels, (*changes, *picture.changes))
+
+
+def _steps(channels: int) -> Iterator[Step]:
+    """What is done, in order: in words, when, and how."""
+    stored = ("RGBA", "CMYK") if channels == 4 else ()
+    plain = ("L", "RGB", *_PRECISE, *stored)
+    yield "turned as its metadata says", is_rotated, _upright
+    yield "scaled from its own range to [0, 1]", _has_own_range, _from_own_range
+    yield (
+        "colours of its profile converted to sRGB",
+        lambda image: image.mode not in stored and has_other_profile(image),
+        _to_srgb,
+    )
+    yield (
+        "transparency laid on white",
+        lambda image: image.mode not in stored and _is_transparent(image),
+        _on_white,
+    )
+    yield (
+        "black and white made grey",
+        lambda image: image.mode == "1",
+        lambda image: image.convert("L"),
+    )
+    yield (
+        "colours converted to RGB",
+        lambda image: image.mode not in plain,
+        lambda image: image.convert("RGB"),
+    )
+    yield (
+        "colours converted to grey",
+        lambda image: channels == 1 and image.mode == "RGB",
+        lambda image: image.convert("L"),
+    )
+
+
+def is_rotated(image: Image.Image) -> bool:
+    """Whether the metadata, where it can be read, asks for a rotation or a mirror image."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except DECODING_ERRORS:
+        return False
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image)
+
+
+def _has_own_range(image: Image.Image) -> bool:
+    """Whether a grey image of floats or of 32 bits leaves [0, 1], or 16 bits, or holds NaN."""
+    if image.mode not in ("I", "F"):
+        return False
+    values = np.asarray(image)
+    return not (values.min() >= 0 and values.max() <= (1 if image.mode == "F" else 65535))
+
+
+def _from_own_range(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    low, high = float(values.min()), float(values.max())
+    return Image.fromarray(((values - low) / max(high - low, 1e-12)).astype(np.float32))
+
+
+def has_other_profile(image: Image.Image) -> bool:
+    """Whether a colour profile is embedded that can be used and is not sRGB."""
+    profile = image.info.get("icc_profile")
+    return bool(profile) and _transform(profile, image.mode) is not None
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    transform = _transform(image.info["icc_profile"], image.mode)
+    assert transform is not None
+    return transform.apply(image)
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile to sRGB; None for sRGB itself, greys, and profiles that cannot be used."""
+    if mode not in ("RGB", "RGBA", "CMYK"):
+        return None
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(opened):
+            return None
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        result = "RGBA" if mode == "RGBA" else "RGB"
+        return ImageCms.ImageCmsTransform(opened, srgb, mode, result)
+    except (ImageCms.PyCMSError, *DECODING_ERRORS):
+        return None
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    has_alpha = image.mode in _ALPHA or "transparency" in image.info
+    return has_alpha and image.mode not in _PRECISE
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")

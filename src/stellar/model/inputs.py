@@ -1,0 +1,98 @@
+"""Anything that shows a picture to the batch of tensors that the encoder takes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stellar.config import Fit, ModelConfig
+from stellar.images import (
+    InputError,
+    Picture,
+    fitted,
+    from_array,
+    from_pillow,
+    from_tensor,
+    one_batch,
+    read_picture,
+)
+from stellar.images.sizes import described
+from stellar.model.encoder import Images
+
+AS_IT_CAME = "taken as it came"
+
+OneInput = str | Path | Image.Image | np.ndarray | Tensor
+"""A file, Pillow's image, an array (h w) or (h w c), or a tensor (C h w)."""
+Inputs = OneInput | list[OneInput] | tuple[OneInput, ...]
+"""One picture, a list of them, an array (B h w c) or a tensor (B C h w)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch for the encoder, and in a sentence what was done to get it."""
+
+    images: Images
+    description: str = AS_IT_CAME
+
+
+def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) -> Prepared:
+    """A batch on the device, and if it is floating point in the precision, of `like`.
+
+    Without a `fit`, a tensor batch (B C H W) stays as it is, and everything else is cropped. Raises
+    InputError for what is no picture, has other channels or values than the model takes, or ends
+    at different sizes.
+    """
+    if isinstance(inputs, Tensor) and inputs.ndim == 4 and fit is None:
+        if inputs.shape[1] == config.in_chans and _is_usual(inputs.dtype):
+            return Prepared(inputs)
+        fit = "exact"
+    fit = fit or "crop"
+    pictures = [_picture(one, config.in_chans, place) for place, one in _each(inputs)]
+    if not pictures:
+        raise InputError("expected at least one picture, got an empty list or batch")
+    before = {_size(picture.pixels) for picture in pictures}
+    images = one_batch([fitted(picture.pixels, fit, config) for picture in pictures])
+    changes = dict.fromkeys(change for picture in pictures for change in picture.changes)
+    count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+    sizes = described(before, _size(images), fit)
+    images = images.to(like.device) if images.dtype == torch.uint8 else images.to(like)
+    return Prepared(images, "; ".join([f"{count}, {sizes}", *changes]))
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]
+
+
+def _is_usual(dtype: torch.dtype) -> bool:
+    return dtype == torch.uint8 or dtype.is_floating_point
+
+
+def _each(inputs: Inputs) -> list[tuple[str, OneInput]]:
+    """The pictures, each with the words that an error names it with."""
+    if isinstance(inputs, list | tuple):
+        return [(f"picture {place}: ", one) for place, one in enumerate(inputs)]
+    if isinstance(inputs, Tensor | np.ndarray) and inputs.ndim == 4:
+        return _each(list(inputs))
+    return [("", inputs)]
+
+
+def _picture(one: OneInput, channels: int, place: str) -> Picture:
+    if isinstance(one, str | Path):
+        return read_picture(one, channels)
+    try:
+        match one:
+            case Image.Image():
+                return from_pillow(one, channels)
+            case np.ndarray():
+                return from_array(one, channels)
+            case Tensor():
+                return from_tensor(one.cpu(), channels)
+    except (InputError, OSError) as error:  # Pillow reads a file only now
+        raise InputError(f"{place}{error}") from error
+    raise InputError(
+        f"{place}expected a path, a PIL image, an array (h w) or (h w c) or a tensor (C h w), "
+        f"got {type(one).__name__}"
+    )
