@@ -1,0 +1,53 @@
+"""Files from the Hugging Face hub: downloaded once, then read from the cache."""
+
+from pathlib import Path
+
+from stellar.model.loading import WeightsError
+
+SAFETENSORS = ("config.json", "*.safetensors", "*.safetensors.index.json")
+PICKLES = ("config.json", "*.bin", "*.bin.index.json", "*.pth", "*.ckpt")
+
+
+def fetch(
+    repo: str,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    patterns: tuple[str, ...] = SAFETENSORS,
+) -> Path:
+    """The local folder of a hub repository, with the files that match `patterns`.
+
+    `revision` is a branch, a tag or a commit; `local_files_only` makes no network call, as does
+    HF_HUB_OFFLINE=1. A repository that has no safetensors gives its pickles. Raises WeightsError
+    with a sentence when the files can be had neither from the cache nor from the hub.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] (httpx or httpx2, as the hub has it)
+    )
+
+    try:
+        folder = Path(
+            snapshot_download(
+                repo,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=list(patterns),
+            )
+        )
+    except (HTTPError, OSError, HFValidationError) as error:
+        raise WeightsError(_sentence(repo, revision, str(error).splitlines()[0])) from error
+    wanted = [pattern for pattern in patterns if pattern != "config.json"] or list(patterns)
+    if not any(file for pattern in wanted for file in folder.glob(pattern)):
+        if patterns == SAFETENSORS:
+            return fetch(repo, revision, local_files_only, PICKLES)
+        raise WeightsError(_sentence(repo, revision, f"no {', '.join(wanted)} is there"))
+    return folder
+
+
+def _sentence(repo: str, revision: str | None, reason: str) -> str:
+    name = repo if revision is None else f"{repo} at {revision}"
+    return (
+        f"{name} can be had neither from the cache nor from the Hugging Face hub ({reason}); "
+        "check the name and the connection, or give the path of a local file"
+    )

@@ -1,0 +1,178 @@
+"""Files of weights, whoever wrote them, as named tensors: safetensors, whole or in shards, and
+torch's pickles.
+
+Tensors of a safetensors file are read one by one, when they are asked for, so that what is not
+needed costs nothing. A pickle is opened for its tensors alone: one that asks for anything else is
+refused, and none of its code runs.
+"""
+
+import json
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from stellar.model.loading import WeightsError
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+USUAL_NAMES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What a folder's weights are called, in the order of preference."""
+NESTED = ("state_dict", "model", "teacher")
+"""Where training code puts a model's tensors beside its own state."""
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""Prefixes that data parallelism, compilation and Lightning put before every name."""
+
+
+class TensorFiles(Mapping[str, Tensor]):
+    """The tensors of some safetensors files, each read from the disk when it is asked for."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._file_of = {name: file for file in map(_open, paths) for name in file.keys()}  # noqa: SIM118
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._file_of[name].get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._file_of)
+
+    def __len__(self) -> int:
+        return len(self._file_of)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file or a folder (see `open_state`), in memory."""
+    return dict(open_state(path))
+
+
+def open_state(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of one file (.safetensors, .bin, .pt, .pth, .ckpt), of a sharded index, or of
+    the folder that holds one of them.
+
+    Training state around the model, and prefixes that every name has (`module.`, Lightning's
+    `model.`), are taken off. Raises WeightsError with a sentence for anything that cannot be read,
+    and for a pickle that holds more than tensors.
+    """
+    path = find_file(path)
+    if path.name.endswith(".index.json"):
+        state = _open_shards(path)
+    elif path.suffix == ".safetensors":
+        state = TensorFiles([path])
+    else:
+        state = _unpickle(path)
+    return _unwrap(state)
+
+
+def find_file(path: Path) -> Path:
+    """The file that holds the weights of a folder, or the file itself. Raises WeightsError."""
+    if path.is_dir():
+        named = [path / name for name in USUAL_NAMES if (path / name).is_file()]
+        others = sorted(
+            file for file in path.iterdir() if file.suffix in (".safetensors", *PICKLES)
+        )
+        if not named and len(others) != 1:
+            found = ", ".join(file.name for file in others[:5]) or "none"
+            raise WeightsError(
+                f"{path} holds no model: expected a run with a checkpoint, {USUAL_NAMES[0]}, or "
+                f"one file of weights; found {found}" + ("; name one of them" if others else "")
+            )
+        return (named or others)[0]
+    if not path.exists():
+        raise WeightsError(f"{path} does not exist; expected a file of weights or its folder")
+    if path.suffix not in (".safetensors", *PICKLES) and not path.name.endswith(".index.json"):
+        raise WeightsError(
+            f"{path} is not a file of weights; expected .safetensors, {', '.join(PICKLES)}"
+        )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    return path
+
+
+def _open(path: Path) -> Any:
+    # Read, not mapped: the tensors stay what they are when the file is replaced or cut short.
+    try:
+        return safe_open(path, "pt", backend="pread")
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _open_shards(index: Path) -> Mapping[str, Tensor]:
+    try:
+        shard_of = json.loads(index.read_text())["weight_map"]
+        shards = sorted({index.with_name(Path(name).name) for name in shard_of.values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index} is not an index of shards: {error!r}") from error
+    absent = [shard.name for shard in shards if not shard.is_file()]
+    if absent:
+        raise WeightsError(
+            f"{index.parent} lacks {', '.join(absent)}, which {index.name} names; "
+            "copy or download it again"
+        )
+    if all(shard.suffix == ".safetensors" for shard in shards):
+        state: Mapping[str, Tensor] = TensorFiles(shards)
+    else:
+        state = {name: tensor for shard in shards for name, tensor in _unpickle(shard).items()}
+    lost = sorted(shard_of.keys() - state.keys())
+    if lost:
+        raise WeightsError(f"{lost[0]} is not in {shard_of[lost[0]]}, where {index.name} puts it")
+    return state
+
+
+def _unpickle(path: Path) -> dict[str, Tensor]:
+    content = _load(path)
+    while isinstance(content, Mapping):
+        inner = next((key for key in NESTED if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = content[inner]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{path} holds no named tensors; expected a state dict")
+    strange = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise WeightsError(
+            f"{path} does not hold a state dict: {strange[0]!r} is not a tensor, "
+            f"and none of {', '.join(NESTED)} is there"
+        )
+    return dict(content)
+
+
+def _load(path: Path) -> Any:
+    """What a pickle holds, as long as it is tensors and plain values."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about pickle protocols
+            is_zip = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted:
+            raise WeightsError(
+                f"{path} is a pickle that asks for {wanted[1]}, which is not a tensor; nothing of "
+                "it was run. Ask its author for a .safetensors file"
+            ) from error
+        raise WeightsError(
+            f"{path} is damaged, or a pickle of something else than tensors; nothing of it was run"
+        ) from error
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, IndexError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is damaged or cut short"
+        raise WeightsError(f"{path} cannot be read: {reason}") from error
+
+
+def _unwrap(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Without the prefixes that every name has."""
+    for prefix in WRAPPERS:
+        if all(name.startswith(prefix) for name in state):
+            return _unwrap({name.removeprefix(prefix): state[name] for name in state})
+    return state
