@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "evaluation": BASE | {"model", "data"},
     "training": BASE | {"model", "objective", "data", "pictures"},
     "embedding": BASE | {"model", "data"},
+    "exporting": BASE | {"model", "data"},
     "reconstruction": BASE | {"model", "data", "pictures", "evaluation"},
     "demo": BASE | {"model", "data", "pictures", "evaluation", "training", "reconstruction"},
 }
@@ -30,6 +31,9 @@ OPTIONAL = {
     "sklearn",
     "simplejpeg",
     "transformers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
 }
 
 
