@@ -3,7 +3,6 @@ gets its name.
 """
 
 import json
-import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from stellar.exporting.formats import FORMATS, Format
 from stellar.exporting.graphs import Graph, graphs
 from stellar.model import Stellar
 from stellar.model.saving import fingerprint
-from stellar.storage import sync
+from stellar.storage import place_files
 
 TOLERANCE = 1e-3
 """Largest difference between a file's result and the model's that is let through."""
@@ -62,14 +61,11 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
         model = deepcopy(model).to("cpu", torch.float32)
     about = json.dumps(_describe(model))
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            exported = [_write(graph, chosen, Path(folder), path, about) for graph in graphs(model)]
-            # ONNX keeps more than 2 GB of weights in a file of their own: it comes before the one
-            # that names it.
-            for file in sorted(Path(folder).iterdir(), reverse=True):
-                sync(file)
-                file.replace(path.parent / file.name)
-        sync(path.parent)
+        # ONNX keeps more than 2 GB of weights in NAME.onnx.data, which is moved first.
+        exported = place_files(
+            path.parent,
+            lambda folder: [_write(graph, chosen, folder, path, about) for graph in graphs(model)],
+        )
     except OSError as error:
         raise ExportError(f"{path.parent} cannot be written ({error.strerror})") from error
     return tuple(exported)

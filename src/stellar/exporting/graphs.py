@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from stellar.model import Stellar
+from stellar.model.decoder import Decoder
 
 Inputs = dict[str, Tensor]
 Names = dict[str, dict[int, str]]
@@ -106,7 +107,8 @@ def graphs(model: Stellar) -> list[Graph]:
             checks=[{"images": image} for image in images],
         )
     ]
-    if config.decoder.target == "pixels" or model.tokenizer is not None:
+    has_head = config.decoder.target == "pixels" or model.tokenizer is not None
+    if has_head and isinstance(model.decoder, Decoder):
         factors = [encode(image) for image in images]
         patches = Dim("patches", min=4)
         reconstruct = Graph(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from stellar.config import ConfigError, ModelConfig
 from stellar.configfile import from_dict
+from stellar.model.history import read_history
 from stellar.model.loading import WeightsError, load_weights
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
@@ -60,6 +61,7 @@ def load(
     named = tokenizer or config.decoder.tokenizer
     if named and (tokenizer is not None or Path(named).exists()):
         model.tokenizer = load_tokenizer(Path(named))
+    model.history = read_history(weights.with_name(CONFIG))
     return model.to(device).eval().requires_grad_(False)
 
 
