@@ -39,6 +39,7 @@ def test_a_run_tells_its_model_how_it_came_about(tmp_path: Path, config: RunConf
     assert history.epochs == 8 * 4 / history.num_images
     assert history.metrics["step"] == 8
     assert history.metrics["loss"] > 0
+    assert "images_per_second" not in history.metrics
 
 
 def test_names_do_not_tell_where_they_are(tmp_path: Path) -> None:

@@ -48,9 +48,6 @@ Not stated yet: fill in `license` at the top of this file, and what the data's l
 TOKENIZER = """ It draws the codes of a MaskGIT-VQGAN, which is a file of its own:
 `maskgit-vqgan-imagenet-f16-256.bin` in the hub repository `fun-research/TiTok`."""
 
-NOT_MEASURED = ("learning_rate", "images_per_second", "skipped_steps", "skipped_images", "step")
-"""What a line of metrics holds besides figures of the model."""
-
 
 def model_card(
     config: ModelConfig, history: History | None, parameters: Mapping[str, int], source: str
@@ -102,7 +99,7 @@ def _training(history: History | None) -> str:
     measured = [
         (name.replace("_", " "), f"{value:.4g}")
         for name, value in history.metrics.items()
-        if name not in NOT_MEASURED
+        if name != "step"
     ]
     if not measured:
         return _table(("what", "value"), rows)

@@ -17,6 +17,9 @@ from stellar.training.run_folder import SKIPPED, RunFolder
 from stellar.training.samples import draw_samples, sample_images
 from stellar.training.schedule import num_steps
 
+NOT_OF_THE_MODEL = ("learning_rate", "images_per_second", "skipped_steps", "skipped_images")
+"""What a line of metrics says of the run alone."""
+
 
 class Recorder:
     """Writes into the run's folder and to the terminal; with `run` None, everything is a no-op."""
@@ -104,7 +107,11 @@ class Recorder:
             steps=counters.step,
             total_steps=num_steps(self._num_images, run.config.training),
             batch_size=run.config.training.batch_size,
-            metrics=run.last_metrics(),
+            metrics={
+                name: value
+                for name, value in run.last_metrics().items()
+                if name not in NOT_OF_THE_MODEL
+            },
         )
 
     def _warn_once(self, health: Health) -> None:
