@@ -2,7 +2,7 @@
 
     import stellar
 
-    model = stellar.load("runs/pets")             # a run, a checkpoint or a weights file
+    model = stellar.load("stellar-b16")           # a published model, a run, or a weights file
     factors = model.encode(images)                # images (B, 3, H, W): RGB in [0, 1] or uint8
     factors.sparse, factors.spatial, factors.cls  # what, where, and the image as a whole
     model.reconstruct(factors)                    # pixels again
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
     from stellar.exporting import export
-    from stellar.model import Factors, Stellar, load
+    from stellar.model import Factors, Stellar
+    from stellar.model.manifest import save_published
     from stellar.presets import PRESETS
     from stellar.reconstruction import reconstruct
     from stellar.training import pretrain, resume
+    from stellar.weights import load
 
 __version__ = "0.1.0"
 
@@ -31,11 +33,12 @@ _HOMES = {
     "Stellar": "stellar.model",
     "embed": "stellar.embedding",
     "export": "stellar.exporting",
-    "load": "stellar.model",
+    "load": "stellar.weights",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstruction",
     "resume": "stellar.training",
+    "save_published": "stellar.model.manifest",
 }
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "read_embeddings",
     "reconstruct",
     "resume",
+    "save_published",
 ]
 
 

@@ -423,7 +423,9 @@ class RunConfig:
     data: str = "cutouts"
     """A folder of images, or `cutouts`: the scenes that come with the package."""
     init: str = ""
-    """A run, checkpoint or weights file of stellar to start from; empty: random weights."""
+    """A published model (stellar-b16), run, checkpoint or weights file of stellar to start from;
+    empty: random weights.
+    """
     model: ModelConfig = field(default_factory=ModelConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.model import load
 from stellar.model.history import public_name
 from stellar.model.loading import WeightsError
 from stellar.model.saving import WEIGHTS, checkpoints
@@ -16,6 +15,7 @@ from stellar.training import pretrain
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
 from stellar.training.optimizer import build_optimizer
 from stellar.training.setup import build_model
+from stellar.weights import load
 
 
 @pytest.fixture

@@ -22,14 +22,16 @@ written."""
 class Options:
     """What to write, how, and where."""
 
-    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A run, a checkpoint or a model.safetensors."""
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     format: Literal["onnx", "torch-export"] = "onnx"
     """onnx runs without torch; torch-export is for torch.export.load."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("model")
     """Where to, and the first part of both names; existing files are replaced."""
     tokenizer: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The MaskGIT-VQGAN file, for models that reconstruct its codes."""
+    """The MaskGIT-VQGAN file, for models that reconstruct its codes; published models find it."""
+    revision: str | None = None
+    """Branch, tag or commit of a published model."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,9 +39,9 @@ def run(arguments: Sequence[str]) -> int:
         Options, args=list(arguments), prog="stellar export", description=DESCRIPTION
     )
     from stellar.exporting import export
-    from stellar.model import load
+    from stellar.weights import load
 
-    model = load(options.model, tokenizer=options.tokenizer)
+    model = load(options.model, tokenizer=options.tokenizer, revision=options.revision)
     exported = export(model, options.out, options.format)
     for graph in exported:
         print(f"{graph.path}: {', '.join(graph.inputs)} -> {', '.join(graph.outputs)}")

@@ -56,7 +56,7 @@ def from_pretrained(source: str | Path, revision: str | None, local_files_only: 
     import stellar  # its `load` stands above the model: it also builds what only training needs
 
     if Path(source).exists() or "/" not in str(source):
-        return stellar.load(source)
+        return stellar.load(source, revision=revision, local_files_only=local_files_only)
     return stellar.load(fetch(str(source), revision, local_files_only))
 
 

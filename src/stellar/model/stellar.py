@@ -24,19 +24,35 @@ class MissingTokenizer(UserError):
     """A model that reconstructs codes was asked for pixels without its MaskGIT-VQGAN."""
 
 
+class MissingDecoder(UserError):
+    """A model that was loaded to encode only was asked for pixels."""
+
+
+class NoDecoder(nn.Module):
+    """In the decoder's place when nothing is to be drawn."""
+
+    def forward(self, _lowrank: Tensor, _grid: tuple[int, int]) -> Tensor:
+        raise MissingDecoder(
+            "this model was loaded to encode only; load it with purpose='reconstruct'"
+        )
+
+
 class Stellar(nn.Module):
     """Encoder, factorization and decoder; `encode` and `reconstruct` are the whole interface.
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
-    the saved weights. `history` says how the model was trained, when its file does.
+    the saved weights. `draws=False` leaves the decoder out. `history` says how the model was
+    trained, when its file does.
     """
 
-    def __init__(self, config: ModelConfig, tokenizer: VQGAN | None = None) -> None:
+    def __init__(
+        self, config: ModelConfig, tokenizer: VQGAN | None = None, draws: bool = True
+    ) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
         self.factorization = Factorization(config.embed_dim, config.spatial_temperature)
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(config) if draws else NoDecoder()
         self.tokenizer = tokenizer
         self.history: History | None = None
 
@@ -92,8 +108,9 @@ class Stellar(nn.Module):
     def from_pretrained(
         cls, source: str | Path, revision: str | None = None, local_files_only: bool = False
     ) -> "Stellar":
-        """A model from such a folder, or from a hub repository (`revision`: a branch, a tag or a
-        commit; `local_files_only`: from the cache, without the network).
+        """A model from such a folder, or from a hub repository, as `you/pets` (`revision`: a
+        branch, a tag or a commit; `local_files_only`: from the cache, without the network). Else
+        it is `stellar.load`, which also takes the published names.
 
         Raises WeightsError with a sentence.
         """

@@ -9,7 +9,8 @@ import torch
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
 from stellar.model.loading import load_weights
-from stellar.model.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer, read_weights
+from stellar.model.model_file import open_model
+from stellar.model.saving import FROZEN, TRAINING_ONLY, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 
@@ -51,7 +52,7 @@ def build_model(config: RunConfig) -> PretrainingModel:
         torch.manual_seed(config.training.seed)
         model = PretrainingModel(config.model, config.objective, tokenizer)
     if config.init:
-        weights = read_weights(find_weights(Path(config.init)))
+        weights = open_model(config.init).state
         has_heads = any(name.startswith("sparse_head.") for name in weights)
         load_weights(
             model, weights, ignore=(*FROZEN, "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
