@@ -124,6 +124,10 @@ def test_codes_without_a_tokenizer_are_encoded_only(tmp_path: Path, codes: Stell
     assert names(tmp_path) == {"pets-encode.pt2"}
 
 
+def test_without_a_decoder_too(small: ModelConfig) -> None:
+    assert [graph.name for graph in graphs(Stellar(small, draws=False))] == ["encode"]
+
+
 @pytest.mark.parametrize("weight", [1.01, float("nan")])
 def test_a_graph_that_differs_is_refused(tmp_path: Path, small: ModelConfig, weight: float) -> None:
     model = Stellar(small)

@@ -19,6 +19,7 @@ import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
 from stellar.model.history import History
+from stellar.model.loading import WeightsError
 from stellar.model.pretrained import SharingError
 from stellar.model.saving import CONFIG, WEIGHTS, fingerprint
 from stellar.objective import PretrainingModel
@@ -120,6 +121,31 @@ def test_training_heads_go_along(
     content = json.loads((tmp_path / CONFIG).read_text())
     assert content["objective"]["num_prototypes"] == small_objective.num_prototypes
     assert fingerprint(Stellar.from_pretrained(tmp_path)) == fingerprint(model)
+    again = stellar.load(tmp_path, purpose="pretrain").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_from_the_cache_of_the_hub(
+    tmp_path: Path, model: Stellar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    commit, repo = "0123456789" * 4, tmp_path / "models--me--pets"
+    model.save_pretrained(repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text(commit)
+    for revision in (None, "main", commit):
+        again = Stellar.from_pretrained("me/pets", revision, local_files_only=True)
+        assert fingerprint(again) == fingerprint(model)
+    with pytest.raises(WeightsError, match="me/dogs can be had neither"):
+        Stellar.from_pretrained("me/dogs", local_files_only=True)
+
+
+def test_half_a_model_is_not_shared(tmp_path: Path, model: Stellar) -> None:
+    model.save_pretrained(tmp_path / "pets")
+    half = stellar.load(tmp_path / "pets", purpose="encode")
+    with pytest.raises(SharingError, match="purpose='reconstruct'"):
+        half.save_pretrained(tmp_path / "half")
+    assert names(tmp_path) == {"pets"}
 
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path, model: Stellar) -> None:
