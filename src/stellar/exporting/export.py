@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from stellar.config import nearest
-from stellar.data.inference import PREPROCESSING
 from stellar.errors import UserError
 from stellar.exporting.formats import FORMATS, Format
 from stellar.exporting.graphs import Graph, graphs
@@ -125,7 +124,8 @@ def _describe(model: Stellar) -> dict[str, Any]:
         "model_sha256": fingerprint(model),
         "images": f"float32 (B, {config.in_chans}, H, W) in [0, 1]; "
         f"H and W multiples of {config.patch_size}, at least {2 * config.patch_size}",
-        "preprocessing": f"{PREPROCESSING}, divided by 255",
+        "preprocessing": "none is inside but mean and std; the model was trained on crops of "
+        f"{config.image_size} x {config.image_size}, resized with bicubic filtering",
         "subtracted_inside": config.image_mean,
         "divided_by_inside": config.image_std,
         "image_size": config.image_size,
