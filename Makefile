@@ -32,6 +32,7 @@ format: install
 bench: install
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/loader.py
 

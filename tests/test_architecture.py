@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "training": BASE | {"model", "objective", "data", "pictures"},
     "weights": BASE | {"model", "objective"},
     "embedding": BASE | {"model", "data"},
+    "exporting": BASE | {"model"},
     "reconstruction": BASE | {"model", "data", "pictures", "evaluation"},
     "demo": BASE
     | {"model", "data", "pictures", "evaluation", "training", "reconstruction", "weights"},
@@ -41,6 +42,9 @@ OPTIONAL = {
     "sklearn",
     "simplejpeg",
     "transformers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stellar.storage import damage, place_file, place_folder, write_file
+from stellar.storage import damage, place_file, place_files, place_folder, write_file
 
 
 def write_two(folder: Path) -> None:
@@ -24,6 +24,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         place_file(tmp_path / "x.txt", fail)
     assert [file.name for file in tmp_path.iterdir()] == ["x.txt"]
     assert (tmp_path / "x.txt").read_text() == "old"
+
+
+def test_files_are_placed_together_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "c").write_text("other")
+    with pytest.raises(OSError, match="disk full"):
+        place_files(tmp_path, fail)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "a": "old",
+        "c": "other",
+    }
+    place_files(tmp_path, write_two)
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert found == {"a": "alpha", "b": "beta", "c": "other"}
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
+    from stellar.exporting import export
     from stellar.model import Factors, Stellar
     from stellar.model.manifest import save_published
     from stellar.presets import PRESETS
@@ -31,6 +32,7 @@ _HOMES = {
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
     "embed": "stellar.embedding",
+    "export": "stellar.exporting",
     "load": "stellar.weights",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
@@ -45,6 +47,7 @@ __all__ = [
     "RunConfig",
     "Stellar",
     "embed",
+    "export",
     "load",
     "pretrain",
     "read_embeddings",

@@ -9,7 +9,10 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
+Result = TypeVar("Result")
 SUMS = "SHA256SUMS"
 
 
@@ -40,6 +43,20 @@ def place_file(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def place_files(folder: Path, write: Callable[[Path], Result]) -> Result:
+    """Let `write` fill a hidden folder in an existing one, then move its files there, each in one
+    step, the last name first. Other files stay; when `write` fails, all do.
+    """
+    with TemporaryDirectory(dir=folder, prefix=".") as name:
+        temporary = Path(name)
+        result = write(temporary)
+        for file in sorted(temporary.iterdir(), reverse=True):
+            sync(file)
+            file.replace(folder / file.name)
+    sync(folder)
+    return result
 
 
 def place_folder(path: Path, write: Callable[[Path], object]) -> None:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from stellar.errors import UserError
+from stellar.model.history import read_history
 from stellar.model.hub import fetch
 from stellar.model.loading import WeightsError, load_weights
 from stellar.model.model_file import ModelFile, open_model
-from stellar.model.saving import FROZEN, TRAINING_ONLY, load_tokenizer
+from stellar.model.saving import CONFIG, FROZEN, TRAINING_ONLY, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
@@ -58,6 +59,7 @@ def load(
     built = _build(file, purpose)
     if purpose != "encode" and file.config.decoder.target == "codes":
         built.tokenizer = _tokenizer(file, tokenizer, local_files_only)
+    built.history = read_history(file.path.with_name(CONFIG))
     built = built.to(device)
     return built if purpose == "pretrain" else built.eval().requires_grad_(False)
 

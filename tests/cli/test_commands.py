@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("pretrain", "embed", "reconstruct", "info", "convert", "demo")
+COMMANDS = ("pretrain", "embed", "reconstruct", "export", "info", "convert", "demo")
 SMALL = [
     "--model.image-size",
     "32",
@@ -94,6 +94,8 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("embed nowhere photos --fit pad", 2, "pad"),
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
         ("reconstruct nowhere a.png --fit corp", 2, "corp"),
+        ("export nowhere", 1, "nowhere does not exist"),
+        ("export nowhere --format onxx", 2, "--format"),
         ("info nowhere", 1, "nowhere does not exist"),
     ],
 )
@@ -162,6 +164,14 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
     assert "mean PSNR" in drawn.stdout
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 400
+
+    exported = stellar("export", "runs/photos", "--format", "torch-export", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert "sparse, spatial, grid -> images" in exported.stdout
+    assert {path.name for path in tmp_path.glob("*.pt2")} == {
+        "model-encode.pt2",
+        "model-reconstruct.pt2",
+    }
 
     told = stellar("info", "runs/photos", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
+from stellar.model.history import public_name
 from stellar.model.loading import WeightsError
 from stellar.model.saving import WEIGHTS, checkpoints
 from stellar.objective import PretrainingModel, Views, step
+from stellar.training import pretrain
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
 from stellar.training.optimizer import build_optimizer
 from stellar.training.setup import build_model
@@ -26,6 +28,25 @@ def parts(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:
     step(model, batch, lambda loss: loss.backward())
     optimizer.step()
     return model, optimizer
+
+
+def test_a_run_tells_its_model_how_it_came_about(tmp_path: Path, config: RunConfig) -> None:
+    pretrain(config, tmp_path / "run")
+    history = load(tmp_path / "run").history
+    assert history is not None
+    assert (history.data, history.init, history.batch_size) == ("cutouts", "", 4)
+    assert (history.steps, history.total_steps) == (8, 8)
+    assert history.epochs == 8 * 4 / history.num_images
+    assert history.metrics["step"] == 8
+    assert history.metrics["loss"] > 0
+    assert "images_per_second" not in history.metrics
+
+
+def test_names_do_not_tell_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    assert public_name(str(tmp_path / "pets")) == "pets"
+    assert public_name("facebook/vit-mae-base") == "facebook/vit-mae-base"
+    assert public_name("") == ""
 
 
 def fresh(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:

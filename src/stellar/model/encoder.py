@@ -109,7 +109,7 @@ class Encoder(nn.Module):
         patches = self.patch_embed(self._normalise(images), keep)
         cls_position, positions = self._positions(grid)
         patches = patches + (positions if keep is None else F.embedding(keep, positions[0]))
-        batch = len(images)
+        batch = images.shape[0]
         cls = (self.cls_token + cls_position).expand(batch, -1, -1)
         sparse = self.sparse_tokens.expand(batch, -1, -1)
         registers = [self.register_tokens.expand(batch, -1, -1)] if self.num_registers else []
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
         """The position of cls, and those of the patches resized to the grid (bicubic)."""
         cls, table = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         side = round(table.shape[1] ** 0.5)
-        if grid == (side, side):
+        if not torch.compiler.is_exporting() and grid == (side, side):
             return cls, table
         table = table.float().transpose(1, 2).unflatten(2, (side, side))
         resized = F.interpolate(table, grid, mode="bicubic", align_corners=False)

@@ -3,6 +3,7 @@ drawn again from them.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
 from stellar.model.factorization import Factorization
 from stellar.model.factors import Factors
+from stellar.model.history import History
 from stellar.model.inputs import Inputs, prepare
 from stellar.model.vqgan import VQGAN
 
@@ -40,7 +42,8 @@ class Stellar(nn.Module):
     """Encoder, factorization and decoder; `encode` and `reconstruct` are the whole interface.
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
-    the saved weights. `draws=False` leaves the decoder out.
+    the saved weights. `draws=False` leaves the decoder out. `history` says how the model was
+    trained, when its file does.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Stellar(nn.Module):
         self.factorization = Factorization(config.embed_dim, config.spatial_temperature)
         self.decoder = Decoder(config) if draws else NoDecoder()
         self.tokenizer = tokenizer
+        self.history: History | None = None
 
     @property
     def device(self) -> torch.device:
@@ -95,6 +99,40 @@ class Stellar(nn.Module):
         pixels = self._tokenizer().decode(prediction.argmax(dim=2), grid)
         size = (grid[0] * self.config.patch_size, grid[1] * self.config.patch_size)
         return _resize(pixels, size).clamp(0, 1)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors, config.json and a model card into a folder, for
+        `from_pretrained` and `stellar.load`. A README.md that is there stays as it is.
+
+        Raises SharingError when the folder cannot be written.
+        """
+        from stellar.model import pretrained
+
+        pretrained.save_pretrained(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, revision: str | None = None, local_files_only: bool = False
+    ) -> "Stellar":
+        """A model from such a folder, or from a hub repository, as `you/pets` (`revision`: a
+        branch, a tag or a commit; `local_files_only`: from the cache, without the network). Else
+        it is `stellar.load`, which also takes the published names.
+
+        Raises WeightsError with a sentence.
+        """
+        from stellar.model import pretrained
+
+        return pretrained.from_pretrained(source, revision, local_files_only)
+
+    def push_to_hub(self, repo: str, private: bool | None = None) -> str:
+        """Write the same files into a hub repository, as `you/pets`, which is created if it is not
+        there; its model card stays as it is. Returns the address of the commit.
+
+        The token is that of `hf auth login` or HF_TOKEN. Raises SharingError with a sentence.
+        """
+        from stellar.model import pretrained
+
+        return pretrained.push_to_hub(self, repo, private)
 
     @torch.no_grad()
     def codes(self, images: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B P"]:

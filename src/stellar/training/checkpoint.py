@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from stellar.model.history import KEY as HISTORY
+from stellar.model.history import History
 from stellar.model.loading import WeightsError, load_weights
 from stellar.model.reading import read_state
 from stellar.model.saving import FROZEN, WEIGHTS, checkpoints, save_model
@@ -35,13 +37,20 @@ class Counters:
 
 
 def save_checkpoint(
-    run: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer, counters: Counters
+    run: Path,
+    model: PretrainingModel,
+    optimizer: torch.optim.Optimizer,
+    counters: Counters,
+    history: History | None = None,
 ) -> Path:
     """Write, sync and rename; a crash at any moment leaves the earlier checkpoints as they were."""
     folder = run / "checkpoints" / f"step-{counters.step:08d}"
 
     def write(target: Path) -> None:
-        save_model(target, model, {"objective": asdict(model.objective)})
+        config = {"objective": asdict(model.objective)}
+        if history is not None:
+            config[HISTORY] = asdict(history)
+        save_model(target, model, config)
         state = {"optimizer": optimizer.state_dict(), "counters": asdict(counters)}
         torch.save(state, target / STATE)
 

@@ -9,11 +9,16 @@ import torch
 from rich.console import Console
 
 from stellar.data import ImageSource
+from stellar.model.history import History, public_name
 from stellar.objective import PretrainingModel, StepResult
 from stellar.training.checkpoint import Counters, prune, save_checkpoint
 from stellar.training.health import Health, measure_health
 from stellar.training.run_folder import SKIPPED, RunFolder
 from stellar.training.samples import draw_samples, sample_images
+from stellar.training.schedule import num_steps
+
+NOT_OF_THE_MODEL = ("learning_rate", "images_per_second", "skipped_steps", "skipped_images")
+"""What a line of metrics says of the run alone."""
 
 
 class Recorder:
@@ -30,6 +35,7 @@ class Recorder:
         """Choose the images of the sample pictures, and tell of those that cannot be read."""
         if self.run is None:
             return
+        self._num_images = len(source)
         self._samples = sample_images(source, self.run.config.model)
         if self.run.add_skipped(unreadable):
             self.warn(
@@ -88,8 +94,25 @@ class Recorder:
     ) -> None:
         """A checkpoint; older ones go, as configured."""
         if self.run is not None:
-            save_checkpoint(self.run.path, model, optimizer, counters)
+            history = self._history(self.run, counters)
+            save_checkpoint(self.run.path, model, optimizer, counters, history)
             prune(self.run.path, self.run.config.training.keep_every)
+
+    def _history(self, run: RunFolder, counters: Counters) -> History:
+        """What a checkpoint tells of the run so far."""
+        return History(
+            data=public_name(run.config.data),
+            num_images=self._num_images,
+            init=public_name(run.config.init),
+            steps=counters.step,
+            total_steps=num_steps(self._num_images, run.config.training),
+            batch_size=run.config.training.batch_size,
+            metrics={
+                name: value
+                for name, value in run.last_metrics().items()
+                if name not in NOT_OF_THE_MODEL
+            },
+        )
 
     def _warn_once(self, health: Health) -> None:
         """Each ailment is told when it begins, and again only after it had gone."""

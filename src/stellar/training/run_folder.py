@@ -83,6 +83,12 @@ class RunFolder:
         with (self.path / METRICS).open("a") as file:
             file.write(json.dumps(row) + "\n")
 
+    def last_metrics(self) -> dict[str, float | int]:
+        """The newest line, empty before the first."""
+        path = self.path / METRICS
+        rows = read_metrics(path) if path.exists() else []
+        return rows[-1] if rows else {}
+
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a resumed run will take again, and a half-written last
         line.

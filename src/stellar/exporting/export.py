@@ -1,0 +1,135 @@
+"""Export: each graph is written beside its place, run, compared with the model, and only then
+gets its name.
+"""
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stellar.config import nearest
+from stellar.errors import UserError
+from stellar.exporting.formats import FORMATS, Format
+from stellar.exporting.graphs import Graph, graphs
+from stellar.model import Stellar
+from stellar.model.saving import fingerprint
+from stellar.storage import place_files
+
+TOLERANCE = 1e-3
+"""Largest difference between a file's result and the model's that is let through."""
+
+
+class ExportError(UserError):
+    """A model cannot be exported as asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One file, as it was verified."""
+
+    path: Path
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    difference: float
+    """Largest absolute difference between any of its results and the model's, over all checks."""
+
+
+@torch.no_grad()
+def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[ExportedGraph, ...]:
+    """Write a model as `PATH-encode` and `PATH-reconstruct`, in fp32, with the format's suffix:
+    `onnx` (.onnx, runs without torch) or `torch-export` (.pt2, called with keywords).
+
+    encode: images (B, C, H, W) in [0, 1] -> cls, sparse, spatial, dense. reconstruct: sparse,
+    spatial, grid (int64: height and width in patches) -> images. Any batch, and any H and W of at
+    least two patches that the patch divides. A model that draws codes and has no tokenizer is
+    exported without reconstruct. Raises MissingPackage when the format's packages are absent, and
+    ExportError when a file differs from the model by more than 1e-3 or the path cannot be used;
+    then nothing is left behind.
+    """
+    if format not in FORMATS:
+        raise ExportError(
+            f"format must be one of {', '.join(FORMATS)}, got {format!r}{nearest(format, FORMATS)}"
+        )
+    chosen = FORMATS[format]
+    chosen.require()
+    path = _without_suffix(Path(path), chosen)
+    if {(p.device.type, p.dtype) for p in model.parameters()} != {("cpu", torch.float32)}:
+        model = deepcopy(model).to("cpu", torch.float32)
+    about = json.dumps(_describe(model))
+    try:
+        # ONNX keeps more than 2 GB of weights in NAME.onnx.data, which is moved first.
+        exported = place_files(
+            path.parent,
+            lambda folder: [_write(graph, chosen, folder, path, about) for graph in graphs(model)],
+        )
+    except OSError as error:
+        raise ExportError(f"{path.parent} cannot be written ({error.strerror})") from error
+    return tuple(exported)
+
+
+def _write(graph: Graph, format: Format, folder: Path, path: Path, about: str) -> ExportedGraph:
+    """One file, verified, in a folder from where it will be moved beside `path`."""
+    file = folder / f"{path.name}-{graph.name}{format.suffix}"
+    format.write(graph, file, about)
+    place, difference = path.parent / file.name, _verify(graph, format, file)
+    return ExportedGraph(place, tuple(graph.inputs), tuple(graph.outputs), difference)
+
+
+def _verify(graph: Graph, format: Format, file: Path) -> float:
+    """The largest difference between a file and the model. Raises ExportError when it is too
+    large, or not a number.
+    """
+    run = format.open(file)
+    differences = [
+        (theirs - ours).abs().max()
+        for inputs in graph.checks
+        for theirs, ours in zip(run(inputs), graph.module(**inputs), strict=True)
+    ]
+    difference = torch.stack(differences).max().item()
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"the exported {graph.name} differs from the model by up to {difference:.2g}, "
+            f"more than {TOLERANCE:g}, so nothing was written; try the other format"
+        )
+    return difference
+
+
+def _without_suffix(path: Path, format: Format) -> Path:
+    """The first part of the files' names. Raises ExportError for another format's suffix, and for
+    a folder that is not there.
+    """
+    for name, other in FORMATS.items():
+        if other is not format and path.suffix == other.suffix:
+            raise ExportError(
+                f"{path} is a name for the format {name}: choose it, or end the name in "
+                f"{format.suffix}"
+            )
+    if not path.parent.is_dir():
+        raise ExportError(
+            f"the folder {path.parent} does not exist; create it, or choose another place"
+        )
+    return path.with_suffix("") if path.suffix == format.suffix else path
+
+
+def _describe(model: Stellar) -> dict[str, Any]:
+    """What a file says about itself."""
+    from stellar import __version__
+
+    config = model.config
+    return {
+        "stellar_version": __version__,
+        "model_sha256": fingerprint(model),
+        "images": f"float32 (B, {config.in_chans}, H, W) in [0, 1]; "
+        f"H and W multiples of {config.patch_size}, at least {2 * config.patch_size}",
+        "preprocessing": "none is inside but mean and std; the model was trained on crops of "
+        f"{config.image_size} x {config.image_size}, resized with bicubic filtering",
+        "subtracted_inside": config.image_mean,
+        "divided_by_inside": config.image_std,
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "num_sparse_tokens": config.num_sparse_tokens,
+        "embed_dim": config.embed_dim,
+    }

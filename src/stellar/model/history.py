@@ -1,0 +1,54 @@
+"""How a model came about: what its model card tells, carried in its `config.json`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stellar.model.loading import WeightsError
+
+KEY = "history"
+"""Its place in a config.json."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A training run, up to one checkpoint. Folders are called by their last name alone: a model
+    may be shared, a path is private.
+    """
+
+    data: str
+    """The folder of images, or `cutouts` for the scenes that come with the package."""
+    num_images: int
+    """Images in it."""
+    init: str
+    """What the weights started from; empty: random numbers."""
+    steps: int
+    """Optimizer steps taken."""
+    total_steps: int
+    """Optimizer steps of the whole run."""
+    batch_size: int
+    """Images of a step."""
+    metrics: Mapping[str, float | int] = field(default_factory=dict)
+    """The newest line of the run's metrics, with its `step`."""
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data."""
+        return self.steps * self.batch_size / self.num_images
+
+
+def read_history(config: Path) -> History | None:
+    """The history in a `config.json`; None when there is none. Raises WeightsError."""
+    try:
+        content = json.loads(config.read_text()).get(KEY)
+        return None if content is None else History(**content)
+    except FileNotFoundError:
+        return None
+    except (OSError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{config} tells no history that can be read: {error}") from error
+
+
+def public_name(source: str) -> str:
+    """The name of a local file or folder without its path; any other name as it is."""
+    return Path(source).resolve().name if source and Path(source).exists() else source

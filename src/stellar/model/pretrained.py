@@ -1,0 +1,101 @@
+"""A model for others: a folder with `model.safetensors`, `config.json` and a model card, which is
+also what a hub repository holds.
+
+huggingface_hub's own mixin would write another config.json, so this uses its client instead.
+"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stellar.errors import UserError
+from stellar.model.card import CARD, model_card
+from stellar.model.decoder import Decoder
+from stellar.model.history import KEY
+from stellar.model.hub import fetch
+from stellar.model.saving import save_model
+from stellar.model.stellar import Stellar
+from stellar.storage import place_files
+
+
+class SharingError(UserError):
+    """A model cannot be written into a folder or sent to the hub; the message says why."""
+
+
+def save_pretrained(model: Stellar, folder: Path, source: str | None = None) -> None:
+    """What `Stellar.save_pretrained` does; `source` is what the card calls the model, by default
+    the folder's name.
+    """
+    if not isinstance(model.decoder, Decoder):
+        raise SharingError(
+            "this model was loaded without its decoder; load it with purpose='reconstruct' to share"
+        )
+    parts = {"encoder": model.encoder, "decoder": model.decoder}
+    parameters = {
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in parts.items()
+    }
+    name = source or folder.resolve().name
+
+    def write(place: Path) -> None:
+        save_model(place, model, _configuration(model))
+        if not (folder / CARD).exists():
+            card = model_card(model.config, model.history, parameters, name)
+            (place / CARD).write_text(card)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place_files(folder, write)
+    except OSError as error:
+        raise SharingError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def from_pretrained(source: str | Path, revision: str | None, local_files_only: bool) -> Stellar:
+    """What `Stellar.from_pretrained` does."""
+    import stellar  # its `load` stands above the model: it also builds what only training needs
+
+    if Path(source).exists() or "/" not in str(source):
+        return stellar.load(source, revision=revision, local_files_only=local_files_only)
+    return stellar.load(fetch(str(source), revision, local_files_only))
+
+
+def push_to_hub(model: Stellar, repo: str, private: bool | None) -> str:
+    """What `Stellar.push_to_hub` does."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        HFValidationError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] (httpx or httpx2, as the hub has it)
+    )
+
+    hub = HfApi()
+    try:
+        with TemporaryDirectory() as folder:
+            save_pretrained(model, Path(folder), repo)
+            repo = hub.create_repo(repo, private=private, exist_ok=True).repo_id
+            commit = hub.upload_folder(
+                repo_id=repo,
+                folder_path=folder,
+                ignore_patterns=[CARD] if hub.file_exists(repo, CARD) else None,
+                commit_message="A stellar model",
+            )
+    except (HTTPError, HFValidationError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SharingError(
+            f"{repo} cannot be written on the hub ({reason}); check its name (as you/pets), the "
+            "connection, and that you are logged in with a token that may write: hf auth login"
+        ) from error
+    return commit.commit_url
+
+
+def _configuration(model: Stellar) -> dict[str, Any]:
+    """The content of config.json, without the path of the tokenizer's file on this machine."""
+    decoder = model.config.decoder
+    portable = replace(decoder, tokenizer=Path(decoder.tokenizer).name)
+    content = {"model": asdict(replace(model.config, decoder=portable))}
+    objective = getattr(model, "objective", None)  # of a model that still has its training heads
+    if objective is not None:
+        content["objective"] = asdict(objective)
+    if model.history is not None:
+        content[KEY] = asdict(model.history)
+    return content

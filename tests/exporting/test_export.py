@@ -1,0 +1,176 @@
+"""Exported files compute what the model does, at every size, without torch; anything else is
+refused and leaves nothing.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import config as jaxtyping_config
+from torch import nn
+
+from stellar import __version__
+from stellar.config import ModelConfig
+from stellar.errors import MissingPackage
+from stellar.exporting import ExportError, export
+from stellar.exporting.graphs import graphs
+from stellar.model import VQGAN, Stellar
+from stellar.model.saving import fingerprint
+from stellar.model.vqgan import VQGANConfig
+
+RUN_WITHOUT_TORCH = """
+import json, sys
+import numpy as np
+import onnxruntime
+folder = sys.argv[1]
+encode, reconstruct = (
+    onnxruntime.InferenceSession(f"{folder}/pets-{name}.onnx") for name in ("encode", "reconstruct")
+)
+images = np.load(f"{folder}/images.npy")
+cls, sparse, spatial, dense = encode.run(["cls", "sparse", "spatial", "dense"], {"images": images})
+patch = json.loads(encode.get_modelmeta().custom_metadata_map["stellar"])["patch_size"]
+grid = np.array(images.shape[2:], dtype=np.int64) // patch
+inputs = {"sparse": sparse, "spatial": spatial, "grid": grid}
+(drawn,) = reconstruct.run(["images"], inputs)
+np.savez(f"{folder}/results.npz", cls=cls, sparse=sparse, spatial=spatial, dense=dense, drawn=drawn)
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture(autouse=True)
+def _shapes_are_symbols() -> Iterator[None]:
+    """While torch.export traces, sizes are symbols, which are no `int` to beartype."""
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def codes(small: ModelConfig) -> Stellar:
+    """A model with 6 px patches that draws the codes of a tokenizer with 4 px cells."""
+    config = replace(
+        small,
+        image_size=24,
+        patch_size=6,
+        decoder=replace(small.decoder, target="codes", num_codes=64),
+    )
+    sizes = VQGANConfig(channels=32, multipliers=(1, 1, 2), num_blocks=1, code_dim=8, num_codes=64)
+    return Stellar(config, VQGAN(sizes).eval())
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_onnx_runs_without_torch_and_computes_the_same(tmp_path: Path, small: ModelConfig) -> None:
+    """Of a size and a batch that nothing was traced with."""
+    model = Stellar(replace(small, image_mean=(0.1, 0.5, 0.9))).requires_grad_(False)
+    files = export(model, tmp_path / "pets.onnx")
+    assert names(tmp_path) == {"pets-encode.onnx", "pets-reconstruct.onnx"}
+    assert all(file.difference < 1e-4 for file in files)
+
+    images = torch.rand(7, 3, 8, 28)
+    np.save(tmp_path / "images.npy", images.numpy())
+    subprocess.run([sys.executable, "-c", RUN_WITHOUT_TORCH, tmp_path], check=True)
+    results = np.load(tmp_path / "results.npz")
+    factors = model.encode(images)
+    for name in ("cls", "sparse", "spatial", "dense"):
+        np.testing.assert_allclose(results[name], getattr(factors, name).numpy(), atol=1e-4)
+    np.testing.assert_allclose(results["drawn"], model.reconstruct(factors).numpy(), atol=1e-4)
+
+    check_what_it_says_of_itself(tmp_path / "pets-encode.onnx", model)
+
+
+def check_what_it_says_of_itself(file: Path, model: Stellar) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file)
+    about = json.loads(session.get_modelmeta().custom_metadata_map["stellar"])
+    assert about["model_sha256"] == fingerprint(model)
+    assert about["stellar_version"] == __version__
+    assert about["subtracted_inside"] == [0.1, 0.5, 0.9]
+    assert [axis.shape for axis in session.get_inputs()] == [["batch", 3, "height", "width"]]
+    assert [(output.name, output.shape) for output in session.get_outputs()] == [
+        ("cls", ["batch", 24]),
+        ("sparse", ["batch", 3, 24]),
+        ("spatial", ["batch", "patches", 3]),
+        ("dense", ["batch", "patches", 24]),
+    ]
+
+
+def test_torch_export_draws_codes(tmp_path: Path, codes: Stellar) -> None:
+    files = export(codes, tmp_path / "pets", "torch-export")
+    assert [file.path.name for file in files] == ["pets-encode.pt2", "pets-reconstruct.pt2"]
+    encode, reconstruct = (torch.export.load(file.path).module() for file in files)
+    factors = codes.encode(torch.rand(2, 3, 18, 30))
+    assert encode(images=torch.rand(4, 3, 12, 36))[2].shape == (4, 2 * 6, 3)
+    (drawn,) = reconstruct(
+        sparse=factors.sparse, spatial=factors.spatial, grid=torch.tensor(factors.grid)
+    )
+    assert torch.allclose(drawn, codes.reconstruct(factors), atol=1e-4)
+    assert not any("encoder" in name for name, _ in reconstruct.named_parameters())
+
+
+def test_codes_without_a_tokenizer_are_encoded_only(tmp_path: Path, codes: Stellar) -> None:
+    codes.tokenizer = None
+    (file,) = export(codes, tmp_path / "pets", "torch-export")
+    assert (file.path.name, file.inputs) == ("pets-encode.pt2", ("images",))
+    assert names(tmp_path) == {"pets-encode.pt2"}
+
+
+def test_without_a_decoder_too(small: ModelConfig) -> None:
+    assert [graph.name for graph in graphs(Stellar(small, draws=False))] == ["encode"]
+
+
+@pytest.mark.parametrize("weight", [1.01, float("nan")])
+def test_a_graph_that_differs_is_refused(tmp_path: Path, small: ModelConfig, weight: float) -> None:
+    model = Stellar(small)
+
+    def change(_module: nn.Module, _inputs: object, result: torch.Tensor) -> torch.Tensor:
+        return result if torch.compiler.is_exporting() else result * weight
+
+    model.encoder.norm.register_forward_hook(change)
+    (tmp_path / "pets-encode.pt2").write_text("an earlier one")
+    with pytest.raises(ExportError, match="encode differs from the model by up to"):
+        export(model, tmp_path / "pets", "torch-export")
+    assert names(tmp_path) == {"pets-encode.pt2"}
+    assert (tmp_path / "pets-encode.pt2").read_text() == "an earlier one"
+
+
+@pytest.mark.parametrize(
+    ("path", "format", "message"),
+    [
+        ("pets.pt2", "onnx", r"pets.pt2 is a name for the format torch-export"),
+        ("pets.onnx", "torch-export", r"end the name in .pt2"),
+        ("nowhere/pets", "onnx", "nowhere does not exist"),
+        ("pets", "onxx", "did you mean 'onnx'"),
+    ],
+)
+def test_wrong_calls_get_a_sentence(
+    tmp_path: Path, small: ModelConfig, path: str, format: str, message: str
+) -> None:
+    with pytest.raises(ExportError, match=message):
+        export(Stellar(small), tmp_path / path, format)
+    assert names(tmp_path) == set()
+
+
+def test_missing_packages_are_named(
+    tmp_path: Path, small: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(MissingPackage, match=r"needs onnxscript: pip install"):
+        export(Stellar(small), tmp_path / "pets")
+    assert names(tmp_path) == set()
+
+
+def test_checks_cover_other_batches_and_sizes(small: ModelConfig) -> None:
+    for graph in graphs(Stellar(small)):
+        shapes = [tuple(next(iter(inputs.values())).shape) for inputs in graph.checks]
+        assert {1, 2} <= {shape[0] for shape in shapes}
+        assert len(shapes) == len(set(shapes))
