@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
-    from stellar.model import Factors, Stellar, load
+    from stellar.model import Backbone, Factors, Stellar, load, load_backbone
     from stellar.presets import PRESETS
     from stellar.reconstruction import reconstruct
     from stellar.training import pretrain, resume
@@ -25,11 +25,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PRESETS": "stellar.presets",
+    "Backbone": "stellar.model",
     "Factors": "stellar.model",
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
     "embed": "stellar.embedding",
     "load": "stellar.model",
+    "load_backbone": "stellar.model",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstruction",
@@ -38,11 +40,13 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
+    "Backbone",
     "Factors",
     "RunConfig",
     "Stellar",
     "embed",
     "load",
+    "load_backbone",
     "pretrain",
     "read_embeddings",
     "reconstruct",

@@ -1,8 +1,17 @@
 """The network: images to factors and back."""
 
+from stellar.model.backbones import Backbone, load_backbone
 from stellar.model.factors import Factors
 from stellar.model.saving import load
 from stellar.model.stellar import MissingTokenizer, Stellar
 from stellar.model.vqgan import VQGAN
 
-__all__ = ["VQGAN", "Factors", "MissingTokenizer", "Stellar", "load"]
+__all__ = [
+    "VQGAN",
+    "Backbone",
+    "Factors",
+    "MissingTokenizer",
+    "Stellar",
+    "load",
+    "load_backbone",
+]

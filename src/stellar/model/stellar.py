@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stellar.config import ModelConfig
+from stellar.config import ConfigError, ModelConfig
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder, Images
@@ -26,11 +26,15 @@ class Stellar(nn.Module):
     """Encoder, factorization and decoder; `encode` and `reconstruct` are the whole interface.
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
-    the saved weights.
+    the saved weights. Raises ConfigError without sparse tokens.
     """
 
     def __init__(self, config: ModelConfig, tokenizer: VQGAN | None = None) -> None:
         super().__init__()
+        if config.num_sparse_tokens < 1:
+            raise ConfigError(
+                f"model.num_sparse_tokens must be at least 1, got {config.num_sparse_tokens}"
+            )
         self.config = config
         self.encoder = Encoder(config)
         self.factorization = Factorization(config.embed_dim, config.spatial_temperature)
