@@ -301,7 +301,7 @@ def test_damaged_backbones_are_refused(tmp_path: Path) -> None:
     for gone, added, message in (
         (first, {}, r"blocks\.0\.mlp\.fc1\.weight is missing"),
         (last, {}, r"missing: blocks\.1\."),
-        (key, {}, r"missing: blocks\.1\.attn\.qkv\.weight"),
+        (key, {}, r"blocks\.1\.attn\.k\.weight"),
         ({"vit.embeddings.patch_embeddings.projection.weight"}, {}, "patch_embed.*is missing"),
         (set(), {"vit.rope.freqs": torch.zeros(3)}, "'rope.freqs' is not a parameter of a ViT"),
         (set(), {"vit.layernorm.bias": torch.zeros(3)}, r"norm.bias \(3,\) instead of \(128,\)"),

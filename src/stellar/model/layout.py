@@ -70,10 +70,8 @@ def _fuse(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     fused: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if ".attn.q." in name:
-            parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
-            if state.keys() >= set(parts):  # else the fused one is missed when it is loaded
-                whole = torch.cat([state[part] for part in parts])
-                fused[name.replace(".attn.q.", ".attn.qkv.")] = whole
+            parts = [state[name.replace(".attn.q.", f".attn.{part}.")] for part in "qkv"]
+            fused[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat(parts)
         elif ".attn.k." not in name and ".attn.v." not in name:
             fused[name] = tensor
     return fused

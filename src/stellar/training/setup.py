@@ -109,7 +109,7 @@ def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, st
             "model.image_size and views.local_size to multiples of it"
         ) from error
     sizes = ", ".join(f"{name} {value}" for name, value in taken.items())
-    return resolved, f"starting from {backbone.name}, which decides model: {sizes}"
+    return resolved, f"starting from {backbone.name}; the model takes over {sizes}"
 
 
 def _tokenizer(config: RunConfig) -> VQGAN | None:
