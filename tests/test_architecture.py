@@ -17,9 +17,11 @@ MAY_IMPORT = {
     "pictures": BASE | {"model"},
     "evaluation": BASE | {"model", "data"},
     "training": BASE | {"model", "objective", "data", "pictures"},
+    "weights": BASE | {"model", "objective"},
     "embedding": BASE | {"model", "data"},
     "reconstruction": BASE | {"model", "data", "pictures", "evaluation"},
-    "demo": BASE | {"model", "data", "pictures", "evaluation", "training", "reconstruction"},
+    "demo": BASE
+    | {"model", "data", "pictures", "evaluation", "training", "reconstruction", "weights"},
 }
 OPTIONAL = {
     "torchvision",

@@ -2,7 +2,7 @@
 
     import stellar
 
-    model = stellar.load("runs/pets")             # a run, a checkpoint or a weights file
+    model = stellar.load("stellar-b16")           # a published model, a run, or a weights file
     factors = model.encode(images)                # images (B, 3, H, W): RGB in [0, 1] or uint8
     factors.sparse, factors.spatial, factors.cls  # what, where, and the image as a whole
     model.reconstruct(factors)                    # pixels again
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
-    from stellar.model import Backbone, Factors, Stellar, load, load_backbone
+    from stellar.model import Backbone, Factors, Stellar, load_backbone
+    from stellar.model.manifest import save_published
     from stellar.presets import PRESETS
     from stellar.reconstruction import reconstruct
     from stellar.training import pretrain, resume
+    from stellar.weights import load
 
 __version__ = "0.1.0"
 
@@ -30,12 +32,13 @@ _HOMES = {
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
     "embed": "stellar.embedding",
-    "load": "stellar.model",
+    "load": "stellar.weights",
     "load_backbone": "stellar.model",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstruction",
     "resume": "stellar.training",
+    "save_published": "stellar.model.manifest",
 }
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "read_embeddings",
     "reconstruct",
     "resume",
+    "save_published",
 ]
 
 

@@ -18,12 +18,13 @@ from stellar.data import Cutouts
 from stellar.evaluation.page import write_report
 from stellar.evaluation.report import SceneReport, evaluate_scenes
 from stellar.evaluation.table import print_table
-from stellar.model import Stellar, load
+from stellar.model import Stellar
 from stellar.presets import demo as demo_preset
 from stellar.reconstruction import reconstruct
 from stellar.training import RunError, pretrain, resume
 from stellar.training.run_folder import CONFIG, METRICS, read_metrics
 from stellar.training.setup import build_model
+from stellar.weights import load
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("pretrain", "embed", "reconstruct", "info", "demo")
+COMMANDS = ("pretrain", "embed", "reconstruct", "info", "convert", "demo")
 SMALL = [
     "--model.image-size",
     "32",

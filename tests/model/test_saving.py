@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stellar.config import ModelConfig, ObjectiveConfig
-from stellar.model import Stellar, load
+from stellar.model import Stellar
 from stellar.model.loading import WeightsError, load_weights
 from stellar.model.saving import CONFIG, WEIGHTS, fingerprint, save_model
 from stellar.objective import PretrainingModel
+from stellar.weights import load
 
 
 @pytest.fixture
@@ -98,8 +99,8 @@ def test_damaged_files_get_a_sentence(saved: Path, how: str, message: str) -> No
     ("name", "message"),
     [
         ("nowhere", "does not exist"),
-        ("note.txt", "is not a .safetensors file"),
-        (".", "it has no checkpoint"),
+        ("note.txt", "is not a file of weights"),
+        (".", "holds no model: expected a run with a checkpoint"),
     ],
 )
 def test_other_paths_get_a_sentence(tmp_path: Path, name: str, message: str) -> None:

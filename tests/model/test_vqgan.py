@@ -79,7 +79,7 @@ class Malicious:
 def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"encoder.conv_in.weight": Malicious()}, tmp_path / "bad.bin")
-    with pytest.raises(WeightsError, match="holds more than tensors and was not opened"):
+    with pytest.raises(WeightsError, match=r"asks for posix.system, .* nothing of it was run"):
         load_tokenizer(tmp_path / "bad.bin")
     assert not (tmp_path / "owned").exists()
 
@@ -89,7 +89,7 @@ def test_other_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("not a model")
     for name, message in (
         ("other.bin", "does not hold a MaskGIT-VQGAN"),
-        ("text.safetensors", "does not hold a MaskGIT-VQGAN"),
+        ("text.safetensors", "cannot be read as safetensors"),
         ("missing.bin", "does not exist"),
     ):
         with pytest.raises(WeightsError, match=message):

@@ -87,7 +87,8 @@ def test_the_encoder_is_the_backbone_and_the_rest_is_as_initialised(
     run = pretrain(steps(config, mae, learning_rate=1e-12), tmp_path / "run").folder
     files, started = read_backbone(mae), weights(run)
     resized = resize_positions(files.state["pos_embed"][:, 1:], (4, 4), antialias=False)
-    for name, tensor in files.state.items():
+    for name in files.state.keys() - {"sparse_tokens"}:
+        tensor = files.state[name]
         expected = torch.cat([tensor[:, :1], resized], dim=1) if name == "pos_embed" else tensor
         torch.testing.assert_close(started[f"encoder.{name}"], expected)
     untouched = stellar.Stellar(read_run_config(run / "run.toml").model)

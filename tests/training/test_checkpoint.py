@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.model import load
 from stellar.model.loading import WeightsError
 from stellar.model.saving import WEIGHTS, checkpoints
 from stellar.objective import PretrainingModel, Views, step
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
 from stellar.training.optimizer import build_optimizer
 from stellar.training.setup import build_model
+from stellar.weights import load
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ is made again."""
 class Options:
     """What to encode, with what, to where."""
 
-    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A run, a checkpoint or a model.safetensors."""
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of images, searched recursively."""
     out: Path = Path("embeddings.parquet")
@@ -33,6 +33,8 @@ class Options:
     """Processes that read images; 0 reads in this one."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    revision: str | None = None
+    """Branch, tag or commit of a published model."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -46,10 +48,11 @@ def run(arguments: Sequence[str]) -> int:
     )
 
     from stellar.embedding import embed
-    from stellar.model import load
     from stellar.precision import choose_device
+    from stellar.weights import load
 
-    model = load(options.model, choose_device(options.device))
+    device = choose_device(options.device)
+    model = load(options.model, device, purpose="encode", revision=options.revision)
     columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("", total=None)

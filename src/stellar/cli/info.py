@@ -10,20 +10,26 @@ import tyro
 DESCRIPTION = """Say what a model is; without one, what this machine and installation can do.
 
   stellar info
-  stellar info runs/photos"""
+  stellar info runs/photos
+  stellar info stellar-b16"""
 
 
 @dataclass(frozen=True)
 class Options:
     """What to look at."""
 
-    model: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = None
-    """A run, a checkpoint or a model.safetensors."""
+    model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = None
+    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    revision: str | None = None
+    """Branch, tag or commit of a published model."""
 
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar info", description=DESCRIPTION)
-    rows = describe_machine() if options.model is None else describe_model(options.model)
+    if options.model is None:
+        rows = describe_machine()
+    else:
+        rows = describe_model(options.model, options.revision)
     width = max(len(name) for name in rows)
     for name, value in rows.items():
         print(f"{name:<{width}}  {value}")
@@ -63,22 +69,28 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def describe_model(path: Path) -> dict[str, str]:
+def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     """Sizes, hash and, for a run, how far it came."""
-    from stellar.model import load
-    from stellar.model.saving import find_weights, fingerprint
-    from stellar.training.run_folder import METRICS, read_metrics
+    import torch
 
-    model = load(path)
-    config = model.config
+    from stellar.model import Stellar
+    from stellar.model.model_file import open_model
+    from stellar.model.saving import fingerprint
+    from stellar.training.run_folder import METRICS, read_metrics
+    from stellar.weights import load
+
+    file = open_model(model, revision)
+    config = file.config
+    with torch.device("meta"):
+        whole = Stellar(config)
     parameters = {
         name: sum(p.numel() for p in part.parameters()) / 1e6
-        for name, part in (("encoder", model.encoder), ("decoder", model.decoder))
+        for name, part in (("encoder", whole.encoder), ("decoder", whole.decoder))
     }
     side = config.image_size // config.patch_size
     rows = {
-        "weights": str(find_weights(path)),
-        "sha256": fingerprint(model),
+        "weights": str(file.path),
+        "sha256": fingerprint(load(model, purpose="encode", revision=revision)),
         "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, "
         f"{config.embed_dim} wide, "
         f"{config.num_heads} heads, patch {config.patch_size}",
@@ -87,7 +99,9 @@ def describe_model(path: Path) -> dict[str, str]:
         "tokens": f"{config.num_sparse_tokens} of width {config.embed_dim} for an image, "
         f"temperature {config.spatial_temperature}",
         "decoder": f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}",
+        "heads": f"{file.objective.num_prototypes} prototypes" if file.objective else "none",
     }
+    path = Path(model)
     if (path / METRICS).is_file() and (metrics := read_metrics(path / METRICS)):
         last = metrics[-1]
         rows["training"] = (

@@ -18,8 +18,8 @@ DESCRIPTION = """Draw pictures again from their tokens: a sheet with maps and re
 class Options:
     """What to draw, with what, to where."""
 
-    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A run, a checkpoint or a model.safetensors."""
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     pictures: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")]
     """Pictures, one folder of them, or `cutouts`: held-out embedded scenes."""
     out: Path = Path("sheet.png")
@@ -27,9 +27,11 @@ class Options:
     count: int = 8
     """Pictures on the sheet, spread evenly over a folder."""
     tokenizer: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The MaskGIT-VQGAN file, for models that reconstruct its codes."""
+    """The MaskGIT-VQGAN file, for models that reconstruct its codes; published models find it."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    revision: str | None = None
+    """Branch, tag or commit of a published model."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,10 +39,10 @@ def run(arguments: Sequence[str]) -> int:
         Options, args=list(arguments), prog="stellar reconstruct", description=DESCRIPTION
     )
     from stellar.errors import UserError
-    from stellar.model import load
     from stellar.precision import choose_device
     from stellar.reconstruction import pictures, reconstruct
     from stellar.storage import place_file
+    from stellar.weights import load
 
     if not options.pictures or options.count < 1:
         raise UserError("reconstruct needs at least one picture: files, a folder, or cutouts")
@@ -48,7 +50,8 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"
         )
-    model = load(options.model, choose_device(options.device), options.tokenizer)
+    device = choose_device(options.device)
+    model = load(options.model, device, options.tokenizer, revision=options.revision)
     result = reconstruct(model, pictures(options.pictures, model.config.image_size), options.count)
     place_file(options.out, lambda path: result.sheet.save(path, format="PNG"))
     for name, decibels in zip(result.names, result.psnr, strict=True):

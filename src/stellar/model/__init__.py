@@ -2,16 +2,15 @@
 
 from stellar.model.backbones import Backbone, load_backbone
 from stellar.model.factors import Factors
-from stellar.model.saving import load
-from stellar.model.stellar import MissingTokenizer, Stellar
+from stellar.model.stellar import MissingDecoder, MissingTokenizer, Stellar
 from stellar.model.vqgan import VQGAN
 
 __all__ = [
     "VQGAN",
     "Backbone",
     "Factors",
+    "MissingDecoder",
     "MissingTokenizer",
     "Stellar",
-    "load",
     "load_backbone",
 ]

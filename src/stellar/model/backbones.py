@@ -4,7 +4,6 @@ A backbone is our encoder without sparse tokens. Its sizes are read off the tens
 cannot tell (heads, epsilon, normalisation) is in the JSON files beside them.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +15,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stellar.config import DecoderConfig, ModelConfig
+from stellar.config import ConfigError, DecoderConfig, ModelConfig
 from stellar.model.encoder import Encoder, Images, resize_positions
 from stellar.model.factors import Factors
 from stellar.model.families import VIT, encoder_only, layout_of
 from stellar.model.hub import fetch
-from stellar.model.layout import Layout, UnknownWeights
+from stellar.model.layout import Layout
 from stellar.model.loading import WeightsError, load_weights
-from stellar.model.reading import read_state
+from stellar.model.manifest import HEADS_OF_WIDTH
+from stellar.model.model_file import REPOSITORY
+from stellar.model.reading import open_state
+from stellar.model.saving import read_json
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -37,11 +39,11 @@ class BackboneFiles:
     sizes: Mapping[str, Any]
     """The fields of ModelConfig that the files decide."""
     state: Mapping[str, Tensor]
-    """The encoder's tensors under our names."""
+    """The encoder's tensors under our names, with zero sparse tokens."""
 
     def load_into(self, encoder: Encoder, config: ModelConfig) -> None:
         """The weights into an encoder of these sizes, but perhaps of another image size or number
-        of channels. Sparse tokens stay as they are.
+        of channels. Sparse tokens of an encoder that has some stay as they are.
 
         Raises WeightsError with the tensors that are missing, left over or of another shape.
         """
@@ -52,7 +54,7 @@ class BackboneFiles:
         weight = state["patch_embed.proj.weight"]
         try:
             state["patch_embed.proj.weight"] = adapt_channels(weight, config.in_chans)
-            load_weights(encoder, state, ignore=("sparse_tokens",))
+            load_weights(encoder, state, ("sparse_tokens",) if config.num_sparse_tokens else ())
         except WeightsError as error:
             raise WeightsError(f"{self.name}: {error}") from error
 
@@ -94,8 +96,12 @@ def load_backbone(
     downloads). Raises WeightsError with a sentence for anything else.
     """
     files = read_backbone(source, revision, local_files_only)
-    config = ModelConfig(num_sparse_tokens=0, decoder=DecoderConfig("pixels"), **files.sizes)
-    backbone = Backbone(config)
+    try:
+        config = ModelConfig(num_sparse_tokens=0, decoder=DecoderConfig("pixels"), **files.sizes)
+    except ConfigError as error:
+        raise WeightsError(f"{files.name} cannot be used as a backbone: {error}") from error
+    with torch.device("meta"):
+        backbone = Backbone(config)
     files.load_into(backbone.encoder, config)
     return backbone.to(device).eval().requires_grad_(False)
 
@@ -106,17 +112,18 @@ def read_backbone(
     """A backbone's tensors and sizes. Raises WeightsError with a sentence."""
     path = _locate(str(source), revision, local_files_only)
     folder = path if path.is_dir() else path.parent
-    config = _read_json(folder / "config.json")
-    tensors = read_state(path)
+    config = read_json(folder / "config.json")
+    tensors = open_state(path)
     try:
         state = encoder_only(tensors)
         layout = layout_of(state)
         state = layout.read(state)
         sizes = _sizes(state, layout, config)
         state["pos_embed"] = _with_cls_row(state["pos_embed"])
-    except (UnknownWeights, WeightsError) as error:
+        state["sparse_tokens"] = torch.empty(0, sizes["embed_dim"])
+    except WeightsError as error:
         raise WeightsError(f"{source} cannot be used as a backbone: {error}") from error
-    sizes |= _normalisation(config, _read_json(folder / "preprocessor_config.json"))
+    sizes |= _normalisation(config, read_json(folder / "preprocessor_config.json"))
     return BackboneFiles(f"{source} ({layout.name})", sizes, state)
 
 
@@ -143,9 +150,14 @@ def adapt_channels(
 
 
 def is_hub_id(source: str) -> bool:
-    """True for `owner/name`, unless it can only be a path: it is there, or its folder is."""
-    path = Path(source)
-    return HUB_ID.fullmatch(source) is not None and not path.exists() and not path.parent.is_dir()
+    """True for `owner/name`, unless it can only be a path (its folder is there) or holds STELLAR
+    models.
+    """
+    return (
+        HUB_ID.fullmatch(source) is not None
+        and not Path(source).parent.is_dir()
+        and source != REPOSITORY
+    )
 
 
 def _locate(source: str, revision: str | None, local_files_only: bool) -> Path:
@@ -165,15 +177,20 @@ def _sizes(
 ) -> dict[str, Any]:
     """The fields of ModelConfig that tensors decide, and those that only `config.json` knows."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    for name in ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight"):
-        if name not in shapes:
-            raise WeightsError(f"{name} is missing (as stellar names it)")
+    needed = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
+    for name, dimensions in needed.items():
+        if len(shapes.get(name, ())) != dimensions:
+            raise WeightsError(
+                f"{name}, as stellar names it, must have {dimensions} dimensions, "
+                f"{f'got {shapes[name]}' if name in shapes else 'but is missing'}"
+            )
     width, channels, patch, _ = shapes["patch_embed.proj.weight"]
     if config.get("hidden_size", width) != width or config.get("hidden_act", "gelu") != "gelu":
         raise WeightsError(
             f"its config.json must say hidden_size {width}, as its tensors have, and hidden_act "
             f"gelu, got {config.get('hidden_size')} and {config.get('hidden_act')}"
         )
+    usual_heads = HEADS_OF_WIDTH.get(width, max(1, width // 64))
     numbers = [int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")]
     return {
         "image_size": patch * isqrt(shapes["pos_embed"][1]),
@@ -181,17 +198,12 @@ def _sizes(
         "in_chans": channels,
         "embed_dim": width,
         "depth": config.get("num_hidden_layers", 1 + max(numbers)),
-        "num_heads": config.get("num_attention_heads", _usual_heads(width)),
+        "num_heads": config.get("num_attention_heads", usual_heads),
         "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / width,
         "norm_eps": config.get("layer_norm_eps", 1e-12 if layout is VIT else 1e-6),
         "layer_scale": "blocks.0.ls1.gamma" in shapes,
         "num_registers": shapes.get("register_tokens", (1, 0))[1],
     }
-
-
-def _usual_heads(width: int) -> int:
-    """Heads where no file says it: 64 channels each, but 80 in ViT-H."""
-    return 16 if width == 1280 else max(1, width // 64)
 
 
 def _with_cls_row(table: Float[Tensor, "1 n D"]) -> Float[Tensor, "1 rows D"]:
@@ -218,13 +230,3 @@ def _normalisation(config: Mapping[str, Any], preprocessing: Mapping[str, Any]) 
         "image_std": preprocessing.get("image_std", timm.get("std")),
     }
     return {name: tuple(map(float, values)) for name, values in found.items() if values}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's table; empty when there is no such file."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error

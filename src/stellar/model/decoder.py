@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
-from stellar.model.transformer import BlockSize, init_weights, run_blocks, stack
+from stellar.model.transformer import BlockSize, init_weights, normal, run_blocks, stack
 
 NORM_EPS = 1e-12
 """Epsilon of the decoder's LayerNorms, as in the published models."""
@@ -44,7 +44,7 @@ class Decoder(nn.Module):
         decoder = config.decoder
         width = decoder.embed_dim
         self.proj = nn.Linear(config.embed_dim, width)
-        self.register_buffer("gaussian", torch.randn(2, width // 2))
+        self.register_buffer("gaussian", normal(2, width // 2))
         size = BlockSize(width, decoder.num_heads, decoder.mlp_ratio, NORM_EPS)
         self.blocks = stack(decoder.depth, size)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
-from stellar.model.transformer import BlockSize, init_weights, run_blocks, stack
+from stellar.model.transformer import BlockSize, init_weights, normal, run_blocks, stack
 
 Images = Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]
 """C channels (RGB), in [0, 1] when floating point, in [0, 255] when uint8."""
@@ -63,20 +63,20 @@ class Encoder(nn.Module):
         dim, side = config.embed_dim, config.image_size // config.patch_size
         self.patch_size, self.num_registers = config.patch_size, config.num_registers
         self.patch_embed = PatchEmbed(config.in_chans, config.patch_size, dim)
-        self.cls_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
-        self.pos_embed = nn.Parameter(torch.randn(1, 1 + side * side, dim) * 0.02)
-        self.sparse_tokens = nn.Parameter(torch.randn(config.num_sparse_tokens, dim) * dim**-0.5)
+        self.cls_token = nn.Parameter(normal(1, 1, dim, std=0.02))
+        self.pos_embed = nn.Parameter(normal(1, 1 + side * side, dim, std=0.02))
+        self.sparse_tokens = nn.Parameter(normal(config.num_sparse_tokens, dim, std=dim**-0.5))
         if config.num_registers:
-            self.register_tokens = nn.Parameter(torch.randn(1, config.num_registers, dim) * 0.02)
+            self.register_tokens = nn.Parameter(normal(1, config.num_registers, dim, std=0.02))
         size = BlockSize(
             dim, config.num_heads, config.mlp_ratio, config.norm_eps, config.layer_scale
         )
         self.blocks = stack(config.depth, size)
         self.norm = nn.LayerNorm(dim, eps=config.norm_eps)
-        self.register_buffer(
-            "mean", torch.tensor(config.image_mean)[:, None, None], persistent=False
-        )
-        self.register_buffer("std", torch.tensor(config.image_std)[:, None, None], persistent=False)
+        # On the CPU even while a model is built on the meta device: no file holds them.
+        for name, value in (("mean", config.image_mean), ("std", config.image_std)):
+            constant = torch.tensor(value, device="cpu")[:, None, None]
+            self.register_buffer(name, constant, persistent=False)
         init_weights(self)
 
     def grid(self, images: Tensor) -> tuple[int, int]:

@@ -70,11 +70,7 @@ def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not prefixes:
         raise WeightsError(f"it has no cls token, so it is not a {KNOWN} (CLIP is not supported)")
     prefix = min(prefixes, key=lambda prefix: ("teacher" not in prefix, len(prefix)))
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in state.items()
-        if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
 
 
 def layout_of(state: Mapping[str, Tensor]) -> Layout:

@@ -23,7 +23,10 @@ def fetch(
     with a sentence when the files can be had neither from the cache nor from the hub.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HTTPError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] (httpx or httpx2, as the hub has it)
+    )
 
     try:
         folder = Path(

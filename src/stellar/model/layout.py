@@ -6,16 +6,16 @@ fused in one `attn.qkv`; a table may name them apart (`attn.q`, `attn.k`, `attn.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stellar.errors import UserError
+from stellar.model.loading import WeightsError
 
 
-class UnknownWeights(UserError):
+class UnknownWeights(WeightsError):
     """A tensor's name belongs to no part of the model."""
 
 
@@ -36,12 +36,17 @@ class Layout:
         """Our names and fused qkv. Raises UnknownWeights for a name that the layout does not
         have.
         """
-        return _fuse(
+        return dict(self.view(state))
+
+    def view(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Like `read`, but a tensor is taken from `state`, and fused, when it is asked for."""
+        return _Fused(
+            state,
             {
-                self._rename(name, forward=True): tensor
-                for name, tensor in state.items()
+                self._rename(name, forward=True): name
+                for name in state
                 if not self.unused.match(name)
-            }
+            },
         )
 
     def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -66,15 +71,30 @@ def under(published: str, ours: str, rows: tuple[tuple[str, str], ...]) -> list[
     return [(f"{published}.{theirs}", f"{ours}.{mine}") for theirs, mine in rows]
 
 
-def _fuse(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    fused: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        if ".attn.q." in name:
-            parts = [state[name.replace(".attn.q.", f".attn.{part}.")] for part in "qkv"]
-            fused[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat(parts)
-        elif ".attn.k." not in name and ".attn.v." not in name:
-            fused[name] = tensor
-    return fused
+class _Fused(Mapping[str, Tensor]):
+    """Tensors under our names; query, key and value become one when they are read."""
+
+    def __init__(self, state: Mapping[str, Tensor], source_of: Mapping[str, str]) -> None:
+        self._state = state
+        self._parts: dict[str, list[str]] = {}
+        for name in source_of:
+            match = re.match(r"(.*\.attn\.)[qkv](\..*)", name)
+            parts = [f"{match[1]}{part}{match[2]}" for part in "qkv"] if match else [name]
+            lost = [part for part in parts if part not in source_of]
+            if lost:
+                raise WeightsError(f"the weights lack {', '.join(lost)}")
+            fused = f"{match[1]}qkv{match[2]}" if match else name
+            self._parts[fused] = [source_of[part] for part in parts]
+
+    def __getitem__(self, name: str) -> Tensor:
+        parts = [self._state[part] for part in self._parts[name]]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 def _split(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,34 +17,50 @@ class WeightsError(UserError):
 def load_weights(
     module: nn.Module, state: Mapping[str, Tensor], ignore: tuple[str, ...] = ()
 ) -> None:
-    """Copy `state` into `module`. Names that start with one of `ignore` may be left over or
+    """Put `state` into `module`. Names that start with one of `ignore` may be left over or
     missing.
 
-    Raises WeightsError when a tensor is missing, left over or of another shape; the module is
-    then unchanged.
+    A module on the meta device takes the tensors themselves, so its weights are in memory once;
+    any other takes their values. Raises WeightsError when a tensor is missing, left over, of
+    another shape or not of floating point; the module is then unchanged. Names are checked before
+    the first tensor is read.
     """
     expected = {
         name: tensor for name, tensor in module.state_dict().items() if not name.startswith(ignore)
     }
-    given = {name: tensor for name, tensor in state.items() if not name.startswith(ignore)}
-    problems = [
-        _listed("missing", expected.keys() - given.keys()),
-        _listed("not part of this model", given.keys() - expected.keys()),
+    given = {name for name in state if not name.startswith(ignore)}
+    _refuse(
+        _listed("missing", expected.keys() - given),
+        _listed("not part of this model", given - expected.keys()),
+    )
+    tensors = {name: state[name] for name in expected}
+    _refuse(
         _listed(
             "of another shape",
             (
-                f"{name} {tuple(given[name].shape)} instead of {tuple(tensor.shape)}"
+                f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
                 for name, tensor in expected.items()
-                if name in given and given[name].shape != tensor.shape
+                if tensors[name].shape != tensor.shape
             ),
         ),
-    ]
+        _listed(
+            "not of floating point",
+            (f"{n} {t.dtype}" for n, t in tensors.items() if not t.is_floating_point()),
+        ),
+    )
+    if any(tensor.is_meta for tensor in expected.values()):
+        whole = {name: tensors.pop(name).to(tensor.dtype) for name, tensor in expected.items()}
+        module.load_state_dict(whole, strict=False, assign=True)
+        return
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+
+
+def _refuse(*problems: str) -> None:
     found = [problem for problem in problems if problem]
     if found:
         raise WeightsError("the weights do not fit the model: " + "; ".join(found))
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(given[name])
 
 
 def _listed(what: str, names: Iterable[str]) -> str:

@@ -5,6 +5,10 @@ and carry poolers and decoder embeddings that are never used.
 """
 
 import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
 
 from stellar.model.layout import Layout, under
 
@@ -54,3 +58,26 @@ PUBLISHED = Layout(
     ),
     unused=re.compile(r"(teacher_)?encoder\.pooler\.|decoder\.(pooler|embeddings)\."),
 )
+
+
+def with_unused(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in the published layout, and zeros for those that the published classes own but
+    never use, so that their users can load strictly.
+
+    The unused embeddings of the decoder are those of transformers' default ViT, 224 px in patches
+    of 16, whatever the encoder's patches are.
+    """
+    decoder = state["decoder_proj.bias"].shape[0]
+    shapes: dict[str, tuple[int, ...]] = {
+        "decoder.embeddings.cls_token": (1, 1, decoder),
+        "decoder.embeddings.position_embeddings": (1, 197, decoder),
+        "decoder.embeddings.patch_embeddings.projection.weight": (decoder, 3, 16, 16),
+        "decoder.embeddings.patch_embeddings.projection.bias": (decoder,),
+    }
+    for part in ("encoder", "decoder", "teacher_encoder"):
+        if f"{part}.layernorm.bias" in state:
+            width = state[f"{part}.layernorm.bias"].shape[0]
+            shapes[f"{part}.pooler.dense.weight"] = (width, width)
+            shapes[f"{part}.pooler.dense.bias"] = (width,)
+    device = state["decoder_proj.bias"].device
+    return {**state, **{name: torch.zeros(shape, device=device) for name, shape in shapes.items()}}

@@ -84,8 +84,8 @@ def find_file(path: Path) -> Path:
         if not named and len(others) != 1:
             found = ", ".join(file.name for file in others[:5]) or "none"
             raise WeightsError(
-                f"{path} must hold {USUAL_NAMES[0]}, or one file of weights; found {found}"
-                + ("; name one of them" if others else "")
+                f"{path} holds no model: expected a run with a checkpoint, {USUAL_NAMES[0]}, or "
+                f"one file of weights; found {found}" + ("; name one of them" if others else "")
             )
         return (named or others)[0]
     if not path.exists():

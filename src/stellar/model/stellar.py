@@ -22,14 +22,30 @@ class MissingTokenizer(UserError):
     """A model that reconstructs codes was asked for pixels without its MaskGIT-VQGAN."""
 
 
+class MissingDecoder(UserError):
+    """A model that was loaded to encode only was asked for pixels."""
+
+
+class NoDecoder(nn.Module):
+    """In the decoder's place when nothing is to be drawn."""
+
+    def forward(self, _lowrank: Tensor, _grid: tuple[int, int]) -> Tensor:
+        raise MissingDecoder(
+            "this model was loaded to encode only; load it with purpose='reconstruct'"
+        )
+
+
 class Stellar(nn.Module):
     """Encoder, factorization and decoder; `encode` and `reconstruct` are the whole interface.
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
-    the saved weights. Raises ConfigError without sparse tokens.
+    the saved weights. `draws=False` leaves the decoder out. Raises ConfigError without sparse
+    tokens.
     """
 
-    def __init__(self, config: ModelConfig, tokenizer: VQGAN | None = None) -> None:
+    def __init__(
+        self, config: ModelConfig, tokenizer: VQGAN | None = None, draws: bool = True
+    ) -> None:
         super().__init__()
         if config.num_sparse_tokens < 1:
             raise ConfigError(
@@ -38,7 +54,7 @@ class Stellar(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.factorization = Factorization(config.embed_dim, config.spatial_temperature)
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(config) if draws else NoDecoder()
         self.tokenizer = tokenizer
 
     @property

@@ -118,6 +118,12 @@ def init_weights(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def normal(*shape: int, std: float = 1.0) -> Tensor:
+    """Random numbers; none on the meta device, where torch would first import its compiler."""
+    tensor = torch.empty(shape)
+    return tensor if tensor.is_meta else nn.init.normal_(tensor, std=std)
+
+
 def stack(depth: int, size: BlockSize) -> nn.ModuleList:
     """`depth` blocks of the same size."""
     return nn.ModuleList(Block(size) for _ in range(depth))

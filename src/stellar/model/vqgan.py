@@ -178,8 +178,9 @@ class VQGAN(nn.Module):
         """Build and load from the published file's tensors. Raises KeyError or RuntimeError on a
         wrong file.
         """
-        model = cls(VQGANConfig.from_state(state))
-        model.load_state_dict(dict(state))
+        with torch.device("meta"):
+            model = cls(VQGANConfig.from_state(state))
+        model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         return model.eval()
 
     @torch.no_grad()

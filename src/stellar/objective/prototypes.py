@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stellar.model.transformer import Mlp, init_weights
+from stellar.model.transformer import Mlp, init_weights, normal
 from stellar.objective.sinkhorn import Potentials, sinkhorn
 
 CHUNK_ELEMENTS = 1 << 22
@@ -32,7 +32,7 @@ class PrototypeHead(nn.Module):
     def __init__(self, in_dim: int, hidden_dim: int, prototype_dim: int, count: int) -> None:
         super().__init__()
         self.mlp = Mlp(in_dim, hidden_dim, prototype_dim)
-        self.prototypes = nn.Parameter(torch.randn(count, prototype_dim))
+        self.prototypes = nn.Parameter(normal(count, prototype_dim))
         init_weights(self)
 
     def forward(self, tokens: Float[Tensor, "*rows D"]) -> Float[Tensor, "rows_flat d"]:

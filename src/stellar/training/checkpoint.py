@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from stellar.model.loading import WeightsError, load_weights
-from stellar.model.saving import FROZEN, WEIGHTS, checkpoints, read_weights, save_model
+from stellar.model.reading import read_state
+from stellar.model.saving import FROZEN, WEIGHTS, checkpoints, save_model
 from stellar.objective import PretrainingModel
 from stellar.storage import damage, place_folder
 
@@ -81,7 +82,7 @@ def restore(
 
 
 def _read(folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer) -> Counters:
-    load_weights(model, read_weights(folder / WEIGHTS), ignore=FROZEN)
+    load_weights(model, read_state(folder / WEIGHTS), ignore=FROZEN)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:

@@ -10,11 +10,11 @@ from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
 from stellar.model.backbones import BackboneFiles, is_hub_id, read_backbone
 from stellar.model.loading import load_weights
+from stellar.model.model_file import open_model
 from stellar.model.reading import open_state
-from stellar.model.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer, read_weights
+from stellar.model.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
-from stellar.training.run_folder import CONFIG
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def prepare(config: RunConfig, start: bool = True) -> Parts:
     if backbone is not None:
         backbone.load_into(model.encoder, config.model)
     elif init:
-        load_run(model, Path(init))
+        load_run(model, init)
     if init and model.teacher is not None:
         model.teacher.update(model, momentum=0.0)
     return Parts(config, source, model, check_readable(source), taken_over)
@@ -72,9 +72,9 @@ def build_model(config: RunConfig) -> PretrainingModel:
         return PretrainingModel(config.model, config.objective, tokenizer)
 
 
-def load_run(model: PretrainingModel, init: Path) -> None:
+def load_run(model: PretrainingModel, init: str) -> None:
     """Start where a run of stellar stands: its heads too, if it has them."""
-    weights = read_weights(find_weights(init))
+    weights = open_model(init).state
     has_heads = any(name.startswith("sparse_head.") for name in weights)
     load_weights(
         model, weights, ignore=(*FROZEN, "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
@@ -83,11 +83,12 @@ def load_run(model: PretrainingModel, init: Path) -> None:
 
 def is_backbone(init: str) -> bool:
     """Whether `init` is somebody else's vision transformer, not a model of stellar."""
+    if is_hub_id(init):
+        return True
     path = Path(init)
-    if not path.exists():
-        return is_hub_id(init)
-    is_run = any((path / part).exists() for part in (CONFIG, "checkpoints"))
-    return not is_run and not any(name.endswith("sparse_tokens") for name in open_state(path))
+    return path.exists() and not any(
+        name.endswith("sparse_tokens") for name in open_state(find_weights(path))
+    )
 
 
 def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, str]:

@@ -1,0 +1,44 @@
+"""`stellar convert`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Write a model as the published STELLAR code reads it: safetensors and manifest.
+
+  stellar convert runs/photos --out photos-published
+  stellar info photos-published
+
+Heads and teacher go along when the model has them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to write, and where to."""
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    out: Path
+    """The folder to write; it must be new or empty."""
+    name: str = "stellar"
+    """What the manifest calls the model, and its file."""
+    revision: str | None = None
+    """Branch, tag or commit of a published model."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar convert", description=DESCRIPTION
+    )
+    from stellar.model.manifest import save_published
+    from stellar.model.model_file import open_model
+    from stellar.weights import load
+
+    trained = open_model(options.model, options.revision).objective is not None
+    purpose = "pretrain" if trained else "reconstruct"
+    model = load(options.model, purpose=purpose, revision=options.revision)
+    print(save_published(model, options.out, options.name))
+    return 0

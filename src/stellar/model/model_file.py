@@ -1,0 +1,88 @@
+"""A model by its name or its path: one of the published ones, a run, or a file of weights.
+
+Opening a model reads its configuration and the names of its tensors; a tensor is read when it is
+asked for. A path never leads to a network call.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from stellar.config import ModelConfig, ObjectiveConfig, nearest
+from stellar.model.hub import fetch
+from stellar.model.loading import WeightsError
+from stellar.model.manifest import read_sizes
+from stellar.model.published import PUBLISHED
+from stellar.model.reading import open_state
+from stellar.model.saving import CONFIG, find_weights, read_config, read_manifest
+
+REPOSITORY = "microsoft/STELLAR"
+"""The hub repository of the published models."""
+NAMES = ("stellar-b16", "stellar-l16", "stellar-h16", "stellar-b8", "stellar-b24")
+"""The published models."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model on the disk."""
+
+    path: Path
+    """The file of its weights."""
+    config: ModelConfig
+    objective: ObjectiveConfig | None
+    """How it was trained, when the file holds the heads."""
+    state: Mapping[str, Tensor]
+    """Its tensors under our names, read when they are asked for."""
+    published: bool
+    """It was found by its name, on the hub or in the hub's cache."""
+
+
+def open_model(
+    model: str | Path, revision: str | None = None, local_files_only: bool = False
+) -> ModelFile:
+    """Find a model: a published name, a run's folder (its newest whole checkpoint), or a file or
+    folder of weights, ours or in the published layout.
+
+    A path that exists goes before a name. `revision` pins a published model to a branch, tag or
+    commit of its repository; with `local_files_only` it comes from the hub's cache. Raises
+    WeightsError with a sentence.
+    """
+    path = Path(model)
+    if str(model) in NAMES and not path.exists():
+        return _open(_download(str(model), revision, local_files_only), published=True)
+    if not path.exists():
+        raise WeightsError(
+            f"{model} does not exist, and is no published model{nearest(str(model), NAMES)}; "
+            f"expected a run folder, a checkpoint, a file of weights, or {', '.join(NAMES)}"
+        )
+    if revision is not None:
+        raise WeightsError(
+            f"a revision belongs to a published model, and {model} is a path; leave it out"
+        )
+    return _open(find_weights(path), published=False)
+
+
+def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
+    folder = fetch(REPOSITORY, revision, local_files_only, (CONFIG,))
+    models = read_manifest(folder / CONFIG)
+    if name not in models:
+        raise WeightsError(
+            f"{name} is not among the models of {REPOSITORY} at {revision or 'main'}: "
+            f"{', '.join(models) or 'none'}"
+        )
+    weights = models[name]["weights"]
+    return fetch(REPOSITORY, revision, local_files_only, (weights,)) / weights
+
+
+def _open(path: Path, published: bool) -> ModelFile:
+    state, config_file = open_state(path), path.with_name(CONFIG)
+    if any(name.startswith("encoder.blocks.") for name in state):
+        return ModelFile(path, *read_config(config_file), state, published)
+    state = PUBLISHED.view(state)
+    entries = read_manifest(config_file).values()
+    entry = next((entry for entry in entries if entry["weights"] == path.name), None)
+    if entry is None and config_file.exists():
+        return ModelFile(path, *read_config(config_file), state, published)
+    return ModelFile(path, *read_sizes(state, entry or {}, path), state, published)

@@ -1,0 +1,105 @@
+"""A trained model, ready to use, by its name or its path: `stellar.load`.
+
+Only what the purpose needs is built and read. Modules are made on the meta device and take the
+file's tensors as they are, so the weights are in memory once.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from stellar.errors import UserError
+from stellar.model.hub import fetch
+from stellar.model.loading import WeightsError, load_weights
+from stellar.model.model_file import ModelFile, open_model
+from stellar.model.saving import FROZEN, TRAINING_ONLY, load_tokenizer
+from stellar.model.stellar import Stellar
+from stellar.model.vqgan import VQGAN
+from stellar.objective import PretrainingModel
+
+Purpose = Literal["encode", "reconstruct", "pretrain"]
+TOKENIZER_REPOSITORY = "fun-research/TiTok"
+TOKENIZER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
+
+
+def load(
+    model: str | Path,
+    device: str | torch.device = "cpu",
+    tokenizer: str | Path | None = None,
+    purpose: Purpose = "reconstruct",
+    revision: str | None = None,
+    local_files_only: bool = False,
+) -> Stellar:
+    """A trained model.
+
+    `model` is a published name (stellar-b16, -l16, -h16, -b8, -b24), a run's folder (its newest
+    whole checkpoint), a checkpoint's folder, or a file of weights: ours with its `config.json`, a
+    published safetensors file, or a Lightning `.ckpt` (its tensors only; no code of a pickle is
+    ever run).
+
+    `purpose`: `encode` builds encoder and factorization; `reconstruct` also the decoder, and the
+    tokenizer of a model that reconstructs codes; `pretrain` a `PretrainingModel` with its heads,
+    and the teacher when the file has one, ready for gradients.
+
+    `tokenizer` is the MaskGIT-VQGAN's file. Without it, the one named in the model's
+    configuration is taken, or the one in the weights' file, or the hub's, which is downloaded only
+    for a published name. `revision` pins a published model to a branch, tag or commit;
+    `local_files_only` takes everything from the hub's cache, as HF_HUB_OFFLINE=1 does. A path
+    never leads to a network call.
+
+    Raises WeightsError with a sentence for what cannot be loaded.
+    """
+    if purpose not in get_args(Purpose):
+        raise UserError(f"purpose must be encode, reconstruct or pretrain, got {purpose!r}")
+    file = open_model(model, revision, local_files_only)
+    built = _build(file, purpose)
+    if purpose != "encode" and file.config.decoder.target == "codes":
+        built.tokenizer = _tokenizer(file, tokenizer, local_files_only)
+    built = built.to(device)
+    return built if purpose == "pretrain" else built.eval().requires_grad_(False)
+
+
+def _build(file: ModelFile, purpose: Purpose) -> Stellar:
+    if purpose == "pretrain":
+        if file.objective is None:
+            raise WeightsError(
+                f"{file.path} has no heads to go on training with; load it to encode or to "
+                "reconstruct, or start a run from it with init"
+            )
+        with torch.device("meta"):
+            model = PretrainingModel(file.config, file.objective)
+        ignore = FROZEN if model.teacher is not None else (*FROZEN, "teacher.")
+    else:
+        with torch.device("meta"):
+            model = Stellar(file.config, draws=purpose == "reconstruct")
+        ignore = (*FROZEN, *TRAINING_ONLY, *(("decoder.",) if purpose == "encode" else ()))
+    try:
+        load_weights(model, file.state, ignore)
+    except WeightsError as error:
+        raise WeightsError(f"{file.path}: {error}") from error
+    return model
+
+
+def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool) -> VQGAN | None:
+    """The tokenizer that goes with a model, or None when there is none to be had."""
+    if given is not None:
+        return load_tokenizer(Path(given))
+    named = file.config.decoder.tokenizer
+    if named and Path(named).exists():
+        return load_tokenizer(Path(named))
+    inside = _part(file.state, "tokenizer.")
+    if inside:
+        return VQGAN.from_state(inside)
+    offline = local_files_only or not file.published
+    try:
+        folder = fetch(TOKENIZER_REPOSITORY, None, offline, (TOKENIZER_FILE,))
+    except WeightsError:  # the model encodes without it, and says what it misses when it draws
+        return None
+    return load_tokenizer(folder / TOKENIZER_FILE)
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
