@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import stellar
 from stellar.config import (
     ModelConfig,
     ObjectiveConfig,
@@ -16,7 +17,6 @@ from stellar.config import (
 )
 from stellar.data.folder import DataError
 from stellar.embedding import embed, read_embeddings
-from stellar.model import load
 from stellar.reconstruction import pictures, reconstruct
 from stellar.training import pretrain
 
@@ -62,7 +62,7 @@ def test_from_a_folder_to_its_tokens(
     pretrain(config, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run/skipped.txt").exists()
     assert (tmp_path / "run/samples/step-00000002.png").exists()
-    model = load(tmp_path / "run")
+    model = stellar.load(tmp_path / "run")
     embed(model, photos, tmp_path / "out.parquet")
     found = read_embeddings(tmp_path / "out.parquet")
     assert found.tokens.shape == (8, 3, 24)
