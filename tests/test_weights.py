@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -339,6 +340,24 @@ def test_damaged_files_get_a_sentence_and_leave_nothing(
     assert DAMAGES[how] in error
     assert error.count("\n") == 1
     assert sorted(str(path) for path in Path().rglob("*")) == ["photos", "photos/a.png"]
+
+
+def test_a_file_that_may_not_be_read(
+    small: ModelConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Root gives its rights up for the call; anybody else has none to a file of mode 0."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = stellar.save_published(Stellar(small), Path(folder) / "model")
+        assert main(["info", str(file)]) == 0
+        file.chmod(0)
+        effective = os.geteuid()
+        os.seteuid(effective or 65534)
+        try:
+            assert main(["info", str(file)]) == 1
+        finally:
+            os.seteuid(effective)
+    assert "cannot be read: Permission denied" in capsys.readouterr().err
 
 
 def test_commands_take_names_and_revisions_offline(
