@@ -35,6 +35,7 @@ bench: install
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/loading.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache demo

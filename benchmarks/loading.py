@@ -62,7 +62,7 @@ def main() -> None:
             trained = PretrainingModel(b16().model, b16().objective)
             model = str(stellar.save_published(trained, Path(folder) / "b16", "stellar-b16"))
         rows = []
-        for purpose in ("encode", "reconstruct", "pretrain"):
+        for purpose in get_args(Purpose):
             seconds, cpu, weights, peak = in_a_fresh_process(model, purpose)
             rows.append(
                 (purpose, f"{seconds:.2f}", f"{cpu:.2f}", f"{weights / 2**20:.0f}",
