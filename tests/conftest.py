@@ -2,6 +2,12 @@
 tests run.
 """
 
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub.constants
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -36,3 +42,33 @@ def small() -> ModelConfig:
 def small_objective() -> ObjectiveConfig:
     """Heads with few prototypes."""
     return ObjectiveConfig(num_prototypes=12, prototype_dim=8, head_hidden_dim=16)
+
+
+@pytest.fixture(scope="session")
+def place_in_hub_cache() -> Callable[..., Path]:
+    """Puts files into a cache of the Hugging Face hub as a download leaves them: (cache, repo,
+    name -> file, branch) -> snapshot.
+    """
+
+    def place(cache: Path, repo: str, files: dict[str, Path], branch: str = "main") -> Path:
+        folder = cache / f"models--{repo.replace('/', '--')}"
+        commit = hashlib.sha1(f"{repo} {branch}".encode()).hexdigest()
+        snapshot = folder / "snapshots" / commit
+        for part in (folder / "refs", folder / "blobs", snapshot):
+            part.mkdir(parents=True, exist_ok=True)
+        (folder / "refs" / branch).write_text(commit)
+        for name, file in files.items():
+            blob = folder / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+            shutil.move(file, blob)
+            (snapshot / name).symlink_to(Path("../../blobs") / blob.name)
+        return snapshot
+
+    return place
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub for this test, and no network: as HF_HUB_OFFLINE=1 has it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"

@@ -8,19 +8,22 @@ checkout by default.
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+import stellar
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.model.decoder import fourier_position
 from stellar.model.loading import load_weights
 from stellar.model.published import PUBLISHED
-from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.objective.koleo import koleo
 from stellar.objective.matching import match, transport_plan
@@ -71,9 +74,7 @@ class Reference:
 
     def __init__(self, path: Path) -> None:
         self.tensors, self.sizes = read(path)
-        weights = part(self.tensors, "weights.")
-        self.model = build(self.sizes, weights)
-        load_weights(self.model, PUBLISHED.read(weights), ignore=("tokenizer.",))
+        self.model = load(self.sizes, part(self.tensors, "weights."))
         if self.model.teacher is not None:
             before = PUBLISHED.read(part(self.tensors, "before."))
             load_weights(
@@ -101,7 +102,20 @@ class Reference:
 TEACHER_VIEW = 1
 
 
-def build(sizes: dict[str, Any], weights: dict[str, Tensor]) -> PretrainingModel:
+def load(sizes: dict[str, Any], weights: dict[str, Tensor]) -> PretrainingModel:
+    """The file's model as a user gets it: a published file with its sizes beside it, loaded."""
+    with TemporaryDirectory() as folder:
+        save_file(weights, Path(folder) / "model.safetensors")
+        content = {name: asdict(config) for name, config in configs(sizes, weights).items()}
+        (Path(folder) / "config.json").write_text(json.dumps(content))
+        model = stellar.load(folder, purpose="pretrain")
+    assert isinstance(model, PretrainingModel)
+    return model
+
+
+def configs(
+    sizes: dict[str, Any], weights: dict[str, Tensor]
+) -> dict[str, ModelConfig | ObjectiveConfig]:
     encoder, decoder = sizes["encoder"], sizes["decoder"]
     model = ModelConfig(
         image_size=encoder["image"],
@@ -127,8 +141,7 @@ def build(sizes: dict[str, Any], weights: dict[str, Tensor]) -> PretrainingModel
         head_hidden_dim=2048,
         teacher="constant" if sizes.get("momentum_teacher") else "none",
     )
-    tokenizer = VQGAN.from_state(part(weights, "tokenizer.")) if sizes["vq"] else None
-    return PretrainingModel(model, objective, tokenizer)
+    return {"model": model, "objective": objective}
 
 
 MODELS = [path for path in FILES if path.stem != "ops"]

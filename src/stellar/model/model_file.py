@@ -4,6 +4,7 @@ Opening a model reads its configuration and the names of its tensors; a tensor i
 asked for. A path never leads to a network call.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,10 @@ def open_model(
     commit of its repository; with `local_files_only` it comes from the hub's cache. Raises
     WeightsError with a sentence.
     """
-    path = Path(model)
-    if str(model) in NAMES and not path.exists():
+    path, exists = Path(model), os.path.lexists(model)
+    if str(model) in NAMES and not exists:
         return _open(_download(str(model), revision, local_files_only), published=True)
-    if not path.exists():
+    if not exists:
         raise WeightsError(
             f"{model} does not exist, and is no published model{nearest(str(model), NAMES)}; "
             f"expected a run folder, a checkpoint, a file of weights, or {', '.join(NAMES)}"
@@ -61,7 +62,10 @@ def open_model(
         raise WeightsError(
             f"a revision belongs to a published model, and {model} is a path; leave it out"
         )
-    return _open(find_weights(path), published=False)
+    try:
+        return _open(find_weights(path), published=False)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
@@ -73,7 +77,8 @@ def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
             f"{', '.join(models) or 'none'}"
         )
     weights = models[name]["weights"]
-    return fetch(REPOSITORY, revision, local_files_only, (weights,)) / weights
+    commit = folder.name  # of the manifest that was read, whatever is pushed meanwhile
+    return fetch(REPOSITORY, commit, local_files_only, (weights,)) / weights
 
 
 def _open(path: Path, published: bool) -> ModelFile:

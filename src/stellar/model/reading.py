@@ -94,6 +94,10 @@ def find_file(path: Path) -> Path:
         raise WeightsError(
             f"{path} is not a file of weights; expected .safetensors, {', '.join(PICKLES)}"
         )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     return path
 
 

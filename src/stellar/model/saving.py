@@ -91,11 +91,14 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     """
     models = read_json(path).get("models", {})
     if not isinstance(models, dict) or not all(
-        isinstance(entry, dict) and isinstance(entry.get("weights"), str)
-        for entry in models.values()
+        isinstance(entry, dict) and _is_file_name(entry.get("weights")) for entry in models.values()
     ):
-        raise WeightsError(f"{path} is not a manifest: each of its models must name its weights")
+        raise WeightsError(f"{path} is not a manifest: each of its models must name its file")
     return models
+
+
+def _is_file_name(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).name == value
 
 
 def read_json(path: Path) -> dict[str, Any]:
