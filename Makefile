@@ -34,6 +34,7 @@ bench: install
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/loading.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache demo

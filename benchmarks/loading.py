@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -18,7 +19,7 @@ import torch
 import stellar
 from stellar.objective import PretrainingModel
 from stellar.presets import b16
-from stellar.weights import load
+from stellar.weights import Purpose, load
 from table import print_table
 
 
@@ -28,7 +29,7 @@ def status(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
-def measure(model: str, purpose: str) -> None:
+def measure(model: str, purpose: Purpose) -> None:
     """Load once, and print seconds, CPU seconds, bytes of weights and peak bytes."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
     before, start, cpu = status("VmRSS"), perf_counter(), process_time()
@@ -49,7 +50,7 @@ def in_a_fresh_process(model: str, purpose: str) -> tuple[float, float, float, f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="a published name or a path; by default random numbers")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=get_args(Purpose), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.model, options.measure)
@@ -61,7 +62,7 @@ def main() -> None:
             trained = PretrainingModel(b16().model, b16().objective)
             model = str(stellar.save_published(trained, Path(folder) / "b16", "stellar-b16"))
         rows = []
-        for purpose in ("encode", "reconstruct", "pretrain"):
+        for purpose in get_args(Purpose):
             seconds, cpu, weights, peak = in_a_fresh_process(model, purpose)
             rows.append(
                 (purpose, f"{seconds:.2f}", f"{cpu:.2f}", f"{weights / 2**20:.0f}",

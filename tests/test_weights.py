@@ -19,7 +19,7 @@ from torch import Tensor
 
 import stellar
 from stellar.cli import main
-from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
+from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
 from stellar.model.loading import WeightsError, load_weights
 from stellar.model.model_file import REPOSITORY, open_model
@@ -27,6 +27,7 @@ from stellar.model.published import PUBLISHED
 from stellar.model.saving import CONFIG, WEIGHTS, fingerprint, save_model
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel
+from stellar.training.setup import prepare
 from stellar.weights import TOKENIZER_FILE, TOKENIZER_REPOSITORY
 
 Place = Callable[..., Path]
@@ -371,6 +372,29 @@ def test_embed_and_reconstruct_take_a_name(
     assert main(["reconstruct", "stellar-b16", photos, "--out", sheet]) == 0
     assert "mean PSNR" in capsys.readouterr().out
     assert stellar.read_embeddings(out).tokens.shape == (2, 3, 24)
+
+
+def test_convert_writes_what_is_loaded_again(tmp_path: Path, published: Path) -> None:
+    out = tmp_path / "converted"
+    assert main(["convert", str(published), "--out", str(out), "--name", "mine"]) == 0
+    assert sorted(file.name for file in out.iterdir()) == [CONFIG, "mine.safetensors"]
+    before, after = (
+        load_file(file)
+        for file in (published / "stellar-b16.safetensors", out / "mine.safetensors")
+    )
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
+
+
+def test_a_run_starts_from_a_published_name(
+    hub_cache: Path, published: Path, trained: PretrainingModel, place_in_hub_cache: Place
+) -> None:
+    place_published(hub_cache, published, place_in_hub_cache)
+    config = RunConfig(
+        init="stellar-b16", model=trained.config, objective=trained.objective,
+        views=ViewConfig(local_size=8, masking_ratio=0.5),
+    )  # fmt: skip
+    assert_same(prepare(config).model, trained)
 
 
 def test_opening_says_what_a_file_is(published: Path, small: ModelConfig) -> None:

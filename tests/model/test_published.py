@@ -2,16 +2,25 @@
 
 import json
 import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor
 
-from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
+import stellar
+from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig
+from stellar.model import Stellar
 from stellar.model.layout import UnknownWeights
-from stellar.model.published import PUBLISHED
+from stellar.model.loading import WeightsError
+from stellar.model.published import PUBLISHED, with_unused
+from stellar.model.saving import fingerprint
 from stellar.objective import PretrainingModel
-from stellar.presets import b16
+from stellar.presets import b16, h16, l16
 
 REFERENCE = Path(
     os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[3] / "shared/reference")
@@ -19,14 +28,107 @@ REFERENCE = Path(
 LAYOUT = REFERENCE / "state_dict_b16_vq.json"
 
 
+def layout_of(config: ModelConfig) -> dict[str, list[int]]:
+    """Names and shapes of a published model of this size, from those of B/16: the encoder's width,
+    depth and patches change, the decoder and its unused embeddings do not.
+    """
+    sizes = {768: config.embed_dim, 3072: 4 * config.embed_dim}
+    expected = {}
+    for name, shape in json.loads(LAYOUT.read_text()).items():
+        own = not name.startswith("decoder.")
+        grown = [sizes.get(length, length) if own else length for length in shape]
+        if name == "encoder.embeddings.position_embeddings":
+            grown[1] = 1 + (config.image_size // config.patch_size) ** 2
+        if name == "encoder.embeddings.patch_embeddings.projection.weight":
+            grown[2:] = [config.patch_size] * 2
+        layer = re.match(r"encoder\.encoder\.layer\.0(\..*)", name)
+        if layer:
+            for index in range(config.depth):
+                expected[f"encoder.encoder.layer.{index}{layer[1]}"] = grown
+        elif not name.startswith("encoder.encoder.layer."):
+            expected[name] = grown
+    return expected
+
+
 @pytest.mark.skipif(not LAYOUT.exists(), reason=f"no {LAYOUT.name} in {REFERENCE}")
-def test_every_name_and_shape_of_b16() -> None:
+@pytest.mark.parametrize("preset", [b16, l16, h16])
+def test_every_name_and_shape_of_b_l_and_h(preset: Callable[[], RunConfig]) -> None:
+    config = preset()
     with torch.device("meta"):
-        model = PretrainingModel(b16().model, b16().objective)
-        ours = {name: list(t.shape) for name, t in PUBLISHED.write(model.state_dict()).items()}
-    published = json.loads(LAYOUT.read_text())
-    used = {name: shape for name, shape in published.items() if not PUBLISHED.unused.match(name)}
-    assert ours == used
+        model = PretrainingModel(config.model, config.objective)
+    written = with_unused(PUBLISHED.write(model.state_dict()))
+    assert {name: list(t.shape) for name, t in written.items()} == layout_of(config.model)
+    if preset is b16:
+        assert layout_of(config.model) == json.loads(LAYOUT.read_text())
+
+
+def test_tensors_are_read_and_fused_when_they_are_asked_for(small: ModelConfig) -> None:
+    class Watched(dict[str, Tensor]):
+        asked: ClassVar[list[str]] = []
+
+        def __getitem__(self, name: str) -> Tensor:
+            self.asked.append(name)
+            return super().__getitem__(name)
+
+    state = Stellar(small).state_dict()
+    view = PUBLISHED.view(Watched(PUBLISHED.write(state)))
+    assert view.keys() == state.keys()
+    assert set(Watched.asked) <= {"encoder.embeddings.cls_token"}  # what the type checker looks at
+    Watched.asked.clear()
+    name = "encoder.blocks.1.attn.qkv.weight"
+    assert torch.equal(view[name], state[name])
+    assert [asked.split(".")[-2] for asked in Watched.asked] == ["query", "key", "value"]
+
+
+def test_saved_in_the_published_layout_and_loaded_without_its_manifest(tmp_path: Path) -> None:
+    """Sizes are read off the tensors, for the widths whose heads are known."""
+    decoder = DecoderConfig(target="pixels", embed_dim=192, depth=1, num_heads=3)
+    config = ModelConfig(
+        image_size=32, patch_size=8, embed_dim=192, depth=2, num_heads=3, num_sparse_tokens=4,
+        decoder=decoder,
+    )  # fmt: skip
+    model = Stellar(config)
+    file = stellar.save_published(model, tmp_path / "new", "mine")
+    (file.parent / "config.json").unlink()
+    loaded = stellar.load(file)
+    assert loaded.config == config
+    assert fingerprint(loaded) == fingerprint(model)
+
+
+def test_a_width_of_unknown_heads_needs_a_manifest(tmp_path: Path, small: ModelConfig) -> None:
+    file = stellar.save_published(Stellar(small), tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(WeightsError, match="number of attention heads at width 24"):
+        stellar.load(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_chans": 1, "image_mean": (0.5,), "image_std": (0.5,)}, "in_chans = 1"),
+        ({"image_std": (0.5, 0.5, 0.5)}, r"image_std = \(0.5, 0.5, 0.5\)"),
+        ({"norm_eps": 1e-6}, "norm_eps = 1e-06"),
+        ({"layer_scale": True}, "layer_scale = True"),
+        ({"num_registers": 4}, "num_registers = 4"),
+    ],
+)
+def test_what_the_published_code_cannot_say_is_refused(
+    tmp_path: Path, small: ModelConfig, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"cannot say {message}"):
+        stellar.save_published(Stellar(replace(small, **change)), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_saving_overwrites_nothing(tmp_path: Path, small: ModelConfig) -> None:
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(WeightsError, match="is not empty"):
+        stellar.save_published(Stellar(small), tmp_path)
+    with pytest.raises(WeightsError, match="is not empty"):
+        stellar.save_published(Stellar(small), tmp_path / "diary.txt")
+    with pytest.raises(WeightsError, match="loaded to encode only"):
+        stellar.save_published(Stellar(small, draws=False), tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
 def test_there_and_back(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
@@ -52,10 +154,16 @@ def test_a_strange_name_is_refused() -> None:
         PUBLISHED.read({"fc.weight": torch.zeros(1)})
 
 
+def test_a_lost_part_of_qkv_is_named(small: ModelConfig) -> None:
+    state = PUBLISHED.write(Stellar(small).state_dict())
+    del state["encoder.encoder.layer.1.attention.attention.value.weight"]
+    with pytest.raises(WeightsError, match=r"lack encoder\.blocks\.1\.attn\.v\.weight"):
+        PUBLISHED.read(state)
+
+
 def test_published_sizes() -> None:
     """86 M, 304 M and 632 M: the sizes of ViT-B, -L and -H."""
     from stellar.model.encoder import Encoder
-    from stellar.presets import h16, l16
 
     for preset, millions in ((b16, 86), (l16, 304), (h16, 631)):
         with torch.device("meta"):

@@ -85,7 +85,10 @@ def _open(path: Path, published: bool) -> ModelFile:
     state, config_file = open_state(path), path.with_name(CONFIG)
     if any(name.startswith("encoder.blocks.") for name in state):
         return ModelFile(path, *read_config(config_file), state, published)
-    state = PUBLISHED.view(state)
+    try:
+        state = PUBLISHED.view(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path} is no model of stellar: {error}") from error
     entries = read_manifest(config_file).values()
     entry = next((entry for entry in entries if entry["weights"] == path.name), None)
     if entry is None and config_file.exists():
