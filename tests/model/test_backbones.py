@@ -2,10 +2,10 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -238,18 +238,24 @@ def test_heads_epsilon_and_normalisation(tmp_path: Path) -> None:
     assert (sizes.image_mean, sizes.image_std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 
-def test_from_the_hub_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model in the local cache of huggingface_hub, as a download leaves it there."""
-    commit = "0" * 40
-    cached = tmp_path / "models--facebook--vit-mae-base"
-    theirs = saved("mae", cached / "snapshots" / commit)
-    (cached / "refs").mkdir()
-    (cached / "refs/main").write_text(commit)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    for source in ("facebook/vit-mae-base", cached / "snapshots" / commit):
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
+def test_from_the_hub_without_a_network(
+    weights: str, tmp_path: Path, hub_cache: Path, place_in_hub_cache: Callable[..., Path]
+) -> None:
+    """By its id and by its path; facebook/vit-mae-base has a pickle only."""
+    theirs = saved("mae", tmp_path / "mae")
+    described = tmp_path / "mae/preprocessor_config.json"
+    described.write_text(json.dumps({"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}))
+    if weights == "pytorch_model.bin":
+        torch.save(load_file(tmp_path / "mae/model.safetensors"), tmp_path / "mae" / weights)
+    files = {name: tmp_path / "mae" / name for name in ("config.json", weights, described.name)}
+    snapshot = place_in_hub_cache(hub_cache, "facebook/vit-mae-base", files)
+    for source in ("facebook/vit-mae-base", snapshot):
         assert_same_features(stellar.load_backbone(source), theirs, ((20, 20),))
-    with pytest.raises(WeightsError, match="facebook/dinov2-base"):
+        assert read_backbone(source).sizes["image_std"] == IMAGENET_STD
+    with pytest.raises(
+        WeightsError, match="facebook/dinov2-base can be had neither from the cache"
+    ):
         stellar.load_backbone("facebook/dinov2-base")
 
 
@@ -309,6 +315,7 @@ def test_damaged_backbones_are_refused(tmp_path: Path) -> None:
         ({"vit.embeddings.patch_embeddings.projection.weight"}, {}, "patch_embed.* is missing"),
         (set(), {"vit.embeddings.position_embeddings": torch.zeros(9)}, r"3 dim.*got \(9,\)"),
         (set(), {"vit.rope.freqs": torch.zeros(3)}, "'rope.freqs' is not a parameter of a ViT"),
+        (set(), dict.fromkeys(key, torch.zeros(9, 9)), r"one shape, got \(128, 128\), \(9, 9\), "),
         (set(), {"vit.layernorm.bias": torch.zeros(3)}, r"norm.bias \(3,\) instead of \(128,\)"),
         (set(), {"sparse_tokens": torch.zeros(3)}, "load it with stellar.load"),
     ):

@@ -3,6 +3,7 @@ never need it again.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,18 @@ def test_rgb_filters_for_one_channel(config: RunConfig, mae: Path) -> None:
     ours = parts.model.encoder.patch_embed.proj.weight
     torch.testing.assert_close(ours[:, 0], theirs.sum(dim=1))
     assert prepare(replace(config, init=str(mae))).config.model.image_mean == (0.5, 0.5, 0.5)
+
+
+def test_from_the_hub(
+    config: RunConfig, mae: Path, hub_cache: Path, place_in_hub_cache: Callable[..., Path]
+) -> None:
+    files = {name: mae / name for name in ("config.json", "model.safetensors")}
+    place_in_hub_cache(hub_cache, "facebook/vit-mae-base", files)
+    parts = prepare(replace(config, init="facebook/vit-mae-base"))
+    assert parts.taken_over.startswith("starting from facebook/vit-mae-base (ViT, MAE or DINO); ")
+    for absent in ("facebook/vit-mae-huge", "microsoft/STELLAR"):
+        with pytest.raises(WeightsError, match=absent):
+            prepare(replace(config, init=absent))
 
 
 def test_what_cannot_start_a_run_leaves_nothing_behind(

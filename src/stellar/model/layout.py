@@ -88,6 +88,11 @@ class _Fused(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         parts = [self._state[part] for part in self._parts[name]]
+        if len({part.shape for part in parts}) > 1:
+            raise WeightsError(
+                f"{', '.join(self._parts[name])} must be of one shape, "
+                f"got {', '.join(str(tuple(part.shape)) for part in parts)}"
+            )
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def __iter__(self) -> Iterator[str]:
