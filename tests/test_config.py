@@ -77,7 +77,7 @@ def test_the_published_recipe() -> None:
     [
         (lambda: ModelConfig(image_size=100), "multiple of model.patch_size = 16, got 100"),
         (lambda: ModelConfig(num_heads=7), "divisible by model.num_heads = 7, got 768"),
-        (lambda: ModelConfig(num_sparse_tokens=0), "at least 1, got 0"),
+        (lambda: ModelConfig(num_sparse_tokens=-1), "must not be negative, got -1"),
         (lambda: ModelConfig(spatial_temperature=0.0), "positive or None"),
         (lambda: DecoderConfig(embed_dim=30, num_heads=4), "divisible by num_heads = 4, got 30"),
         (lambda: DecoderConfig(target="pixel"), "did you mean 'pixels'"),  # pyright: ignore

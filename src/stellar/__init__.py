@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
     from stellar.exporting import export
-    from stellar.model import Factors, Stellar
+    from stellar.model import Backbone, Factors, Stellar, load_backbone
     from stellar.model.manifest import save_published
     from stellar.presets import PRESETS
     from stellar.reconstruction import reconstruct
@@ -28,12 +28,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PRESETS": "stellar.presets",
+    "Backbone": "stellar.model",
     "Factors": "stellar.model",
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
     "embed": "stellar.embedding",
     "export": "stellar.exporting",
     "load": "stellar.weights",
+    "load_backbone": "stellar.model",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstruction",
@@ -43,12 +45,14 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
+    "Backbone",
     "Factors",
     "RunConfig",
     "Stellar",
     "embed",
     "export",
     "load",
+    "load_backbone",
     "pretrain",
     "read_embeddings",
     "reconstruct",

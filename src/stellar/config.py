@@ -108,7 +108,7 @@ class ModelConfig:
     num_registers: int = 0
     """Tokens that are neither read nor explained, as in DINOv2 with registers."""
     num_sparse_tokens: int = 16
-    """Number K of semantic tokens: the rank of the factorization."""
+    """Number K of semantic tokens: the rank of the factorization. Only a backbone has none."""
     spatial_temperature: float | None = 0.06
     """Temperature of the softmax over cosines that gives L; None: plain dot products divided by
     sqrt(D).
@@ -143,8 +143,8 @@ class ModelConfig:
             f"model.num_registers must not be negative, got {self.num_registers}",
         )
         _require(
-            self.num_sparse_tokens >= 1,
-            f"model.num_sparse_tokens must be at least 1, got {self.num_sparse_tokens}",
+            self.num_sparse_tokens >= 0,
+            f"model.num_sparse_tokens must not be negative, got {self.num_sparse_tokens}",
         )
         _require(
             self.spatial_temperature is None or self.spatial_temperature > 0,
@@ -423,8 +423,9 @@ class RunConfig:
     data: str = "cutouts"
     """A folder of images, or `cutouts`: the scenes that come with the package."""
     init: str = ""
-    """A published model (stellar-b16), run, checkpoint or weights file of stellar to start from;
-    empty: random weights.
+    """What to start from: a published model (stellar-b16), run, checkpoint or weights file of
+    stellar; or a backbone (MAE, DINO, DINOv2, ViT), as a hub id such as facebook/vit-mae-base, a
+    folder or a file, which then decides the encoder's sizes. Empty: random weights.
     """
     model: ModelConfig = field(default_factory=ModelConfig)
     views: ViewConfig = field(default_factory=ViewConfig)

@@ -17,6 +17,7 @@ DESCRIPTION = """Train a model on a folder of images, without labels.
 
   stellar pretrain --data photos --out runs/photos
   stellar pretrain --data photos --out runs/big --preset b16 --model.decoder.target pixels
+  stellar pretrain --data photos --out runs/mae --init facebook/vit-mae-base
   stellar pretrain --out runs/photos --resume
 
 Every setting of a preset can be changed; `stellar pretrain --settings` lists them all.

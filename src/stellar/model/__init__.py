@@ -1,7 +1,16 @@
 """The network: images to factors and back."""
 
+from stellar.model.backbones import Backbone, load_backbone
 from stellar.model.factors import Factors
 from stellar.model.stellar import MissingDecoder, MissingTokenizer, Stellar
 from stellar.model.vqgan import VQGAN
 
-__all__ = ["VQGAN", "Factors", "MissingDecoder", "MissingTokenizer", "Stellar"]
+__all__ = [
+    "VQGAN",
+    "Backbone",
+    "Factors",
+    "MissingDecoder",
+    "MissingTokenizer",
+    "Stellar",
+    "load_backbone",
+]

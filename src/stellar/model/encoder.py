@@ -126,14 +126,25 @@ class Encoder(nn.Module):
         return (images - mean) / std
 
     def _positions(self, grid: tuple[int, int]) -> tuple[Tensor, Float[Tensor, "1 P D"]]:
-        """The position of cls, and those of the patches resized to the grid (bicubic)."""
+        """The position of cls, and those of the patches."""
         cls, table = self.pos_embed[:, :1], self.pos_embed[:, 1:]
-        side = round(table.shape[1] ** 0.5)
-        if not torch.compiler.is_exporting() and grid == (side, side):
-            return cls, table
-        table = table.float().transpose(1, 2).unflatten(2, (side, side))
-        resized = F.interpolate(table, grid, mode="bicubic", align_corners=False)
-        return cls, resized.flatten(2).transpose(1, 2).to(cls.dtype)
+        return cls, resize_positions(table, grid, antialias=self.num_registers > 0)
+
+
+def resize_positions(
+    table: Float[Tensor, "1 P D"], grid: tuple[int, int], antialias: bool
+) -> Float[Tensor, "1 Q D"]:
+    """A square position table for another grid (height, width): bicubic, in fp32.
+
+    DINOv2 with registers learned with an antialiased resize, all others without.
+    """
+    side = round(table.shape[1] ** 0.5)
+    # An exported graph is for every grid, this one included: there the resize changes nothing.
+    if not torch.compiler.is_exporting() and grid == (side, side):
+        return table
+    square = table.float().transpose(1, 2).unflatten(2, (side, side))
+    resized = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=antialias)
+    return resized.flatten(2).transpose(1, 2).to(table.dtype)
 
 
 def _nearest(length: int, size: int) -> int:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from stellar.model.loading import WeightsError
 
-SAFETENSORS = ("config.json", "*.safetensors", "*.safetensors.index.json")
-PICKLES = ("config.json", "*.bin", "*.bin.index.json", "*.pth", "*.ckpt")
+DESCRIPTIONS = "*config.json"
+"""config.json, and the preprocessor_config.json of a backbone."""
+SAFETENSORS = (DESCRIPTIONS, "*.safetensors", "*.safetensors.index.json")
+PICKLES = (DESCRIPTIONS, "*.bin", "*.bin.index.json", "*.pth", "*.ckpt")
 
 
 def fetch(
@@ -37,7 +39,7 @@ def fetch(
         )
     except (HTTPError, OSError, HFValidationError) as error:
         raise WeightsError(_sentence(repo, revision, str(error).splitlines()[0])) from error
-    wanted = [pattern for pattern in patterns if pattern != "config.json"] or list(patterns)
+    wanted = [pattern for pattern in patterns if pattern != DESCRIPTIONS] or list(patterns)
     if not any(file for pattern in wanted for file in folder.glob(pattern)):
         if patterns == SAFETENSORS:
             return fetch(repo, revision, local_files_only, PICKLES)

@@ -74,7 +74,7 @@ def read_config(path: Path) -> tuple[ModelConfig, ObjectiveConfig | None]:
     """
     if not path.exists():
         raise WeightsError(f"{path} is missing; the weights need it to know their sizes")
-    content = _read_json(path)
+    content = read_json(path)
     try:
         objective = content.get("objective")
         return (
@@ -89,7 +89,7 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     """The table `models` of a published `config.json`; empty when there is none. Raises
     WeightsError.
     """
-    models = _read_json(path).get("models", {})
+    models = read_json(path).get("models", {})
     if not isinstance(models, dict) or not all(
         isinstance(entry, dict) and isinstance(entry.get("weights"), str)
         for entry in models.values()
@@ -98,7 +98,7 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     return models
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty when the file is missing."""
     try:
         content = json.loads(path.read_text())

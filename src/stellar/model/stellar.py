@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stellar.config import ModelConfig
+from stellar.config import ConfigError, ModelConfig
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder, Images
@@ -42,13 +42,17 @@ class Stellar(nn.Module):
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
     the saved weights. `draws=False` leaves the decoder out. `history` says how the model was
-    trained, when its file does.
+    trained, when its file does. Raises ConfigError without sparse tokens.
     """
 
     def __init__(
         self, config: ModelConfig, tokenizer: VQGAN | None = None, draws: bool = True
     ) -> None:
         super().__init__()
+        if config.num_sparse_tokens < 1:
+            raise ConfigError(
+                f"model.num_sparse_tokens must be at least 1, got {config.num_sparse_tokens}"
+            )
         self.config = config
         self.encoder = Encoder(config)
         self.factorization = Factorization(config.embed_dim, config.spatial_temperature)

@@ -15,6 +15,7 @@ from rich.console import Console
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
 from stellar.distributed import Ranks, process_group
+from stellar.model.saving import checkpoints
 from stellar.precision import choose_device
 from stellar.training.loop import Training
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
@@ -63,7 +64,8 @@ def resume(out: str | Path, device: str = "auto", console: Console | None = None
 def _train(
     config: RunConfig, out: Path, device: str, console: Console | None, resumed: bool
 ) -> PretrainResult:
-    parts = prepare(config)
+    parts = prepare(config, start=not (resumed and checkpoints(out)))
+    config = parts.config
     with process_group(choose_device(device)) as ranks:
         first: AbstractContextManager[RunFolder | None] = nullcontext()
         if ranks.rank == 0:
@@ -74,6 +76,8 @@ def _train(
                 step = training.restore(out)
                 if run is not None:
                     run.forget_after(step)
+            if parts.taken_over:
+                training.recorder.say(parts.taken_over)
             finished = training.run_to_end()
             return PretrainResult(out, training.counters.step, finished)
 

@@ -1,6 +1,6 @@
 """From a configuration to the parts of a run: its data and its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,9 +8,11 @@ import torch
 
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
+from stellar.model.backbones import BackboneFiles, is_hub_id, read_backbone
 from stellar.model.loading import load_weights
 from stellar.model.model_file import open_model
-from stellar.model.saving import FROZEN, TRAINING_ONLY, load_tokenizer
+from stellar.model.reading import open_state
+from stellar.model.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 
@@ -19,21 +21,40 @@ from stellar.objective import PretrainingModel
 class Parts:
     """What a run is made of, checked before anything is written."""
 
+    config: RunConfig
+    """Its settings, with the sizes of the backbone that it starts from."""
     source: ImageSource
     model: PretrainingModel
     unreadable: list[tuple[str, str]]
     """Name and reason of images that cannot be read, among those looked at."""
+    taken_over: str
+    """What was taken over from a backbone, in a sentence."""
 
 
-def prepare(config: RunConfig) -> Parts:
-    """Build a run's parts. Raises ConfigError, DataError or WeightsError with a sentence."""
+def prepare(config: RunConfig, start: bool = True) -> Parts:
+    """Build a run's parts. Without `start`, `init` is not read: a checkpoint follows.
+
+    Raises ConfigError, DataError or WeightsError with a sentence.
+    """
     if config.training.tensorboard and find_spec("tensorboard") is None:
         raise ConfigError(
             "training.tensorboard needs the package tensorboard: "
             'pip install "stellar-vision[tensorboard]"'
         )
+    init = config.init if start else ""
+    backbone = read_backbone(init) if init and is_backbone(init) else None
+    taken_over = ""
+    if backbone is not None:
+        config, taken_over = take_over(config, backbone)
     source = open_source(config)
-    return Parts(source, build_model(config), check_readable(source))
+    model = build_model(config)
+    if backbone is not None:
+        backbone.load_into(model.encoder, config.model)
+    elif init:
+        load_run(model, init)
+    if init and model.teacher is not None:
+        model.teacher.update(model, momentum=0.0)
+    return Parts(config, source, model, check_readable(source), taken_over)
 
 
 def open_source(config: RunConfig) -> ImageSource:
@@ -44,22 +65,52 @@ def open_source(config: RunConfig) -> ImageSource:
 
 
 def build_model(config: RunConfig) -> PretrainingModel:
-    """The model before its first step: seeded, or from `init`. Raises ConfigError or
-    WeightsError.
-    """
+    """The model from its seed. Raises ConfigError or WeightsError."""
     tokenizer = _tokenizer(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        model = PretrainingModel(config.model, config.objective, tokenizer)
-    if config.init:
-        weights = open_model(config.init).state
-        has_heads = any(name.startswith("sparse_head.") for name in weights)
-        load_weights(
-            model, weights, ignore=(*FROZEN, "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
-        )
-        if model.teacher is not None:
-            model.teacher.update(model, momentum=0.0)
-    return model
+        return PretrainingModel(config.model, config.objective, tokenizer)
+
+
+def load_run(model: PretrainingModel, init: str) -> None:
+    """Start where a run of stellar stands: its heads too, if it has them."""
+    weights = open_model(init).state
+    has_heads = any(name.startswith("sparse_head.") for name in weights)
+    load_weights(
+        model, weights, ignore=(*FROZEN, "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
+    )
+
+
+def is_backbone(init: str) -> bool:
+    """Whether `init` is somebody else's vision transformer, not a model of stellar."""
+    if is_hub_id(init):
+        return True
+    path = Path(init)
+    return path.exists() and not any(
+        name.endswith("sparse_tokens") for name in open_state(find_weights(path))
+    )
+
+
+def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, str]:
+    """The run with the backbone's sizes instead of its own, and a sentence that says so.
+
+    The image size and the channels stay the run's own. Raises ConfigError when the rest of the
+    run does not go with the backbone's patches.
+    """
+    own = {"image_size", "in_chans"}
+    if backbone.sizes["in_chans"] != config.model.in_chans:
+        own |= {"image_mean", "image_std"}
+    taken = {name: value for name, value in backbone.sizes.items() if name not in own}
+    try:
+        resolved = replace(config, model=replace(config.model, **taken))
+    except ConfigError as error:
+        patch = taken["patch_size"]
+        raise ConfigError(
+            f"{config.init} has patches of {patch} px: {error}; set model.patch_size to {patch}, "
+            "model.image_size and views.local_size to multiples of it"
+        ) from error
+    sizes = ", ".join(f"{name} {value}" for name, value in taken.items())
+    return resolved, f"starting from {backbone.name}; the model takes over {sizes}"
 
 
 def _tokenizer(config: RunConfig) -> VQGAN | None:

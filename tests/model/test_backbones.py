@@ -1,0 +1,320 @@
+"""Other people's vision transformers: the same features as their own code, whatever the naming."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    PreTrainedModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTMAEConfig,
+    ViTMAEForPreTraining,
+    ViTModel,
+)
+
+import stellar
+from stellar.evaluation.scenes import Encoder
+from stellar.model.backbones import Backbone, adapt_channels, read_backbone
+from stellar.model.families import DINOV2, ORIGINAL, VIT, encoder_only, layout_of
+from stellar.model.loading import WeightsError
+from stellar.model.reading import read_state
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIZES: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 20,
+    "patch_size": 4,
+    "layer_norm_eps": 1e-6,
+}
+PLAIN: dict[str, Any] = {**SIZES, "intermediate_size": 192}
+DINO: dict[str, Any] = {**SIZES, "mlp_ratio": 2}
+MAE_DECODER: dict[str, Any] = {
+    "decoder_hidden_size": 16,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 16,
+}
+FAMILIES = {
+    "vit": lambda: ViTModel(ViTConfig(**PLAIN)),
+    "vit without pooler": lambda: ViTModel(ViTConfig(**PLAIN), add_pooling_layer=False),
+    "vit with a head": lambda: ViTForImageClassification(ViTConfig(**PLAIN)),
+    "mae": lambda: ViTMAEForPreTraining(ViTMAEConfig(**PLAIN, **MAE_DECODER)),
+    "dinov2": lambda: Dinov2Model(Dinov2Config(**DINO)),
+    "dinov2 with a head": lambda: Dinov2ForImageClassification(Dinov2Config(**DINO)),
+    "dinov2 with registers": lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**DINO)),
+}
+
+
+def randomised(model: PreTrainedModel) -> PreTrainedModel:
+    """Every parameter random: a freshly built model has zero biases and unit scales."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(mean=float("norm" in name and "weight" in name), std=0.1)
+    return model.eval()
+
+
+def saved(name: str, folder: Path) -> PreTrainedModel:
+    model = randomised(FAMILIES[name]())
+    model.save_pretrained(folder)
+    return model
+
+
+def images(height: int = 20, width: int = 20) -> Tensor:
+    return torch.rand(2, 3, height, width)
+
+
+@torch.no_grad()
+def their_features(model: PreTrainedModel, pictures: Tensor) -> Tensor:
+    """cls and patches after the final norm, by transformers; pictures in [0, 1]."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    inner: nn.Module = getattr(model, model.base_model_prefix, model)
+    pixels, config = (pictures - mean) / std, model.config
+    count = pictures.shape[2] * pictures.shape[3] // config.patch_size**2
+    if "mae" in config.model_type:
+        config.mask_ratio = 0.0
+        in_order = torch.arange(count).expand(len(pixels), -1).float()
+        out = inner(pixels, noise=in_order, interpolate_pos_encoding=True).last_hidden_state
+    elif config.model_type == "vit":
+        out = inner(pixels, interpolate_pos_encoding=True).last_hidden_state
+    else:
+        out = inner(pixels).last_hidden_state
+    return torch.cat([out[:, :1], out[:, -count:]], dim=1)
+
+
+def assert_same_features(
+    ours: Backbone, theirs: PreTrainedModel, sizes: tuple[tuple[int, int], ...]
+) -> None:
+    for height, width in sizes:
+        pictures = images(height, width)
+        factors = ours.encode(pictures)
+        found = torch.cat([factors.cls.unsqueeze(1), factors.dense], dim=1)
+        torch.testing.assert_close(found, their_features(theirs, pictures), atol=1e-5, rtol=1e-5)
+        assert factors.grid == (height // 4, width // 4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_features_equal_those_of_transformers(name: str, tmp_path: Path) -> None:
+    """At the position table's own size, and where it is resized up, down and to a rectangle."""
+    theirs = saved(name, tmp_path)
+    ours = stellar.load_backbone(tmp_path)
+    assert_same_features(ours, theirs, ((20, 20), (32, 32), (12, 12), (16, 28)))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_names_there_and_back(name: str, tmp_path: Path) -> None:
+    saved(name, tmp_path)
+    theirs = encoder_only(read_state(tmp_path))
+    layout = layout_of(theirs)
+    assert layout is (DINOV2 if "dinov2" in name else VIT)
+    again = layout.write(layout.read(theirs))
+    assert again.keys() == {key for key in theirs if not layout.unused.match(key)}
+    assert all(torch.equal(again[key], theirs[key]) for key in again)
+
+
+def test_the_contract_of_an_encoder(tmp_path: Path) -> None:
+    saved("dinov2", tmp_path)
+    ours = stellar.load_backbone(tmp_path)
+    factors = ours.encode((images() * 255).to(torch.uint8))
+    assert factors.sparse.shape == (2, 0, 128)
+    assert factors.spatial.shape == (2, 25, 0)
+    assert isinstance(ours, Encoder)
+    assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
+ORIGINAL_NAMES = (
+    (r"^embeddings\.position_embeddings", "pos_embed"),
+    (r"^embeddings\.patch_embeddings\.projection", "patch_embed.proj"),
+    (r"^embeddings\.", ""),
+    (r"^layernorm", "norm"),
+    (r"^encoder\.layer", "blocks"),
+    (r"layernorm_before", "norm1"),
+    (r"layernorm_after", "norm2"),
+    (r"intermediate\.dense", "mlp.fc1"),
+    (r"attention\.output\.dense", "attn.proj"),
+    (r"attention\.attention\.query", "attn.qkv"),
+    (r"output\.dense", "mlp.fc2"),
+    (r"layer_scale(\d)\.lambda1", r"ls\1.gamma"),
+)
+
+
+def as_original(folder: Path) -> dict[str, Tensor]:
+    """The weights in a folder of transformers as the original code names them."""
+    state, renamed = encoder_only(load_file(folder / "model.safetensors")), {}
+    for name, tensor in state.items():
+        if re.search(r"pooler|attention\.(key|value)", name):
+            continue
+        if "query" in name:
+            parts = [state[name.replace("query", part)] for part in ("query", "key", "value")]
+            tensor = torch.cat(parts)
+        for pattern, replacement in ORIGINAL_NAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = tensor
+    return renamed
+
+
+def nested(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("name", ["vit", "mae", "dinov2", "dinov2 with registers"])
+def test_the_original_naming(name: str, tmp_path: Path) -> None:
+    """The files of the MAE, DINO and DINOv2 code: bare, or nested with a head beside."""
+    theirs = saved(name, tmp_path / "transformers")
+    state, head = as_original(tmp_path / "transformers"), {"head.weight": torch.zeros(2, 128)}
+    worse = nested({key: torch.zeros_like(tensor) for key, tensor in state.items()}, "backbone.")
+    decoder = {"decoder_pos_embed": torch.zeros(1), "decoder_blocks.0.norm1.bias": torch.zeros(1)}
+    for number, content in enumerate(
+        (
+            state | head,
+            {"model": state | decoder},
+            {"teacher": nested(state, "backbone.") | head, "student": worse},
+            {"state_dict": nested(state, "module.backbone.")},
+        )
+    ):
+        torch.save(content, tmp_path / f"{number}.pth")
+        ours = stellar.load_backbone(tmp_path / f"{number}.pth")
+        assert_same_features(ours, theirs, ((20, 20), (16, 28)))
+    assert ORIGINAL.write(ORIGINAL.read(state)).keys() == state.keys() - {"mask_token"}
+
+
+def test_registers_as_timm_has_them(tmp_path: Path) -> None:
+    """timm folds the position of cls into the cls token, and keeps it out of the table."""
+    theirs = saved("dinov2 with registers", tmp_path / "transformers")
+    state = as_original(tmp_path / "transformers")
+    del state["mask_token"]
+    state["reg_token"] = state.pop("register_tokens")
+    state["cls_token"] = state["cls_token"] + state["pos_embed"][:, :1]
+    state["pos_embed"] = state["pos_embed"][:, 1:].clone()
+    (tmp_path / "timm").mkdir()
+    save_file(state, tmp_path / "timm/model.safetensors")
+    described = {"architecture": "vit", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5]}}
+    (tmp_path / "timm/config.json").write_text(json.dumps(described))
+    assert read_backbone(tmp_path / "timm").sizes["image_mean"] == (0.5, 0.5, 0.5)
+    (tmp_path / "timm/config.json").unlink()
+    assert_same_features(stellar.load_backbone(tmp_path / "timm"), theirs, ((20, 20), (16, 28)))
+
+
+def test_positions_of_cls_and_registers_in_one_table_are_refused(tmp_path: Path) -> None:
+    """Another layout of timm, which no resize could take apart silently."""
+    saved("dinov2 with registers", tmp_path / "transformers")
+    state = as_original(tmp_path / "transformers")
+    state["pos_embed"] = torch.zeros(1, 30, 128)
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"position table has 30 rows; expected a square"):
+        stellar.load_backbone(tmp_path / "model.safetensors")
+
+
+def test_heads_epsilon_and_normalisation(tmp_path: Path) -> None:
+    """From the JSON files; without them, as the models in the wild have them."""
+    config = ViTConfig(**{**PLAIN, "num_attention_heads": 8, "layer_norm_eps": 1e-3})
+    ViTModel(config).save_pretrained(tmp_path)
+    described = {"image_mean": [0.5, 0.4, 0.3], "image_std": [1, 1, 0.5]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(described))
+    sizes = stellar.load_backbone(tmp_path).config
+    assert (sizes.num_heads, sizes.norm_eps) == (8, 1e-3)
+    assert (sizes.image_mean, sizes.image_std) == ((0.5, 0.4, 0.3), (1.0, 1.0, 0.5))
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).unlink()
+    sizes = stellar.load_backbone(tmp_path).config
+    assert (sizes.num_heads, sizes.norm_eps) == (2, 1e-12)
+    assert (sizes.image_mean, sizes.image_std) == (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def test_from_the_hub_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in the local cache of huggingface_hub, as a download leaves it there."""
+    commit = "0" * 40
+    cached = tmp_path / "models--facebook--vit-mae-base"
+    theirs = saved("mae", cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for source in ("facebook/vit-mae-base", cached / "snapshots" / commit):
+        assert_same_features(stellar.load_backbone(source), theirs, ((20, 20),))
+    with pytest.raises(WeightsError, match="facebook/dinov2-base"):
+        stellar.load_backbone("facebook/dinov2-base")
+
+
+@pytest.mark.parametrize("in_chans", [1, 2, 4, 6])
+def test_colourless_filters_see_grey_as_in_rgb(in_chans: int) -> None:
+    weight = torch.rand(8, 1, 4, 4).expand(-1, 3, -1, -1)
+    adapted = adapt_channels(weight, in_chans)
+    assert adapted.shape == (8, in_chans, 4, 4)
+    torch.testing.assert_close(adapted.sum(dim=1), weight.sum(dim=1))
+
+
+def test_channels_repeat_in_order() -> None:
+    weight = torch.rand(8, 3, 4, 4)
+    torch.testing.assert_close(adapt_channels(weight, 1)[:, 0], weight.sum(dim=1))
+    assert adapt_channels(weight, 3) is weight
+    four = adapt_channels(weight, 4)
+    torch.testing.assert_close(four[:, 3], weight[:, 0] * 0.75)
+    torch.testing.assert_close(four[:, :3], weight * 0.75)
+    with pytest.raises(WeightsError, match="of 4 channels, the model of 5"):
+        adapt_channels(torch.rand(8, 4, 4, 4), 5)
+
+
+def test_what_is_no_plain_vit_is_refused(tmp_path: Path) -> None:
+    small = {key: SIZES[key] for key in SIZES if key != "layer_norm_eps"}
+    swiglu = Dinov2Model(Dinov2Config(**small, use_swiglu_ffn=True))
+    clip = CLIPVisionModel(CLIPVisionConfig(**small, intermediate_size=64))
+    for number, (model, message) in enumerate(
+        (
+            (DINOv3ViTModel(DINOv3ViTConfig(**small)), "rotary positions, as in DINOv3, are not"),
+            (clip, "no cls token, so it is not a ViT, MAE, DINO or DINOv2"),
+            (swiglu, "gated .SwiGLU, as in DINOv2 giant.*take a smaller model"),
+            (ViTModel(ViTConfig(**PLAIN, hidden_act="relu")), "hidden_act gelu, got 128 and relu"),
+            (
+                ViTModel(ViTConfig(**PLAIN, num_channels=2)),
+                "image_mean must have a number for each",
+            ),
+            (ViTModel(ViTConfig(**PLAIN, qkv_bias=False)), "missing: blocks.0.attn.qkv.bias"),
+        )
+    ):
+        model.save_pretrained(tmp_path / str(number))
+        with pytest.raises(WeightsError, match=message) as caught:
+            stellar.load_backbone(tmp_path / str(number))
+        assert str(tmp_path / str(number)) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_damaged_backbones_are_refused(tmp_path: Path) -> None:
+    saved("mae", tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    whole = {name: tensor for name, tensor in whole.items() if not name.startswith("decoder.")}
+    first, last = ({name for name in whole if f".layer.{n}." in name} for n in (0, 1))
+    key = {"vit.encoder.layer.1.attention.attention.key.weight"}
+    for gone, added, message in (
+        (first, {}, r"blocks\.0\.mlp\.fc1\.weight, .* but is missing"),
+        (last, {}, r"missing: blocks\.1\."),
+        (key, {}, r"blocks\.1\.attn\.k\.weight"),
+        ({"vit.embeddings.patch_embeddings.projection.weight"}, {}, "patch_embed.* is missing"),
+        (set(), {"vit.embeddings.position_embeddings": torch.zeros(9)}, r"3 dim.*got \(9,\)"),
+        (set(), {"vit.rope.freqs": torch.zeros(3)}, "'rope.freqs' is not a parameter of a ViT"),
+        (set(), {"vit.layernorm.bias": torch.zeros(3)}, r"norm.bias \(3,\) instead of \(128,\)"),
+        (set(), {"sparse_tokens": torch.zeros(3)}, "load it with stellar.load"),
+    ):
+        changed = {name: tensor for name, tensor in whole.items() if name not in gone} | added
+        save_file(changed, tmp_path / "model.safetensors")
+        with pytest.raises(WeightsError, match=message):
+            stellar.load_backbone(tmp_path)
+    with pytest.raises(WeightsError, match="nowhere does not exist; expected a folder"):
+        stellar.load_backbone(tmp_path / "nowhere")

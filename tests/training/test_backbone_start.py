@@ -1,0 +1,164 @@
+"""Runs that start from somebody else's vision transformer: what they take over, and that they
+never need it again.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    ViTMAEConfig,
+    ViTMAEForPreTraining,
+)
+
+import stellar
+from stellar.config import ConfigError, ModelConfig, RunConfig
+from stellar.configfile import read_run_config
+from stellar.model.backbones import read_backbone
+from stellar.model.encoder import resize_positions
+from stellar.model.loading import WeightsError
+from stellar.training import pretrain, resume
+from stellar.training.setup import prepare
+
+SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+OVER: dict[str, Any] = {"embed_dim": 32, "depth": 3, "num_heads": 4, "patch_size": 4}
+
+
+@pytest.fixture
+def mae(tmp_path: Path) -> Path:
+    config = ViTMAEConfig(
+        **SIZES,
+        intermediate_size=96,
+        image_size=20,
+        patch_size=4,
+        decoder_hidden_size=16,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+    )
+    ViTMAEForPreTraining(config).save_pretrained(tmp_path / "mae")
+    return tmp_path / "mae"
+
+
+@pytest.fixture
+def dinov2(tmp_path: Path) -> Path:
+    config = Dinov2WithRegistersConfig(**SIZES, mlp_ratio=2, image_size=20, patch_size=5)
+    Dinov2WithRegistersModel(config).save_pretrained(tmp_path / "dinov2")
+    return tmp_path / "dinov2"
+
+
+def steps(config: RunConfig, init: Path, **training: Any) -> RunConfig:
+    """Two steps with a checkpoint after each."""
+    training = {"steps": 2, "checkpoint_every": 1, **training}
+    return replace(config, init=str(init), training=replace(config.training, **training))
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return stellar.load(run).state_dict()
+
+
+def test_a_run_takes_over_the_sizes_and_never_needs_the_backbone_again(
+    tmp_path: Path, config: RunConfig, mae: Path
+) -> None:
+    run = pretrain(steps(config, mae), tmp_path / "run").folder
+    resolved = read_run_config(run / "run.toml").model
+    assert resolved == replace(config.model, **OVER, mlp_ratio=3.0, norm_eps=1e-12)
+    log = (run / "log.txt").read_text()
+    assert log.count(f"starting from {mae} (ViT, MAE or DINO); the model takes over ") == 1
+    assert "embed_dim 32, depth 3, num_heads 4, mlp_ratio 3.0" in log
+    finished = weights(run)
+    shutil.rmtree(mae)
+    shutil.rmtree(run / "checkpoints/step-00000002")
+    assert resume(run).finished
+    assert (run / "log.txt").read_text().count("starting from") == 1
+    again = weights(run)
+    assert all(torch.equal(again[name], tensor) for name, tensor in finished.items())
+
+
+def test_the_encoder_is_the_backbone_and_the_rest_is_as_initialised(
+    tmp_path: Path, config: RunConfig, mae: Path
+) -> None:
+    """A learning rate of almost 0 leaves the start to be seen."""
+    run = pretrain(steps(config, mae, learning_rate=1e-12), tmp_path / "run").folder
+    files, started = read_backbone(mae), weights(run)
+    resized = resize_positions(files.state["pos_embed"][:, 1:], (4, 4), antialias=False)
+    for name in files.state.keys() - {"sparse_tokens"}:
+        tensor = files.state[name]
+        expected = torch.cat([tensor[:, :1], resized], dim=1) if name == "pos_embed" else tensor
+        torch.testing.assert_close(started[f"encoder.{name}"], expected)
+    untouched = stellar.Stellar(read_run_config(run / "run.toml").model)
+    assert started.keys() == untouched.state_dict().keys()
+    assert started["encoder.sparse_tokens"].shape == (3, 32)
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_from_the_backbone_again(
+    tmp_path: Path, config: RunConfig, mae: Path
+) -> None:
+    run = pretrain(steps(config, mae), tmp_path / "run").folder
+    finished = weights(run)
+    shutil.rmtree(run / "checkpoints")
+    resume(run)
+    again = weights(run)
+    assert all(torch.equal(again[name], tensor) for name, tensor in finished.items())
+
+
+def test_a_resumed_run_does_not_read_the_run_that_it_began_with(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    short = replace(config, training=replace(config.training, steps=1))
+    first = pretrain(short, tmp_path / "first").folder
+    second = pretrain(steps(config, first), tmp_path / "second").folder
+    shutil.rmtree(first)
+    shutil.rmtree(second / "checkpoints/step-00000002")
+    assert resume(second).finished
+
+
+def test_registers_layer_scale_and_the_teacher(config: RunConfig, dinov2: Path) -> None:
+    objective = replace(config.objective, teacher="constant")
+    model = replace(config.model, image_size=20, patch_size=5)
+    views = replace(config.views, local_size=10)
+    parts = prepare(
+        replace(config, init=str(dinov2), model=model, views=views, objective=objective)
+    )
+    sizes = parts.config.model
+    assert (sizes.num_registers, sizes.layer_scale, sizes.norm_eps) == (4, True, 1e-6)
+    assert (sizes.image_size, sizes.num_sparse_tokens) == (20, 3)
+    assert parts.model.teacher is not None
+    for name, tensor in parts.model.encoder.state_dict().items():
+        assert torch.equal(tensor, parts.model.teacher.encoder.state_dict()[name])
+
+
+def test_rgb_filters_for_one_channel(config: RunConfig, mae: Path) -> None:
+    """The images keep their own mean and standard deviation."""
+    grey: dict[str, Any] = {"in_chans": 1, "image_mean": (0.3,), "image_std": (0.2,)}
+    (mae / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
+    parts = prepare(replace(config, init=str(mae), model=replace(config.model, **grey)))
+    assert parts.config.model.image_mean == (0.3,)
+    theirs = read_backbone(mae).state["patch_embed.proj.weight"]
+    ours = parts.model.encoder.patch_embed.proj.weight
+    torch.testing.assert_close(ours[:, 0], theirs.sum(dim=1))
+    assert prepare(replace(config, init=str(mae))).config.model.image_mean == (0.5, 0.5, 0.5)
+
+
+def test_what_cannot_start_a_run_leaves_nothing_behind(
+    tmp_path: Path, config: RunConfig, dinov2: Path
+) -> None:
+    (tmp_path / "dinov2/text.txt").write_text("")
+    for init, kind, message in (
+        (dinov2, ConfigError, "has patches of 5 px: model.image_size must be a multiple of.*16; s"),
+        (dinov2 / "text.txt", WeightsError, "text.txt is not a file of weights"),
+    ):
+        with pytest.raises(kind, match=message) as caught:
+            pretrain(replace(config, init=str(init)), tmp_path / "run")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_model_needs_sparse_tokens(small: ModelConfig) -> None:
+    with pytest.raises(ConfigError, match=r"num_sparse_tokens must be at least 1, got 0"):
+        stellar.Stellar(replace(small, num_sparse_tokens=0))
