@@ -72,13 +72,14 @@ def model_card(
 def _configuration(config: ModelConfig, parameters: Mapping[str, int]) -> str:
     side = config.image_size // config.patch_size
     decoder = config.decoder
-    rows = [(f"{part}, parameters", f"{count / 1e6:.1f} M") for part, count in parameters.items()]
-    rows += [
+    millions = {part: f"{count / 1e6:.1f} M parameters" for part, count in parameters.items()}
+    rows = [
         ("image", f"{config.image_size} px, {config.in_chans} channels; other sizes work"),
         ("patches", f"{side} x {side} of {config.patch_size} px"),
         ("sparse tokens", f"{config.num_sparse_tokens} of width {config.embed_dim}"),
-        ("encoder", f"{config.depth} layers, {config.num_heads} heads"),
-        ("decoder", f"{decoder.depth} layers, {decoder.embed_dim} wide, draws {decoder.target}"),
+        ("encoder", f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"),
+        ("decoder", f"{millions['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"),
+        ("draws", decoder.target),
         ("temperature of L", str(config.spatial_temperature)),
         ("mean, subtracted inside", ", ".join(map(str, config.image_mean))),
         ("standard deviation, divided inside", ", ".join(map(str, config.image_std))),

@@ -139,6 +139,7 @@ def resize_positions(
     DINOv2 with registers learned with an antialiased resize, all others without.
     """
     side = round(table.shape[1] ** 0.5)
+    # An exported graph is for every grid, this one included: there the resize changes nothing.
     if not torch.compiler.is_exporting() and grid == (side, side):
         return table
     square = table.float().transpose(1, 2).unflatten(2, (side, side))
