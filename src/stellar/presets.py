@@ -104,7 +104,7 @@ def demo() -> RunConfig:
         ),
         objective=ObjectiveConfig(num_prototypes=128, prototype_dim=64, head_hidden_dim=256),
         training=TrainingConfig(
-            steps=1500,
+            steps=1000,
             batch_size=64,
             learning_rate=2e-3,
             num_workers=1,
