@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from stellar.cli import COMMANDS
-from stellar.model.model_file import NAMES
+from stellar.model.files.model_file import NAMES
 from stellar.weights import TOKENIZER_FILE, TOKENIZER_REPOSITORY
 
 MODELS = (Path(__file__).parents[1] / "docs/models.md").read_text()

@@ -15,7 +15,7 @@ from stellar.data.folder import DataError
 from stellar.embedding import EmbeddingError, embed, read_embeddings
 from stellar.images import fitted, read_image
 from stellar.model import Stellar
-from stellar.model.saving import fingerprint
+from stellar.model.files.saving import fingerprint
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ import stellar
 from stellar.cli import main
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
-from stellar.model.loading import WeightsError, load_weights
-from stellar.model.model_file import REPOSITORY, open_model
-from stellar.model.published import PUBLISHED
-from stellar.model.saving import CONFIG, WEIGHTS, fingerprint, save_model
+from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.model_file import REPOSITORY, open_model
+from stellar.model.files.published import PUBLISHED
+from stellar.model.files.saving import CONFIG, WEIGHTS, fingerprint, save_model
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel
 from stellar.training.setup import prepare

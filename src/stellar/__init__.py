@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stellar.embedding import embed, read_embeddings
     from stellar.exporting import export
     from stellar.model import Backbone, Factors, Stellar, load_backbone
-    from stellar.model.manifest import save_published
+    from stellar.model.files.manifest import save_published
     from stellar.presets import PRESETS
     from stellar.reconstruction import reconstruct
     from stellar.training import pretrain, resume
@@ -40,7 +40,7 @@ _HOMES = {
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstruction",
     "resume": "stellar.training",
-    "save_published": "stellar.model.manifest",
+    "save_published": "stellar.model.files.manifest",
 }
 
 __all__ = [

@@ -28,7 +28,7 @@ from stellar.errors import UserError
 from stellar.images import preprocessing
 from stellar.images.sizes import ONE_SIZE
 from stellar.model import Factors, Stellar
-from stellar.model.saving import fingerprint
+from stellar.model.files.saving import fingerprint
 from stellar.precision import autocast, resolve_precision
 from stellar.storage import place_file, write_file
 

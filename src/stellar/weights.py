@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from stellar.errors import UserError
-from stellar.model.history import read_history
-from stellar.model.hub import fetch
-from stellar.model.loading import WeightsError, load_weights
-from stellar.model.model_file import ModelFile, open_model
-from stellar.model.saving import CONFIG, FROZEN, TRAINING_ONLY, load_tokenizer
+from stellar.model.files.history import read_history
+from stellar.model.files.hub import fetch
+from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.model_file import ModelFile, open_model
+from stellar.model.files.saving import CONFIG, FROZEN, TRAINING_ONLY, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel

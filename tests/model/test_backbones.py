@@ -31,9 +31,9 @@ from transformers import (
 import stellar
 from stellar.evaluation.scenes import Encoder
 from stellar.model.backbones import Backbone, adapt_channels, read_backbone
-from stellar.model.families import DINOV2, ORIGINAL, VIT, encoder_only, layout_of
-from stellar.model.loading import WeightsError
-from stellar.model.reading import read_state
+from stellar.model.files.families import DINOV2, ORIGINAL, VIT, encoder_only, layout_of
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.reading import read_state
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES: dict[str, Any] = {

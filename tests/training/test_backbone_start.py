@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
@@ -22,7 +23,7 @@ from stellar.config import ConfigError, ModelConfig, RunConfig
 from stellar.configfile import read_run_config
 from stellar.model.backbones import read_backbone
 from stellar.model.encoder import resize_positions
-from stellar.model.loading import WeightsError
+from stellar.model.files.loading import WeightsError
 from stellar.training import pretrain, resume
 from stellar.training.setup import prepare
 
@@ -134,8 +135,11 @@ def test_registers_layer_scale_and_the_teacher(config: RunConfig, dinov2: Path) 
         assert torch.equal(tensor, parts.model.teacher.encoder.state_dict()[name])
 
 
-def test_rgb_filters_for_one_channel(config: RunConfig, mae: Path) -> None:
+def test_rgb_filters_for_one_channel(tmp_path: Path, config: RunConfig, mae: Path) -> None:
     """The images keep their own mean and standard deviation."""
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (20, 20), 99).save(tmp_path / "photos/grey.png")
+    config = replace(config, data=str(tmp_path / "photos"))
     grey: dict[str, Any] = {"in_chans": 1, "image_mean": (0.3,), "image_std": (0.2,)}
     (mae / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
     parts = prepare(replace(config, init=str(mae), model=replace(config.model, **grey)))

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.model.history import public_name
-from stellar.model.loading import WeightsError
-from stellar.model.saving import WEIGHTS, checkpoints
+from stellar.model.files.history import public_name
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.saving import WEIGHTS, checkpoints
 from stellar.objective import PretrainingModel, Views, step
 from stellar.training import pretrain
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint

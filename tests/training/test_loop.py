@@ -13,7 +13,7 @@ import torch
 
 import stellar
 from stellar.config import ConfigError, RunConfig
-from stellar.model.saving import checkpoints
+from stellar.model.files.saving import checkpoints
 from stellar.objective import Teacher
 from stellar.storage import checksum
 from stellar.training import RunError, TrainingStopped, pretrain, resume

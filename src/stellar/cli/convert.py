@@ -33,8 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar convert", description=DESCRIPTION
     )
-    from stellar.model.manifest import save_published
-    from stellar.model.model_file import open_model
+    from stellar.model.files.manifest import save_published
+    from stellar.model.files.model_file import open_model
     from stellar.weights import load
 
     trained = open_model(options.model, options.revision).objective is not None

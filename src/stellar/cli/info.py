@@ -74,8 +74,8 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     import torch
 
     from stellar.model import Stellar
-    from stellar.model.model_file import open_model
-    from stellar.model.saving import fingerprint
+    from stellar.model.files.model_file import open_model
+    from stellar.model.files.saving import fingerprint
     from stellar.training.run_folder import METRICS, read_metrics
     from stellar.weights import load
 

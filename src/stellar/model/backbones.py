@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from stellar.config import ConfigError, DecoderConfig, ModelConfig
 from stellar.model.encoder import Encoder, Images, resize_positions
 from stellar.model.factors import Factors
-from stellar.model.families import VIT, encoder_only, layout_of
-from stellar.model.hub import fetch
-from stellar.model.layout import Layout
-from stellar.model.loading import WeightsError, load_weights
-from stellar.model.manifest import HEADS_OF_WIDTH
-from stellar.model.model_file import REPOSITORY
-from stellar.model.reading import open_state
-from stellar.model.saving import read_json
+from stellar.model.files.families import VIT, encoder_only, layout_of
+from stellar.model.files.hub import fetch
+from stellar.model.files.layout import Layout
+from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.manifest import HEADS_OF_WIDTH
+from stellar.model.files.model_file import REPOSITORY
+from stellar.model.files.reading import open_state
+from stellar.model.files.saving import read_json
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 

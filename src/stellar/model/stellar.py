@@ -16,7 +16,7 @@ from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
 from stellar.model.factorization import Factorization
 from stellar.model.factors import Factors
-from stellar.model.history import History
+from stellar.model.files.history import History
 from stellar.model.inputs import Inputs, prepare
 from stellar.model.vqgan import VQGAN
 
@@ -110,7 +110,7 @@ class Stellar(nn.Module):
 
         Raises SharingError when the folder cannot be written.
         """
-        from stellar.model import pretrained
+        from stellar.model.files import pretrained
 
         pretrained.save_pretrained(self, Path(folder))
 
@@ -124,7 +124,7 @@ class Stellar(nn.Module):
 
         Raises WeightsError with a sentence.
         """
-        from stellar.model import pretrained
+        from stellar.model.files import pretrained
 
         return pretrained.from_pretrained(source, revision, local_files_only)
 
@@ -134,7 +134,7 @@ class Stellar(nn.Module):
 
         The token is that of `hf auth login` or HF_TOKEN. Raises SharingError with a sentence.
         """
-        from stellar.model import pretrained
+        from stellar.model.files import pretrained
 
         return pretrained.push_to_hub(self, repo, private)
 

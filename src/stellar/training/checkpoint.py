@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from stellar.model.history import KEY as HISTORY
-from stellar.model.history import History
-from stellar.model.loading import WeightsError, load_weights
-from stellar.model.reading import read_state
-from stellar.model.saving import FROZEN, WEIGHTS, checkpoints, save_model
+from stellar.model.files.history import KEY as HISTORY
+from stellar.model.files.history import History
+from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.reading import read_state
+from stellar.model.files.saving import FROZEN, WEIGHTS, checkpoints, save_model
 from stellar.objective import PretrainingModel
 from stellar.storage import damage, place_folder
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
 from stellar.distributed import Ranks, process_group
-from stellar.model.saving import checkpoints
+from stellar.model.files.saving import checkpoints
 from stellar.precision import choose_device
 from stellar.training.loop import Training
 from stellar.training.run_folder import CONFIG, RunError, RunFolder

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from stellar.data import ImageSource
-from stellar.model.history import History, public_name
+from stellar.model.files.history import History, public_name
 from stellar.objective import PretrainingModel, StepResult
 from stellar.training.checkpoint import Counters, prune, save_checkpoint
 from stellar.training.health import Health, measure_health

@@ -9,10 +9,10 @@ import torch
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
 from stellar.model.backbones import BackboneFiles, is_hub_id, read_backbone
-from stellar.model.loading import load_weights
-from stellar.model.model_file import open_model
-from stellar.model.reading import open_state
-from stellar.model.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer
+from stellar.model.files.loading import load_weights
+from stellar.model.files.model_file import open_model
+from stellar.model.files.reading import open_state
+from stellar.model.files.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 

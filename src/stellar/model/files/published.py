@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stellar.model.layout import Layout, under
+from stellar.model.files.layout import Layout, under
 
 VIT_BLOCKS = (
     ("encoder.layer.{n}.attention.output.dense", "blocks.{n}.attn.proj"),

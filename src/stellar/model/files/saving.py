@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
 from stellar.configfile import from_dict
-from stellar.model.loading import WeightsError
-from stellar.model.reading import find_file, read_state
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.reading import find_file, read_state
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
 from stellar.storage import damage

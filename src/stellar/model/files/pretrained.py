@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stellar.errors import UserError
-from stellar.model.card import CARD, model_card
 from stellar.model.decoder import Decoder
-from stellar.model.history import KEY
-from stellar.model.hub import fetch
-from stellar.model.saving import save_model
+from stellar.model.files.card import CARD, model_card
+from stellar.model.files.history import KEY
+from stellar.model.files.hub import fetch
+from stellar.model.files.saving import save_model
 from stellar.model.stellar import Stellar
 from stellar.storage import place_files
 

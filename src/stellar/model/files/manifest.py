@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
-from stellar.model.loading import WeightsError
-from stellar.model.published import PUBLISHED, with_unused
-from stellar.model.saving import CONFIG
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.published import PUBLISHED, with_unused
+from stellar.model.files.saving import CONFIG
 from stellar.model.stellar import NoDecoder, Stellar
 from stellar.storage import place_file, write_file
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
-from stellar.model.loading import WeightsError, load_weights
-from stellar.model.saving import CONFIG, WEIGHTS, fingerprint, save_model
+from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.saving import CONFIG, WEIGHTS, fingerprint, save_model
 from stellar.objective import PretrainingModel
 from stellar.weights import load
 

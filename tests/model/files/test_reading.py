@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stellar.model.loading import WeightsError
-from stellar.model.reading import open_state, read_state
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.reading import open_state, read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4)}
 

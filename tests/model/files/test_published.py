@@ -15,10 +15,10 @@ from torch import Tensor
 import stellar
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig
 from stellar.model import Stellar
-from stellar.model.layout import UnknownWeights
-from stellar.model.loading import WeightsError
-from stellar.model.published import PUBLISHED, with_unused
-from stellar.model.saving import fingerprint
+from stellar.model.files.layout import UnknownWeights
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.published import PUBLISHED, with_unused
+from stellar.model.files.saving import fingerprint
 from stellar.objective import PretrainingModel
 from stellar.presets import b16, h16, l16
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from stellar.model.layout import Layout
-from stellar.model.loading import WeightsError
-from stellar.model.published import VIT as VIT_TABLE
+from stellar.model.files.layout import Layout
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.published import VIT as VIT_TABLE
 
 VIT = Layout(
     name="ViT, MAE or DINO",

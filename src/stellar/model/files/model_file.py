@@ -12,12 +12,12 @@ from pathlib import Path
 from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig, nearest
-from stellar.model.hub import fetch
-from stellar.model.loading import WeightsError
-from stellar.model.manifest import read_sizes
-from stellar.model.published import PUBLISHED
-from stellar.model.reading import open_state
-from stellar.model.saving import CONFIG, find_weights, read_config, read_manifest
+from stellar.model.files.hub import fetch
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.manifest import read_sizes
+from stellar.model.files.published import PUBLISHED
+from stellar.model.files.reading import open_state
+from stellar.model.files.saving import CONFIG, find_weights, read_config, read_manifest
 
 REPOSITORY = "microsoft/STELLAR"
 """The hub repository of the published models."""

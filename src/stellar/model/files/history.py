@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stellar.model.loading import WeightsError
+from stellar.model.files.loading import WeightsError
 
 KEY = "history"
 """Its place in a config.json."""

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stellar.model.hub import fetch
-from stellar.model.loading import WeightsError
+from stellar.model.files.hub import fetch
+from stellar.model.files.loading import WeightsError
 
 Place = Callable[..., Path]
 

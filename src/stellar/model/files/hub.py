@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stellar.model.loading import WeightsError
+from stellar.model.files.loading import WeightsError
 
 DESCRIPTIONS = "*config.json"
 """config.json, and the preprocessor_config.json of a backbone."""

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from stellar.model.loading import WeightsError
+from stellar.model.files.loading import WeightsError
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 USUAL_NAMES = (

@@ -1,0 +1,34 @@
+"""Bad settings, refused with a sentence."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from stellar.errors import UserError
+
+
+class ConfigError(UserError):
+    """A setting that cannot work; the message names it, what was expected and what came."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` when a known word is near, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_choices(config: Any, section: str) -> None:
+    """Fields typed as a Literal hold one of its values."""
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            choices = get_args(kind)
+            raise ConfigError(
+                f"{section}.{name} must be one of {', '.join(choices)}, "
+                f"got {value!r}{nearest(str(value), choices)}"
+            )
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)

@@ -1,0 +1,124 @@
+"""The network: encoder, factorization and decoder."""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stellar.config.checks import check_choices, require
+
+Fit = Literal["crop", "squash", "resize", "pad", "exact"]
+"""How a picture comes to a size that the patch divides: its largest centred square at image_size;
+the whole picture squashed to image_size; each side to the nearest multiple of the patch; edges
+repeated up to a multiple; or refused.
+"""
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The small transformer that draws the image again from `Z = L S`."""
+
+    target: Literal["pixels", "codes"] = "codes"
+    """What is reconstructed: RGB values, or the codes of a frozen MaskGIT-VQGAN (the paper's
+    choice).
+    """
+    tokenizer: str = ""
+    """File of the frozen MaskGIT-VQGAN (maskgit-vqgan-imagenet-f16-256.bin); needed when the
+    target is codes.
+    """
+    num_codes: int = 1024
+    """Size of the tokenizer's codebook."""
+    embed_dim: int = 512
+    """Width of the decoder's tokens."""
+    depth: int = 6
+    """Number of transformer blocks."""
+    num_heads: int = 8
+    """Attention heads."""
+    mlp_ratio: float = 4.0
+    """Width of the hidden layer of an MLP, as a multiple of `embed_dim`."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "model.decoder")
+        require(
+            self.embed_dim % self.num_heads == 0 and self.embed_dim % 2 == 0,
+            f"model.decoder.embed_dim must be even and divisible by "
+            f"num_heads = {self.num_heads}, got {self.embed_dim}",
+        )
+        if self.tokenizer and self.target == "pixels":
+            warnings.warn(
+                "model.decoder.tokenizer has no effect when the target is pixels", stacklevel=3
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoder, factorization and decoder."""
+
+    image_size: int = 224
+    """Side, in pixels, of the images that the position table is made for. Other sizes work: the
+    table is resized.
+    """
+    patch_size: int = 16
+    """Side of a patch, in pixels."""
+    embed_dim: int = 768
+    """Width D of every token."""
+    depth: int = 12
+    """Number of transformer blocks of the encoder."""
+    num_heads: int = 12
+    """Attention heads of the encoder."""
+    mlp_ratio: float = 4.0
+    """Width of the hidden layer of an MLP, as a multiple of `embed_dim`."""
+    in_chans: int = 3
+    """Channels of the images: 1 for grey, 3 for RGB, others for .npy files and TIFF."""
+    image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Mean of each channel, of images in [0, 1], which the model subtracts; ImageNet's."""
+    image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Standard deviation of each channel, which the model divides by."""
+    norm_eps: float = 1e-12
+    """Epsilon of the encoder's LayerNorms."""
+    layer_scale: bool = False
+    """A learned factor for each channel of each branch, as in DINOv2."""
+    num_registers: int = 0
+    """Tokens that are neither read nor explained, as in DINOv2 with registers."""
+    num_sparse_tokens: int = 16
+    """Number K of semantic tokens: the rank of the factorization. Only a backbone has none."""
+    spatial_temperature: float | None = 0.06
+    """Temperature of the softmax over cosines that gives L; None: plain dot products divided by
+    sqrt(D).
+    """
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        require(
+            self.image_size % self.patch_size == 0,
+            f"model.image_size must be a multiple of model.patch_size = {self.patch_size}, "
+            f"got {self.image_size}",
+        )
+        require(
+            self.embed_dim % self.num_heads == 0,
+            f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, "
+            f"got {self.embed_dim}",
+        )
+        for name in ("image_mean", "image_std"):
+            require(
+                len(getattr(self, name)) == self.in_chans,
+                f"model.{name} must have a number for each of model.in_chans = {self.in_chans} "
+                f"channels, got {len(getattr(self, name))}",
+            )
+        require(min(self.image_std) > 0, f"model.image_std must be positive, got {self.image_std}")
+        require(
+            self.in_chans == 3 or self.decoder.target == "pixels",
+            f"model.decoder.target = codes needs model.in_chans = 3, got {self.in_chans}; "
+            "set model.decoder.target to pixels",
+        )
+        require(
+            self.num_registers >= 0,
+            f"model.num_registers must not be negative, got {self.num_registers}",
+        )
+        require(
+            self.num_sparse_tokens >= 0,
+            f"model.num_sparse_tokens must not be negative, got {self.num_sparse_tokens}",
+        )
+        require(
+            self.spatial_temperature is None or self.spatial_temperature > 0,
+            f"model.spatial_temperature must be positive or None, got {self.spatial_temperature}",
+        )

@@ -1,0 +1,89 @@
+"""The terms of the objective, their targets and their weights."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stellar.config.checks import check_choices, require
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The seven terms of the objective, their targets and their weights. A weight of 0 removes a
+    term.
+    """
+
+    reconstruction_weight: float | None = None
+    """Reconstruction of the full view from Z. None: 10 for pixels, 0.05 for codes (the paper's
+    values).
+    """
+    token_clustering_weight: float = 1.0
+    """S of the full view against its own assignment."""
+    cls_clustering_weight: float = 1.0
+    """cls of the full view against its own assignment."""
+    set_alignment_weight: float = 1.0
+    """S of each masked view against the matched assignments of the full view."""
+    cls_masked_weight: float = 1.0
+    """cls of each masked view against the full view's assignment."""
+    cls_local_weight: float = 1.0
+    """cls of each local crop against the full view's assignment."""
+    koleo_weight: float = 0.1
+    """KoLeo, which spreads the tokens of an image: once on the full view, once on the masked
+    views.
+    """
+    num_prototypes: int = 16384
+    """Number C of prototypes of each head."""
+    prototype_dim: int = 256
+    """Width of a prototype."""
+    head_hidden_dim: int = 2048
+    """Width of the hidden layer of a head's MLP."""
+    target_temperature: float = 0.06
+    """Temperature of the Sinkhorn assignment."""
+    prediction_temperature: float = 0.12
+    """Temperature of the predicted distribution over prototypes."""
+    sinkhorn_iterations: int = 3
+    """Rounds of Sinkhorn-Knopp, each: prototypes, then rows."""
+    sinkhorn_scale: float = 1.0
+    """Exponent on the prototypes' sums; below 1 the use of the prototypes is balanced less
+    strictly.
+    """
+    matching_epsilon: float = 0.1
+    """Entropy of the matching between two sets of tokens."""
+    matching_iterations: int = 5
+    """Rounds of Sinkhorn in the matching."""
+    teacher: Literal["none", "constant", "cosine"] = "none"
+    """Momentum teacher that gives the targets: none (the main recipe), constant momentum, or
+    cosine to 1.
+    """
+    teacher_momentum: float = 0.996
+    """Momentum of the teacher, at the start when it follows a cosine."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "objective")
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if name.endswith("_weight") and value is not None:
+                require(value >= 0, f"objective.{name} must not be negative, got {value}")
+        for name in ("target_temperature", "prediction_temperature", "matching_epsilon"):
+            require(
+                getattr(self, name) > 0,
+                f"objective.{name} must be positive, got {getattr(self, name)}",
+            )
+        for name in (
+            "num_prototypes",
+            "prototype_dim",
+            "head_hidden_dim",
+            "sinkhorn_iterations",
+            "matching_iterations",
+        ):
+            require(
+                getattr(self, name) >= 1,
+                f"objective.{name} must be at least 1, got {getattr(self, name)}",
+            )
+        require(
+            0 < self.sinkhorn_scale <= 1,
+            f"objective.sinkhorn_scale must be in (0, 1], got {self.sinkhorn_scale}",
+        )
+        require(
+            0 <= self.teacher_momentum <= 1,
+            f"objective.teacher_momentum must be between 0 and 1, got {self.teacher_momentum}",
+        )

@@ -1,0 +1,47 @@
+"""A run, whole: the data and all the other settings."""
+
+import warnings
+from dataclasses import dataclass, field
+
+from stellar.config.checks import require
+from stellar.config.model import ModelConfig
+from stellar.config.objective import ObjectiveConfig
+from stellar.config.training import TrainingConfig
+from stellar.config.views import ViewConfig
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run, whole: with the data, this is all that its result depends on."""
+
+    data: str = "cutouts"
+    """A folder of images, or `cutouts`: the scenes that come with the package."""
+    init: str = ""
+    """What to start from: a published model (stellar-b16), run, checkpoint or weights file of
+    stellar; or a backbone (MAE, DINO, DINOv2, ViT), as a hub id such as facebook/vit-mae-base, a
+    folder or a file, which then decides the encoder's sizes. Empty: random weights.
+    """
+    model: ModelConfig = field(default_factory=ModelConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        patch = self.model.patch_size
+        require(
+            self.views.local_size % patch == 0,
+            f"views.local_size must be a multiple of model.patch_size = {patch}, "
+            f"got {self.views.local_size}",
+        )
+        kept = int((self.model.image_size // patch) ** 2 * (1 - self.views.masking_ratio))
+        require(
+            kept >= 1,
+            f"views.masking_ratio = {self.views.masking_ratio} leaves no patch "
+            "of a masked view; lower it",
+        )
+        if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
+            warnings.warn(
+                "objective.teacher_momentum has no effect without a teacher", stacklevel=3
+            )
+        if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
+            warnings.warn("views.local_scale has no effect with num_local = 0", stacklevel=3)

@@ -1,0 +1,102 @@
+"""The loop: how long, how fast, and what is kept."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stellar.config.checks import check_choices, require
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how fast, on what, and what is kept."""
+
+    epochs: float = 150.0
+    """Passes over the data."""
+    steps: int | None = None
+    """Number of optimizer steps; when given, it replaces `epochs`."""
+    batch_size: int = 2048
+    """Images of one optimizer step, over all processes."""
+    accumulate: int = 1
+    """Parts that a batch is split into, one after the other; Sinkhorn balances within a part."""
+    views_at_once: int = 4
+    """Masked or local views of each image that go through the network together. Fewer take less
+    memory, more take a little less time; the result is the same.
+    """
+    learning_rate: float = 1.5e-4
+    """Peak learning rate."""
+    final_learning_rate: float = 1e-6
+    """Learning rate at the end of the cosine."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises linearly to its peak."""
+    weight_decay: float = 0.04
+    """AdamW's weight decay; never on norms, biases, tokens and position tables."""
+    beta1: float = 0.9
+    """AdamW's decay of the mean gradient."""
+    beta2: float = 0.95
+    """AdamW's decay of the squared gradient."""
+    gradient_clip: float = 3.0
+    """Largest norm of the whole gradient; 0 switches clipping off."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Precision of the networks; auto: bf16 where the hardware computes in it, else fp32."""
+    seed: int = 0
+    """Seed of the weights, the order of the data and every augmentation."""
+    num_workers: int = 2
+    """Loader processes of each rank; 0 loads in the training process."""
+    max_skipped_steps: int = 20
+    """Non-finite losses in a row after which the run stops."""
+    log_every: int = 10
+    """Steps between two lines of metrics."""
+    tensorboard: bool = False
+    """Also write metrics for TensorBoard, into the run's folder."""
+    sample_every: int = 1000
+    """Steps between two sample pictures; 0: none."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints."""
+    keep_every: int = 0
+    """Keep every checkpoint whose step is a multiple of this, besides the last two; 0: only the
+    last two.
+    """
+
+    def __post_init__(self) -> None:
+        check_choices(self, "training")
+        require(
+            self.steps is None or self.steps >= 1,
+            f"training.steps must be at least 1, got {self.steps}",
+        )
+        for name in ("epochs", "learning_rate"):
+            require(
+                getattr(self, name) > 0,
+                f"training.{name} must be positive, got {getattr(self, name)}",
+            )
+        for name in (
+            "batch_size",
+            "accumulate",
+            "views_at_once",
+            "max_skipped_steps",
+            "log_every",
+            "checkpoint_every",
+        ):
+            require(
+                getattr(self, name) >= 1,
+                f"training.{name} must be at least 1, got {getattr(self, name)}",
+            )
+        for name in (
+            "num_workers",
+            "sample_every",
+            "keep_every",
+            "gradient_clip",
+            "weight_decay",
+            "seed",
+        ):
+            require(
+                getattr(self, name) >= 0,
+                f"training.{name} must not be negative, got {getattr(self, name)}",
+            )
+        require(
+            0 <= self.warmup < 1, f"training.warmup must be a share in [0, 1), got {self.warmup}"
+        )
+        require(
+            self.batch_size % self.accumulate == 0,
+            f"training.batch_size must be a multiple of accumulate = {self.accumulate}, "
+            f"got {self.batch_size}",
+        )
