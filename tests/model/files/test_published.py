@@ -23,7 +23,7 @@ from stellar.objective import PretrainingModel
 from stellar.presets import b16, h16, l16
 
 REFERENCE = Path(
-    os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[3] / "shared/reference")
+    os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[4] / "shared/reference")
 )
 LAYOUT = REFERENCE / "state_dict_b16_vq.json"
 
