@@ -5,15 +5,15 @@ from pathlib import Path
 
 from stellar.cli import COMMANDS
 from stellar.model.files.model_file import NAMES
-from stellar.weights import TOKENIZER_FILE, TOKENIZER_REPOSITORY
+from stellar.model.files.tokenizer import FILE, REPOSITORY
 
 MODELS = (Path(__file__).parents[1] / "docs/models.md").read_text()
 
 
 def test_names_of_models() -> None:
     assert set(re.findall(r"^\| `(stellar-\w+)`", MODELS, flags=re.M)) == set(NAMES)
-    assert f"`{TOKENIZER_FILE}`" in MODELS
-    assert f"`{TOKENIZER_REPOSITORY}`" in MODELS
+    assert f"`{FILE}`" in MODELS
+    assert f"`{REPOSITORY}`" in MODELS
 
 
 def test_commands() -> None:

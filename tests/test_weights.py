@@ -20,8 +20,16 @@ from torch import Tensor
 
 import stellar
 from stellar.cli import main
-from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
+from stellar.config import (
+    ConfigError,
+    DecoderConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    RunConfig,
+    ViewConfig,
+)
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
+from stellar.model.files import tokenizer
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import REPOSITORY, open_model
 from stellar.model.files.published import PUBLISHED
@@ -29,7 +37,6 @@ from stellar.model.files.saving import CONFIG, WEIGHTS, fingerprint, save_model
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel
 from stellar.training.setup import prepare
-from stellar.weights import TOKENIZER_FILE, TOKENIZER_REPOSITORY
 
 Place = Callable[..., Path]
 VQ = VQGANConfig(channels=32, multipliers=(1, 1, 1), num_blocks=1, code_dim=8, num_codes=20)
@@ -213,8 +220,8 @@ def test_half_precision_files_give_a_model_in_full_precision(published: Path) ->
 
 
 def tokenizer_file(folder: Path) -> Path:
-    torch.save(VQGAN(VQ).state_dict(), folder / TOKENIZER_FILE)
-    return folder / TOKENIZER_FILE
+    torch.save(VQGAN(VQ).state_dict(), folder / tokenizer.FILE)
+    return folder / tokenizer.FILE
 
 
 def test_a_tokenizer_is_given_cached_or_missed(
@@ -228,10 +235,22 @@ def test_a_tokenizer_is_given_cached_or_missed(
     given = stellar.load(tmp_path, tokenizer=tokenizer_file(tmp_path))
     drawn = given.reconstruct(given.encode(images))
     assert drawn.shape == images.shape
-    place_in_hub_cache(hub_cache, TOKENIZER_REPOSITORY, {TOKENIZER_FILE: tmp_path / TOKENIZER_FILE})
+    place_in_hub_cache(hub_cache, tokenizer.REPOSITORY, {tokenizer.FILE: tmp_path / tokenizer.FILE})
     cached = stellar.load(tmp_path)
     assert torch.equal(cached.reconstruct(cached.encode(images)), drawn)
     assert stellar.load(tmp_path, purpose="encode").tokenizer is None
+
+
+def test_a_run_finds_the_published_tokenizer(
+    hub_cache: Path, tmp_path: Path, codes: ModelConfig, place_in_hub_cache: Place
+) -> None:
+    run = RunConfig(model=codes, views=ViewConfig(local_size=8))
+    with pytest.raises(ConfigError, match=r"fun-research/TiTok .* set model.decoder.tokenizer"):
+        prepare(run)
+    place_in_hub_cache(hub_cache, tokenizer.REPOSITORY, {tokenizer.FILE: tokenizer_file(tmp_path)})
+    found = prepare(run).model.tokenizer
+    assert found is not None
+    assert found.codes(torch.rand(1, 3, 16, 16)).shape == (1, 16)
 
 
 def test_a_checkpoint_brings_its_own_tokenizer(tmp_path: Path, codes: ModelConfig) -> None:

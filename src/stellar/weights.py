@@ -13,17 +13,15 @@ from torch import Tensor
 
 from stellar.errors import UserError
 from stellar.model.files.history import read_history
-from stellar.model.files.hub import fetch
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import ModelFile, open_model
-from stellar.model.files.saving import CONFIG, FROZEN, TRAINING_ONLY, load_tokenizer
+from stellar.model.files.saving import CONFIG, FROZEN, TRAINING_ONLY
+from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 
 Purpose = Literal["encode", "reconstruct", "pretrain"]
-TOKENIZER_REPOSITORY = "fun-research/TiTok"
-TOKENIZER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
 
 
 def load(
@@ -95,12 +93,10 @@ def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool
     inside = _part(file.state, "tokenizer.")
     if inside:
         return VQGAN.from_state(inside)
-    offline = local_files_only or not file.published
     try:
-        folder = fetch(TOKENIZER_REPOSITORY, None, offline, (TOKENIZER_FILE,))
+        return fetch_tokenizer(local_files_only or not file.published)
     except WeightsError:  # the model encodes without it, and says what it misses when it draws
         return None
-    return load_tokenizer(folder / TOKENIZER_FILE)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def stellar(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
         text=True,
         cwd=cwd,
         timeout=300,
-        env=os.environ | {"COLUMNS": "100"},
+        env=os.environ
+        | {"COLUMNS": "100", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": f"{gettempdir()}/no-hub"},
     )
 
 
@@ -88,7 +90,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data . --training.steps many", 2, "steps"),
         ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
         ("pretrain --data cutouts --model.image-size 100", 2, "multiple of model.patch_size"),
-        ("pretrain --data cutouts --preset b16", 1, "maskgit-vqgan-imagenet-f16-256.bin"),
+        ("pretrain --data cutouts --preset b16", 1, "fun-research/TiTok can be had neither"),
         ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
         ("embed nowhere photos", 1, "nowhere does not exist"),
         ("embed nowhere photos --fit pad", 2, "pad"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.saving import load_tokenizer
+from stellar.model.files.tokenizer import load_tokenizer
 from stellar.model.vqgan import VQGAN, ResidualBlock, VQGANConfig
 
 SMALL = VQGANConfig(channels=32, multipliers=(1, 2, 2), num_blocks=2, code_dim=8, num_codes=16)

@@ -22,8 +22,8 @@ class DecoderConfig:
     choice).
     """
     tokenizer: str = ""
-    """File of the frozen MaskGIT-VQGAN (maskgit-vqgan-imagenet-f16-256.bin); needed when the
-    target is codes.
+    """File of the frozen MaskGIT-VQGAN, for codes; empty: the published one
+    (maskgit-vqgan-imagenet-f16-256.bin), which is downloaded once.
     """
     num_codes: int = 1024
     """Size of the tokenizer's codebook."""

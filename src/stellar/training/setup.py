@@ -9,10 +9,11 @@ import torch
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
 from stellar.model.backbones import BackboneFiles, is_hub_id, read_backbone
-from stellar.model.files.loading import load_weights
+from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import open_model
 from stellar.model.files.reading import open_state
-from stellar.model.files.saving import FROZEN, TRAINING_ONLY, find_weights, load_tokenizer
+from stellar.model.files.saving import FROZEN, TRAINING_ONLY, find_weights
+from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 
@@ -118,10 +119,12 @@ def _tokenizer(config: RunConfig) -> VQGAN | None:
     decoder = config.model.decoder
     if decoder.target == "pixels":
         return None
-    if not decoder.tokenizer:
+    if decoder.tokenizer:
+        return load_tokenizer(Path(decoder.tokenizer))
+    try:
+        return fetch_tokenizer()
+    except WeightsError as error:
         raise ConfigError(
-            "model.decoder.target = codes needs model.decoder.tokenizer: the path of the file "
-            "maskgit-vqgan-imagenet-f16-256.bin (hub repository fun-research/TiTok); "
-            "give it, or set model.decoder.target to pixels"
-        )
-    return load_tokenizer(Path(decoder.tokenizer))
+            f"model.decoder.target = codes needs a MaskGIT-VQGAN, but {error}: "
+            "set model.decoder.tokenizer to it, or model.decoder.target to pixels"
+        ) from error

@@ -18,9 +18,8 @@ from safetensors.torch import save_file
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
 from stellar.configfile import from_dict
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.reading import find_file, read_state
+from stellar.model.files.reading import find_file
 from stellar.model.stellar import Stellar
-from stellar.model.vqgan import VQGAN
 from stellar.storage import damage
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -112,21 +111,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} does not describe a model: it holds no table")
     return content
-
-
-def load_tokenizer(path: Path) -> VQGAN:
-    """The frozen MaskGIT-VQGAN, from the published pickle (tensors only, no code is run) or a
-    safetensors file. Raises WeightsError.
-    """
-    if not path.exists():
-        raise WeightsError(f"the tokenizer's file {path} does not exist")
-    try:
-        return VQGAN.from_state(read_state(path))
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, WeightsError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} does not hold a MaskGIT-VQGAN: {reason}") from error
 
 
 def fingerprint(model: Stellar) -> str:

@@ -1,0 +1,31 @@
+"""The frozen MaskGIT-VQGAN of models that reconstruct codes: from a file, or from the hub."""
+
+from pathlib import Path
+
+from stellar.model.files.hub import fetch
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.reading import read_state
+from stellar.model.vqgan import VQGAN
+
+REPOSITORY = "fun-research/TiTok"
+FILE = "maskgit-vqgan-imagenet-f16-256.bin"
+
+
+def fetch_tokenizer(local_files_only: bool = False) -> VQGAN:
+    """The published tokenizer from the hub's cache, or downloaded into it. Raises WeightsError."""
+    return load_tokenizer(fetch(REPOSITORY, None, local_files_only, (FILE,)) / FILE)
+
+
+def load_tokenizer(path: Path) -> VQGAN:
+    """The frozen MaskGIT-VQGAN, from the published pickle (tensors only, no code is run) or a
+    safetensors file. Raises WeightsError.
+    """
+    if not path.exists():
+        raise WeightsError(f"the tokenizer's file {path} does not exist")
+    try:
+        return VQGAN.from_state(read_state(path))
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path} does not hold a MaskGIT-VQGAN: {reason}") from error
