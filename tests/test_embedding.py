@@ -1,5 +1,10 @@
 """Embedding: the file, its readers, restarts, broken images."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +20,7 @@ from stellar.data.folder import DataError
 from stellar.embedding import EmbeddingError, embed, read_embeddings
 from stellar.images import fitted, read_image
 from stellar.model import Stellar
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.saving import fingerprint, save_model
 
 
 @pytest.fixture
@@ -115,6 +120,39 @@ def test_a_restart_does_not_repeat_finished_parts(
     assert ours.paths == theirs.paths
     assert np.array_equal(ours.tokens, theirs.tokens)
     assert not (tmp_path / "out.parquet.parts").exists()
+
+
+def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model: Stellar) -> None:
+    """Ctrl-C reaches the whole process group, as a terminal sends it."""
+    photos, saved, out = tmp_path / "photos", tmp_path / "model", tmp_path / "out.parquet"
+    for folder in (photos, saved):
+        folder.mkdir()
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
+    for number in range(5000):
+        (photos / f"{number}.png").symlink_to(tmp_path / "red.png")
+    save_model(saved, model)
+    call = ["embed", saved, photos, "--out", out, "--batch-size", "1", "--num-workers", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stellar", *map(str, call)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not list(tmp_path.glob("out.parquet.parts/[0-9]*.parquet")):
+            assert process.poll() is None, "it ended before it could be interrupted"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "stellar: error: interrupted\n"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not out.exists()
+    (tmp_path / "out.parquet.parts/.1.000000002048.parquet").write_bytes(b"half-wri")
+    done: list[int] = []
+    assert embed(model, photos, out, progress=lambda n, _: done.append(n)).num_images == 5000
+    assert min(done) >= embedding.PART_SIZE
 
 
 def test_parts_of_another_model_are_refused(

@@ -185,18 +185,21 @@ def _open_parts(out: Path, schema: pa.Schema, source: ImageSource) -> Path:
 
 
 def _join(parts: Path, out: Path, schema: pa.Schema) -> EmbedResult:
-    """All parts as one file, row group by row group; then the parts go."""
+    """All parts as one file, row group by row group; then the parts go.
+
+    What a killed call left half-written has a name that starts with a dot, and is not read.
+    """
     count = 0
 
     def write(path: Path) -> None:
         nonlocal count
         with pq.ParquetWriter(path, schema) as writer:
-            for part in sorted(parts.glob("*.parquet")):
+            for part in sorted(parts.glob("[0-9]*.parquet")):
                 table = pq.read_table(part)
                 count += table.num_rows
                 writer.write_table(table)
 
-    unreadable = [file.read_text() for file in sorted(parts.glob("*.unreadable"))]
+    unreadable = [file.read_text() for file in sorted(parts.glob("[0-9]*.unreadable"))]
     text = "".join(unreadable)
     if text:
         write_file(out.with_name(out.name + ".unreadable.txt"), text)

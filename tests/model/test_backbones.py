@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
@@ -136,6 +137,8 @@ def test_the_contract_of_an_encoder(tmp_path: Path) -> None:
     assert factors.sparse.shape == (2, 0, 128)
     assert factors.spatial.shape == (2, 25, 0)
     assert isinstance(ours, Encoder)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
+    assert "largest centred square" in ours.encode(tmp_path / "red.png").preparation
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stellar.config import ConfigError, DecoderConfig, ModelConfig
-from stellar.model.encoder import Encoder, Images, resize_positions
+from stellar.config import ConfigError, DecoderConfig, Fit, ModelConfig
+from stellar.model.encoder import Encoder, resize_positions
 from stellar.model.factors import Factors
 from stellar.model.files.families import VIT, encoder_only, layout_of
 from stellar.model.files.hub import fetch
@@ -26,6 +26,7 @@ from stellar.model.files.manifest import HEADS_OF_WIDTH
 from stellar.model.files.model_file import REPOSITORY
 from stellar.model.files.reading import open_state
 from stellar.model.files.saving import read_json
+from stellar.model.inputs import Inputs, prepare
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -74,13 +75,12 @@ class Backbone(nn.Module):
         """Where the weights are."""
         return self.encoder.cls_token.device
 
-    def encode(self, images: Images) -> Factors:
-        """Features of images (B C H W), given as to `Stellar.encode`; sparse and spatial have
-        K = 0.
-        """
-        tokens = self.encoder(images)
+    def encode(self, images: Inputs, fit: Fit | None = None) -> Factors:
+        """Features of pictures, given as to `Stellar.encode`; sparse and spatial have K = 0."""
+        prepared = prepare(images, self.config, fit, like=self.encoder.cls_token)
+        tokens, grid = self.encoder(prepared.images), self.encoder.grid(prepared.images)
         spatial = tokens.dense.new_empty(*tokens.dense.shape[:2], 0)
-        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, self.encoder.grid(images))
+        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, prepared.description)
 
 
 def load_backbone(
