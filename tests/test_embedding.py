@@ -142,10 +142,11 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
         while not list(tmp_path.glob("out.parquet.parts/[0-9]*.parquet")):
             assert process.poll() is None, "it ended before it could be interrupted"
             time.sleep(0.01)
+        time.sleep(0.5)  # into the next part: Python drops an interrupt that comes during a fork
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert errors == "stellar: error: interrupted\n"
+    assert process.returncode == 130, errors
+    assert errors.endswith("stellar: error: interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert not out.exists()
