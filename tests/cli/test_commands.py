@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("pretrain", "embed", "reconstruct", "export", "info", "convert", "demo")
+COMMANDS = ("pretrain", "embed", "reconstruct", "evaluate", "export", "info", "convert", "demo")
 SMALL = [
     "--model.image-size",
     "32",
@@ -174,6 +174,10 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
         "model-encode.pt2",
         "model-reconstruct.pt2",
     }
+
+    judged = stellar("evaluate", "runs/photos", "--data", photos, cwd=tmp_path)
+    assert judged.returncode == 1
+    assert "a folder for each class" in judged.stderr
 
     told = stellar("info", "runs/photos", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

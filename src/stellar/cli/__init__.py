@@ -12,6 +12,7 @@ COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
     "embed": "write the tokens and maps of a folder of images to one file",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
+    "evaluate": "compare what models know of labelled pictures: kNN, linear probe, PSNR, cost",
     "export": "write a model for other runtimes: ONNX or torch.export",
     "convert": "write a model as the published code reads it",
     "info": "say what a model is, or what this machine and installation can do",

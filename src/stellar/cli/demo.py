@@ -23,7 +23,7 @@ class Options:
     out: Path = Path("demo")
     """Folder for the run, the report and a picture."""
     steps: int | None = None
-    """Training steps; by default what takes about eight minutes on two cores."""
+    """Training steps; by default what takes about six minutes on two cores."""
     scenes: int = 1000
     """Scenes that the probes learn from, and as many that they are tried on."""
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stellar.evaluation.classify import Evaluation, Score
 from stellar.evaluation.probes import FEATURES, LABELS
 from stellar.evaluation.report import SceneReport
 
@@ -61,3 +62,30 @@ def _cell(report: SceneReport, feature: str, label: str) -> str:
 
 def _chance(report: SceneReport, label: str) -> str:
     return accuracy_text(report.score("S", label, "knn").chance)
+
+
+def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print models side by side: a row for each number, a section for each test."""
+    table = Table(title="Test pictures", title_justify="left", caption_justify="left")
+    chance = evaluation.models[0].chance
+    table.caption = f"{evaluation.data}; always naming the largest class: {chance:.1%}"
+    table.add_column("")
+    for model in evaluation.models:
+        table.add_column(escape(model.name), justify="right")
+    columns = [{(s.test, s.name): s for s in model.scores} for model in evaluation.models]
+    rows = dict.fromkeys(row for column in columns for row in column)
+    last = None
+    for test, name in rows:
+        if test != last:
+            table.add_section()
+            last = test
+        cells = [_score(column.get((test, name))) for column in columns]
+        table.add_row(f"{test}: {name}", *cells)
+    (console or Console()).print(table)
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return "-"
+    digits = ",.0f" if score.test == "cost" else ".1f"
+    return f"{score.value:{digits}} {score.unit}".rstrip()

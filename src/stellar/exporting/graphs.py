@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from stellar.model import Stellar
-from stellar.model.decoder import Decoder
 
 Inputs = dict[str, Tensor]
 Names = dict[str, dict[int, str]]
@@ -107,8 +106,7 @@ def graphs(model: Stellar) -> list[Graph]:
             checks=[{"images": image} for image in images],
         )
     ]
-    has_head = config.decoder.target == "pixels" or model.tokenizer is not None
-    if has_head and isinstance(model.decoder, Decoder):
+    if model.can_draw:
         factors = [encode(image) for image in images]
         patches = Dim("patches", min=4)
         reconstruct = Graph(

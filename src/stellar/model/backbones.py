@@ -25,7 +25,7 @@ from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.manifest import HEADS_OF_WIDTH
 from stellar.model.files.model_file import REPOSITORY
 from stellar.model.files.reading import open_state
-from stellar.model.files.saving import read_json
+from stellar.model.files.saving import find_weights, read_json
 from stellar.model.inputs import Inputs, prepare
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -157,6 +157,16 @@ def is_hub_id(source: str) -> bool:
         HUB_ID.fullmatch(source) is not None
         and not Path(source).parent.is_dir()
         and source != REPOSITORY
+    )
+
+
+def is_backbone(source: str) -> bool:
+    """Whether it is somebody else's vision transformer, not a model of stellar."""
+    if is_hub_id(source):
+        return True
+    path = Path(source)
+    return path.exists() and not any(
+        name.endswith("sparse_tokens") for name in open_state(find_weights(path))
     )
 
 

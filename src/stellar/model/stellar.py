@@ -66,6 +66,12 @@ class Stellar(nn.Module):
         """Where the weights are."""
         return self.encoder.cls_token.device
 
+    @property
+    def can_draw(self) -> bool:
+        """Whether `reconstruct` has what it needs: a decoder, and for codes the tokenizer."""
+        has_head = self.config.decoder.target == "pixels" or self.tokenizer is not None
+        return has_head and isinstance(self.decoder, Decoder)
+
     def encode(self, images: Inputs, fit: Fit | None = None) -> Factors:
         """Factorize pictures: a path, PIL image, array (h w), (h w c) or (B h w c), tensor (C h w)
         or (B C H W), or a list of them, with the channels that the model was made for.

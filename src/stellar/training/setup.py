@@ -8,11 +8,10 @@ import torch
 
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
-from stellar.model.backbones import BackboneFiles, is_hub_id, read_backbone
+from stellar.model.backbones import BackboneFiles, is_backbone, read_backbone
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import open_model
-from stellar.model.files.reading import open_state
-from stellar.model.files.saving import FROZEN, TRAINING_ONLY, find_weights
+from stellar.model.files.saving import FROZEN, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
@@ -80,16 +79,6 @@ def load_run(model: PretrainingModel, init: str) -> None:
     has_heads = any(name.startswith("sparse_head.") for name in weights)
     load_weights(
         model, weights, ignore=(*FROZEN, "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
-    )
-
-
-def is_backbone(init: str) -> bool:
-    """Whether `init` is somebody else's vision transformer, not a model of stellar."""
-    if is_hub_id(init):
-        return True
-    path = Path(init)
-    return path.exists() and not any(
-        name.endswith("sparse_tokens") for name in open_state(find_weights(path))
     )
 
 

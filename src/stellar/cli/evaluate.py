@@ -1,0 +1,86 @@
+"""`stellar evaluate`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Compare what models know of labelled pictures, what they draw, and what they cost.
+
+  stellar evaluate runs/photos facebook/dinov2-base --data flowers
+  stellar evaluate stellar-b16 --data imagenet --out b16
+
+DATA is a folder with a folder for each class, in train/ and val/ or alone (then a fifth is held
+out), or a CSV of path, label and split. Prints a table and writes OUT/report.json, in which every
+number carries its protocol."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which models, on what, and where to."""
+
+    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """Published models, runs, files of weights; backbones as hub ids, folders or files."""
+    data: Path
+    """Labelled pictures."""
+    out: Path = Path("evaluation")
+    """Folder for report.json; it also holds the features while it runs."""
+    batch_size: int = 64
+    """Pictures encoded at once."""
+    num_workers: int = 2
+    """Processes that read pictures; 0 reads in this one."""
+    epochs: int = 10
+    """Passes of the linear probe over the features."""
+    seed: int = 0
+    """Of the linear probe."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar evaluate", description=DESCRIPTION
+    )
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from stellar.data.labelled import open_labelled
+    from stellar.errors import UserError
+    from stellar.evaluation.classify import evaluate
+    from stellar.evaluation.table import print_evaluation
+    from stellar.model.backbones import is_backbone, load_backbone
+    from stellar.precision import choose_device
+    from stellar.storage import write_file
+    from stellar.weights import load
+
+    if not options.models:
+        raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")
+    device = choose_device(options.device)
+    models = {
+        name: load_backbone(name, device) if is_backbone(name) else load(name, device)
+        for name in options.models
+    }
+    channels = {model.config.in_chans for model in models.values()}
+    if len(channels) > 1:
+        raise UserError(
+            f"the models take pictures of {sorted(channels)} channels; compare models of one kind"
+        )
+    splits = open_labelled(options.data, channels.pop())
+    options.out.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
+    with Progress(*columns) as bar:
+        task = bar.add_task("", total=None)
+        result = evaluate(
+            models, splits, options.out, options.batch_size, options.num_workers,
+            options.epochs, options.seed,
+            progress=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )  # fmt: skip
+    write_file(options.out / "report.json", json.dumps(result.as_json(), indent=2) + "\n")
+    print_evaluation(result, Console())
+    print(f"report   {options.out / 'report.json'}")
+    return 0

@@ -1,0 +1,118 @@
+"""Models side by side on labelled pictures: every number is there, right, and explained."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from stellar.data.labelled import Splits, open_labelled
+
+from stellar.cli import main
+from stellar.config import ModelConfig
+from stellar.evaluation.classify import NEIGHBOURS, Evaluation, evaluate
+from stellar.evaluation.cost import floats_per_image
+from stellar.evaluation.reconstruction import psnr
+from stellar.evaluation.table import print_evaluation
+from stellar.images import read_image
+from stellar.model import Backbone, Stellar
+from stellar.model.files.saving import save_model
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three colours, which even a random network tells apart; one broken file."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 20), ("val", 5)):
+        for name, colour in (
+            ("blue", (20, 40, 220)),
+            ("green", (30, 200, 40)),
+            ("red", (220, 30, 30)),
+        ):
+            folder = tmp_path / "pictures" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(rng.normal(colour, 12, (16, 16, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    (tmp_path / "pictures/val/red/broken.png").write_bytes(b"no picture")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def splits(pictures: Path) -> Splits:
+    return open_labelled(pictures)
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path, small: ModelConfig, splits: Splits) -> Evaluation:
+    backbone = Backbone(replace(small, num_sparse_tokens=0)).eval()
+    return evaluate({"ours": Stellar(small).eval(), "theirs": backbone}, splits, tmp_path)
+
+
+def test_every_test_gives_its_numbers(evaluation: Evaluation, tmp_path: Path) -> None:
+    ours, theirs = ({(s.test, s.name): s.value for s in m.scores} for m in evaluation.models)
+    for feature in ("cls", "S", "U", "S+cls", "U+cls"):
+        for k in NEIGHBOURS:
+            assert 0 <= ours["kNN", f"{feature}, k = {k}"] <= 100
+    assert ours["kNN", "U, k = 10"] > 90
+    assert ours["linear probe", "top-5"] == 100
+    assert theirs.keys() < ours.keys()
+    assert set(ours) - set(theirs) >= {("reconstruction", "PSNR"), ("kNN", "S, k = 10")}
+    assert not list(tmp_path.glob(".features-*"))
+
+
+def test_counts_and_chance(evaluation: Evaluation) -> None:
+    assert evaluation.num_classes == 3
+    for model in evaluation.models:
+        assert model.chance == pytest.approx(1 / 3)
+        assert (model.num_train, model.num_test, model.num_unreadable) == (60, 15, 1)
+
+
+def test_psnr_is_the_mean_over_the_test_pictures(
+    small: ModelConfig, splits: Splits, tmp_path: Path
+) -> None:
+    model = Stellar(small).eval()
+    scores = evaluate({"model": model}, splits, tmp_path).models[0].scores
+    (found,) = (score.value for score in scores if score.name == "PSNR")
+    files = sorted((tmp_path / "pictures/val").glob("*/[0-9]*.png"))
+    with torch.inference_mode():
+        drawn = [model.reconstruct(model.encode(file)) for file in files]
+    expected = [psnr(read_image(f)[None] / 255, d) for f, d in zip(files, drawn, strict=True)]
+    assert found == pytest.approx(torch.cat(expected).mean().item(), abs=1e-3)
+
+
+def test_cost_counts_the_factors(small: ModelConfig) -> None:
+    factors = Stellar(small).encode(torch.rand(1, 3, 16, 16))
+    counts = floats_per_image(small)
+    assert counts["S"] == factors.sparse.numel()
+    assert counts["L"] == factors.spatial.numel()
+    assert counts["S and L"] == counts["S"] + counts["L"]
+    assert counts["dense"] == factors.dense.numel()
+    assert set(floats_per_image(replace(small, num_sparse_tokens=0))) == {"cls", "dense"}
+
+
+def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
+    console = Console(width=100, record=True, quiet=False)
+    print_evaluation(evaluation, console)
+    text = console.export_text()
+    assert "kNN: cls, k = 20" in text
+    assert "always naming the largest class: 33.3%" in text
+    (row,) = (line for line in text.splitlines() if "PSNR" in line)
+    assert row.count(" - ") == 1
+
+
+def test_from_the_command_line(
+    small: ModelConfig, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", Stellar(small))
+    call = ["evaluate", str(tmp_path / "model"), "--data", str(pictures), "--num-workers", "0"]
+    assert main([*call, "--out", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert {"kNN", "linear probe", "reconstruction", "cost"} < report["protocol"].keys()
+    assert report["models"][0]["scores"][0].keys() == {"test", "name", "value", "unit", "detail"}
+    assert main(["evaluate", "--data", str(pictures)]) == 1
+    assert "evaluate needs a model" in capsys.readouterr().err
