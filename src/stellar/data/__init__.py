@@ -2,6 +2,7 @@
 
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
+from stellar.data.labelled import LabelledImages, Splits, open_labelled
 from stellar.data.loader import view_batches
 from stellar.data.views import MultiView, ViewBatch
 
@@ -11,10 +12,13 @@ __all__ = [
     "DataError",
     "ImageFolder",
     "ImageSource",
+    "LabelledImages",
     "MultiView",
     "Scene",
     "SceneObject",
+    "Splits",
     "ViewBatch",
     "check_readable",
+    "open_labelled",
     "view_batches",
 ]

@@ -5,7 +5,7 @@ forked or spawned, so a million paths do not grow with the number of workers.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -37,22 +37,11 @@ class ImageSource(Protocol):
     def name(self, index: int) -> str: ...
 
 
-class ImageFolder:
-    """All pictures below `root`, sorted by path; hidden names are left out, links are followed.
+class ImageFiles:
+    """Picture files below `root`, read with the `channels` of a model."""
 
-    They are read with the `channels` of a model; .npy files count where these are not RGB.
-    """
-
-    def __init__(self, root: Path | str, channels: int = 3) -> None:
-        self.root, self.channels = Path(root), channels
-        if not self.root.is_dir():
-            problem = "is not a folder" if self.root.exists() else "does not exist"
-            raise DataError(f"expected a folder of pictures, but {self.root} {problem}")
-        extensions = EXTENSIONS if channels == 3 else (*EXTENSIONS, ".npy")
-        paths = sorted(os.fsencode(path) for path in _walk(str(self.root), extensions))
-        if not paths:
-            expected = ", ".join(extension[1:] for extension in extensions)
-            raise DataError(f"no pictures ({expected}) in {self.root} or its subfolders")
+    def __init__(self, root: Path, paths: Sequence[bytes], channels: int = 3) -> None:
+        self.root, self.channels = root, channels
         lengths = np.array([0, *(len(path) for path in paths)])
         self._offsets = torch.from_numpy(np.cumsum(lengths))
         self._bytes = torch.frombuffer(bytearray(b"".join(paths)), dtype=torch.uint8)
@@ -65,7 +54,7 @@ class ImageFolder:
 
     def name(self, index: int) -> str:
         """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
-        return self._path(index).decode("utf-8", "backslashreplace").replace(os.sep, "/")
+        return printable(self._path(index)).replace(os.sep, "/")
 
     def _path(self, index: int) -> bytes:
         if not 0 <= index < len(self):
@@ -74,7 +63,35 @@ class ImageFolder:
         return self._bytes[start:end].numpy().tobytes()
 
 
-def _walk(root: str, extensions: tuple[str, ...]) -> Iterator[str]:
+class ImageFolder(ImageFiles):
+    """All pictures below `root`, sorted by path; hidden names are left out, links are followed.
+
+    .npy files count where a model's `channels` are not RGB.
+    """
+
+    def __init__(self, root: Path | str, channels: int = 3) -> None:
+        root, extensions = Path(root), extensions_of(channels)
+        if not root.is_dir():
+            problem = "is not a folder" if root.exists() else "does not exist"
+            raise DataError(f"expected a folder of pictures, but {root} {problem}")
+        paths = sorted(os.fsencode(path) for path in walk(str(root), extensions))
+        if not paths:
+            expected = ", ".join(extension[1:] for extension in extensions)
+            raise DataError(f"no pictures ({expected}) in {root} or its subfolders")
+        super().__init__(root, paths, channels)
+
+
+def extensions_of(channels: int) -> tuple[str, ...]:
+    """Names that count as pictures for a model of so many channels."""
+    return EXTENSIONS if channels == 3 else (*EXTENSIONS, ".npy")
+
+
+def printable(path: bytes) -> str:
+    """A path as text; bytes that are no UTF-8 become escapes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def walk(root: str, extensions: tuple[str, ...]) -> Iterator[str]:
     """Paths, relative to the root, of the pictures below it; each folder is visited once."""
     pending, visited = [""], set()
     while pending:
