@@ -1,42 +1,12 @@
 import numpy as np
-import pytest
 import torch
 
 from stellar.evaluation.probes import (
-    knn_predict,
     largest_class_share,
     linear_predict,
     probe_matrix,
 )
 from stellar.evaluation.scenes import SceneFeatures
-
-
-def brute_force_knn(features, labels, queries, num_neighbours, temperature):
-    names = []
-    for query in queries:
-        cosine = features @ query / (np.linalg.norm(features, axis=1) * np.linalg.norm(query))
-        votes = np.zeros(labels.max() + 1)
-        for nearest in np.argsort(-cosine)[:num_neighbours]:
-            votes[labels[nearest]] += np.exp(cosine[nearest] / temperature)
-        names.append(votes.argmax())
-    return names
-
-
-@pytest.mark.parametrize(("num_train", "num_neighbours"), [(150, 20), (150, 1), (7, 20)])
-def test_knn_agrees_with_brute_force(num_train, num_neighbours):
-    rng = np.random.default_rng(1)
-    features, queries = rng.normal(size=(num_train, 6)), rng.normal(size=(40, 6))
-    labels = rng.integers(0, 4, num_train)
-    found = knn_predict(
-        torch.from_numpy(features),
-        torch.from_numpy(labels),
-        torch.from_numpy(queries),
-        num_neighbours,
-        temperature=0.3,
-        chunk_size=16,
-    )
-    count = min(num_neighbours, num_train)
-    assert found.tolist() == brute_force_knn(features, labels, queries, count, 0.3)
 
 
 def test_linear_probe_ignores_the_scale_of_a_feature():
@@ -50,16 +20,15 @@ def test_linear_probe_ignores_the_scale_of_a_feature():
     assert torch.equal(plain, scaled)
 
 
-@pytest.mark.parametrize("predict", [knn_predict, linear_predict])
-def test_degenerate_features_and_labels(predict):
+def test_degenerate_features_and_labels():
     """One class is always named; constant features do not fail and name a class that exists."""
     features, queries = torch.randn(12, 4), torch.randn(5, 4)
     one_class = torch.full((12,), 2)
-    assert predict(features, one_class, queries).tolist() == [2] * 5
+    assert linear_predict(features, one_class, queries).tolist() == [2] * 5
     labels = torch.tensor([0, 3] * 6)
-    constant = predict(torch.ones(12, 4), labels, torch.ones(5, 4))
+    constant = linear_predict(torch.ones(12, 4), labels, torch.ones(5, 4))
     assert set(constant.tolist()) <= {0, 3}
-    assert len(predict(features[:1], labels[:1], queries)) == 5
+    assert len(linear_predict(features[:1], labels[:1], queries)) == 5
 
 
 def test_chance_is_the_largest_class():

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from stellar.evaluation.figures import metric_curves, what_where_plane
-from stellar.evaluation.probes import FEATURES, KNN_TEMPERATURE, LABELS, NUM_NEIGHBOURS, Probe
+from stellar.evaluation.knn import TEMPERATURE
+from stellar.evaluation.probes import FEATURES, LABELS, NUM_NEIGHBOURS, Probe
 from stellar.evaluation.report import SceneReport
 from stellar.evaluation.table import HEADLINE, accuracy_text
 from stellar.storage import write_file
@@ -183,7 +184,7 @@ def _protocol(columns: Mapping[str, SceneReport]) -> str:
         '<h2>How it was measured</h2><div class="protocol">'
         f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
         "<p>An object's token is the one with the largest L over the object's visible pixels. "
-        f"kNN: {NUM_NEIGHBOURS} neighbours by cosine, weight exp(cosine / {KNN_TEMPERATURE}). "
+        f"kNN: {NUM_NEIGHBOURS} neighbours by cosine, weight exp(cosine / {TEMPERATURE}). "
         "Linear: logistic regression on standardised features, its penalty chosen on a fifth of "
         "the train objects. L enters as the map itself. Chance: the largest class of the held-out "
         f"objects. One standard error of an accuracy is at most {0.5 / fewest**0.5:.3f}. PSNR and "

@@ -2,8 +2,7 @@
 
 Two probes, fitted on the objects of training scenes and scored on those of held-out scenes:
 
-- kNN: the 20 training objects of highest cosine vote for their class with weight
-  exp(cosine / 0.07) (Wu et al., 2018).
+- kNN: the 20 training objects of highest cosine vote for their class (knn.py).
 - linear: logistic regression on standardised features.
 
 L enters as it is, the P numbers of the token's map, neither resized nor sharpened.
@@ -15,10 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from stellar.evaluation.knn import knn_predict
 from stellar.evaluation.scenes import SceneFeatures
 
 Probe = Literal["knn", "linear"]
@@ -27,7 +26,6 @@ FEATURES = {"S": "sparse", "L": "spatial", "dense": "dense"}
 LABELS = {"material": "material", "place": "quadrant", "digit": "digit"}
 
 NUM_NEIGHBOURS = 20
-KNN_TEMPERATURE = 0.07
 INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0)
 """Of the logistic regression, to choose from: features differ in how much they overfit."""
 
@@ -52,7 +50,7 @@ def probe_matrix(train: SceneFeatures, heldout: SceneFeatures) -> tuple[ProbeSco
             y, y_heldout = getattr(train, label_field), getattr(heldout, label_field)
             chance = largest_class_share(y_heldout)
             predictions: dict[Probe, Tensor] = {
-                "knn": knn_predict(x, y, x_heldout),
+                "knn": knn_predict(x, y, x_heldout, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS],
                 "linear": linear_predict(x, y, x_heldout),
             }
             for probe, predicted in predictions.items():
@@ -64,26 +62,6 @@ def probe_matrix(train: SceneFeatures, heldout: SceneFeatures) -> tuple[ProbeSco
 def largest_class_share(labels: Int64[Tensor, " n"]) -> float:
     """Accuracy of always naming the most frequent class."""
     return labels.bincount().max().item() / len(labels)
-
-
-def knn_predict(
-    features: Float[Tensor, "n d"],
-    labels: Int64[Tensor, " n"],
-    queries: Float[Tensor, "m d"],
-    num_neighbours: int = NUM_NEIGHBOURS,
-    temperature: float = KNN_TEMPERATURE,
-    chunk_size: int = 1024,
-) -> Int64[Tensor, " m"]:
-    """The class with the largest vote among the nearest neighbours, or among all if fewer."""
-    features, queries = F.normalize(features, dim=1), F.normalize(queries, dim=1)
-    num_classes = int(labels.max()) + 1
-    predictions = []
-    for part in queries.split(chunk_size):
-        cosine, nearest = (part @ features.T).topk(min(num_neighbours, len(features)), dim=1)
-        votes = cosine.new_zeros(len(part), num_classes)
-        votes.scatter_add_(1, labels[nearest], (cosine / temperature).exp())
-        predictions.append(votes.argmax(dim=1))
-    return torch.cat(predictions)
 
 
 def linear_predict(
