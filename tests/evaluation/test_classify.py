@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from stellar.data.labelled import Splits, open_labelled
 
 from stellar.cli import main
 from stellar.config import ModelConfig
+from stellar.data.labelled import Splits, open_labelled
 from stellar.evaluation.classify import NEIGHBOURS, Evaluation, evaluate
 from stellar.evaluation.cost import floats_per_image
 from stellar.evaluation.reconstruction import psnr

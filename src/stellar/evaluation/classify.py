@@ -186,7 +186,7 @@ def _reconstruction(model: Stellar | Backbone, images: LabelledImages) -> Iterat
 
 def _cost(model: Stellar | Backbone) -> Iterator[Score]:
     for name, count in floats_per_image(model.config).items():
-        yield Score("cost", f"{name}, numbers an image", count, "")
+        yield Score("cost", f"{name}, numbers an image", float(count), "")
     config = model.config
     pictures = torch.zeros(64, config.in_chans, config.image_size, config.image_size).byte()
     yield Score("cost", "encoding", images_per_second(model, pictures), "images/s")

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
 from stellar.configfile import from_dict
@@ -113,7 +114,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def fingerprint(model: Stellar) -> str:
+def fingerprint(model: nn.Module) -> str:
     """SHA-256 over the names and values of the weights that make an image's factors: encoder and
     factorization.
     """
