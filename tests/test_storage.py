@@ -64,3 +64,19 @@ def test_a_folder_can_be_replaced(tmp_path: Path) -> None:
     for _ in range(2):
         place_folder(tmp_path / "sealed", write_two)
     assert damage(tmp_path / "sealed") is None
+
+
+def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
+    """Whatever wrote them: safetensors makes files that only their owner may read."""
+    (tmp_path / "usual").write_text("")
+    usual = (tmp_path / "usual").stat().st_mode
+
+    def private(path: Path) -> None:
+        path.write_text("private")
+        path.chmod(0o600)
+
+    place_file(tmp_path / "file", private)
+    place_files(tmp_path, lambda folder: private(folder / "one of some"))
+    place_folder(tmp_path / "folder", lambda folder: private(folder / "inside"))
+    for name in ("file", "one of some", "folder/inside", "folder/SHA256SUMS"):
+        assert (tmp_path / name).stat().st_mode == usual, name

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
+    from stellar.errors import UserError
     from stellar.exporting import export
+    from stellar.images import InputError
     from stellar.model import Backbone, Factors, Stellar, load_backbone
     from stellar.model.files.manifest import save_published
     from stellar.presets import PRESETS
@@ -30,8 +32,10 @@ _HOMES = {
     "PRESETS": "stellar.presets",
     "Backbone": "stellar.model",
     "Factors": "stellar.model",
+    "InputError": "stellar.images",
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
+    "UserError": "stellar.errors",
     "embed": "stellar.embedding",
     "export": "stellar.exporting",
     "load": "stellar.weights",
@@ -47,8 +51,10 @@ __all__ = [
     "PRESETS",
     "Backbone",
     "Factors",
+    "InputError",
     "RunConfig",
     "Stellar",
+    "UserError",
     "embed",
     "export",
     "load",

@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 Result = TypeVar("Result")
+UMASK = os.umask(0)
+os.umask(UMASK)
 SUMS = "SHA256SUMS"
 
 
@@ -23,6 +25,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _publish(file: Path) -> None:
+    """A finished file with the permissions that a new file has here, on the disk; safetensors
+    writes files that only their owner may read.
+    """
+    file.chmod(0o666 & ~UMASK)
+    sync(file)
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -38,7 +48,7 @@ def place_file(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write(temporary)
-        sync(temporary)
+        _publish(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -53,7 +63,7 @@ def place_files(folder: Path, write: Callable[[Path], Result]) -> Result:
         temporary = Path(name)
         result = write(temporary)
         for file in sorted(temporary.iterdir(), reverse=True):
-            sync(file)
+            _publish(file)
             file.replace(folder / file.name)
     sync(folder)
     return result
@@ -71,8 +81,9 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
         files = sorted(temporary.iterdir())
         sums = "".join(f"{checksum(file)}  {file.name}\n" for file in files)
         (temporary / SUMS).write_text(sums)
-        for file in [*files, temporary / SUMS, temporary]:
-            sync(file)
+        for file in [*files, temporary / SUMS]:
+            _publish(file)
+        sync(temporary)
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)

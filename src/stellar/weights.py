@@ -34,10 +34,10 @@ def load(
 ) -> Stellar:
     """A trained model.
 
-    `model` is a published name (stellar-b16, -l16, -h16, -b8, -b24), a run's folder (its newest
-    whole checkpoint), a checkpoint's folder, or a file of weights: ours with its `config.json`, a
-    published safetensors file, or a Lightning `.ckpt` (its tensors only; no code of a pickle is
-    ever run).
+    `model` is a published name (stellar-b16, -l16, -h16, -b8, -b24), a hub repository
+    (hf://you/photos), a run's folder (its newest whole checkpoint), a checkpoint's folder, or a
+    file of weights: ours with its `config.json`, a published safetensors file, or a Lightning
+    `.ckpt` (its tensors only; no code of a pickle is ever run).
 
     `purpose`: `encode` builds encoder and factorization; `reconstruct` also the decoder, and the
     tokenizer of a model that reconstructs codes; `pretrain` a `PretrainingModel` with its heads,

@@ -95,11 +95,11 @@ def test_cost_counts_the_factors(small: ModelConfig) -> None:
 
 
 def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
-    console = Console(width=100, record=True, quiet=False)
+    console = Console(width=140, record=True, quiet=False)
     print_evaluation(evaluation, console)
     text = console.export_text()
+    assert "always naming the largest class: 33.3%" in " ".join(text.split())
     assert "kNN: cls, k = 20" in text
-    assert "always naming the largest class: 33.3%" in text
     (row,) = (line for line in text.splitlines() if "PSNR" in line)
     assert row.count(" - ") == 1
 

@@ -50,18 +50,26 @@ def run(arguments: Sequence[str]) -> int:
     )
 
     from stellar.embedding import embed
+    from stellar.errors import UserError
     from stellar.precision import choose_device
     from stellar.weights import load
 
     device = choose_device(options.device)
+    if options.out.suffix != ".parquet":
+        raise UserError(f"the file is Parquet: end its name in .parquet, got --out {options.out}")
     model = load(options.model, device, purpose="encode", revision=options.revision)
     columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("", total=None)
-        result = embed(
-            model, options.folder, options.out, options.batch_size, options.num_workers,
-            options.fit, progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+    try:
+        with Progress(*columns, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            result = embed(
+                model, options.folder, options.out, options.batch_size, options.num_workers,
+                options.fit,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was")
+        return 130
     print(f"{result.num_images} images -> {result.file}")
     if result.num_unreadable:
         print(f"{result.num_unreadable} could not be read: {result.file}.unreadable.txt")

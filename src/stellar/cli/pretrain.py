@@ -20,8 +20,8 @@ DESCRIPTION = """Train a model on a folder of images, without labels.
   stellar pretrain --data photos --out runs/mae --init facebook/vit-mae-base
   stellar pretrain --out runs/photos --resume
 
-Every setting of a preset can be changed; `stellar pretrain --settings` lists them all.
-presets: {presets}"""
+Every setting of a preset can be changed, often --training.steps, --training.batch-size and
+--model.num-sparse-tokens; `stellar pretrain --settings` lists them all. presets: {presets}"""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"
         )
+    if options.out.suffix != ".png":
+        raise UserError(f"the sheet is a PNG: end its name in .png, got --out {options.out}")
     device = choose_device(options.device)
     model = load(options.model, device, options.tokenizer, revision=options.revision)
     source = pictures(options.pictures, model.config)

@@ -14,6 +14,8 @@ from stellar.images.picture import InputError, Picture
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SIXTEEN_BITS = (torch.uint16, torch.int32)
+_MOST_CHANNELS = 16
+"""A first axis that is longer is no axis of channels when another could be."""
 _EXPECTED = (
     "expected uint8, uint16 (or int32 that holds 16 bits), or floating point numbers in [0, 1]"
 )
@@ -55,6 +57,11 @@ def from_tensor(tensor: Shaped[Tensor, "..."], channels: int) -> Picture:
     if len(tensor) == 1 and channels == 3:
         tensor = tensor.expand(3, -1, -1)
         changes.append("grey repeated in 3 channels")
+    if len(tensor) > _MOST_CHANNELS and channels in tensor.shape:
+        raise InputError(
+            f"expected {_counted(channels)} first in a tensor (c h w), last in an array (h w c), "
+            f"got channels x height x width = {tuple(tensor.shape)}; move that axis"
+        )
     if len(tensor) != channels:
         raise InputError(
             f"the model takes {_counted(channels)}, but the picture has {len(tensor)} "

@@ -4,7 +4,6 @@ A backbone is our encoder without sparse tokens. Its sizes are read off the tens
 cannot tell (heads, epsilon, normalisation) is in the JSON files beside them.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
@@ -19,7 +18,7 @@ from stellar.config import ConfigError, DecoderConfig, Fit, ModelConfig
 from stellar.model.encoder import Encoder, resize_positions
 from stellar.model.factors import Factors
 from stellar.model.files.families import VIT, encoder_only, layout_of
-from stellar.model.files.hub import fetch
+from stellar.model.files.hub import fetch, is_hub_id
 from stellar.model.files.layout import Layout
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.manifest import HEADS_OF_WIDTH
@@ -27,8 +26,6 @@ from stellar.model.files.model_file import REPOSITORY
 from stellar.model.files.reading import open_state
 from stellar.model.files.saving import find_weights, read_json
 from stellar.model.inputs import Inputs, prepare
-
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -111,8 +108,7 @@ def read_backbone(
 ) -> BackboneFiles:
     """A backbone's tensors and sizes. Raises WeightsError with a sentence."""
     path = _locate(str(source), revision, local_files_only)
-    folder = path if path.is_dir() else path.parent
-    config = read_json(folder / "config.json")
+    config = read_json(path.with_name("config.json"))
     tensors = open_state(path)
     try:
         state = encoder_only(tensors)
@@ -123,7 +119,7 @@ def read_backbone(
         state["sparse_tokens"] = torch.empty(0, sizes["embed_dim"])
     except WeightsError as error:
         raise WeightsError(f"{source} cannot be used as a backbone: {error}") from error
-    sizes |= _normalisation(config, read_json(folder / "preprocessor_config.json"))
+    sizes |= _normalisation(config, read_json(path.with_name("preprocessor_config.json")))
     return BackboneFiles(f"{source} ({layout.name})", sizes, state)
 
 
@@ -149,33 +145,22 @@ def adapt_channels(
     return weight.repeat(1, repeats, 1, 1)[:, :in_chans] * (3 / in_chans)
 
 
-def is_hub_id(source: str) -> bool:
-    """True for `owner/name`, unless it can only be a path (its folder is there) or holds STELLAR
-    models.
-    """
-    return (
-        HUB_ID.fullmatch(source) is not None
-        and not Path(source).parent.is_dir()
-        and source != REPOSITORY
-    )
-
-
 def is_backbone(source: str) -> bool:
-    """Whether it is somebody else's vision transformer, not a model of stellar."""
-    if is_hub_id(source):
-        return True
-    path = Path(source)
-    return path.exists() and not any(
-        name.endswith("sparse_tokens") for name in open_state(find_weights(path))
-    )
+    """Whether it is somebody else's vision transformer: there, or on the hub, and no model of
+    stellar.
+    """
+    if source == REPOSITORY or not (is_hub_id(source) or Path(source).exists()):
+        return False
+    state = open_state(_locate(source, None, False))
+    return not any(name.endswith("sparse_tokens") for name in state)
 
 
 def _locate(source: str, revision: str | None, local_files_only: bool) -> Path:
-    """The local folder or file; of a hub id, its copy in the cache."""
+    """The local file; of a hub id, its copy in the cache. Raises WeightsError."""
     if is_hub_id(source):
-        return fetch(source, revision, local_files_only)
+        return find_weights(fetch(source, revision, local_files_only))
     if Path(source).exists():
-        return Path(source)
+        return find_weights(Path(source))
     raise WeightsError(
         f"{source} does not exist; expected a folder, a file or a hub id such as "
         "facebook/vit-mae-base"

@@ -89,7 +89,8 @@ class Encoder(nn.Module):
             raise ValueError(
                 f"height and width must be multiples of the patch size {size}, "
                 f"got {height} x {width}; "
-                f"resize or crop to {_nearest(height, size)} x {_nearest(width, size)}"
+                f"resize or crop to {_nearest(height, size)} x {_nearest(width, size)}, "
+                "or let encode(..., fit='crop') do it"
             )
         return height // size, width // size
 

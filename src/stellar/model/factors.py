@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Factors:
     """A batch of factorized images; `Z = L S` is `lowrank` (DESIGN: arXiv 2602.01905, section 3).
 
@@ -25,6 +25,13 @@ class Factors:
     """Height and width of the patch grid; P is their product."""
     preparation: str = ""
     """What was done to the pictures before they were encoded; sizes are width x height."""
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(
+            f"{name} {tuple(getattr(self, name).shape)}"
+            for name in ("cls", "sparse", "spatial", "dense")
+        )
+        return f"Factors({shapes}, grid {self.grid}, preparation {self.preparation!r})"
 
     @property
     def lowrank(self) -> Float[Tensor, "B P D"]:

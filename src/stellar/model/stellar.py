@@ -87,6 +87,10 @@ class Stellar(nn.Module):
         grid = self.encoder.grid(prepared.images)
         return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, prepared.description)
 
+    def forward(self, images: Inputs) -> Factors:
+        """`encode`."""
+        return self.encode(images)
+
     def reconstruct(
         self,
         factors: Factors | None = None,

@@ -6,7 +6,7 @@ runs the same on eight GPUs.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -44,6 +44,8 @@ def pretrain(
     is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
     is silent.
     """
+    if config.data != "cutouts" and Path(config.data).is_dir():  # a run is resumed from anywhere
+        config = replace(config, data=str(Path(config.data).resolve()))
     return _train(config, Path(out), device, console, resumed=False)
 
 

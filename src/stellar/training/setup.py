@@ -85,23 +85,32 @@ def load_run(model: PretrainingModel, init: str) -> None:
 def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, str]:
     """The run with the backbone's sizes instead of its own, and a sentence that says so.
 
-    The image size and the channels stay the run's own. Raises ConfigError when the rest of the
-    run does not go with the backbone's patches.
+    The channels stay the run's own, and so do the sizes of images and local crops, as near as the
+    backbone's patches allow. Raises ConfigError when the rest of the run does not go with it.
     """
     own = {"image_size", "in_chans"}
+    patch = backbone.sizes["patch_size"]
+    image, local = (
+        max(1, round(size / patch)) * patch
+        for size in (config.model.image_size, config.views.local_size)
+    )
     if backbone.sizes["in_chans"] != config.model.in_chans:
         own |= {"image_mean", "image_std"}
     taken = {name: value for name, value in backbone.sizes.items() if name not in own}
-    try:
-        resolved = replace(config, model=replace(config.model, **taken))
-    except ConfigError as error:
-        patch = taken["patch_size"]
-        raise ConfigError(
-            f"{config.init} has patches of {patch} px: {error}; set model.patch_size to {patch}, "
-            "model.image_size and views.local_size to multiples of it"
-        ) from error
+    resolved = replace(
+        config,
+        model=replace(config.model, image_size=image, **taken),
+        views=replace(config.views, local_size=local),
+    )
     sizes = ", ".join(f"{name} {value}" for name, value in taken.items())
-    return resolved, f"starting from {backbone.name}; the model takes over {sizes}"
+    rounded = (
+        ""
+        if (image, local) == (config.model.image_size, config.views.local_size)
+        else (
+            f"; images of {image} px and local crops of {local} px, so that the patch divides them"
+        )
+    )
+    return resolved, f"starting from {backbone.name}; the model takes over {sizes}{rounded}"
 
 
 def _tokenizer(config: RunConfig) -> VQGAN | None:

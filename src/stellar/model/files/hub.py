@@ -1,13 +1,20 @@
 """Files from the Hugging Face hub: downloaded once, then read from the cache."""
 
+import re
 from pathlib import Path
 
 from stellar.model.files.loading import WeightsError
 
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 DESCRIPTIONS = "*config.json"
 """config.json, and the preprocessor_config.json of a backbone."""
 SAFETENSORS = (DESCRIPTIONS, "*.safetensors", "*.safetensors.index.json")
 PICKLES = (DESCRIPTIONS, "*.bin", "*.bin.index.json", "*.pth", "*.ckpt")
+
+
+def is_hub_id(source: str) -> bool:
+    """True for `owner/name`, unless it can only be a path: its folder is there."""
+    return HUB_ID.fullmatch(source) is not None and not Path(source).parent.is_dir()
 
 
 def fetch(

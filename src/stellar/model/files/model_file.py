@@ -21,6 +21,8 @@ from stellar.model.files.saving import CONFIG, find_weights, read_config, read_m
 
 REPOSITORY = "microsoft/STELLAR"
 """The hub repository of the published models."""
+HUB = "hf://"
+"""What says that a model's name is that of a hub repository, not a path."""
 NAMES = ("stellar-b16", "stellar-l16", "stellar-h16", "stellar-b8", "stellar-b24")
 """The published models."""
 
@@ -43,8 +45,8 @@ class ModelFile:
 def open_model(
     model: str | Path, revision: str | None = None, local_files_only: bool = False
 ) -> ModelFile:
-    """Find a model: a published name, a run's folder (its newest whole checkpoint), or a file or
-    folder of weights, ours or in the published layout.
+    """Find a model: a published name, a hub repository (hf://you/photos), a run's folder (its
+    newest whole checkpoint), or a file or folder of weights, ours or in the published layout.
 
     A path that exists goes before a name. `revision` pins a published model to a branch, tag or
     commit of its repository; with `local_files_only` it comes from the hub's cache. Raises
@@ -53,10 +55,16 @@ def open_model(
     path, exists = Path(model), os.path.lexists(model)
     if str(model) in NAMES and not exists:
         return _open(_download(str(model), revision, local_files_only), published=True)
+    if str(model) == REPOSITORY and not exists:
+        raise WeightsError(f"{model} holds several models; name one: {', '.join(NAMES)}")
+    if str(model).startswith(HUB):
+        folder = fetch(str(model).removeprefix(HUB), revision, local_files_only)
+        return _open(find_weights(folder), published=True)
     if not exists:
         raise WeightsError(
             f"{model} does not exist, and is no published model{nearest(str(model), NAMES)}; "
-            f"expected a run folder, a checkpoint, a file of weights, or {', '.join(NAMES)}"
+            "expected a run folder, a checkpoint, a file of weights, a hub repository as "
+            f"hf://you/photos, or {', '.join(NAMES)}"
         )
     if revision is not None:
         raise WeightsError(

@@ -13,7 +13,8 @@ from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.files.card import CARD, model_card
 from stellar.model.files.history import KEY
-from stellar.model.files.hub import fetch
+from stellar.model.files.hub import is_hub_id
+from stellar.model.files.model_file import HUB
 from stellar.model.files.saving import save_model
 from stellar.model.stellar import Stellar
 from stellar.storage import place_files
@@ -55,9 +56,9 @@ def from_pretrained(source: str | Path, revision: str | None, local_files_only: 
     """What `Stellar.from_pretrained` does."""
     import stellar  # its `load` stands above the model: it also builds what only training needs
 
-    if Path(source).exists() or "/" not in str(source):
-        return stellar.load(source, revision=revision, local_files_only=local_files_only)
-    return stellar.load(fetch(str(source), revision, local_files_only))
+    if is_hub_id(str(source)) and not Path(source).exists():
+        source = HUB + str(source)
+    return stellar.load(source, revision=revision, local_files_only=local_files_only)
 
 
 def push_to_hub(model: Stellar, repo: str, private: bool | None) -> str:
