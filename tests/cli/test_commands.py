@@ -177,7 +177,7 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
 
     judged = stellar("evaluate", "runs/photos", "--data", photos, cwd=tmp_path)
     assert judged.returncode == 1
-    assert "a folder for each class" in judged.stderr
+    assert "holds pictures outside of class folders" in judged.stderr
 
     told = stellar("info", "runs/photos", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

@@ -183,10 +183,11 @@ def test_starting_from_another_run(tmp_path: Path, config: RunConfig) -> None:
     torch.testing.assert_close(before.sparse, after.sparse)
 
 
+@pytest.mark.usefixtures("hub_cache")
 def test_settings_that_cannot_work_leave_nothing_behind(tmp_path: Path, config: RunConfig) -> None:
     codes = replace(config.model, decoder=replace(config.model.decoder, target="codes"))
     for bad, message in (
-        (replace(config, model=codes), "maskgit-vqgan-imagenet-f16-256.bin"),
+        (replace(config, model=codes), "fun-research/TiTok can be had neither"),
         (replace(config, init=str(tmp_path / "nowhere")), "does not exist"),
         (replace(config, data=str(tmp_path / "nowhere")), "does not exist"),
     ):

@@ -23,7 +23,6 @@ from stellar.evaluation.linear import linear_probe
 from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.reconstruction import psnr
 from stellar.evaluation.throughput import images_per_second
-from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
 
@@ -137,7 +136,7 @@ def _evaluate(
         return ModelScores(
             name=name,
             sha256=fingerprint(model),
-            preprocessing=preprocessing("crop", model.config),
+            preprocessing=train.preparation,
             num_train=len(train.labels),
             num_test=len(test.labels),
             num_unreadable=len(train.unreadable) + len(test.unreadable),
