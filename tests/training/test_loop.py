@@ -96,6 +96,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path, config: RunConf
     before, metrics = final_hash(tmp_path / "run"), rows(tmp_path / "run")
     assert resume(tmp_path / "run").step == 8
     assert (final_hash(tmp_path / "run"), rows(tmp_path / "run")) == (before, metrics)
+    assert "finished already: all 8 steps are done" in (tmp_path / "run/log.txt").read_text()
 
 
 def test_resuming_nothing_is_an_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float16, Int64
 from torch import Tensor
 
 from stellar.data.folder import DataError
@@ -48,12 +48,14 @@ class Features:
         """The class of each picture."""
         return torch.from_numpy(np.load(self._file(LABELS)))
 
-    def tensor(self, name: str) -> Float[Tensor, "N d"]:
-        """One of `names`, in single precision. Raises UserError for another name."""
+    def tensor(self, name: str) -> Float16[Tensor, "N d"]:
+        """One of `names`, in half precision; what is a file of its own stays on the disk until it
+        is read. Raises UserError for another name.
+        """
         if name not in self.names:
             raise UserError(f"feature must be one of {', '.join(self.names)}, got {name}")
-        parts = [np.load(self._file(part), mmap_mode="r") for part in name.split("+")]
-        return torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
+        parts = [np.load(self._file(part), mmap_mode="c") for part in name.split("+")]
+        return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.npy"

@@ -190,6 +190,9 @@ class Training:
 
     def announce(self) -> None:
         """Say what is going to happen."""
+        if self.counters.step >= self.total:
+            self.recorder.say(f"finished already: all {self.total:,} steps are done")
+            return
         count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         first = f" from step {self.counters.step}" if self.counters.step else ""
         self.recorder.say(
