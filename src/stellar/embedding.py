@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from stellar.config import Fit
@@ -29,7 +28,7 @@ from stellar.images import preprocessing
 from stellar.images.sizes import ONE_SIZE
 from stellar.model import Factors, Stellar
 from stellar.model.files.saving import fingerprint
-from stellar.precision import autocast, resolve_precision
+from stellar.precision import inference
 from stellar.storage import place_file, write_file
 
 PART_SIZE = 2048
@@ -107,11 +106,10 @@ def _encode(
     progress: Callable[[int], object],
 ) -> tuple[pa.Table, list[str]]:
     """One part, as a table and the lines about unreadable images."""
-    context = autocast(resolve_precision("auto", model.device), model.device)
     rows, unreadable, done = [], [], 0
     for batch in picture_batches(source, indices, fit, model.config, batch_size, num_workers):
         if batch.indices:
-            with torch.inference_mode(), context():
+            with inference(model.device):
                 factors = model.encode(batch.images.to(model.device))
             rows.append(_rows([source.name(index) for index in batch.indices], factors, schema))
         unreadable += [f"{name}\t{reason}\n" for name, reason in batch.unreadable]

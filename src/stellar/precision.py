@@ -1,7 +1,7 @@
 """Devices, and the precision that their hardware computes in."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -26,6 +26,13 @@ def autocast(precision: str, device: torch.device) -> Callable[[], AbstractConte
     if precision == "bf16":
         return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext
+
+
+@contextmanager
+def inference(device: torch.device) -> Iterator[None]:
+    """A context for encoding: without gradients, in the precision that the device computes in."""
+    with torch.inference_mode(), autocast(resolve_precision("auto", device), device)():
+        yield
 
 
 def choose_device(device: str) -> torch.device:

@@ -14,7 +14,7 @@ from stellar.config import Fit, ModelConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource
 from stellar.data.folder import DataError
 from stellar.data.inference import PictureBatch, picture_batches
-from stellar.evaluation.reconstruction import psnr
+from stellar.evaluation.reconstruction import draw_again
 from stellar.images import Pixels, one_batch, read_image
 from stellar.model import Stellar
 from stellar.pictures import picture_sheet, stacked
@@ -83,11 +83,8 @@ def _drawn(
 ) -> tuple[list[float], Image.Image]:
     """PSNR and sheet of pictures of one size."""
     images = one_batch([picture.images[0] for picture in pictures])
-    with torch.inference_mode():
-        factors = model.encode(images.to(model.device))
-        drawn = model.reconstruct(factors).cpu()
-    exact = images / 255 if images.dtype == torch.uint8 else images
-    decibels = psnr(exact, drawn).tolist()
+    factors, drawn, measured = draw_again(model, images)
+    decibels = measured.tolist()
     names = [source.name(picture.indices[0]) for picture in pictures]
     titles = [f"{name}   {value:.1f} dB" for name, value in zip(names, decibels, strict=True)]
     return decibels, picture_sheet(images, factors, drawn, titles)

@@ -13,8 +13,9 @@ from rich.console import Console
 from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data.labelled import Splits, open_labelled
-from stellar.evaluation.classify import NEIGHBOURS, Evaluation, evaluate
+from stellar.evaluation.classify import Evaluation, evaluate
 from stellar.evaluation.cost import floats_per_image
+from stellar.evaluation.knn import NEIGHBOURS
 from stellar.evaluation.reconstruction import psnr
 from stellar.evaluation.table import print_evaluation
 from stellar.images import read_image

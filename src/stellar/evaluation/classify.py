@@ -18,15 +18,14 @@ from stellar.data.inference import picture_batches
 from stellar.data.labelled import LabelledImages, Splits
 from stellar.evaluation.cost import floats_per_image
 from stellar.evaluation.features import Features, extract
-from stellar.evaluation.knn import knn_accuracy
+from stellar.evaluation.knn import TEMPERATURE, knn_accuracy
 from stellar.evaluation.linear import linear_probe
 from stellar.evaluation.probes import largest_class_share
-from stellar.evaluation.reconstruction import psnr
+from stellar.evaluation.reconstruction import draw_again
 from stellar.evaluation.throughput import images_per_second
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
 
-NEIGHBOURS = (10, 20, 50, 100)
 MAX_DRAWN = 256
 """Test pictures that are drawn again, the first ones."""
 Progress = Callable[[str, int, int], object]
@@ -77,7 +76,7 @@ class Evaluation:
 
 
 PROTOCOL = {
-    "kNN": "cosine, votes weighted by exp(cosine / 0.07), top-1 on the test pictures",
+    "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
     "the same time; feature and rate chosen on a tenth of the training pictures",
     "reconstruction": f"mean PSNR of the first {MAX_DRAWN} test pictures at most, drawn from Z",
@@ -148,7 +147,7 @@ def _evaluate(
 def _neighbours(train: Features, test: Features) -> Iterator[Score]:
     for feature in train.names:
         accuracy = knn_accuracy(
-            train.tensor(feature), train.labels, test.tensor(feature), test.labels, NEIGHBOURS
+            train.tensor(feature), train.labels, test.tensor(feature), test.labels
         )
         for k, value in accuracy.items():
             yield Score("kNN", f"{feature}, k = {k}", 100 * value, "%")
@@ -175,10 +174,7 @@ def _reconstruction(model: Stellar | Backbone, images: LabelledImages) -> Iterat
     indices = range(min(MAX_DRAWN, len(images)))
     for batch in picture_batches(images, indices, "crop", model.config, batch_size=32):
         if batch.indices:
-            with torch.inference_mode():
-                drawn = model.reconstruct(model.encode(batch.images.to(model.device))).cpu()
-            exact = batch.images / 255 if batch.images.dtype == torch.uint8 else batch.images
-            decibels.append(psnr(exact, drawn))
+            decibels.append(draw_again(model, batch.images)[2])
     if decibels:
         yield Score("reconstruction", "PSNR", torch.cat(decibels).mean().item(), "dB")
 

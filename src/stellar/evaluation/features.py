@@ -7,6 +7,7 @@ memory does not grow with the number of pictures until a probe asks for one feat
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +22,7 @@ from stellar.data.labelled import LabelledImages
 from stellar.errors import UserError
 from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
-from stellar.precision import autocast, resolve_precision
+from stellar.precision import inference
 from stellar.storage import place_files
 
 NAMES = ("cls", "S", "U", "S+cls", "U+cls")
@@ -43,7 +44,7 @@ class Features:
     preparation: str
     """What was done to the pictures before they were encoded."""
 
-    @property
+    @cached_property
     def labels(self) -> Int64[Tensor, " N"]:
         """The class of each picture."""
         return torch.from_numpy(np.load(self._file(LABELS)))
@@ -111,8 +112,7 @@ def _encode(
     model: Stellar | Backbone, images: LabelledImages, batch: PictureBatch
 ) -> dict[str, np.ndarray]:
     """A batch's rows of each file. Raises UserError for values that half precision cannot hold."""
-    context = autocast(resolve_precision("auto", model.device), model.device)
-    with torch.inference_mode(), context():
+    with inference(model.device):
         factors = model.encode(batch.images.to(model.device))
     means = {"cls": factors.cls, "U": factors.dense.float().mean(dim=1)}
     if factors.sparse.shape[1]:

@@ -4,6 +4,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stellar.images import unit_range
+from stellar.model import Factors, Stellar
+
+
+def draw_again(
+    model: Stellar, images: Tensor
+) -> tuple[Factors, Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+    """Pictures (b c h w) as they were read: their factors, what is drawn from them, and its PSNR;
+    the last two on the CPU.
+    """
+    with torch.inference_mode():
+        factors = model.encode(images.to(model.device))
+        drawn = model.reconstruct(factors).cpu()
+    return factors, drawn, psnr(unit_range(images), drawn)
+
 
 def psnr(
     images: Float[Tensor, "b c h w"], reconstructions: Float[Tensor, "b c h w"]

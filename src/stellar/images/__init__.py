@@ -5,9 +5,16 @@ A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bit
 
 from stellar.images.arrays import from_array, from_tensor
 from stellar.images.files import read_image, read_picture
-from stellar.images.picture import InputError, Picture, Pixels, UnreadableImage, eight_bits
+from stellar.images.picture import (
+    InputError,
+    Picture,
+    Pixels,
+    UnreadableImage,
+    eight_bits,
+    unit_range,
+)
 from stellar.images.pillow import from_pillow
-from stellar.images.sizes import fitted, one_batch, preprocessing
+from stellar.images.sizes import fitted, nearest_multiple, one_batch, preprocessing
 
 __all__ = [
     "InputError",
@@ -19,8 +26,10 @@ __all__ = [
     "from_array",
     "from_pillow",
     "from_tensor",
+    "nearest_multiple",
     "one_batch",
     "preprocessing",
     "read_image",
     "read_picture",
+    "unit_range",
 ]

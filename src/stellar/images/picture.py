@@ -41,6 +41,11 @@ class Picture:
     """In words, such as "transparency laid on white"; empty when they are as they came."""
 
 
+def unit_range(values: Tensor) -> Tensor:
+    """Floating point values in [0, 1]: those of 8 bits scaled, others as they are."""
+    return values / 255 if values.dtype == torch.uint8 else values
+
+
 def eight_bits(pixels: Pixels) -> UInt8[Tensor, "C h w"]:
     """The nearest values of 8 bits."""
     if pixels.dtype == torch.uint8:

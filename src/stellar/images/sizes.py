@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from stellar.config import Fit, ModelConfig, nearest
-from stellar.images.picture import InputError, Pixels
+from stellar.images.picture import InputError, Pixels, unit_range
 
 Sized = UInt8[Tensor, "C H W"] | Float32[Tensor, "C H W"]
 """Pixels at another size."""
@@ -30,6 +30,11 @@ _READ = {
     1: "grey, transparency on white; as many bits as the file has",
     3: "RGB in sRGB, transparency on white; 8 bits, or as many as a grey file has",
 }
+
+
+def nearest_multiple(length: int, patch: int) -> int:
+    """The length, in pixels, that is nearest and holds whole patches; at least one."""
+    return max(1, round(length / patch)) * patch
 
 
 def resize(pixels: Pixels, height: int, width: int, antialias: bool = True) -> Sized:
@@ -58,8 +63,7 @@ def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
     if fit == "squash":
         return resize(pixels, config.image_size, config.image_size)
     if fit == "resize":
-        down, across = (max(1, round(side / patch)) for side in (height, width))
-        return resize(pixels, down * patch, across * patch)
+        return resize(pixels, nearest_multiple(height, patch), nearest_multiple(width, patch))
     if fit == "pad":
         rows, columns = (
             torch.arange(-(-side // patch) * patch).clamp(max=side - 1) for side in (height, width)
@@ -93,9 +97,7 @@ def one_batch(
         )
     if len({picture.dtype for picture in pictures}) == 1:
         return torch.stack(list(pictures))
-    return torch.stack(
-        [picture / 255 if picture.dtype == torch.uint8 else picture for picture in pictures]
-    )
+    return torch.stack([unit_range(picture) for picture in pictures])
 
 
 def preprocessing(fit: Fit, config: ModelConfig) -> str:

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from stellar.config import ConfigError, DecoderConfig, Fit, ModelConfig
 from stellar.model.encoder import Encoder, resize_positions
 from stellar.model.factors import Factors
-from stellar.model.files.families import VIT, encoder_only, layout_of
+from stellar.model.files.families import VIT, encoder_only, is_stellar, layout_of
 from stellar.model.files.hub import fetch, is_hub_id
 from stellar.model.files.layout import Layout
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.manifest import HEADS_OF_WIDTH
 from stellar.model.files.model_file import REPOSITORY
-from stellar.model.files.reading import open_state
-from stellar.model.files.saving import find_weights, read_json
+from stellar.model.files.reading import open_state, read_json
+from stellar.model.files.saving import CONFIG, find_weights
 from stellar.model.inputs import Inputs, prepare
 
 
@@ -108,7 +108,7 @@ def read_backbone(
 ) -> BackboneFiles:
     """A backbone's tensors and sizes. Raises WeightsError with a sentence."""
     path = _locate(str(source), revision, local_files_only)
-    config = read_json(path.with_name("config.json"))
+    config = read_json(path.with_name(CONFIG))
     tensors = open_state(path)
     try:
         state = encoder_only(tensors)
@@ -151,8 +151,7 @@ def is_backbone(source: str) -> bool:
     """
     if source == REPOSITORY or not (is_hub_id(source) or Path(source).exists()):
         return False
-    state = open_state(_locate(source, None, False))
-    return not any(name.endswith("sparse_tokens") for name in state)
+    return not is_stellar(open_state(_locate(source, None, False)))
 
 
 def _locate(source: str, revision: str | None, local_files_only: bool) -> Path:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
+from stellar.images import nearest_multiple
 from stellar.model.transformer import BlockSize, init_weights, normal, run_blocks, stack
 
 Images = Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]
@@ -89,7 +90,8 @@ class Encoder(nn.Module):
             raise ValueError(
                 f"height and width must be multiples of the patch size {size}, "
                 f"got {height} x {width}; "
-                f"resize or crop to {_nearest(height, size)} x {_nearest(width, size)}, "
+                f"resize or crop to {nearest_multiple(height, size)} x "
+                f"{nearest_multiple(width, size)}, "
                 "or let encode(..., fit='crop') do it"
             )
         return height // size, width // size
@@ -146,7 +148,3 @@ def resize_positions(
     square = table.float().transpose(1, 2).unflatten(2, (side, side))
     resized = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=antialias)
     return resized.flatten(2).transpose(1, 2).to(table.dtype)
-
-
-def _nearest(length: int, size: int) -> int:
-    return max(size, round(length / size) * size)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from stellar.images import unit_range
 from stellar.model import Factors
 from stellar.model.encoder import Images
 from stellar.objective.koleo import koleo
@@ -246,8 +247,7 @@ def _reconstruction(
     model: PretrainingModel, images: Images, factors: Factors, autocast: Autocast
 ) -> Scalar:
     """Mean squared error to the image in [0, 1], or cross-entropy to its codes."""
-    if images.dtype == torch.uint8:
-        images = images.float() / 255
+    images = unit_range(images)
     with autocast():
         prediction = model.decoder(factors.lowrank, factors.grid)
         if model.config.decoder.target == "codes":

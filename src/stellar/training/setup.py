@@ -8,6 +8,7 @@ import torch
 
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
+from stellar.images import nearest_multiple
 from stellar.model.backbones import BackboneFiles, is_backbone, read_backbone
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import open_model
@@ -89,28 +90,23 @@ def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, st
     backbone's patches allow. Raises ConfigError when the rest of the run does not go with it.
     """
     own = {"image_size", "in_chans"}
-    patch = backbone.sizes["patch_size"]
-    image, local = (
-        max(1, round(size / patch)) * patch
-        for size in (config.model.image_size, config.views.local_size)
-    )
     if backbone.sizes["in_chans"] != config.model.in_chans:
         own |= {"image_mean", "image_std"}
     taken = {name: value for name, value in backbone.sizes.items() if name not in own}
+    before = (config.model.image_size, config.views.local_size)
+    image, local = (nearest_multiple(size, taken["patch_size"]) for size in before)
     resolved = replace(
         config,
         model=replace(config.model, image_size=image, **taken),
         views=replace(config.views, local_size=local),
     )
     sizes = ", ".join(f"{name} {value}" for name, value in taken.items())
-    rounded = (
-        ""
-        if (image, local) == (config.model.image_size, config.views.local_size)
-        else (
+    said = f"starting from {backbone.name}; the model takes over {sizes}"
+    if (image, local) != before:
+        said += (
             f"; images of {image} px and local crops of {local} px, so that the patch divides them"
         )
-    )
-    return resolved, f"starting from {backbone.name}; the model takes over {sizes}{rounded}"
+    return resolved, said
 
 
 def _tokenizer(config: RunConfig) -> VQGAN | None:

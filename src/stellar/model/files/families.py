@@ -59,11 +59,16 @@ KNOWN = "ViT, MAE, DINO or DINOv2"
 """What can be read."""
 
 
+def is_stellar(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of a STELLAR model, in whatever naming."""
+    return any(name.endswith("sparse_tokens") for name in state)
+
+
 def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What lies under the prefix of the cls token (`vit.`, `backbone.`, `teacher.backbone.`),
     without it; heads and decoders lie beside.
     """
-    if any(name.endswith("sparse_tokens") for name in state):
+    if is_stellar(state):
         raise WeightsError("it is a STELLAR model; load it with stellar.load")
     matches = [re.fullmatch(r"(|.*?\.)(?:embeddings\.)?cls_token", name) for name in state]
     prefixes = [match[1] for match in matches if match]

@@ -1,11 +1,11 @@
 """How a model came about: what its model card tells, carried in its `config.json`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stellar.model.files.loading import WeightsError
+from stellar.model.files.reading import read_json
 
 KEY = "history"
 """Its place in a config.json."""
@@ -40,12 +40,10 @@ class History:
 
 def read_history(config: Path) -> History | None:
     """The history in a `config.json`; None when there is none. Raises WeightsError."""
+    content = read_json(config).get(KEY)
     try:
-        content = json.loads(config.read_text()).get(KEY)
         return None if content is None else History(**content)
-    except FileNotFoundError:
-        return None
-    except (OSError, TypeError, ValueError, AttributeError) as error:
+    except TypeError as error:
         raise WeightsError(f"{config} tells no history that can be read: {error}") from error
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.published import PUBLISHED, with_unused
-from stellar.model.files.saving import CONFIG
+from stellar.model.files.saving import CONFIG, own_tensors
 from stellar.model.stellar import NoDecoder, Stellar
 from stellar.storage import place_file, write_file
 
@@ -37,11 +37,7 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     _check_expressible(model)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WeightsError(f"{folder} exists and is not empty; choose another folder")
-    ours = {
-        name: tensor.detach().cpu()
-        for name, tensor in model.state_dict().items()
-        if not name.startswith("tokenizer.")
-    }
+    ours = own_tensors(model)
     state = with_unused(PUBLISHED.write(ours))
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     file = folder / f"{name}.safetensors"

@@ -101,6 +101,19 @@ def find_file(path: Path) -> Path:
     return path
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty when the file is missing."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} does not describe a model: it holds no table")
+    return content
+
+
 def _open(path: Path) -> Any:
     # Read, not mapped: the tensors stay what they are when the file is replaced or cut short.
     try:

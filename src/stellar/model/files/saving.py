@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
 from stellar.configfile import from_dict
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.reading import find_file
+from stellar.model.files.reading import find_file, read_json
 from stellar.model.stellar import Stellar
 from stellar.storage import damage
 
@@ -30,14 +30,18 @@ FROZEN = ("tokenizer.",)
 
 def save_model(folder: Path, model: Stellar, config: Mapping[str, Any] | None = None) -> None:
     """Write weights (without the frozen tokenizer) and configuration into an existing folder."""
-    state = {
+    save_file(own_tensors(model), folder / WEIGHTS, metadata={"format": "pt"})
+    content = {"model": asdict(model.config), **(config or {})}
+    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What is saved of a model, on the CPU: everything but the frozen tokenizer."""
+    return {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
         if not name.startswith(FROZEN)
     }
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-    content = {"model": asdict(model.config), **(config or {})}
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def find_weights(path: Path) -> Path:
@@ -99,19 +103,6 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
 
 def _is_file_name(value: Any) -> bool:
     return isinstance(value, str) and Path(value).name == value
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty when the file is missing."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} does not describe a model: it holds no table")
-    return content
 
 
 def fingerprint(model: nn.Module) -> str:
