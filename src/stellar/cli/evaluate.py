@@ -33,9 +33,11 @@ class Options:
     num_workers: int = 2
     """Processes that read pictures; 0 reads in this one."""
     epochs: int = 10
-    """Passes of the linear probe over the features."""
+    """Passes of everything that is fitted over its features."""
+    num_seeds: int = 3
+    """Repetitions of everything random, of which mean and spread are given."""
     seed: int = 0
-    """Of the linear probe."""
+    """The first of the seeds."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -49,7 +51,8 @@ def run(arguments: Sequence[str]) -> int:
 
     from stellar.data.labelled import open_labelled
     from stellar.errors import UserError
-    from stellar.evaluation.classify import evaluate
+    from stellar.evaluation.evaluate import evaluate
+    from stellar.evaluation.subject import Settings
     from stellar.evaluation.table import print_evaluation
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
@@ -74,8 +77,9 @@ def run(arguments: Sequence[str]) -> int:
     with Progress(*columns) as bar:
         task = bar.add_task("", total=None)
         result = evaluate(
-            models, splits, options.out, options.batch_size, options.num_workers,
-            options.epochs, options.seed,
+            models, splits, options.out,
+            Settings(options.batch_size, options.num_workers, options.epochs, options.num_seeds,
+                     options.seed),
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),

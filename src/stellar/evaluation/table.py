@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stellar.evaluation.classify import Evaluation, Score
 from stellar.evaluation.probes import FEATURES, LABELS
 from stellar.evaluation.report import SceneReport
+from stellar.evaluation.scores import Evaluation, Score
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def _chance(report: SceneReport, label: str) -> str:
 def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
     """Print models side by side: a row for each number, a section for each test."""
     table = Table(title="Test pictures", title_justify="left", caption_justify="left")
-    chance = evaluation.models[0].chance
-    table.caption = f"{evaluation.data}; always naming the largest class: {chance:.1%}"
+    table.caption = evaluation.data
+    if evaluation.chance is not None:
+        table.caption += f"; always naming the largest class: {evaluation.chance:.1%}"
     table.add_column("")
     for model in evaluation.models:
         table.add_column(escape(model.name), justify="right")
@@ -88,4 +89,5 @@ def _score(score: Score | None) -> str:
     if score is None:
         return "-"
     digits = ",.0f" if score.test == "cost" else ".1f"
-    return f"{score.value:{digits}} {score.unit}".rstrip()
+    spread = "" if score.spread is None else f" ± {score.spread:{digits}}"
+    return f"{score.value:{digits}}{spread} {score.unit}".rstrip()

@@ -13,10 +13,11 @@ from rich.console import Console
 from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data.labelled import Splits, open_labelled
-from stellar.evaluation.classify import Evaluation, evaluate
 from stellar.evaluation.cost import floats_per_image
+from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.knn import NEIGHBOURS
 from stellar.evaluation.reconstruction import psnr
+from stellar.evaluation.scores import Evaluation
 from stellar.evaluation.table import print_evaluation
 from stellar.images import read_image
 from stellar.model import Backbone, Stellar
@@ -66,10 +67,17 @@ def test_every_test_gives_its_numbers(evaluation: Evaluation, tmp_path: Path) ->
 
 
 def test_counts_and_chance(evaluation: Evaluation) -> None:
-    assert evaluation.num_classes == 3
-    for model in evaluation.models:
-        assert model.chance == pytest.approx(1 / 3)
-        assert (model.num_train, model.num_test, model.num_unreadable) == (60, 15, 1)
+    assert evaluation.classes == ("blue", "green", "red")
+    assert (evaluation.num_train, evaluation.num_test) == (60, 16)
+    assert evaluation.chance == pytest.approx(6 / 16)
+    assert [model.num_unreadable for model in evaluation.models] == [1, 1]
+
+
+def test_the_linear_probe_gives_mean_and_spread_over_seeds(evaluation: Evaluation) -> None:
+    (score,) = (s for s in evaluation.models[0].scores if s.name == "top-1")
+    assert score.spread is not None
+    assert score.detail.count("rate") == 3
+    assert evaluation.protocol["seeds"] == "0, 1, 2"
 
 
 def test_psnr_is_the_mean_over_the_test_pictures(
@@ -99,7 +107,7 @@ def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
     console = Console(width=140, record=True, quiet=False)
     print_evaluation(evaluation, console)
     text = console.export_text()
-    assert "always naming the largest class: 33.3%" in " ".join(text.split())
+    assert "always naming the largest class: 37.5%" in " ".join(text.split())
     assert "kNN: cls, k = 20" in text
     (row,) = (line for line in text.splitlines() if "PSNR" in line)
     assert row.count(" - ") == 1
@@ -114,6 +122,6 @@ def test_from_the_command_line(
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert {"kNN", "linear probe", "reconstruction", "cost"} < report["protocol"].keys()
-    assert report["models"][0]["scores"][0].keys() == {"test", "name", "value", "unit", "detail"}
+    assert report["models"][0]["scores"][0]["name"] == "cls, k = 10"
     assert main(["evaluate", "--data", str(pictures)]) == 1
     assert "evaluate needs a model" in capsys.readouterr().err

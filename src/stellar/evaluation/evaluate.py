@@ -1,0 +1,81 @@
+"""Models side by side on the same pictures: what their features know, where they know it, what
+they draw again, and what they cost.
+
+A test is a function: given a `Subject`, it yields `Score`s, and none where the data or the model
+has nothing for it. Nothing is chosen on the test pictures.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from stellar.data.labelled import Splits
+from stellar.evaluation.classification import neighbours, probe
+from stellar.evaluation.cost import cost
+from stellar.evaluation.knn import TEMPERATURE
+from stellar.evaluation.probes import largest_class_share
+from stellar.evaluation.reconstruction import MAX_DRAWN, reconstruction
+from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.subject import Progress, Settings, Subject
+from stellar.model import Backbone, Stellar
+from stellar.model.files.saving import fingerprint
+
+Test = Callable[[Subject], Iterator[Score]]
+TESTS: tuple[Test, ...] = (neighbours, probe, reconstruction, cost)
+PROTOCOL = {
+    "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
+    "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
+    "the same time; feature and rate chosen on a tenth of the training pictures",
+    "reconstruction": f"mean PSNR of the first {MAX_DRAWN} test pictures at most, drawn from Z",
+    "cost": "numbers for an image at the model's image size; encoding in batches of 64",
+}
+"""How the scores of each test are made, in words."""
+
+
+def evaluate(
+    models: Mapping[str, Stellar | Backbone],
+    data: Splits,
+    folder: str | Path,
+    settings: Settings | None = None,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Evaluation:
+    """Every test on every model. Features lie in a hidden part of `folder` while it runs."""
+    settings = settings or Settings()
+    found = tuple(
+        _evaluate(name, model, data, Path(folder), settings, progress)
+        for name, model in models.items()
+    )
+    made = {score.test for model in found for score in model.scores}
+    return Evaluation(
+        data=data.description,
+        num_train=len(data.train),
+        num_test=len(data.test),
+        classes=data.classes,
+        chance=largest_class_share(torch.from_numpy(data.test.labels)),
+        protocol={name: how for name, how in PROTOCOL.items() if name in made}
+        | {"seeds": ", ".join(map(str, settings.seeds)), "epochs": str(settings.epochs)},
+        models=found,
+    )
+
+
+def _evaluate(
+    name: str,
+    model: Stellar | Backbone,
+    data: Splits,
+    folder: Path,
+    settings: Settings,
+    progress: Progress,
+) -> ModelScores:
+    with TemporaryDirectory(dir=folder, prefix=".features-") as cache:
+        subject = Subject(name, model, data, settings, Path(cache), progress)
+        scores = tuple(score for test in TESTS for score in test(subject))
+        return ModelScores(
+            name=name,
+            sha256=fingerprint(model),
+            preprocessing=subject.train.preparation,
+            num_unreadable=len(subject.train.unreadable) + len(subject.test.unreadable),
+            scores=scores,
+            notes=tuple(subject.notes),
+        )

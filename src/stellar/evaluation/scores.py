@@ -1,0 +1,56 @@
+"""Numbers with their protocol: what every test yields, and what tables, pages and files are made
+of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number, with what it was measured by."""
+
+    test: str
+    """The group that it belongs to, a key of the evaluation's protocol."""
+    name: str
+    value: float
+    """The mean over seeds, where there is randomness."""
+    unit: str = ""
+    detail: str = ""
+    """What was chosen on the way, and how many pictures or objects it is of, where not all."""
+    spread: float | None = None
+    """Standard deviation over seeds; None where nothing is random, or one seed was run."""
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """All numbers of one model."""
+
+    name: str
+    sha256: str
+    preprocessing: str
+    num_unreadable: int
+    scores: tuple[Score, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be measured, and what would make it possible."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Several models on the same pictures."""
+
+    data: str
+    """How the pictures were divided."""
+    num_train: int
+    num_test: int
+    classes: tuple[str, ...]
+    chance: float | None
+    """Share of the largest class among the test pictures; None where they have no classes."""
+    protocol: Mapping[str, str]
+    """How each test is made, in words, and its settings."""
+    models: tuple[ModelScores, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return asdict(self)

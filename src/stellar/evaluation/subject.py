@@ -1,0 +1,69 @@
+"""What a test is given: one model, the data it is judged on, and what is shared between tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from stellar.data.labelled import Splits
+from stellar.evaluation.features import Features, extract
+from stellar.model import Backbone, Stellar
+
+Progress = Callable[[str, int, int], object]
+"""Called with (what is done, pictures done, pictures in all)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the tests are run."""
+
+    batch_size: int = 64
+    """Pictures encoded at once."""
+    num_workers: int = 0
+    """Processes that read pictures; 0 reads in this one."""
+    epochs: int = 10
+    """Passes of everything that is fitted over its features."""
+    num_seeds: int = 3
+    """Repetitions of everything random, of which mean and spread are given."""
+    seed: int = 0
+    """The first of the seeds."""
+
+    @property
+    def seeds(self) -> range:
+        """All of them."""
+        return range(self.seed, self.seed + self.num_seeds)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model on one data set. Features are extracted when the first test asks for them."""
+
+    name: str
+    model: Stellar | Backbone
+    data: Splits
+    settings: Settings
+    folder: Path
+    """For what is kept on the disk between tests; it is removed at the end."""
+    progress: Progress = lambda _what, _done, _total: None
+    notes: list[str] = field(default_factory=list)
+    """What a test could not measure, and what would make it possible: a sentence each."""
+
+    @cached_property
+    def train(self) -> Features:
+        """Of the training pictures."""
+        return self._extract("train")
+
+    @cached_property
+    def test(self) -> Features:
+        """Of the test pictures."""
+        return self._extract("test")
+
+    def _extract(self, part: str) -> Features:
+        return extract(
+            self.model,
+            getattr(self.data, part),
+            self.folder / part,
+            self.settings.batch_size,
+            self.settings.num_workers,
+            lambda done, total: self.progress(f"{self.name}, {part}", done, total),
+        )
