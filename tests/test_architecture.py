@@ -18,6 +18,7 @@ BASE = {
     "precision",
     "presets",
     "storage",
+    "systems",
 }
 MAY_IMPORT = {
     "model": BASE,

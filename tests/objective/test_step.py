@@ -1,4 +1,4 @@
-"""The step: seven terms, groups of views in turn, targets without gradient, the teacher."""
+"""The step: its terms, groups of views in turn, targets without gradient, the teacher."""
 
 from dataclasses import replace
 
@@ -10,6 +10,12 @@ from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.objective import PretrainingModel, StepResult, Views, Weights, step
 
 TERMS = tuple(Weights.__dataclass_fields__)
+
+
+@pytest.fixture
+def small_objective(small_objective: ObjectiveConfig) -> ObjectiveConfig:
+    """Every term that there is."""
+    return replace(small_objective, masked_reconstruction_weight=10.0)
 
 
 def views(masked: int = 2, local: int = 2, images: int = 3) -> Views:
@@ -134,7 +140,7 @@ def test_any_number_of_views(
 
 
 def test_masking_switched_off(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
-    model = PretrainingModel(small, small_objective)
+    model = PretrainingModel(small, without(small_objective, "masked_reconstruction"))
     everything = replace(views(), keep=torch.arange(16).expand(6, -1))
     expected = step(model, everything, backward).total
     torch.testing.assert_close(step(model, replace(views(), keep=None), backward).total, expected)
@@ -169,6 +175,46 @@ def test_bf16_stays_near(small: ModelConfig, small_objective: ObjectiveConfig) -
     torch.testing.assert_close(half.total, exact.total, rtol=0.02, atol=0)
     flat = [torch.cat([g[n].flatten() for n in expected]) for g in (expected, gradients(model))]
     assert torch.cosine_similarity(*flat, dim=0) > 0.98
+
+
+def test_masked_reconstruction_is_the_error_of_the_hidden_patches(
+    small: ModelConfig, small_objective: ObjectiveConfig
+) -> None:
+    """Written down image by image: kept patches and mask tokens go into the decoder, and what is
+    drawn at the hidden patches is compared.
+    """
+    model = PretrainingModel(small, small_objective)
+    batch = views(masked=1)
+    found = step(model, batch, backward).losses.masked_reconstruction
+    assert batch.keep is not None
+    errors = []
+    for image, keep in zip(batch.masked, batch.keep, strict=True):
+        tokens = model.get_parameter("mask_token").expand(1, 16, -1).clone()
+        tokens[0, keep] = model.encoder(image[None], keep[None]).dense[0]
+        drawn = model.decoder(tokens, (4, 4))[0]
+        for patch in set(range(16)) - set(keep.tolist()):
+            y, x = 4 * (patch // 4), 4 * (patch % 4)
+            part = (slice(None), slice(y, y + 4), slice(x, x + 4))
+            errors.append((drawn[part] - image[part]).square().mean())
+    torch.testing.assert_close(found, torch.stack(errors).mean().detach())
+
+
+def test_no_kept_patch_is_drawn_again(small: ModelConfig, small_objective: ObjectiveConfig) -> None:
+    """What a masked view keeps changes its features, but is not itself a target."""
+    others = [name for name in TERMS if name != "masked_reconstruction"]
+    model = PretrainingModel(small, without(small_objective, *others))
+    model.decoder.register_forward_hook(lambda *_: torch.zeros(6, 3, 16, 16, requires_grad=True))
+    batch = views()
+    assert batch.keep is not None
+    masked = batch.masked.clone()
+    first = batch.keep[:, 0]
+    for image, patch in zip(masked, first.tolist(), strict=True):
+        y, x = 4 * (patch // 4), 4 * (patch % 4)
+        image[:, y : y + 4, x : x + 4] = 1.0
+    losses = [
+        step(model, replace(batch, masked=m), backward).losses for m in (batch.masked, masked)
+    ]
+    assert losses[0].masked_reconstruction == losses[1].masked_reconstruction
 
 
 class TestTeacher:

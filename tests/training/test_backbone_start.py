@@ -19,7 +19,7 @@ from transformers import (
 )
 
 import stellar
-from stellar.config import ConfigError, ModelConfig, RunConfig
+from stellar.config import RunConfig
 from stellar.configfile import read_run_config
 from stellar.model.backbones import read_backbone
 from stellar.model.encoder import resize_positions
@@ -185,8 +185,3 @@ def test_sizes_follow_the_patch(config: RunConfig, dinov2: Path) -> None:
     )
     assert (parts.config.model.image_size, parts.config.views.local_size) == (25, 10)
     assert "images of 25 px and local crops of 10 px" in parts.taken_over
-
-
-def test_a_model_needs_sparse_tokens(small: ModelConfig) -> None:
-    with pytest.raises(ConfigError, match=r"num_sparse_tokens must be at least 1, got 0"):
-        stellar.Stellar(replace(small, num_sparse_tokens=0))

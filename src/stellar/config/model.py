@@ -80,7 +80,13 @@ class ModelConfig:
     num_registers: int = 0
     """Tokens that are neither read nor explained, as in DINOv2 with registers."""
     num_sparse_tokens: int = 16
-    """Number K of semantic tokens: the rank of the factorization. Only a backbone has none."""
+    """Number K of semantic tokens: the rank of the factorization. 0: none, and Z is the patch
+    features themselves, as in DINO and MAE.
+    """
+    bottleneck: int = 0
+    """Numbers that each patch is squeezed to, in a model without tokens: S is then a token for
+    each patch, made from them, and L the identity. The control of `stellar compare`; 0: none.
+    """
     spatial_temperature: float | None = 0.06
     """Temperature of the softmax over cosines that gives L; None: plain dot products divided by
     sqrt(D).
@@ -117,6 +123,14 @@ class ModelConfig:
         require(
             self.num_sparse_tokens >= 0,
             f"model.num_sparse_tokens must not be negative, got {self.num_sparse_tokens}",
+        )
+        require(
+            self.bottleneck >= 0, f"model.bottleneck must not be negative, got {self.bottleneck}"
+        )
+        require(
+            not (self.bottleneck and self.num_sparse_tokens),
+            f"model.bottleneck = {self.bottleneck} goes with model.num_sparse_tokens = 0, "
+            f"got {self.num_sparse_tokens}",
         )
         require(
             self.spatial_temperature is None or self.spatial_temperature > 0,

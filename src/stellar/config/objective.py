@@ -8,8 +8,8 @@ from stellar.config.checks import check_choices, require
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The seven terms of the objective, their targets and their weights. A weight of 0 removes a
-    term.
+    """The terms of the objective, their targets and their weights. A weight of 0 removes a term;
+    the seven of STELLAR are on.
     """
 
     reconstruction_weight: float | None = None
@@ -29,6 +29,10 @@ class ObjectiveConfig:
     koleo_weight: float = 0.1
     """KoLeo, which spreads the tokens of an image: once on the full view, once on the masked
     views.
+    """
+    masked_reconstruction_weight: float = 0.0
+    """Reconstruction of what a masked view hides, from U of the patches that it keeps: the
+    objective of MAE.
     """
     num_prototypes: int = 16384
     """Number C of prototypes of each head."""

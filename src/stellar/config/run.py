@@ -39,9 +39,28 @@ class RunConfig:
             f"views.masking_ratio = {self.views.masking_ratio} leaves no patch "
             "of a masked view; lower it",
         )
+        self._require_something_to_learn_from()
         if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
             warnings.warn(
                 "objective.teacher_momentum has no effect without a teacher", stacklevel=3
             )
         if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
             warnings.warn("views.local_scale has no effect with num_local = 0", stacklevel=3)
+
+    def _require_something_to_learn_from(self) -> None:
+        """Every term that is on has the tokens or views that it is about."""
+        objective, views = self.objective, self.views
+        if not self.model.num_sparse_tokens and not self.model.bottleneck:
+            for term in ("token_clustering", "set_alignment", "koleo"):
+                weight = getattr(objective, f"{term}_weight")
+                require(
+                    weight == 0,
+                    f"objective.{term}_weight = {weight} needs tokens, but model.num_sparse_tokens "
+                    "is 0; set the weight to 0",
+                )
+        require(
+            objective.masked_reconstruction_weight == 0
+            or (views.num_masked > 0 and views.masking_ratio > 0),
+            "objective.masked_reconstruction_weight needs views that hide something; raise "
+            "views.num_masked and views.masking_ratio",
+        )

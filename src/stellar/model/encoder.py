@@ -53,6 +53,19 @@ class PatchEmbed(nn.Module):
         return F.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
 
 
+class Bottleneck(nn.Module):
+    """Each patch squeezed to a few numbers and back: the tokens of a model that has no others."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(config.embed_dim, config.bottleneck)
+        self.expand = nn.Linear(config.bottleneck, config.embed_dim)
+        self.norm = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
+
+    def forward(self, dense: Float[Tensor, "B P D"]) -> Float[Tensor, "B P D"]:
+        return self.norm(self.expand(self.squeeze(dense)))
+
+
 class Encoder(nn.Module):
     """Images to cls, sparse tokens and patch features."""
 
@@ -67,6 +80,7 @@ class Encoder(nn.Module):
         self.cls_token = nn.Parameter(normal(1, 1, dim, std=0.02))
         self.pos_embed = nn.Parameter(normal(1, 1 + side * side, dim, std=0.02))
         self.sparse_tokens = nn.Parameter(normal(config.num_sparse_tokens, dim, std=dim**-0.5))
+        self.bottleneck = Bottleneck(config) if config.bottleneck else None
         if config.num_registers:
             self.register_tokens = nn.Parameter(normal(1, config.num_registers, dim, std=0.02))
         size = BlockSize(
@@ -118,9 +132,13 @@ class Encoder(nn.Module):
         registers = [self.register_tokens.expand(batch, -1, -1)] if self.num_registers else []
         x = torch.cat([cls, sparse, *registers, patches], dim=1)
         num_read = {"all": None, "tokens": 1 + num_sparse, "cls": 1}[read]
+        if self.bottleneck is not None and read == "tokens":
+            num_read = None
         x = self.norm(run_blocks(self.blocks, x, num_read))
-        first_patch = 1 + num_sparse + self.num_registers
-        return Tokens(x[:, 0], x[:, 1 : 1 + num_sparse], x[:, first_patch:])
+        sparse, dense = x[:, 1 : 1 + num_sparse], x[:, 1 + num_sparse + self.num_registers :]
+        if self.bottleneck is not None:
+            sparse = self.bottleneck(dense)
+        return Tokens(x[:, 0], sparse, dense)
 
     def _normalise(self, images: Images) -> Float[Tensor, "B C H W"]:
         mean, std = self.mean, self.std

@@ -40,3 +40,15 @@ class Factorization(nn.Module):
             return spatial_distribution(
                 projected_dense.float(), projected_sparse.float(), self.temperature
             )
+
+
+class Unfactorized(nn.Module):
+    """L where patches are not explained by tokens: the identity where S is a token for each patch
+    (K = P), and without columns where there is no S.
+    """
+
+    def forward(
+        self, dense: Float[Tensor, "B P D"], sparse: Float[Tensor, "B K D"]
+    ) -> Float[Tensor, "B P K"]:
+        batch, patches, _ = dense.shape
+        return torch.eye(patches, sparse.shape[1], device=dense.device).expand(batch, -1, -1)

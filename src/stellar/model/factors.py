@@ -8,9 +8,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, repr=False)
 class Factors:
-    """A batch of factorized images; `Z = L S` is `lowrank` (DESIGN: arXiv 2602.01905, section 3).
+    """A batch of factorized images; `Z = L S` is `lowrank` (arXiv 2602.01905, section 3).
 
-    B images, P patches (row by row), K sparse tokens, width D.
+    B images, P patches (row by row), K sparse tokens, width D. Without tokens K is 0 and Z is U.
     """
 
     cls: Float[Tensor, "B D"]
@@ -35,7 +35,9 @@ class Factors:
 
     @property
     def lowrank(self) -> Float[Tensor, "B P D"]:
-        """Z = L S, the patch features that S and L alone can express."""
+        """Z = L S, the patch features that S and L alone can express; U where there are none."""
+        if self.sparse.shape[1] == 0:
+            return self.dense
         return self.spatial.to(self.sparse.dtype) @ self.sparse
 
     @property

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stellar.config import ConfigError, Fit, ModelConfig
+from stellar.config import Fit, ModelConfig
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
-from stellar.model.factorization import Factorization
+from stellar.model.factorization import Factorization, Unfactorized
 from stellar.model.factors import Factors
 from stellar.model.files.history import History
 from stellar.model.inputs import Inputs, prepare
@@ -43,20 +43,23 @@ class Stellar(nn.Module):
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
     the saved weights. `draws=False` leaves the decoder out. `history` says how the model was
-    trained, when its file does. Raises ConfigError without sparse tokens.
+    trained, when its file does.
+
+    Without tokens (`num_sparse_tokens=0`) it is what STELLAR is compared with: Z is U, or U
+    through a bottleneck.
     """
 
     def __init__(
         self, config: ModelConfig, tokenizer: VQGAN | None = None, draws: bool = True
     ) -> None:
         super().__init__()
-        if config.num_sparse_tokens < 1:
-            raise ConfigError(
-                f"model.num_sparse_tokens must be at least 1, got {config.num_sparse_tokens}"
-            )
         self.config = config
         self.encoder = Encoder(config)
-        self.factorization = Factorization(config.embed_dim, config.spatial_temperature)
+        self.factorization = (
+            Factorization(config.embed_dim, config.spatial_temperature)
+            if config.num_sparse_tokens
+            else Unfactorized()
+        )
         self.decoder = Decoder(config) if draws else NoDecoder()
         self.tokenizer = tokenizer
         self.history: History | None = None
@@ -106,8 +109,8 @@ class Stellar(nn.Module):
         the grid is square. Raises ValueError when the pieces do not fit, MissingTokenizer when
         the model needs a MaskGIT-VQGAN that it was not given.
         """
-        sparse, spatial, grid = _pieces(factors, sparse, spatial, grid)
-        prediction = self.decoder(spatial.to(sparse.dtype) @ sparse, grid)
+        lowrank, grid = _lowrank(factors, sparse, spatial, grid)
+        prediction = self.decoder(lowrank, grid)
         if self.config.decoder.target == "pixels":
             return prediction.float().clamp(0, 1)
         pixels = self._tokenizer().decode(prediction.argmax(dim=2), grid)
@@ -167,13 +170,15 @@ class Stellar(nn.Module):
         return self.tokenizer
 
 
-def _pieces(
+def _lowrank(
     factors: Factors | None,
     sparse: Tensor | None,
     spatial: Tensor | None,
     grid: tuple[int, int] | None,
-) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """The S, L and grid to draw from, checked against each other."""
+) -> tuple[Float[Tensor, "B P D"], tuple[int, int]]:
+    """Z and grid to draw from; S, L and grid checked against each other."""
+    if factors is not None and sparse is None and spatial is None and grid is None:
+        return factors.lowrank, factors.grid
     if factors is not None:
         given = replace(
             factors,
@@ -193,7 +198,7 @@ def _pieces(
             f"and a column for each of the {sparse.shape[1]} tokens; "
             "pass grid=(height, width) in patches when it is not square"
         )
-    return sparse, spatial, grid
+    return spatial.to(sparse.dtype) @ sparse, grid
 
 
 def _resize(images: Float[Tensor, "B 3 H W"], size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:

@@ -1,4 +1,4 @@
-"""The seven terms of the objective, by name; the weight of a term `x` is
+"""The terms of the objective, by name; the weight of a term `x` is
 `ObjectiveConfig.x_weight`.
 """
 
@@ -26,6 +26,7 @@ class Losses:
     cls_masked: Scalar | None = None
     cls_local: Scalar | None = None
     koleo: Scalar | None = None
+    masked_reconstruction: Scalar | None = None
 
     def present(self) -> Iterator[tuple[str, Scalar]]:
         """(name, value) of the terms that are there."""
@@ -66,6 +67,7 @@ class Weights:
     cls_masked: float
     cls_local: float
     koleo: float
+    masked_reconstruction: float
 
     @classmethod
     def of(cls, config: ObjectiveConfig, target: str) -> "Weights":
@@ -77,9 +79,9 @@ class Weights:
             given["reconstruction"] = RECONSTRUCTION_WEIGHT[target]
         return cls(**given)
 
-    def on(self, name: str) -> bool:
-        """True when the term is part of the objective."""
-        return getattr(self, name) > 0
+    def on(self, *names: str) -> bool:
+        """True when one of these terms is part of the objective."""
+        return any(getattr(self, name) > 0 for name in names)
 
     def term(self, name: str, compute: Callable[[], Scalar]) -> Scalar | None:
         """The term's value, or None without computing it when it is switched off."""

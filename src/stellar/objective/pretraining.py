@@ -9,6 +9,7 @@ from torch import nn
 
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import VQGAN, Stellar
+from stellar.model.transformer import normal
 from stellar.objective.losses import Weights
 from stellar.objective.prototypes import PrototypeHead
 
@@ -44,4 +45,10 @@ class PretrainingModel(Stellar):
         sizes = (objective.head_hidden_dim, objective.prototype_dim, objective.num_prototypes)
         self.sparse_head = PrototypeHead(model.embed_dim, *sizes)
         self.cls_head = PrototypeHead(model.embed_dim, *sizes)
+        # Stands in for the patches that a masked view hides, where they are to be drawn.
+        self.mask_token = (
+            nn.Parameter(normal(1, 1, model.embed_dim, std=0.02))
+            if self.weights.on("masked_reconstruction")
+            else None
+        )
         self.teacher = None if objective.teacher == "none" else Teacher(self)

@@ -41,11 +41,13 @@ class Views:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the other views are compared with: raw S, and the assignments of S and cls."""
+    """What the other views are compared with: raw S, and the assignments of S and cls, where a
+    term reads them.
+    """
 
     sparse: Float[Tensor, "B K D"]
-    token: Assignment
-    cls: Assignment
+    token: Assignment | None
+    cls: Assignment | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def step(
     losses, factors, targets = _full(model, views.full, teacher_targets, autocast)
     done = finish(losses)
     batch = len(views.full)
-    if _any_on(model, "set_alignment", "cls_masked", "koleo"):
+    if model.weights.on("set_alignment", "cls_masked", "koleo", "masked_reconstruction"):
         for images, keep, share in _portions(views.masked, views.keep, batch, views_at_once):
             done += finish(_masked(model, images, keep, targets, autocast), share)
     if model.weights.on("cls_local"):
@@ -118,10 +120,10 @@ def _full(
     """
     with autocast():
         factors = model.encode(images)
-        tokens, cls = model.sparse_head(factors.sparse), model.cls_head(factors.cls)
+        tokens, cls = _features(model, factors.sparse, factors.cls, model)
     targets = teacher_targets or _targets(model, factors.sparse, tokens, cls, model)
     matched = None
-    if teacher_targets is not None:
+    if teacher_targets is not None and targets.token is not None:
         matched = _matched_rows(model, factors.sparse, targets.sparse)
     on = model.weights.term
     losses = Losses(
@@ -147,10 +149,11 @@ def _masked(
     targets: Targets,
     autocast: Autocast,
 ) -> Losses:
-    """The masked views: set alignment, cls alignment, KoLeo."""
+    """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
+    read = "all" if model.weights.on("masked_reconstruction") else "tokens"
     with autocast():
-        encoded = model.encoder(images, keep, read="tokens")
-        tokens, cls = model.sparse_head(encoded.sparse), model.cls_head(encoded.cls)
+        encoded = model.encoder(images, keep, read)
+        tokens, cls = _features(model, encoded.sparse, encoded.cls, model)
     on = model.weights.term
     return Losses(
         set_alignment=on(
@@ -165,17 +168,22 @@ def _masked(
         ),
         cls_masked=on(
             "cls_masked",
-            lambda: _predict(model, "cls_head", cls, targets.cls, _view_rows(cls, targets.cls)),
+            lambda: _predict(model, "cls_head", cls, targets.cls, _view_rows(encoded.cls, targets)),
         ),
         koleo=on("koleo", lambda: koleo(encoded.sparse)),
+        masked_reconstruction=on(
+            "masked_reconstruction",
+            lambda: _masked_reconstruction(model, images, keep, encoded.dense, autocast),
+        ),
     )
 
 
 def _local(model: PretrainingModel, images: Images, targets: Targets, autocast: Autocast) -> Losses:
     """The local crops: cls alignment."""
     with autocast():
-        cls = model.cls_head(model.encoder(images, read="cls").cls)
-    rows = _view_rows(cls, targets.cls)
+        encoded = model.encoder(images, read="cls")
+        cls = model.cls_head(encoded.cls)
+    rows = _view_rows(encoded.cls, targets)
     return Losses(cls_local=_predict(model, "cls_head", cls, targets.cls, rows))
 
 
@@ -188,15 +196,26 @@ def _teacher_targets(model: PretrainingModel, views: Views, autocast: Autocast) 
         encoded = teacher.encoder(
             views.full if views.teacher is None else views.teacher, read="tokens"
         )
-        tokens, cls = teacher.sparse_head(encoded.sparse), teacher.cls_head(encoded.cls)
+        tokens, cls = _features(model, encoded.sparse, encoded.cls, teacher)
     return _targets(model, encoded.sparse, tokens, cls, teacher)
+
+
+def _features(
+    model: PretrainingModel, sparse: Tensor, cls: Tensor, heads: PretrainingModel | Teacher
+) -> tuple[Tensor | None, Tensor | None]:
+    """S and cls as the heads see them, each where a term of the objective is about it."""
+    weights = model.weights
+    return (
+        heads.sparse_head(sparse) if weights.on("token_clustering", "set_alignment") else None,
+        heads.cls_head(cls) if weights.on("cls_clustering", "cls_masked", "cls_local") else None,
+    )
 
 
 def _targets(
     model: PretrainingModel,
     sparse: Tensor,
-    tokens: Tensor,
-    cls: Tensor,
+    tokens: Tensor | None,
+    cls: Tensor | None,
     heads: PretrainingModel | Teacher,
 ) -> Targets:
     """Balanced assignments under the heads that made these features."""
@@ -204,19 +223,21 @@ def _targets(
     balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
     return Targets(
         sparse=sparse.detach(),
-        token=assign(tokens, heads.sparse_head.prototypes, *balance),
-        cls=assign(cls, heads.cls_head.prototypes, *balance),
+        token=None if tokens is None else assign(tokens, heads.sparse_head.prototypes, *balance),
+        cls=None if cls is None else assign(cls, heads.cls_head.prototypes, *balance),
     )
 
 
 def _predict(
     model: PretrainingModel,
     head: str,
-    features: Float[Tensor, "N d"],
-    target: Assignment,
+    features: Float[Tensor, "N d"] | None,
+    target: Assignment | None,
     rows: Int[Tensor, "N"] | None,
 ) -> Scalar:
     """Cross-entropy of the head's prediction to rows of the target (all, in order, when None)."""
+    assert features is not None
+    assert target is not None
     prototypes = model.get_parameter(f"{head}.prototypes")
     mean = mean_prototype(prototypes, target)
     if rows is not None:
@@ -237,24 +258,53 @@ def _matched_rows(
     return (index + image[:, None] * target.shape[1]).flatten()
 
 
-def _view_rows(views: Float[Tensor, "BV d"], target: Assignment) -> Int[Tensor, "BV"]:
+def _view_rows(views: Float[Tensor, "BV D"], targets: Targets) -> Int[Tensor, "BV"]:
     """Row of the image that each view was cut from."""
-    images = len(target.features)
+    images = len(targets.sparse)
     return torch.arange(images, device=views.device).repeat_interleave(len(views) // images)
 
 
 def _reconstruction(
     model: PretrainingModel, images: Images, factors: Factors, autocast: Autocast
 ) -> Scalar:
-    """Mean squared error to the image in [0, 1], or cross-entropy to its codes."""
+    """Mean error of the image drawn from Z."""
+    return _patch_errors(model, images, factors.lowrank, autocast).mean()
+
+
+def _masked_reconstruction(
+    model: PretrainingModel,
+    images: Images,
+    keep: Int[Tensor, "BV n"] | None,
+    dense: Float[Tensor, "BV n D"],
+    autocast: Autocast,
+) -> Scalar:
+    """Mean error of the patches that a view hides, drawn from U of those that it keeps, with the
+    mask token in the others' places.
+    """
+    assert keep is not None
+    assert model.mask_token is not None
+    height, width = model.encoder.grid(images)
+    place = keep[:, :, None].expand_as(dense)
+    everywhere = model.mask_token.to(dense.dtype).expand(len(dense), height * width, -1)
+    errors = _patch_errors(model, images, everywhere.scatter(1, place, dense), autocast)
+    return errors[torch.ones_like(errors, dtype=torch.bool).scatter(1, keep, False)].mean()
+
+
+def _patch_errors(
+    model: PretrainingModel, images: Images, tokens: Float[Tensor, "B P D"], autocast: Autocast
+) -> Float[Tensor, "B P"]:
+    """Mean squared error of each patch in [0, 1], or cross-entropy to its code, as the decoder
+    draws it from these patch features.
+    """
     images = unit_range(images)
     with autocast():
-        prediction = model.decoder(factors.lowrank, factors.grid)
+        prediction = model.decoder(tokens, model.encoder.grid(images))
         if model.config.decoder.target == "codes":
             codes = model.codes(images)
     if model.config.decoder.target == "pixels":
-        return F.mse_loss(prediction.float(), images)
-    return F.cross_entropy(prediction.float().flatten(0, 1), codes.flatten())
+        error = F.mse_loss(prediction.float(), images, reduction="none").mean(dim=1)
+        return F.avg_pool2d(error, model.config.patch_size).flatten(1)
+    return F.cross_entropy(prediction.float().mT, codes, reduction="none")
 
 
 def _detached(factors: Factors) -> Factors:
@@ -265,7 +315,3 @@ def _detached(factors: Factors) -> Factors:
         factors.dense.detach(),
         factors.grid,
     )
-
-
-def _any_on(model: PretrainingModel, *names: str) -> bool:
-    return any(model.weights.on(name) for name in names)

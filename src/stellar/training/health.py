@@ -22,7 +22,9 @@ MAX_ROWS = 2048
 
 @dataclass(frozen=True)
 class Health:
-    """Figures of one step, on one process's batch."""
+    """Figures of one step, on one process's batch: of the tokens, or of the patches in a model
+    without tokens; None where the objective or the model has nothing to measure.
+    """
 
     effective_rank: float
     """exp of the entropy of the normalised singular values of the centred tokens: 1 to D."""
@@ -30,20 +32,22 @@ class Health:
     """Standard deviation of a normalised token's coordinates over tokens, times sqrt(D): near 1,
     and 0 at collapse.
     """
-    prototype_perplexity: float
-    """exp of the entropy of the mean predicted distribution over prototypes: 1 to C."""
-    slot_separation: float
+    prototype_perplexity: float | None
+    """exp of the entropy of the mean predicted distribution over prototypes, of tokens, or of cls
+    where no term is about tokens: 1 to C.
+    """
+    slot_separation: float | None
     """How far a token's number alone decides which prototypes it uses: 0, the tokens of an image
     are a set; 1, each number has prototypes of its own.
     """
-    largest_share: float
+    largest_share: float | None
     """Share of the patches explained by the token that explains most, over the batch: 1/K to 1."""
-    smallest_share: float
+    smallest_share: float | None
     """The same for the token that explains least."""
 
     def as_row(self) -> dict[str, float]:
-        """Names and values for the metrics file."""
-        return asdict(self)
+        """Names and values for the metrics file, of what was measured."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def warnings(self) -> dict[str, str]:
         """A sentence for each sign of collapse, by the figure that shows it."""
@@ -54,7 +58,7 @@ class Health:
             )
         if self.effective_rank < 2:
             found["effective_rank"] = f"the tokens span {self.effective_rank:.1f} dimensions only"
-        if self.largest_share > 0.95:
+        if self.largest_share is not None and self.largest_share > 0.95:
             found["largest_share"] = f"one token explains {self.largest_share:.0%} of all patches"
         return found
 
@@ -62,16 +66,19 @@ class Health:
 @torch.no_grad()
 def measure_health(result: StepResult, temperature: float) -> Health:
     """The figures of a training step; `temperature` is that of the prediction."""
-    tokens = result.factors.sparse.float().flatten(0, 1)[:MAX_ROWS]
-    shares = result.factors.spatial.float().mean(dim=(0, 1))
-    use = prototype_use(result.targets.token, len(shares), temperature)
+    factors, targets = result.factors, result.targets
+    num_tokens = factors.sparse.shape[1]
+    rows = (factors.sparse if num_tokens else factors.dense).float().flatten(0, 1)[:MAX_ROWS]
+    shares = factors.spatial.float().mean(dim=(0, 1))
+    target, per_image = (targets.token, num_tokens) if targets.token else (targets.cls, 1)
+    use = None if target is None else prototype_use(target, per_image, temperature)
     return Health(
-        effective_rank=effective_rank(tokens),
-        token_spread=token_spread(tokens),
-        prototype_perplexity=torch.exp(entropy(use.mean(dim=0))).item(),
-        slot_separation=slot_separation(use),
-        largest_share=shares.max().item(),
-        smallest_share=shares.min().item(),
+        effective_rank=effective_rank(rows),
+        token_spread=token_spread(rows),
+        prototype_perplexity=None if use is None else entropy(use.mean(dim=0)).exp().item(),
+        slot_separation=None if use is None or targets.token is None else slot_separation(use),
+        largest_share=shares.max().item() if num_tokens else None,
+        smallest_share=shares.min().item() if num_tokens else None,
     )
 
 

@@ -24,7 +24,7 @@ from stellar.model.stellar import Stellar
 from stellar.storage import damage
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-TRAINING_ONLY = ("sparse_head.", "cls_head.", "teacher.")
+TRAINING_ONLY = ("sparse_head.", "cls_head.", "mask_token", "teacher.")
 FROZEN = ("tokenizer.",)
 
 

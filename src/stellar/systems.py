@@ -1,0 +1,94 @@
+"""STELLAR's opposites, made of its own parts: other objectives for the same encoder, decoder, data
+and budget.
+
+- `dino`: the global token alone. A student sees several crops and predicts the assignment that a
+  momentum teacher gives to another crop (Caron et al. 2021; targets balanced by Sinkhorn, as in
+  DINOv2).
+- `mae`: pixels alone. Three quarters of the patches are hidden and drawn again from the others (He
+  et al. 2022).
+- `dense`: STELLAR's own objective on a dense bottleneck. Each patch is squeezed to a few numbers,
+  so that an image takes as many as S and L together, and every patch is a token.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from stellar.config import ModelConfig, ObjectiveConfig, RunConfig
+
+OFF = {
+    f"{term}_weight": 0.0
+    for term in (
+        "reconstruction",
+        "token_clustering",
+        "cls_clustering",
+        "set_alignment",
+        "cls_masked",
+        "cls_local",
+        "koleo",
+    )
+}
+"""Every term that is on by default."""
+
+
+def stellar(base: RunConfig) -> RunConfig:
+    """The run as it is."""
+    return base
+
+
+def dino(base: RunConfig) -> RunConfig:
+    """cls self-distillation with multi-crop and a teacher."""
+    return replace(
+        base,
+        model=_without_tokens(base.model),
+        views=replace(base.views, num_masked=2, masking_ratio=0.0),
+        objective=_only(
+            base.objective,
+            cls_clustering_weight=1.0,
+            cls_masked_weight=1.0,
+            cls_local_weight=1.0,
+            teacher="constant",
+        ),
+    )
+
+
+def mae(base: RunConfig) -> RunConfig:
+    """Masked reconstruction on the dense grid."""
+    return replace(
+        base,
+        model=_without_tokens(base.model),
+        views=replace(
+            base.views,
+            num_masked=max(1, base.views.num_masked),
+            num_local=0,
+            masking="random",
+            masking_ratio=0.75,
+            jitter_probability=0.0,
+            grey_probability=0.0,
+            blur_probability=0.0,
+        ),
+        objective=_only(base.objective, masked_reconstruction_weight=10.0, teacher="none"),
+    )
+
+
+def dense(base: RunConfig) -> RunConfig:
+    """STELLAR's objective on a dense bottleneck of as many numbers as S and L have."""
+    model = base.model
+    patches = (model.image_size // model.patch_size) ** 2
+    numbers = model.num_sparse_tokens * (model.embed_dim + patches)
+    return replace(
+        base, model=replace(_without_tokens(model), bottleneck=max(1, round(numbers / patches)))
+    )
+
+
+SYSTEMS: dict[str, Callable[[RunConfig], RunConfig]] = {
+    system.__name__: system for system in (stellar, dino, mae, dense)
+}
+
+
+def _without_tokens(model: ModelConfig) -> ModelConfig:
+    return replace(model, num_sparse_tokens=0)
+
+
+def _only(objective: ObjectiveConfig, **settings: object) -> ObjectiveConfig:
+    """An objective of the terms that are named alone, and other settings as given."""
+    return replace(objective, **(OFF | settings))  # pyright: ignore[reportArgumentType]
