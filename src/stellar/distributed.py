@@ -3,7 +3,7 @@ identity.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,20 @@ def all_max(value: Tensor) -> Tensor:
 def all_mean(value: Tensor) -> Tensor:
     """The mean over all processes."""
     return all_sum(value) / dist.get_world_size() if is_distributed() else value
+
+
+def uniform(
+    shape: Sequence[int], device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Random numbers in [0, 1) for this process's rows of a batch that all processes share.
+
+    With generators of the same seed, the batch has the same numbers on any number of processes.
+    """
+    if not is_distributed():
+        return torch.rand(*shape, generator=generator, device=device)
+    rank, rows = dist.get_rank(), shape[0]
+    whole = (dist.get_world_size() * rows, *shape[1:])
+    return torch.rand(whole, generator=generator, device=device)[rank * rows : (rank + 1) * rows]
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -13,7 +13,7 @@ def config(small: ModelConfig, small_objective: ObjectiveConfig) -> RunConfig:
         data="cutouts",
         model=small,
         views=ViewConfig(num_masked=2, num_local=1, local_size=8, masking_ratio=0.5),
-        objective=replace(small_objective, koleo_weight=0.1),
+        objective=replace(small_objective, koleo_weight=0.1, spatial_noise=0.5),
         training=TrainingConfig(
             steps=8,
             batch_size=4,

@@ -34,6 +34,11 @@ class ObjectiveConfig:
     """Reconstruction of what a masked view hides, from U of the patches that it keeps: the
     objective of MAE.
     """
+    spatial_noise: float = 0.0
+    """Gumbel noise on the logits of L (before its softmax, 1: as in sampling from L) where the full
+    view is drawn from Z in training. It keeps L from carrying the picture in its fine shades, so
+    that S has to. Not in the paper; 0: none.
+    """
     num_prototypes: int = 16384
     """Number C of prototypes of each head."""
     prototype_dim: int = 256
@@ -83,6 +88,10 @@ class ObjectiveConfig:
                 getattr(self, name) >= 1,
                 f"objective.{name} must be at least 1, got {getattr(self, name)}",
             )
+        require(
+            self.spatial_noise >= 0,
+            f"objective.spatial_noise must not be negative, got {self.spatial_noise}",
+        )
         require(
             0 < self.sinkhorn_scale <= 1,
             f"objective.sinkhorn_scale must be in (0, 1], got {self.sinkhorn_scale}",

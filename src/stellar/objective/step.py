@@ -7,7 +7,7 @@ Each term is a mean over its views, so a group can go through in portions as wel
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor
 from stellar.images import unit_range
 from stellar.model import Factors
 from stellar.model.encoder import Images
+from stellar.model.factorization import perturbed
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar
 from stellar.objective.matching import match
@@ -66,12 +67,14 @@ def step(
     backward: Callable[[Scalar], None],
     autocast: Autocast = nullcontext,
     views_at_once: int | None = None,
+    generator: torch.Generator | None = None,
 ) -> StepResult:
     """Run the objective on one batch; `backward` is called once for each portion of a group of
     views that has a term.
 
     `autocast` is entered around the networks; logits, Sinkhorn, matching and KoLeo are fp32. At
     most `views_at_once` masked or local views of each image are alive at a time; None: all.
+    `generator` is what the noise of `spatial_noise` is drawn from; None: torch's own.
     """
 
     def finish(losses: Losses, share: float = 1.0) -> Losses:
@@ -82,7 +85,7 @@ def step(
         return losses.detached()
 
     teacher_targets = _teacher_targets(model, views, autocast)
-    losses, factors, targets = _full(model, views.full, teacher_targets, autocast)
+    losses, factors, targets = _full(model, views.full, teacher_targets, autocast, generator)
     done = finish(losses)
     batch = len(views.full)
     if model.weights.on("set_alignment", "cls_masked", "koleo", "masked_reconstruction"):
@@ -113,7 +116,11 @@ def _portions(
 
 
 def _full(
-    model: PretrainingModel, images: Images, teacher_targets: Targets | None, autocast: Autocast
+    model: PretrainingModel,
+    images: Images,
+    teacher_targets: Targets | None,
+    autocast: Autocast,
+    generator: torch.Generator | None,
 ) -> tuple[Losses, Factors, Targets]:
     """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
     teacher gave them.
@@ -128,7 +135,7 @@ def _full(
     on = model.weights.term
     losses = Losses(
         reconstruction=on(
-            "reconstruction", lambda: _reconstruction(model, images, factors, autocast)
+            "reconstruction", lambda: _reconstruction(model, images, factors, autocast, generator)
         ),
         token_clustering=on(
             "token_clustering",
@@ -265,9 +272,16 @@ def _view_rows(views: Float[Tensor, "BV D"], targets: Targets) -> Int[Tensor, "B
 
 
 def _reconstruction(
-    model: PretrainingModel, images: Images, factors: Factors, autocast: Autocast
+    model: PretrainingModel,
+    images: Images,
+    factors: Factors,
+    autocast: Autocast,
+    generator: torch.Generator | None,
 ) -> Scalar:
-    """Mean error of the image drawn from Z."""
+    """Mean error of the image drawn from Z, whose L is noisy where the objective says so."""
+    noise = model.objective.spatial_noise
+    if noise:
+        factors = replace(factors, spatial=perturbed(factors.spatial, noise, generator))
     return _patch_errors(model, images, factors.lowrank, autocast).mean()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -121,8 +122,9 @@ class Training:
                 backward=lambda loss: (loss / len(parts)).backward(),
                 autocast=self.autocast,
                 views_at_once=training.views_at_once,
+                generator=self.generator(number),
             )
-            for part in parts
+            for number, part in enumerate(parts)
         ]
         learning = [p for p in self.model.parameters() if p.grad is not None]
         average_gradients(learning)
@@ -169,6 +171,12 @@ class Training:
             local=change_colours(local, batch.local_colour.flatten(0, 1), config),
             teacher=None if self.model.teacher is None else second,
         )
+
+    def generator(self, part: int) -> torch.Generator:
+        """The random numbers of a part of this step: a function of seed, step and part alone."""
+        key = (self.config.training.seed, self.counters.step, part)
+        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+        return torch.Generator(self.device).manual_seed(seed % 2**63)
 
     def batches(self) -> Iterator[ViewBatch]:
         """The rest of the run's batches for this process, in parts of an accumulated step."""
