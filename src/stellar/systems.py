@@ -52,13 +52,13 @@ def dino(base: RunConfig) -> RunConfig:
 
 
 def mae(base: RunConfig) -> RunConfig:
-    """Masked reconstruction on the dense grid."""
+    """Masked reconstruction on the dense grid, of four views of each image."""
     return replace(
         base,
         model=_without_tokens(base.model),
         views=replace(
             base.views,
-            num_masked=max(1, base.views.num_masked),
+            num_masked=4,
             num_local=0,
             masking="random",
             masking_ratio=0.75,

@@ -16,9 +16,11 @@ from stellar.config import ConfigError, RunConfig
 from stellar.model.files.saving import checkpoints
 from stellar.objective import Teacher
 from stellar.storage import checksum
+from stellar.systems import mae
 from stellar.training import RunError, TrainingStopped, pretrain, resume
 from stellar.training.loop import Training
 from stellar.training.run_folder import METRICS, read_metrics
+from stellar.training.setup import build_model
 
 TIMING = ("images_per_second",)
 
@@ -182,6 +184,18 @@ def test_starting_from_another_run(tmp_path: Path, config: RunConfig) -> None:
     images = torch.rand(1, 3, 16, 16)
     before, after = (stellar.load(tmp_path / name).encode(images) for name in ("first", "second"))
     torch.testing.assert_close(before.sparse, after.sparse)
+
+
+def test_starting_from_a_masked_autoencoder(tmp_path: Path, config: RunConfig) -> None:
+    """Encoder and decoder are its own, tokens and factorization as initialised."""
+    pretrain(mae(config), tmp_path / "mae")
+    second = replace(config, init=str(tmp_path / "mae"))
+    pretrain(with_training(second, steps=1, learning_rate=1e-12), tmp_path / "stellar")
+    before, after = (stellar.load(tmp_path / n).state_dict() for n in ("mae", "stellar"))
+    untouched = build_model(second).state_dict()
+    for name, tensor in after.items():
+        new = name.startswith(("factorization.", "encoder.sparse_tokens"))
+        torch.testing.assert_close(tensor, (untouched if new else before)[name])
 
 
 @pytest.mark.usefixtures("hub_cache")

@@ -125,7 +125,8 @@ def _full(
     """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
     teacher gave them.
     """
-    with autocast():
+    learns = model.weights.on("reconstruction", "token_clustering", "cls_clustering", "koleo")
+    with autocast(), torch.set_grad_enabled(learns):
         factors = model.encode(images)
         tokens, cls = _features(model, factors.sparse, factors.cls, model)
     targets = teacher_targets or _targets(model, factors.sparse, tokens, cls, model)

@@ -17,6 +17,9 @@ from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 
+TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")
+"""What makes S and L."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -75,12 +78,15 @@ def build_model(config: RunConfig) -> PretrainingModel:
 
 
 def load_run(model: PretrainingModel, init: str) -> None:
-    """Start where a run of stellar stands: its heads too, if it has them."""
-    weights = open_model(init).state
-    has_heads = any(name.startswith("sparse_head.") for name in weights)
-    load_weights(
-        model, weights, ignore=(*FROZEN, "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
-    )
+    """Start where a run of stellar stands: its heads too, if it has them. Of a run without tokens,
+    such as a masked autoencoder, encoder and decoder are taken; tokens and heads start anew.
+    """
+    file = open_model(init)
+    has_heads = any(name.startswith("sparse_head.") for name in file.state)
+    ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
+    if model.config.num_sparse_tokens and not file.config.num_sparse_tokens:
+        ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
+    load_weights(model, file.state, ignore)
 
 
 def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, str]:
