@@ -42,6 +42,7 @@ OPTIONAL = {
     "sklearn",
     "simplejpeg",
     "transformers",
+    "torchmetrics",
     "onnx",
     "onnxscript",
     "onnxruntime",

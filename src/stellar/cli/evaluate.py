@@ -38,6 +38,15 @@ class Options:
     """Repetitions of everything random, of which mean and spread are given."""
     seed: int = 0
     """The first of the seeds."""
+    num_drawn: int = 2000
+    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    force_fid: bool = False
+    """rFID of fewer than 2,000 pictures too; it is then marked."""
+    decoder_steps: int = 0
+    """Batches that a decoder on frozen features is trained for, with each seed; 0: none. 2000 is a
+    fair start."""
+    metric_weights: Path | None = None
+    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -79,7 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         result = evaluate(
             models, splits, options.out,
             Settings(options.batch_size, options.num_workers, options.epochs, options.num_seeds,
-                     options.seed),
+                     options.seed, options.num_drawn, options.force_fid, options.decoder_steps,
+                     options.metric_weights),
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),

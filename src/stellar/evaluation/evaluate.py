@@ -16,19 +16,30 @@ from stellar.evaluation.classification import neighbours, probe
 from stellar.evaluation.cost import cost
 from stellar.evaluation.knn import TEMPERATURE
 from stellar.evaluation.probes import largest_class_share
-from stellar.evaluation.reconstruction import MAX_DRAWN, reconstruction
+from stellar.evaluation.equivariance import equivariance
+from stellar.evaluation.factorization import factorization
+from stellar.evaluation.frozen_decoder import frozen_reconstruction
+from stellar.evaluation.reconstruction import reconstruction
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.subject import Progress, Settings, Subject
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
 
 Test = Callable[[Subject], Iterator[Score]]
-TESTS: tuple[Test, ...] = (neighbours, probe, reconstruction, cost)
+TESTS: tuple[Test, ...] = (
+    neighbours, probe, reconstruction, frozen_reconstruction, factorization, equivariance, cost,
+)  # fmt: skip
 PROTOCOL = {
     "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
     "the same time; feature and rate chosen on a tenth of the training pictures",
-    "reconstruction": f"mean PSNR of the first {MAX_DRAWN} test pictures at most, drawn from Z",
+    "reconstruction": "test pictures drawn from Z: mean PSNR, SSIM (window 11, sigma 1.5) and LPIPS "
+    "of the pictures; Frechet distances between pictures and drawings as two sets; with a decoder "
+    "on frozen features, 6 layers are trained on Z of ours and U of others, the same steps for all",
+    "factorization": "share of the objects of test scenes that are named rightly from the token "
+    "that explains them; probes learn from training scenes (kNN of 20, logistic regression)",
+    "equivariance": "S: mean cosine of every token to its nearest in the changed picture; L: mean "
+    "IoU of their argmax maps, after the change is undone",
     "cost": "numbers for an image at the model's image size; encoding in batches of 64",
 }
 """How the scores of each test are made, in words."""

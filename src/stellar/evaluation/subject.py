@@ -27,6 +27,14 @@ class Settings:
     """Repetitions of everything random, of which mean and spread are given."""
     seed: int = 0
     """The first of the seeds."""
+    num_drawn: int = 2000
+    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    force_fid: bool = False
+    """rFID of fewer than 2,000 pictures too; it is then marked."""
+    decoder_steps: int = 0
+    """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
+    metric_weights: Path | None = None
+    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
 
     @property
     def seeds(self) -> range:
@@ -57,6 +65,11 @@ class Subject:
     def test(self) -> Features:
         """Of the test pictures."""
         return self._extract("test")
+
+    def note(self, sentence: str) -> None:
+        """Add to `notes`, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def _extract(self, part: str) -> Features:
         return extract(

@@ -88,6 +88,6 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
 def _score(score: Score | None) -> str:
     if score is None:
         return "-"
-    digits = ",.0f" if score.test == "cost" else ".1f"
+    digits = ",.0f" if score.test == "cost" else ".1f" if score.unit else ".3f"
     spread = "" if score.spread is None else f" ± {score.spread:{digits}}"
     return f"{score.value:{digits}}{spread} {score.unit}".rstrip()
