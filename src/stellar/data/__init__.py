@@ -4,15 +4,22 @@ from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
 from stellar.data.labelled import LabelledImages, Splits, open_labelled
 from stellar.data.loader import view_batches
+from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
+from stellar.data.opening import open_scenes
 from stellar.data.views import MultiView, ViewBatch
 
 __all__ = [
+    "IGNORED",
     "MATERIALS",
     "Cutouts",
     "DataError",
     "ImageFolder",
     "ImageSource",
     "LabelledImages",
+    "MaskedFiles",
+    "MaskedSource",
+    "MaskedSplits",
+    "Masks",
     "MultiView",
     "Scene",
     "SceneObject",
@@ -20,5 +27,6 @@ __all__ = [
     "ViewBatch",
     "check_readable",
     "open_labelled",
+    "open_scenes",
     "view_batches",
 ]

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from stellar.data.labelled import Splits
+from stellar.data.masked import MaskedSplits
 from stellar.evaluation.classification import neighbours, probe
 from stellar.evaluation.cost import cost
 from stellar.evaluation.knn import TEMPERATURE
@@ -47,7 +48,7 @@ PROTOCOL = {
 
 def evaluate(
     models: Mapping[str, Stellar | Backbone],
-    data: Splits,
+    data: Splits | MaskedSplits,
     folder: str | Path,
     settings: Settings | None = None,
     progress: Progress = lambda _what, _done, _total: None,
@@ -74,7 +75,7 @@ def evaluate(
 def _evaluate(
     name: str,
     model: Stellar | Backbone,
-    data: Splits,
+    data: Splits | MaskedSplits,
     folder: Path,
     settings: Settings,
     progress: Progress,

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from stellar.data.labelled import Splits
+from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
 from stellar.model import Backbone, Stellar
 
@@ -48,7 +49,7 @@ class Subject:
 
     name: str
     model: Stellar | Backbone
-    data: Splits
+    data: Splits | MaskedSplits
     settings: Settings
     folder: Path
     """For what is kept on the disk between tests; it is removed at the end."""
