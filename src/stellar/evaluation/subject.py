@@ -8,6 +8,7 @@ from pathlib import Path
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
+from stellar.evaluation.patches import Patches, extract_patches
 from stellar.model import Backbone, Stellar
 
 Progress = Callable[[str, int, int], object]
@@ -59,6 +60,16 @@ class Subject:
         """Of the test pictures."""
         return self._extract("test")
 
+    @cached_property
+    def train_patches(self) -> Patches:
+        """Of the training pictures, where they have masks."""
+        return self._extract_patches("train")
+
+    @cached_property
+    def test_patches(self) -> Patches:
+        """Of the test pictures, where they have masks."""
+        return self._extract_patches("test")
+
     def _extract(self, part: str) -> Features:
         return extract(
             self.model,
@@ -67,4 +78,15 @@ class Subject:
             self.settings.batch_size,
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, {part}", done, total),
+        )
+
+    def _extract_patches(self, part: str) -> Patches:
+        return extract_patches(
+            self.model,
+            getattr(self.data, part),
+            len(self.data.classes),
+            self.folder / f"{part}-patches",
+            self.settings.batch_size,
+            self.settings.num_workers,
+            lambda done, total: self.progress(f"{self.name}, patches of {part}", done, total),
         )
