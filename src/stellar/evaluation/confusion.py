@@ -16,7 +16,7 @@ from stellar.data.masked import IGNORED
 def confusion_matrix(
     truth: Integer[Tensor, "*pixels"], prediction: Integer[Tensor, "*pixels"], num_classes: int
 ) -> Int64[Tensor, "{num_classes} {num_classes}"]:
-    """Pixels by true class (rows) and predicted class (columns); IGNORED in truth counts nowhere."""
+    """Pixels by true class (row) and predicted class (column); IGNORED in truth counts nowhere."""
     counted = truth != IGNORED
     cell = truth[counted].long() * num_classes + prediction[counted].long()
     return torch.bincount(cell, minlength=num_classes**2).reshape(num_classes, num_classes)

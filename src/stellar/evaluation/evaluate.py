@@ -16,19 +16,32 @@ from stellar.data.masked import MaskedSplits
 from stellar.evaluation.classification import neighbours, probe
 from stellar.evaluation.cost import cost
 from stellar.evaluation.knn import TEMPERATURE
+from stellar.evaluation.localisation import NUM_CLUSTERS, localisation
 from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.reconstruction import MAX_DRAWN, reconstruction
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.segmentation import segmentation
 from stellar.evaluation.subject import Progress, Settings, Subject
+from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
 
 Test = Callable[[Subject], Iterator[Score]]
-TESTS: tuple[Test, ...] = (neighbours, probe, reconstruction, cost)
+TESTS: tuple[Test, ...] = (neighbours, probe, segmentation, localisation, reconstruction, cost)
 PROTOCOL = {
     "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
-    "the same time; feature and rate chosen on a tenth of the training pictures",
+    "the same time; feature and rate chosen on a tenth of the training pictures; where pictures "
+    "have several classes, by binary cross-entropy, and mAP is the mean over the classes that test "
+    "pictures have",
+    "segmentation": "BatchNorm (statistics of the training set) and a linear layer on U, on Z, and "
+    "on tokens whose classes L paints; 6 learning rates from 3e-4 to 1e-1 trained at the same "
+    "time, chosen by mIoU on a tenth of the training pictures; enlarged bilinearly to the masks, "
+    "one confusion matrix; mIoU is the mean over classes that occur in truth or prediction",
+    "localisation": "argmax of L, enlarged bilinearly to the masks, against the objects; without "
+    f"tokens, k-means on U of each picture, K = {NUM_CLUSTERS}, cosine; ARI of all pixels and of "
+    "those of objects, best IoU of a segment with each object, and IoU under the best one-to-one "
+    "matching, in which the background takes no part; means over pictures",
     "reconstruction": f"mean PSNR of the first {MAX_DRAWN} test pictures at most, drawn from Z",
     "cost": "numbers for an image at the model's image size; encoding in batches of 64",
 }
@@ -54,11 +67,18 @@ def evaluate(
         num_train=len(data.train),
         num_test=len(data.test),
         classes=data.classes,
-        chance=largest_class_share(torch.from_numpy(data.test.labels)),
+        chance=_chance(data),
         protocol={name: how for name, how in PROTOCOL.items() if name in made}
         | {"seeds": ", ".join(map(str, settings.seeds)), "epochs": str(settings.epochs)},
         models=found,
     )
+
+
+def _chance(data: Splits | MaskedSplits) -> float | None:
+    """The share of the largest class, where each test picture has one."""
+    if isinstance(data, Splits) and not data.multi_label:
+        return largest_class_share(torch.from_numpy(data.test.labels))
+    return None
 
 
 def _evaluate(
@@ -72,11 +92,15 @@ def _evaluate(
     with TemporaryDirectory(dir=folder, prefix=".features-") as cache:
         subject = Subject(name, model, data, settings, Path(cache), progress)
         scores = tuple(score for test in TESTS for score in test(subject))
+        if isinstance(data, Splits):
+            features = (subject.train, subject.test)
+        else:
+            features = (subject.train_patches, subject.test_patches)
         return ModelScores(
             name=name,
             sha256=fingerprint(model),
-            preprocessing=subject.train.preparation,
-            num_unreadable=len(subject.train.unreadable) + len(subject.test.unreadable),
+            preprocessing=preprocessing(subject.fit, model.config),
+            num_unreadable=sum(len(part.unreadable) for part in features),
             scores=scores,
             notes=tuple(subject.notes),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Int64
+from jaxtyping import Bool, Float16, Int64
 from torch import Tensor
 
 from stellar.data.labelled import LabelledImages
@@ -26,7 +26,7 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class Features:
-    """Features of N pictures: a file NAME.npy each in `folder` (N D), labels.npy beside them (N).
+    """Features of N pictures: a file NAME.npy each in `folder` (N D), beside them labels.npy.
 
     U and S stand for their means over patches and tokens; A+B are both, side by side.
     """
@@ -38,8 +38,8 @@ class Features:
     """What was done to the pictures before they were encoded."""
 
     @cached_property
-    def labels(self) -> Int64[Tensor, " N"]:
-        """The class of each picture."""
+    def labels(self) -> Int64[Tensor, " N"] | Bool[Tensor, "N c"]:
+        """The class of each picture, or whether it has each class."""
         return torch.from_numpy(np.load(self._file(LABELS)))
 
     def tensor(self, name: str) -> Float16[Tensor, "N d"]:

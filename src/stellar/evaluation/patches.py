@@ -1,5 +1,5 @@
-"""What a model says of every patch of pictures with masks, on the disk: U, S and L, beside the share
-of each class in each patch.
+"""What a model says of every patch of pictures with masks, on the disk: U, S and L, and beside
+them the share of each class in each patch.
 
     H_pc = pixels of class c in patch p / pixels in patch p
 
