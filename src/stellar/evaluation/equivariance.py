@@ -126,9 +126,7 @@ def _scores(
     alike, _ = nearest_tokens(sparse, sparse.roll(1, dims=0))
     between = f"; between different pictures {alike.mean():.3f}" if len(sparse) > 1 else ""
     detail = f"{len(sparse)} pictures"
-    yield Score(
-        "equivariance", f"S, {change.name}", cosine.mean().item(), detail=detail + between
-    )
+    yield Score("equivariance", f"S, {change.name}", cosine.mean().item(), detail=detail + between)
     here, still = (side[:, :, change.shown, change.shown] for side in (maps, moved))
     follows, stays = (
         overlap(here, there, match).mean().item() for there in (change.undo(moved), still)

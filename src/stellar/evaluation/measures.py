@@ -42,9 +42,9 @@ LINEAR = Measure("Linear probe", "top-1", "linear probe", ("top-1",))
 MAP = Measure("Linear probe", "mean average precision", "linear probe", ("mAP",))
 KNN_S = Measure("kNN on S", "top-1, k = 20", "kNN", ("S, k = 20",))
 KNN_CLS = Measure("kNN on cls", "top-1, k = 20", "kNN", ("cls, k = 20",))
-MIOU_U = Measure("mIoU of U", "segmentation, linear on patches", "segmentation", ("U, mIoU",))
+MIOU_U = Measure("mIoU of U", "segmentation, linear on patches", "segmentation", ("mIoU, U",))
 MIOU_TOKENS = Measure("mIoU of S and L", "tokens named, painted with L", "segmentation",
-                      ("tokens, mIoU",))  # fmt: skip
+                      ("mIoU, tokens painted with L",))  # fmt: skip
 S_MATERIAL = Measure("S knows what", "S to material, kNN", "factorization", ("S to material, kNN",))
 DENSE_MATERIAL = Measure("U knows what", "dense to material, kNN", "factorization",
                          ("dense to material, kNN",))  # fmt: skip

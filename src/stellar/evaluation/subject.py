@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from stellar.config import Fit
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
+from stellar.evaluation.patches import Patches, extract_patches
 from stellar.model import Backbone, Stellar
 
 Progress = Callable[[str, int, int], object]
@@ -57,14 +59,19 @@ class Subject:
     notes: list[str] = field(default_factory=list)
     """What a test could not measure, and what would make it possible: a sentence each."""
 
+    @property
+    def fit(self) -> Fit:
+        """How pictures are brought to the model's size: whole where they have masks."""
+        return "squash" if isinstance(self.data, MaskedSplits) else "crop"
+
     @cached_property
     def train(self) -> Features:
-        """Of the training pictures."""
+        """Of the training pictures, which must be labelled."""
         return self._extract("train")
 
     @cached_property
     def test(self) -> Features:
-        """Of the test pictures."""
+        """Of the test pictures, which must be labelled."""
         return self._extract("test")
 
     def note(self, sentence: str) -> None:
@@ -72,7 +79,18 @@ class Subject:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    @cached_property
+    def train_patches(self) -> Patches:
+        """Of the training pictures, where they have masks."""
+        return self._extract_patches("train")
+
+    @cached_property
+    def test_patches(self) -> Patches:
+        """Of the test pictures, where they have masks."""
+        return self._extract_patches("test")
+
     def _extract(self, part: str) -> Features:
+        assert isinstance(self.data, Splits)
         return extract(
             self.model,
             getattr(self.data, part),
@@ -80,4 +98,15 @@ class Subject:
             self.settings.batch_size,
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, {part}", done, total),
+        )
+
+    def _extract_patches(self, part: str) -> Patches:
+        return extract_patches(
+            self.model,
+            getattr(self.data, part),
+            len(self.data.classes),
+            self.folder / f"{part}-patches",
+            self.settings.batch_size,
+            self.settings.num_workers,
+            lambda done, total: self.progress(f"{self.name}, patches of {part}", done, total),
         )

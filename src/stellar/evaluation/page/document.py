@@ -29,7 +29,9 @@ Rows = Sequence[Mapping[str, object]]
 """Metrics of a training run, each with its `step`."""
 
 
-def write_report(path: Path, evaluation: Evaluation, sheets: Sheets = (), curves: Rows = ()) -> None:
+def write_report(
+    path: Path, evaluation: Evaluation, sheets: Sheets = (), curves: Rows = ()
+) -> None:
     """Write the page; the file appears whole or not at all."""
     write_file(path, render_page(evaluation, sheets, curves))
 

@@ -31,7 +31,7 @@ QUALITIES = (
     Quality("material of an object, kNN", "factorization", (
         ("S", "S to material, kNN", "S"), ("U", "dense to material, kNN", "dense"))),
     Quality("segmentation, mIoU, %", "segmentation", (
-        ("S,L", "tokens, mIoU", "S and L"), ("U", "U, mIoU", "dense"))),
+        ("S,L", "mIoU, tokens painted with L", "S and L"), ("U", "mIoU, U", "dense"))),
 )  # fmt: skip
 
 

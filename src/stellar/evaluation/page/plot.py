@@ -38,9 +38,7 @@ class Axis:
 
     def share(self, value: float) -> float:
         """Where the value lies on the axis, 0 to 1."""
-        low, high, value = (
-            (math.log(x) if self.log else x) for x in (self.low, self.high, value)
-        )
+        low, high, value = ((math.log(x) if self.log else x) for x in (self.low, self.high, value))
         share = (value - low) / (high - low)
         return 1 - share if self.reverse else share
 
@@ -110,7 +108,9 @@ def _axes(across: Axis, up: Axis, better: bool) -> str:
     for tick in across.ticks():
         x = _AREA.left + across.share(tick) * _AREA.width
         parts.append(f'<path class="gridline" d="M{x:.1f} {top}V{bottom}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{_tick(tick)}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{_tick(tick)}</text>'
+        )
     for tick in up.ticks():
         y = _AREA.top + (1 - up.share(tick)) * _AREA.height
         parts.append(f'<path class="gridline" d="M{left} {y:.1f}H{right}"/>')
@@ -166,9 +166,7 @@ def _mark(point: Point, across: Axis, up: Axis) -> str:
     )
 
 
-def _labels(
-    labelled: Sequence[Point], points: Sequence[Point], across: Axis, up: Axis
-) -> str:
+def _labels(labelled: Sequence[Point], points: Sequence[Point], across: Axis, up: Axis) -> str:
     """Names beside their points; a thin line leads to those that had to go further."""
     order = [*labelled, *(p for p in points if not p.label)]
     places = [_place(p.x, p.y, across, up) for p in order]

@@ -26,7 +26,7 @@ def headline(evaluation: Evaluation) -> str:
             continue
         best = measure.best(scores)
         cells = "".join(
-            f'<td{" class=best" if place in best else ""}>{_value(measure, score)}</td>'
+            f"<td{' class=best' if place in best else ''}>{_value(measure, score)}</td>"
             for place, score in enumerate(scores)
         )
         unit = next(f", {s.unit}" if s.unit else "" for s in scores if s is not None)
