@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64, Integer
 from torch import Tensor
 
-from stellar.data.masked import IGNORED, MaskedSplits
+from stellar.data.masked import IGNORED, MaskedSource, MaskedSplits
 from stellar.evaluation.kmeans import kmeans
 from stellar.evaluation.overlap import best_overlap, contingency, matched_iou, overlaps
-from stellar.evaluation.patches import PatchBatch
+from stellar.evaluation.patches import PatchBatch, Patches
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
 
@@ -37,9 +37,10 @@ def localisation(subject: Subject) -> Iterator[Score]:
     """
     if not isinstance(subject.data, MaskedSplits):
         return
+    patches, source, device = subject.test_patches, subject.data.test, subject.model.device
     has_tokens = subject.model.config.num_sparse_tokens > 0
     seeds = subject.settings.seeds
-    runs = [_means(subject, seed) for seed in (seeds[:1] if has_tokens else seeds)]
+    runs = [_means(patches, source, device, seed) for seed in (seeds[:1] if has_tokens else seeds)]
     made_by = "argmax of L" if has_tokens else f"k-means on U, K = {NUM_CLUSTERS}"
     for name in MEASURES:
         values = [mean for mean, _ in (run[name] for run in runs)]
@@ -51,9 +52,10 @@ def localisation(subject: Subject) -> Iterator[Score]:
         yield Score("localisation", name, fmean(values), "", f"{made_by}; {count} pictures", spread)
 
 
-def _means(subject: Subject, seed: int) -> dict[str, tuple[float, int]]:
+def _means(
+    patches: Patches, source: MaskedSource, device: torch.device, seed: int
+) -> dict[str, tuple[float, int]]:
     """Of each measure, its mean and the number of pictures that have it."""
-    patches, source, device = subject.test_patches, subject.data.test, subject.model.device
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     for rows in torch.arange(len(patches)).split(BATCH):
@@ -61,11 +63,11 @@ def _means(subject: Subject, seed: int) -> dict[str, tuple[float, int]]:
         maps = maps.transpose(1, 2).unflatten(2, patches.grid)
         for row, of_picture in zip(rows.tolist(), maps, strict=True):
             masks = source.masks(int(patches.places[row]))
-            segments = segment(of_picture[None], masks.classes.shape)[0].cpu()
+            height, width = masks.classes.shape
+            segments = segment(of_picture[None], (height, width))[0].cpu()
             counted = masks.classes != IGNORED
             for name, value in agreement(masks.instances[counted], segments[counted]).items():
                 found[name].append(value)
-        subject.progress(f"{subject.name}, localisation", int(rows[-1]) + 1, len(patches))
     return {name: (fmean(values) if values else 0.0, len(values)) for name, values in found.items()}
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from stellar.evaluation.patches import PatchBatch, Patches
 
 Feature = Literal["U", "Z", "tokens"]
-LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 BATCH = 16
 """Pictures in a step."""
 EPS = 1e-5

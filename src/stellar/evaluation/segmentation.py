@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from stellar.data.masked import MaskedSplits
+from stellar.data.masked import MaskedSource, MaskedSplits
 from stellar.evaluation.confusion import confusion_matrix, mean_iou, pixel_accuracy
 from stellar.evaluation.localisation import segment
 from stellar.evaluation.patch_heads import (
@@ -40,14 +40,17 @@ def segmentation(subject: Subject) -> Iterator[Score]:
     features: tuple[Feature, ...] = ("U", "Z", "tokens")
     if not subject.model.config.num_sparse_tokens:
         features = ("U",)
-    found = {feature: _fit(feature, subject) for feature in features}
-    confusions = count_pixels({name: heads for name, (heads, _) in found.items()}, subject)
-    for feature, (_, rates) in found.items():
+    heads: dict[Feature, PatchHeads] = {}
+    chosen_rates: dict[Feature, list[float]] = {}
+    for feature in features:
+        heads[feature], chosen_rates[feature] = _fit(feature, subject)
+    confusions = count_pixels(heads, subject.test_patches, subject.data.test)
+    for feature in features:
         occurring = (confusions[feature][0].sum(dim=1) > 0).sum().item()
         if not occurring:
             subject.notes.append("segmentation needs test pictures whose masks name a class")
             return
-        chosen = ", ".join(f"{rate:.0e}" for rate in rates)
+        chosen = ", ".join(f"{rate:.0e}" for rate in chosen_rates[feature])
         detail = f"learning rate {chosen}; {occurring} classes in the test pictures"
         for name, measure in (("mIoU", mean_iou), ("pixel accuracy", pixel_accuracy)):
             values = [100 * measure(confusion) for confusion in confusions[feature]]
@@ -101,26 +104,25 @@ def patch_confusions(
 
 @torch.no_grad()
 def count_pixels(
-    heads: Mapping[Feature, PatchHeads], subject: Subject
+    heads: Mapping[Feature, PatchHeads], patches: Patches, source: MaskedSource
 ) -> dict[Feature, Int64[Tensor, "r c c"]]:
     """The confusion matrix of each head over all test pictures."""
-    patches, source, device = subject.test_patches, subject.data.test, subject.model.device
-    num_classes = len(subject.data.classes)
-    found = {
+    num_classes, device = patches.num_classes, next(iter(heads.values())).bias.device
+    found: dict[Feature, Tensor] = {
         feature: torch.zeros(len(h.bias), num_classes, num_classes, dtype=torch.int64)
         for feature, h in heads.items()
     }
     for rows in torch.arange(len(patches)).split(BATCH):
         batch = patches.read(rows.tolist(), device)
-        maps = {
+        maps: dict[Feature, Tensor] = {
             feature: h.scores(batch).permute(0, 2, 3, 1).unflatten(3, patches.grid)
             for feature, h in heads.items()
         }
         for place, row in enumerate(rows.tolist()):
             truth = source.masks(int(patches.places[row])).classes.to(device)
+            height, width = truth.shape
             for feature, of_pictures in maps.items():
                 for layer, scores in enumerate(of_pictures[place]):
-                    named = segment(scores[None], truth.shape)[0]
+                    named = segment(scores[None], (height, width))[0]
                     found[feature][layer] += confusion_matrix(truth, named, num_classes).cpu()
-        subject.progress(f"{subject.name}, segmentation", int(rows[-1]) + 1, len(patches))
     return found
