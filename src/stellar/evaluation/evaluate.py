@@ -15,11 +15,11 @@ from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.classification import neighbours, probe
 from stellar.evaluation.cost import cost
-from stellar.evaluation.knn import TEMPERATURE
-from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.equivariance import equivariance
 from stellar.evaluation.factorization import factorization
 from stellar.evaluation.frozen_decoder import frozen_reconstruction
+from stellar.evaluation.knn import TEMPERATURE
+from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.reconstruction import reconstruction
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.subject import Progress, Settings, Subject
@@ -34,9 +34,9 @@ PROTOCOL = {
     "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
     "the same time; feature and rate chosen on a tenth of the training pictures",
-    "reconstruction": "test pictures drawn from Z: mean PSNR, SSIM (window 11, sigma 1.5) and LPIPS "
-    "of the pictures; Frechet distances between pictures and drawings as two sets; with a decoder "
-    "on frozen features, 6 layers are trained on Z of ours and U of others, the same steps for all",
+    "reconstruction": "test pictures, evenly spread, drawn from Z: mean PSNR, SSIM (window 11, "
+    "sigma 1.5) and LPIPS; Frechet distances between pictures and drawings as two sets; a decoder "
+    "on frozen features has 6 layers, trained on Z of ours and U of others, the same steps for all",
     "factorization": "share of the objects of test scenes that are named rightly from the token "
     "that explains them; probes learn from training scenes (kNN of 20, logistic regression)",
     "equivariance": "S: mean cosine of every token to its nearest in the changed picture; L: mean "

@@ -58,7 +58,9 @@ def probe_matrix(train: SceneFeatures, heldout: SceneFeatures) -> tuple[ProbeSco
         }
         for probe, predicted in predictions.items():
             accuracy = (predicted == y_heldout).double().mean().item()
-            scores.append(ProbeScore(feature, label, probe, accuracy, largest_class_share(y_heldout)))
+            scores.append(
+                ProbeScore(feature, label, probe, accuracy, largest_class_share(y_heldout))
+            )
     return tuple(scores)
 
 

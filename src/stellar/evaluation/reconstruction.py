@@ -67,7 +67,9 @@ def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
             for name, features in extract.items():
                 sides = [Moments.of(features(side)) for side in (pictures, drawn)]
                 before = moments.get(name)
-                moments[name] = [a + b for a, b in zip(before, sides, strict=True)] if before else sides
+                moments[name] = (
+                    [a + b for a, b in zip(before, sides, strict=True)] if before else sides
+                )
         subject.progress(f"{subject.name}, drawn", num_drawn, count)
     if not num_drawn:
         return
@@ -88,9 +90,12 @@ def fit_of(subject: Subject) -> Fit:
 
 def _comparisons(subject: Subject) -> dict[str, Compare]:
     """Measures of one picture; a note for those that cannot be taken."""
-    side, measures = subject.model.config.image_size, {"PSNR": psnr}
+    side = subject.model.config.image_size
+    measures: dict[str, Compare] = {"PSNR": psnr}
     if side < WINDOW:
-        subject.note(f"SSIM needs at least {WINDOW} pixels a side, the model's pictures have {side}")
+        subject.note(
+            f"SSIM needs at least {WINDOW} pixels a side, the model's pictures have {side}"
+        )
     else:
         measures["SSIM"] = ssim
     if subject.model.config.in_chans != 3:
