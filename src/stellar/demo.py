@@ -20,7 +20,7 @@ from stellar.evaluation.page import write_report
 from stellar.evaluation.scores import Evaluation
 from stellar.evaluation.table import print_evaluation
 from stellar.presets import demo as demo_preset
-from stellar.reconstruction import test_sheets
+from stellar.reconstruction import sheets_of
 from stellar.storage import write_file
 from stellar.training import RunError, pretrain, resume
 from stellar.training.run_folder import CONFIG, METRICS, read_metrics
@@ -67,7 +67,7 @@ def demo(
     if console is not None:
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
     evaluation = evaluate(models, scenes, out)
-    sheets = test_sheets(models, scenes)
+    sheets = sheets_of(models, scenes)
     write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
     sheets[-1][1].save(out / "scenes.png")

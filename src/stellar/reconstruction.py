@@ -92,7 +92,7 @@ def _drawn(
     return decibels, picture_sheet(images, factors, drawn, titles)
 
 
-def test_sheets(
+def sheets_of(
     models: Mapping[str, Stellar | Backbone], data: Splits | MaskedSplits, count: int = 6
 ) -> list[tuple[str, Image.Image]]:
     """Name and sheet of every model that draws, on test pictures that are evenly spread."""

@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.evaluation.table import print_evaluation
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
-    from stellar.reconstruction import test_sheets
+    from stellar.reconstruction import sheets_of
     from stellar.storage import write_file
     from stellar.weights import load
 
@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
             ),
         )  # fmt: skip
     write_file(options.out / "report.json", json.dumps(result.as_json(), indent=2) + "\n")
-    write_report(options.out / "report.html", result, test_sheets(models, splits))
+    write_report(options.out / "report.html", result, sheets_of(models, splits))
     print_evaluation(result, Console())
     print(f"report   {options.out / 'report.html'}\nnumbers  {options.out / 'report.json'}")
     return 0

@@ -43,8 +43,8 @@ class Change:
     """From a canvas (b c h w) to the changed picture, of the middle's size."""
     undo: Callable[[Map], Map]
     """The changed picture's maps, back to where their content lies in the middle."""
-    shown: slice = slice(None)
-    """Rows and columns of the middle's patches that the changed picture shows too."""
+    lost: int = 0
+    """Upper rows and left columns of the middle's patches that the changed picture lacks."""
 
 
 def changes(grid: int, margin: int, patch: int) -> tuple[Change, ...]:
@@ -63,7 +63,7 @@ def changes(grid: int, margin: int, patch: int) -> tuple[Change, ...]:
             "shift",
             lambda canvas: canvas[:, :, end:, end:],
             lambda maps: maps[:, :, : grid - margin, : grid - margin],
-            slice(margin, None),
+            lost=margin,
         ),
         Change("flip", lambda canvas: middle(canvas, margin * patch).flip(3), lambda m: m.flip(3)),
         Change(
@@ -127,7 +127,7 @@ def _scores(
     between = f"; between different pictures {alike.mean():.3f}" if len(sparse) > 1 else ""
     detail = f"{len(sparse)} pictures"
     yield Score("equivariance", f"S, {change.name}", cosine.mean().item(), detail=detail + between)
-    here, still = (side[:, :, change.shown, change.shown] for side in (maps, moved))
+    here, still = (side[:, :, change.lost :, change.lost :] for side in (maps, moved))
     follows, stays = (
         overlap(here, there, match).mean().item() for there in (change.undo(moved), still)
     )

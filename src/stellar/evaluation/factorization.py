@@ -7,7 +7,6 @@ S should know what and not where, L the opposite.
 from collections.abc import Iterator
 
 from stellar.data.cutouts import Cutouts
-from stellar.errors import MissingPackage
 from stellar.evaluation.probes import probe_matrix
 from stellar.evaluation.scenes import collect
 from stellar.evaluation.scores import Score
@@ -28,12 +27,7 @@ def factorization(subject: Subject) -> Iterator[Score]:
         collect(subject.model, scenes, range(min(MAX_SCENES, len(scenes))))
         for scenes in (train, test)
     )
-    try:
-        scores = probe_matrix(objects, heldout)
-    except MissingPackage as error:
-        subject.note(str(error))
-        return
-    for score in scores:
+    for score in probe_matrix(objects, heldout):
         yield Score(
             "factorization",
             f"{score.feature} to {score.label}, {_PROBES[score.probe]}",

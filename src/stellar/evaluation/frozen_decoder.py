@@ -62,6 +62,8 @@ class FrozenDecoder(nn.Module):
         """`images`: a batch of pictures that mean and variance of the features are taken from."""
         super().__init__()
         self.decoder = Decoder(replace(model.config, decoder=decoder))
+        colour = unit_range(images).mean(dim=(0, 2, 3))
+        self.decoder.head.bias = nn.Parameter(colour)  # where every drawing would go first
         self.to(model.device)
         self.model = (model,)  # in a tuple: no part of this module
         features, _ = self._features(images)

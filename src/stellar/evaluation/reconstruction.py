@@ -90,7 +90,8 @@ def fit_of(subject: Subject) -> Fit:
 
 def _comparisons(subject: Subject) -> dict[str, Compare]:
     """Measures of one picture; a note for those that cannot be taken."""
-    side, measures = subject.model.config.image_size, {"PSNR": psnr}
+    side = subject.model.config.image_size
+    measures: dict[str, Compare] = {"PSNR": psnr}
     if side < WINDOW:
         subject.note(
             f"SSIM needs at least {WINDOW} pixels a side, the model's pictures have {side}"
