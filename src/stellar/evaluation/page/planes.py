@@ -48,7 +48,7 @@ def balance(evaluation: Evaluation) -> str:
     names = short_names([model.name for model in models])
     points = [
         Point(x.value, y.value, place, f"{models[place].name}: {text(x)}, {text(y)}", names[place],
-              spread=(x.spread or 0, y.spread or 0))
+              spread=(x.spread or 0.0, y.spread or 0.0))
         for place, x, y in pairs
     ]  # fmt: skip
     first_x, first_y = pairs[0][1], pairs[0][2]
@@ -141,8 +141,8 @@ def _what_where_figure(evaluation: Evaluation, probe: str) -> str:
         return ""
     figure = scatter(
         points,
-        Axis("place: where", 0, 1),
-        Axis("material: what", 0, 1),
+        Axis("place: where", 0.0, 1.0),
+        Axis("material: what", 0.0, 1.0),
         chance=chances,
         joined=("S", "L"),
     )

@@ -11,8 +11,8 @@ from stellar.evaluation.page.labels import LINE, Box, place_labels
 
 NUM_COLOURS = 6
 """Of models, in the style sheet; more begin again with the first."""
-_WIDTH, _HEIGHT = 480, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 52
+_WIDTH, _HEIGHT = 480.0, 360.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 52.0
 _AREA = Box(_LEFT, _TOP, _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
 
 
@@ -83,7 +83,7 @@ def scatter(
     paths = [_path([p for p in points if p.model == model and p.letter in joined], across, up)
              for model in sorted({p.model for p in points})]  # fmt: skip
     return (
-        f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg class="plot" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
         f'aria-label="{escape(up.name)} against {escape(across.name)}">'
         + _axes(across, up, better)
         + _chance(chance, across, up)
@@ -103,8 +103,8 @@ def _place(x: float, y: float, across: Axis, up: Axis) -> tuple[float, float]:
 
 def _axes(across: Axis, up: Axis, better: bool) -> str:
     left, top, right, bottom = _LEFT, _TOP, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    parts = [f'<rect class="frame" x="{left}" y="{top}" width="{_AREA.width}" '
-             f'height="{_AREA.height}" rx="8"/>']  # fmt: skip
+    size = f'width="{_AREA.width}" height="{_AREA.height}"'
+    parts = [f'<rect class="frame" x="{left}" y="{top}" {size} rx="8"/>']
     for tick in across.ticks():
         x = _AREA.left + across.share(tick) * _AREA.width
         parts.append(f'<path class="gridline" d="M{x:.1f} {top}V{bottom}"/>')
@@ -113,8 +113,10 @@ def _axes(across: Axis, up: Axis, better: bool) -> str:
         )
     for tick in up.ticks():
         y = _AREA.top + (1 - up.share(tick)) * _AREA.height
-        parts.append(f'<path class="gridline" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{_tick(tick)}</text>')
+        parts.append(
+            f'<path class="gridline" d="M{left} {y:.1f}H{right}"/>'
+            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{_tick(tick)}</text>'
+        )
     parts.append(
         f'<text class="axis" x="{(left + right) / 2}" y="{_HEIGHT - 10}" text-anchor="middle">'
         f"{escape(across.name)}</text>"

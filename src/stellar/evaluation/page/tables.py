@@ -7,13 +7,14 @@ from dataclasses import replace
 from html import escape
 
 from stellar.evaluation import published
-from stellar.evaluation.measures import HEADLINE, Measure, number, text
+from stellar.evaluation.measures import HEADLINE, Measure, number
 from stellar.evaluation.page.planes import PROBES, chance_of
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 
-_FEATURES = ("S", "L", "dense")
+_FEATURES = {"S": "S", "L": "L", "dense": "U"}
 _KIND_OF_LABEL = {"material": "what", "place": "where", "digit": "shape", "size": "extent"}
-_SHORT_TABLE = 6
+_DASH = "&ndash;"
+_SHORT_TABLE = 4
 """Rows; longer tables are closed until they are asked for."""
 
 
@@ -30,21 +31,17 @@ def headline(evaluation: Evaluation) -> str:
             for place, score in enumerate(scores)
         )
         unit = next(f", {s.unit}" if s.unit else "" for s in scores if s is not None)
-        rows.append(f'<tr><th scope="row">{escape(measure.label)}'
-                    f"<small>{escape(measure.meaning + unit)}</small></th>{cells}</tr>")  # fmt: skip
+        name = f"{escape(measure.label)}{_small(measure.meaning + unit)}"
+        rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
     return _card(_table("headline", evaluation.models, rows)) if rows else ""
 
 
 def _value(measure: Measure, score: Score | None) -> str:
     """The number, large; below it its spread, and what it is of where that is second choice."""
     if score is None:
-        return '<span class="none">–</span>'
-    value, below = number(score), []
-    if score.spread is not None:
-        below.append(f"± {number(replace(score, value=score.spread))}")
-    if score.name != measure.names[0]:
-        below.append(score.name.partition(",")[0])
-    return value + _small(", ".join(below))
+        return f'<span class="none">{_DASH}</span>'
+    second_choice = "" if score.name == measure.names[0] else score.name.partition(",")[0]
+    return number(score) + _small(_spread(score)) + _small(second_choice)
 
 
 def matrices(evaluation: Evaluation) -> str:
@@ -55,8 +52,8 @@ def matrices(evaluation: Evaluation) -> str:
     return (
         "<h2>What S and L know</h2>"
         "<p>What can be predicted of an object from its token S, from that token's map L, and from "
-        "the dense features pooled over the object: the share of objects named rightly. The colour "
-        "begins at chance. S should be strong on the material and blank on the place, L the "
+        "the dense features U pooled over the object: the share of objects named rightly. The "
+        "colour begins at chance. S should be strong on the material and blank on the place, L the "
         f'opposite.</p><div class="grid">{found}</div>'
     )
 
@@ -72,11 +69,11 @@ def _matrix(model: ModelScores) -> str:
         for label in labels
     )
     rows = "".join(
-        f'<tr><th scope="row">{feature}</th>'
+        f'<tr><th scope="row">{letter}</th>'
         + "".join(_cell(scores.get(f"{feature} to {label}, {probe}"))
                   for label in labels for probe in PROBES)
         + "</tr>"
-        for feature in _FEATURES
+        for feature, letter in _FEATURES.items()
         if any(name.startswith(f"{feature} to ") for name in scores)
     )  # fmt: skip
     chances = "".join(f'<td colspan="2">{_chance(scores, label)}</td>' for label in labels)
@@ -117,12 +114,14 @@ def _test(evaluation: Evaluation, test: str) -> str:
         score.name for model in evaluation.models for score in model.scores if score.test == test
     )
     rows = [_row(name, [model.score(test, name) for model in evaluation.models]) for name in names]
-    how = evaluation.protocol.get(test, "")
+    how = evaluation.protocol.get(test)
+    note = f'<p class="note">{escape(how)}</p>' if how else ""
     body = _table("numbers", evaluation.models, rows)
     count = f"{len(rows)} number{'s' * (len(rows) > 1)}"
+    is_open = " open" if len(rows) <= _SHORT_TABLE else ""
     return (
-        f'<details class="card"{" open" * (len(rows) <= _SHORT_TABLE)}><summary>{escape(test)}'
-        f'<small>{count}</small></summary><p class="note">{escape(how)}</p>{_scroll(body)}</details>'
+        f'<details class="card"{is_open}><summary>{escape(test)}<small>{count}</small></summary>'
+        f"{note}{_scroll(body)}</details>"
     )
 
 
@@ -131,11 +130,16 @@ def _row(name: str, scores: Sequence[Score | None]) -> str:
     details = {score.detail for score in scores if score is not None}
     shared = details.pop() if len(details) == 1 else ""
     cells = "".join(
-        "<td>–</td>" if score is None else
-        f"<td>{escape(text(score))}{_small(score.detail if not shared else '')}</td>"
+        f"<td>{_DASH}</td>" if score is None else
+        f"<td>{number(score)} {escape(score.unit)}"
+        f"{_small(_spread(score))}{_small('' if shared else score.detail)}</td>"
         for score in scores
     )  # fmt: skip
     return f'<tr><th scope="row">{escape(name)}{_small(shared)}</th>{cells}</tr>'
+
+
+def _spread(score: Score) -> str:
+    return "" if score.spread is None else f"± {number(replace(score, value=score.spread))}"
 
 
 def _small(words: str) -> str:
@@ -165,7 +169,7 @@ def published_table() -> str:
 
 
 def _or_dash(value: float | None, digits: str) -> str:
-    return "–" if value is None else format(value, digits)
+    return _DASH if value is None else format(value, digits)
 
 
 def protocol(evaluation: Evaluation) -> str:
