@@ -87,6 +87,6 @@ def text(score: Score) -> str:
 def _digits(score: Score) -> str:
     if score.test == "cost":
         return ",.0f"
-    if score.unit:
-        return ".1f"
+    if score.unit or abs(score.value) >= 100:
+        return ",.1f"
     return ".2f" if score.test == "factorization" else ".3f"
