@@ -15,6 +15,7 @@ from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.classification import neighbours, probe
 from stellar.evaluation.cost import cost
+from stellar.evaluation.kmeans import STARTS
 from stellar.evaluation.knn import TEMPERATURE
 from stellar.evaluation.localisation import NUM_CLUSTERS, localisation
 from stellar.evaluation.probes import largest_class_share
@@ -39,9 +40,10 @@ PROTOCOL = {
     "time, chosen by mIoU on a tenth of the training pictures; enlarged bilinearly to the masks, "
     "one confusion matrix; mIoU is the mean over classes that occur in truth or prediction",
     "localisation": "argmax of L, enlarged bilinearly to the masks, against the objects; without "
-    f"tokens, k-means on U of each picture, K = {NUM_CLUSTERS}, cosine; ARI of all pixels and of "
-    "those of objects, best IoU of a segment with each object, and IoU under the best one-to-one "
-    "matching, in which the background takes no part; means over pictures",
+    f"tokens, k-means on U of each picture, K = {NUM_CLUSTERS}, cosine, best of {STARTS} starts; "
+    "ARI of all pixels and of those of objects, best IoU of a segment with each object, and IoU "
+    "under the best one-to-one matching, in which the background takes no part; means over "
+    "pictures",
     "reconstruction": f"mean PSNR of the first {MAX_DRAWN} test pictures at most, drawn from Z",
     "cost": "numbers for an image at the model's image size; encoding in batches of 64",
 }
