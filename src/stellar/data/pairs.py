@@ -66,8 +66,7 @@ def pair(
     ):
         if alone:
             raise DataError(
-                f"{len(alone)} files of {root / folder} have no {other}: {some(alone)}; "
-                f"expected{tree}"
+                f"no {other} for these files of {root / folder}: {some(alone)}; expected{tree}"
             )
     return {bytes(images / pictures[name]): bytes(masks / found[name]) for name in pictures}
 
