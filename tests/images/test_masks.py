@@ -42,18 +42,22 @@ def test_black_and_white_is_0_and_1(tmp_path: Path, picture: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_mask_is_turned_with_its_picture(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize("picture_format", ["png", "tif"])
+def test_a_mask_is_turned_with_its_picture(
+    tmp_path: Path, orientation: int, picture_format: str
+) -> None:
     """Stored pixel on stored pixel; the picture, as it is read, says where each must come."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     values = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
-    Image.fromarray(values).convert("RGB").save(tmp_path / "p.png", exif=exif)
-    shown = read_image(tmp_path / "p.png")[0]
+    picture = tmp_path / f"p.{picture_format}"
+    Image.fromarray(values).convert("RGB").save(picture, exif=exif)
+    shown = read_image(picture)[0]
     mask = saved(tmp_path / "m.png", values)
-    assert torch.equal(read_mask(mask, tmp_path / "p.png"), shown)
+    assert torch.equal(read_mask(mask, picture), shown)
     if orientation >= 5:  # its size shows that it was drawn on the turned picture
         upright = saved(tmp_path / "u.png", shown.numpy())
-        assert torch.equal(read_mask(upright, tmp_path / "p.png"), shown)
+        assert torch.equal(read_mask(upright, picture), shown)
 
 
 def test_pictures_of_other_channels(tmp_path: Path) -> None:
@@ -66,10 +70,12 @@ def test_what_is_no_mask_is_one_sentence(tmp_path: Path, picture: Path) -> None:
     for values, message in (
         (NUMBERS.T.copy(), r"it is 2 x 3, but its picture .*picture.png is 3 x 2; they must be"),
         (np.zeros((2, 3, 3), np.uint8), r"one number for each pixel, its class, but this is RGB"),
-        (np.full((2, 3), 256, np.uint16), r"it holds 256, but masks hold 0 to 255"),
+        (np.full((2, 3), 256, np.uint16), r"it holds 256 to 256, but masks hold 0 to 255"),
     ):
         with pytest.raises(UnreadableImage, match=message):
             read_mask(saved(tmp_path / "m.png", values), picture)
+    with pytest.raises(UnreadableImage, match="it holds -1 to -1, but"):
+        read_mask(saved(tmp_path / "m.tif", np.full((2, 3), -1, np.int32)), picture)
     (tmp_path / "m.png").write_bytes(b"nothing")
     with pytest.raises(UnreadableImage, match=r"cannot read .*m\.png"):
         read_mask(tmp_path / "m.png", picture)
