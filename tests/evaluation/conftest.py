@@ -53,14 +53,14 @@ def make_report() -> Callable[..., SceneReport]:
 
 
 class Mosaics:
-    """Pictures of 4 x 4 tiles in the colour of their class; some tiles are ignored."""
+    """Pictures of 4 x 4 tiles in the colour of their class; a share of the tiles is ignored."""
 
     channels = 3
 
-    def __init__(self, seed: int, size: tuple[int, int], length: int) -> None:
+    def __init__(self, seed: int, size: tuple[int, int], length: int, ignored: float) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.tiles = torch.randint(4, (length, 4, 4), generator=generator).byte()
-        self.ignored = torch.rand(length, 4, 4, generator=generator) < 0.1
+        self.ignored = torch.rand(length, 4, 4, generator=generator) < ignored
         self.size = size
 
     def __len__(self) -> int:
@@ -116,10 +116,13 @@ def mosaics() -> Callable[..., MaskedSplits]:
     """Mosaics of a size in pixels, to train and to test on."""
 
     def make(
-        size: tuple[int, int] = (4, 4), num_train: int = 60, num_test: int = 20
+        size: tuple[int, int] = (4, 4),
+        num_train: int = 60,
+        num_test: int = 20,
+        ignored: float = 0.1,
     ) -> MaskedSplits:
-        sources = Mosaics(0, size, num_train), Mosaics(1, size, num_test)
-        return MaskedSplits(*sources, ("ground", "red", "green", "blue"), "mosaics")
+        train, test = Mosaics(0, size, num_train, ignored), Mosaics(1, size, num_test, ignored)
+        return MaskedSplits(train, test, ("ground", "red", "green", "blue"), "mosaics")
 
     return make
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,8 @@ from stellar.data.cutouts import Cutouts
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.data.opening import open_scenes
-from stellar.evaluation.patch_heads import LEARNING_RATES, fit_norm, inputs_of
+from stellar.evaluation.confusion import class_iou
+from stellar.evaluation.patch_heads import LEARNING_RATES, Feature, fit_norm, inputs_of
 from stellar.evaluation.segmentation import (
     count_pixels,
     fit_head,
@@ -76,15 +78,17 @@ def test_features_that_say_nothing_name_the_most_frequent_class(
 
 @pytest.mark.parametrize("feature", ["U", "Z", "tokens"])
 def test_pixels_are_counted_as_scikit_learn_counts(
-    small: ModelConfig, mosaics: Make, subject_of: Callable[..., Subject], feature: str
+    small: ModelConfig, mosaics: Make, subject_of: Callable[..., Subject], feature: Feature
 ) -> None:
-    subject = subject_of(Stellar(small).eval(), mosaics((23, 31)))
-    patches, source = subject.test_patches, subject.data.test
+    data = mosaics((23, 31))
+    subject = subject_of(Stellar(small).eval(), data)
+    patches, source = subject.test_patches, data.test
     norm = fit_norm(feature, subject.train_patches, CPU)
     heads, rate = fit_head(feature, norm, subject.train_patches, 3, seed=0)
     assert rate in LEARNING_RATES
     (confusion,) = count_pixels({feature: heads}, patches, source)[feature]
-    truth, named = [], []
+    labels: list[int] = []
+    named: list[int] = []
     for index in range(20):
         batch = patches.read([index], CPU)
         said = (inputs_of(feature, batch) - norm.mean) * norm.scale @ heads.weight[0].T
@@ -93,14 +97,14 @@ def test_pixels_are_counted_as_scikit_learn_counts(
             said = batch.spatial[0] @ said.softmax(dim=1)
         said = F.interpolate(said.T.view(1, 4, 4, 4), (23, 31), mode="bilinear").argmax(dim=1)[0]
         mask = source.masks(index).classes
-        truth += mask[mask != 255].tolist()
+        labels += mask[mask != 255].tolist()
         named += said[mask != 255].tolist()
-    assert confusion.sum() == len(truth)
+    assert confusion.sum() == len(labels)
     accuracy = confusion.trace() / confusion.sum()
-    assert accuracy.item() == pytest.approx(accuracy_score(truth, named), abs=1e-6)
-    iou = confusion.diagonal() / (confusion.sum(0) + confusion.sum(1) - confusion.diagonal())
-    expected = jaccard_score(truth, named, average=None, labels=range(4), zero_division=0)
-    assert iou.nan_to_num().tolist() == pytest.approx(list(expected), abs=1e-6)
+    assert accuracy.item() == pytest.approx(accuracy_score(labels, named), abs=1e-6)
+    truth, found = np.array(labels), np.array(named)
+    expected = [jaccard_score(truth == c, found == c) for c in range(4)]
+    assert class_iou(confusion).nan_to_num().tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_rate_is_the_best_on_held_out_training_pictures(
@@ -138,8 +142,7 @@ def test_degenerate_data(
     model = Stellar(small).eval()
     lone = values(subject_of(model, mosaics(num_train=1, num_test=1)))
     assert all(0 <= value <= 100 for value in lone.values())
-    unlabelled = mosaics()
-    unlabelled.test.ignored[:] = True
+    unlabelled = mosaics(ignored=1)
     subject = subject_of(model, unlabelled)
     assert not values(subject)
     assert subject.notes == ["segmentation needs test pictures whose masks name a class"]
