@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import log_loss, top_k_accuracy_score
+from sklearn.metrics import average_precision_score, log_loss, top_k_accuracy_score
 from torch import nn
 
 from stellar.evaluation.linear import (
@@ -173,3 +173,64 @@ def test_layers_share_no_more_than_their_rows():
         dw, db = torch.autograd.grad(F.cross_entropy(F.linear(x, w, b), labels), (w, b))
         torch.testing.assert_close(gradient.weight[index], dw)
         torch.testing.assert_close(gradient.bias[index], db)
+
+
+def several(num_images, seed):
+    """Features whose first numbers say which of five classes an image has."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.rand(num_images, 5, generator=generator) < 0.4
+    noise = torch.randn(num_images, 16, generator=generator)
+    strong = noise + 5 * F.pad(labels.float(), (0, 11))
+    return {"weak": noise, "strong": strong}, labels
+
+
+def test_heads_of_several_labels_are_what_they_would_be_alone():
+    features, labels = several(200, seed=1)
+    batches = torch.randperm(200).repeat(4).split(64)
+    heads = train_heads(features, labels, batches, 5, RATES)
+    for rate in RATES:
+        layer = nn.Linear(16, 5)
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        optimizer = torch.optim.Adam(layer.parameters())
+        for step, batch in enumerate(batches):
+            cosine = math.cos(math.pi * step / len(batches))
+            optimizer.param_groups[0]["lr"] = rate * (1 + cosine) / 2
+            optimizer.zero_grad()
+            logits = layer(F.layer_norm(features["strong"][batch], (16,)))
+            truth = labels[batch].float()
+            loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
+            (loss / len(batch)).backward()
+            optimizer.step()
+        found = heads["strong"].only(rate)
+        torch.testing.assert_close(found.weight[0], layer.weight, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.bias[0], layer.bias, atol=1e-5, rtol=0)
+
+
+def test_scores_of_several_labels_agree_with_scikit_learn():
+    features, labels = several(150, seed=3)
+    heads = train_heads(features, labels, torch.arange(150).split(50), 5, RATES)["strong"]
+    logits = heads.logits(normalised(features["strong"], torch.arange(150), torch.device("cpu")))
+    found = heads.scores(features["strong"], labels, torch.arange(150).split(64))
+    for index, score in enumerate(found):
+        expected = average_precision_score(labels.numpy(), logits[:, index].numpy())
+        assert score.accuracies == pytest.approx((expected,), abs=1e-6)
+        p = logits[:, index].double().sigmoid().numpy()
+        losses = [log_loss(labels[:, c], p[:, c], labels=[False, True]) for c in range(5)]
+        assert score.loss == pytest.approx(sum(losses), abs=1e-6)
+
+
+def test_the_probe_of_several_labels_takes_the_best_feature():
+    (train, labels), (test, truth) = several(400, seed=1), several(200, seed=2)
+    result = linear_probe(train, labels, test, truth, 5, RATES, batch_size=64)
+    best = max(result.validation, key=lambda s: (s.accuracies[0], -s.loss))
+    assert (result.feature, result.learning_rate) == (best.feature, best.learning_rate)
+    assert result.feature == "strong"
+    assert len(result.accuracies) == 1
+    assert result.accuracies[0] > 0.9
+    absent = truth.clone()
+    absent[:, 3] = False
+    part = linear_probe(train, labels, test, absent, 5, RATES, batch_size=64)
+    assert part.validation == result.validation
+    assert part.accuracies[0] > 0.9
+    assert part.accuracies != result.accuracies

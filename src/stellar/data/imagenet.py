@@ -15,9 +15,7 @@ ANNOTATIONS = Path("Annotations/CLS-LOC/val")
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 TREE = f"""
   FOLDER/ILSVRC/{PICTURES}/train/nXXXXXXXX/*.JPEG and FOLDER/ILSVRC/{PICTURES}/val/*.JPEG, with
-  FOLDER/{SOLUTION} or FOLDER/ILSVRC/{ANNOTATIONS}/*.xml
-  ({GROUND_TRUTH} does not do: it numbers the classes as the development kit's
-  meta.mat does, not in the order of their folders)"""
+  FOLDER/{SOLUTION} or FOLDER/ILSVRC/{ANNOTATIONS}/*.xml"""
 
 
 def ilsvrc_folder(folder: Path) -> Path | None:
@@ -39,7 +37,8 @@ def list_validation(ilsvrc: Path) -> LabelsOf:
     if missing := {file.name for file in pictures} - {f"{name}.JPEG" for name in class_of}:
         raise DataError(
             f"no classes of these pictures of {ilsvrc / PICTURES}/val: {some(missing)}; "
-            f"expected ImageNet as{TREE}"
+            f"expected ImageNet as{TREE}\n({GROUND_TRUTH} does not do: it numbers the classes "
+            "as the development kit's meta.mat does, not in the order of their folders)"
         )
     return {bytes(Path("val", file.name)): (class_of[file.stem],) for file in pictures}
 

@@ -19,7 +19,7 @@ from stellar.data.published import (
 CUTOUTS = "cutouts"
 """The name of the embedded scenes, in place of a path."""
 NUM_SCENES = 1000
-"""Of the embedded scenes, to fit on and to test on."""
+"""Of the embedded scenes, to fit on, and as many to test on."""
 
 
 def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
@@ -29,7 +29,7 @@ def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
     DataError, with the tree that is expected, for a layout that is none of those known.
     """
     if str(data) == CUTOUTS:
-        return open_scenes(config)
+        return open_scenes(config, NUM_SCENES, NUM_SCENES)
     path, channels = Path(data), config.in_chans
     if ade20k := ade20k_folder(path):
         splits = open_ade20k(ade20k, channels)

@@ -66,8 +66,7 @@ def pair(
     ):
         if alone:
             raise DataError(
-                f"{len(alone)} files of {root / folder} have no {other}: {some(alone)}; "
-                f"expected{tree}"
+                f"no {other} for these files of {root / folder}: {some(alone)}; expected{tree}"
             )
     return {bytes(images / pictures[name]): bytes(masks / found[name]) for name in pictures}
 
@@ -92,7 +91,7 @@ def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
     above = {split: (Path(split, IMAGES), Path(split, MASKS)) for split in splits}
     below = {split: (Path(IMAGES, split), Path(MASKS, split)) for split in splits}
     for layout in (above, below):
-        if there := {name: pair for name, pair in layout.items() if (root / pair[1]).is_dir()}:
+        if there := {split: two for split, two in layout.items() if (root / two[1]).is_dir()}:
             return there
     return {"": (Path(IMAGES), Path(MASKS))}
 

@@ -18,6 +18,7 @@ from stellar.evaluation.cost import cost
 from stellar.evaluation.equivariance import equivariance
 from stellar.evaluation.factorization import factorization
 from stellar.evaluation.frozen_decoder import frozen_reconstruction
+from stellar.evaluation.kmeans import STARTS
 from stellar.evaluation.knn import TEMPERATURE
 from stellar.evaluation.localisation import NUM_CLUSTERS, localisation
 from stellar.evaluation.probes import largest_class_share
@@ -45,9 +46,10 @@ PROTOCOL = {
     "time, chosen by mIoU on a tenth of the training pictures; enlarged bilinearly to the masks, "
     "one confusion matrix; mIoU is the mean over classes that occur in truth or prediction",
     "localisation": "argmax of L, enlarged bilinearly to the masks, against the objects; without "
-    f"tokens, k-means on U of each picture, K = {NUM_CLUSTERS}, cosine; ARI of all pixels and of "
-    "those of objects, best IoU of a segment with each object, and IoU under the best one-to-one "
-    "matching, in which the background takes no part; means over pictures",
+    f"tokens, k-means on U of each picture, K = {NUM_CLUSTERS}, cosine, best of {STARTS} starts; "
+    "ARI of all pixels and of those of objects, best IoU of a segment with each object, and IoU "
+    "under the best one-to-one matching, in which the background takes no part; means over "
+    "pictures",
     "reconstruction": "test pictures, evenly spread, drawn from Z: mean PSNR, SSIM (window 11, "
     "sigma 1.5) and LPIPS; Frechet distances between pictures and drawings as two sets; a decoder "
     "on frozen features has 6 layers, trained on Z of ours and U of others, the same steps for all",

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+STARTS = 5
+"""Of which each picture keeps the one that ends with the least distance to its centres."""
 ITERATIONS = 20
 
 
@@ -18,13 +20,25 @@ def kmeans(
 ) -> Int64[Tensor, "b p"]:
     """The cluster of every patch, from 0; fewer clusters are used where fewer patches differ."""
     x = F.normalize(features.float(), dim=2)
-    centres = _first_centres(x, num_clusters, generator)
+    clusters, distances = zip(
+        *(_run(x, _first_centres(x, num_clusters, generator)) for _ in range(STARTS)), strict=True
+    )
+    best = torch.stack(distances).argmin(dim=0)
+    return torch.stack(clusters)[best, torch.arange(len(x), device=x.device)]
+
+
+def _run(
+    x: Float[Tensor, "b p d"], centres: Float[Tensor, "b k d"]
+) -> tuple[Int64[Tensor, "b p"], Float[Tensor, " b"]]:
+    """Clusters after Lloyd's iterations, and the sum of squared distances to their centres."""
     for _ in range(ITERATIONS):
-        member = F.one_hot(_nearest(x, centres), num_clusters).to(x.dtype)
+        member = F.one_hot(_nearest(x, centres), centres.shape[1]).to(x.dtype)
         count = member.sum(dim=1).unsqueeze(2)
-        means = torch.einsum("bpk,bpd->bkd", member, x) / count.clamp_min(1)
+        means = member.mT @ x / count.clamp_min(1)
         centres = torch.where(count > 0, means, centres)
-    return _nearest(x, centres)
+    cluster = _nearest(x, centres)
+    own = centres.gather(1, cluster.unsqueeze(2).expand_as(x))
+    return cluster, (x - own).square().sum(dim=(1, 2))
 
 
 def _nearest(x: Float[Tensor, "b p d"], centres: Float[Tensor, "b k d"]) -> Int64[Tensor, "b p"]:

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
 
 from stellar.images.files import FORMATS
 from stellar.images.picture import UnreadableImage
-from stellar.images.pillow import DECODING_ERRORS, is_rotated
+from stellar.images.pillow import DECODING_ERRORS, is_rotated, reason_of
 
 MASK_EXTENSIONS = (".png", ".tif", ".tiff")
 """Names, in any case, that count as masks: formats that keep every number."""
 _NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 """Pillow's modes of one whole number a pixel."""
+_ON_ITS_SIDE = range(5, 9)
+"""EXIF orientations that exchange width and height."""
 
 
 def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
@@ -36,21 +39,20 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
                     f"a mask holds one number for each pixel, its class, but this is {image.mode}; "
                     "save it as grey or with a palette"
                 )
-            image.load()
-            values = np.array(image)
+            if image.size != (width, height):
+                if image.size != (height, width) or orientation not in _ON_ITS_SIDE:
+                    raise ValueError(
+                        f"it is {image.width} x {image.height}, but its picture {picture} is "
+                        f"{width} x {height}; they must be of one size"
+                    )
+                orientation = 1
+            values = _turned(np.array(image), orientation)
     except DECODING_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreadableImage(path, reason) from error
-    if values.shape == (height, width):
-        values = _turned(values, orientation)
-    elif values.shape[::-1] != (height, width) or orientation < 5:
+        raise UnreadableImage(path, reason_of(error)) from error
+    if values.min() < 0 or values.max() > 255:
         raise UnreadableImage(
-            path,
-            f"it is {values.shape[1]} x {values.shape[0]}, but its picture {picture} is "
-            f"{width} x {height}; they must be of one size",
+            path, f"it holds {values.min()} to {values.max()}, but masks hold 0 to 255"
         )
-    if values.size and values.max() > 255:
-        raise UnreadableImage(path, f"it holds {values.max()}, but masks hold 0 to 255")
     return torch.from_numpy(values.astype(np.uint8))
 
 
@@ -62,10 +64,11 @@ def _shown(picture: Path) -> tuple[int, int, int]:
             return width, height, 1
         with warnings.catch_warnings(action="ignore"), Image.open(picture, formats=FORMATS) as file:
             turn = file.getexif()[ExifTags.Base.Orientation] if is_rotated(file) else 1
+            if isinstance(file, TiffImageFile):  # whose size is that of the turned picture
+                return file.tag_v2[IMAGEWIDTH], file.tag_v2[IMAGELENGTH], turn
             return file.width, file.height, turn
     except DECODING_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreadableImage(picture, reason) from error
+        raise UnreadableImage(picture, reason_of(error)) from error
 
 
 def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
