@@ -57,7 +57,8 @@ def test_every_measure_is_that_of_all_drawings_whatever_the_batches(
 ) -> None:
     model = Stellar(small).eval()
     found = {s.name: s for s in reconstruction(subject_of(model, tmp_path, empty))}
-    images = torch.stack([Cutouts("heldout", size=16).read(index) for index in range(10)])
+    heldout = Cutouts("heldout", size=16)
+    images = torch.stack([heldout.read(index) for index in range(10)])
     drawn, pictures = draw_again(model, images)[1], unit_range(images)
     features = [RandomConvolutions()(side) for side in (pictures, drawn)]
     expected = {

@@ -8,14 +8,18 @@ from typing import Annotated
 
 import tyro
 
-DESCRIPTION = """Compare what models know of labelled pictures, what they draw, and what they cost.
+DESCRIPTION = """Compare what models know of pictures with labels or masks, what they draw, and what
+they cost.
 
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
-  stellar evaluate stellar-b16 --data imagenet --out b16
+  stellar evaluate stellar-b16 --data VOCdevkit --out b16
+  stellar evaluate runs/scenes --data cutouts
 
-DATA is a folder with a folder for each class, in train/ and val/ or alone (then a fifth is held
-out), or a CSV of path, label and split. Prints a table and writes OUT/report.json, in which every
-number carries its protocol."""
+DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
+for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
+of path, label ("cat", or "cat;dog" for several) and split. With masks: images/ and masks/, ADE20K,
+Pascal VOC, Cityscapes; or `cutouts`, the scenes that come with the package. Prints a table and
+writes OUT/report.json, in which every number carries its protocol."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Options:
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Published models, runs, files of weights; backbones as hub ids, folders or files."""
-    data: Path
-    """Labelled pictures."""
+    data: str
+    """Pictures with labels or masks: a folder, a CSV file, or cutouts."""
     out: Path = Path("evaluation")
     """Folder for report.json; it also holds the features while it runs."""
     batch_size: int = 64
@@ -58,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from stellar.data.labelled import open_labelled
+    from stellar.data.opening import open_data
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
     from stellar.evaluation.subject import Settings
@@ -80,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             f"the models take pictures of {sorted(channels)} channels; compare models of one kind"
         )
-    splits = open_labelled(options.data, channels.pop())
+    splits = open_data(options.data, next(iter(models.values())).config)
     options.out.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
     with Progress(*columns) as bar:

@@ -23,6 +23,7 @@ from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.reconstruction import reconstruction
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.subject import Progress, Settings, Subject
+from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
 
@@ -33,7 +34,9 @@ TESTS: tuple[Test, ...] = (
 PROTOCOL = {
     "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
-    "the same time; feature and rate chosen on a tenth of the training pictures",
+    "the same time; feature and rate chosen on a tenth of the training pictures; where pictures "
+    "have several classes, by binary cross-entropy, and mAP is the mean over the classes that test "
+    "pictures have",
     "reconstruction": "test pictures, evenly spread, drawn from Z: mean PSNR, SSIM (window 11, "
     "sigma 1.5) and LPIPS; Frechet distances between pictures and drawings as two sets; a decoder "
     "on frozen features has 6 layers, trained on Z of ours and U of others, the same steps for all",
@@ -65,11 +68,18 @@ def evaluate(
         num_train=len(data.train),
         num_test=len(data.test),
         classes=data.classes,
-        chance=largest_class_share(torch.from_numpy(data.test.labels)),
+        chance=_chance(data),
         protocol={name: how for name, how in PROTOCOL.items() if name in made}
         | {"seeds": ", ".join(map(str, settings.seeds)), "epochs": str(settings.epochs)},
         models=found,
     )
+
+
+def _chance(data: Splits | MaskedSplits) -> float | None:
+    """The share of the largest class, where each test picture has one."""
+    if isinstance(data, Splits) and not data.multi_label:
+        return largest_class_share(torch.from_numpy(data.test.labels))
+    return None
 
 
 def _evaluate(
@@ -83,11 +93,12 @@ def _evaluate(
     with TemporaryDirectory(dir=folder, prefix=".features-") as cache:
         subject = Subject(name, model, data, settings, Path(cache), progress)
         scores = tuple(score for test in TESTS for score in test(subject))
+        features = (subject.train, subject.test) if isinstance(data, Splits) else ()
         return ModelScores(
             name=name,
             sha256=fingerprint(model),
-            preprocessing=subject.train.preparation,
-            num_unreadable=len(subject.train.unreadable) + len(subject.test.unreadable),
+            preprocessing=preprocessing(subject.fit, model.config),
+            num_unreadable=sum(len(part.unreadable) for part in features),
             scores=scores,
             notes=tuple(subject.notes),
         )

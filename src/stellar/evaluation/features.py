@@ -13,7 +13,7 @@ from types import TracebackType
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Int64
+from jaxtyping import Bool, Float16, Int64
 from torch import Tensor
 
 from stellar.data.folder import DataError
@@ -32,7 +32,7 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class Features:
-    """Features of N pictures: a file NAME.npy each in `folder` (N D), labels.npy beside them (N).
+    """Features of N pictures: a file NAME.npy each in `folder` (N D), beside them labels.npy.
 
     U and S stand for their means over patches and tokens; A+B are both, side by side.
     """
@@ -45,8 +45,8 @@ class Features:
     """What was done to the pictures before they were encoded."""
 
     @cached_property
-    def labels(self) -> Int64[Tensor, " N"]:
-        """The class of each picture."""
+    def labels(self) -> Int64[Tensor, " N"] | Bool[Tensor, "N c"]:
+        """The class of each picture, or whether it has each class."""
         return torch.from_numpy(np.load(self._file(LABELS)))
 
     def tensor(self, name: str) -> Float16[Tensor, "N d"]:
@@ -78,7 +78,8 @@ def extract(
     be read, and UserError when a feature is not finite.
     """
     names = tuple(name for name in NAMES if model.config.num_sparse_tokens or "S" not in name)
-    vector, label = np.zeros(model.config.embed_dim, np.float16), np.zeros((), np.int64)
+    vector = np.zeros(model.config.embed_dim, np.float16)
+    label = np.zeros(images.labels.shape[1:], images.labels.dtype)
     row_of = {name: vector for name in names if "+" not in name} | {LABELS: label}
     unreadable, total = [], len(images)
 

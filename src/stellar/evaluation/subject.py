@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from stellar.config import Fit
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
@@ -57,14 +58,19 @@ class Subject:
     notes: list[str] = field(default_factory=list)
     """What a test could not measure, and what would make it possible: a sentence each."""
 
+    @property
+    def fit(self) -> Fit:
+        """How pictures are brought to the model's size: whole where they have masks."""
+        return "squash" if isinstance(self.data, MaskedSplits) else "crop"
+
     @cached_property
     def train(self) -> Features:
-        """Of the training pictures."""
+        """Of the training pictures, which must be labelled."""
         return self._extract("train")
 
     @cached_property
     def test(self) -> Features:
-        """Of the test pictures."""
+        """Of the test pictures, which must be labelled."""
         return self._extract("test")
 
     def note(self, sentence: str) -> None:
@@ -73,6 +79,7 @@ class Subject:
             self.notes.append(sentence)
 
     def _extract(self, part: str) -> Features:
+        assert isinstance(self.data, Splits)
         return extract(
             self.model,
             getattr(self.data, part),

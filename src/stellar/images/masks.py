@@ -17,7 +17,7 @@ from stellar.images.files import FORMATS
 from stellar.images.picture import UnreadableImage
 from stellar.images.pillow import DECODING_ERRORS, is_rotated
 
-EXTENSIONS = (".png", ".tif", ".tiff")
+MASK_EXTENSIONS = (".png", ".tif", ".tiff")
 """Names, in any case, that count as masks: formats that keep every number."""
 _NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 """Pillow's modes of one whole number a pixel."""
