@@ -95,12 +95,14 @@ def _drawn(
 def sheets_of(
     models: Mapping[str, Stellar | Backbone], data: Splits | MaskedSplits, count: int = 6
 ) -> list[tuple[str, Image.Image]]:
-    """Name and sheet of every model that draws, on test pictures that are evenly spread."""
+    """Name and sheet of every model that has maps and draws, on test pictures that are evenly
+    spread.
+    """
     fit = "crop" if isinstance(data, Splits) else "squash"
     return [
         (name, reconstruct(model, data.test, count, fit).sheet)
         for name, model in models.items()
-        if isinstance(model, Stellar) and model.can_draw
+        if isinstance(model, Stellar) and model.can_draw and model.config.num_sparse_tokens
     ]
 
 

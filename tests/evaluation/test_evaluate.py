@@ -121,6 +121,9 @@ def test_from_the_command_line(
     call = ["evaluate", str(tmp_path / "model"), "--data", str(pictures), "--num-workers", "0"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
+    page = (tmp_path / "out/report.html").read_text()
+    assert "What, where, and back again" in page
+    assert page.count('src="data:image') == 1
     assert {"kNN", "linear probe", "reconstruction", "cost"} < report["protocol"].keys()
     assert report["models"][0]["scores"][0]["name"] == "cls, k = 10"
     assert main(["evaluate", "--data", str(pictures)]) == 1
@@ -153,6 +156,9 @@ def test_the_scenes_from_the_command_line(
     call = ["evaluate", str(tmp_path / "model"), "--data", "cutouts", "--num-workers", "0"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
+    page = (tmp_path / "out/report.html").read_text()
+    assert "What, where, and back again" in page
+    assert page.count('src="data:image') == 1
     assert report["num_test"] == 12
     assert report["chance"] is None
     assert "embedded scenes" in report["data"]

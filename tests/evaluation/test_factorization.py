@@ -27,7 +27,8 @@ def test_every_feature_is_asked_for_every_label(small: ModelConfig, tmp_path: Pa
         for label in LABELS
         for probe in ("kNN", "linear")
     }
-    objects = [o for index in range(10) for o in Cutouts("heldout", size=24).scene(index).objects]
+    heldout = Cutouts("heldout", size=24)
+    objects = [o for index in range(10) for o in heldout.scene(index).objects]
     digits = [o.digit for o in objects]
     chance = max(map(digits.count, digits)) / len(digits)
     expected = f"chance {chance:.2f}, {len(objects)} objects"

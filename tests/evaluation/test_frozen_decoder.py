@@ -41,7 +41,8 @@ def model(request: pytest.FixtureRequest, small: ModelConfig) -> Stellar | Backb
 
 
 def test_learns_to_draw_with_steps(model: Stellar | Backbone, tmp_path: Path) -> None:
-    pictures = torch.stack([Cutouts("heldout", size=16).read(index) for index in range(40)])
+    heldout = Cutouts("heldout", size=16)
+    pictures = torch.stack([heldout.read(index) for index in range(40)])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     decibels = []
     for steps in (1, 20):

@@ -1,5 +1,7 @@
 """SSIM agrees with scikit-image's, on random and on degenerate images."""
 
+from typing import Any
+
 import pytest
 import torch
 from skimage.metrics import structural_similarity
@@ -7,7 +9,7 @@ from skimage.metrics import structural_similarity
 from stellar.evaluation.ssim import ssim
 
 
-def by_scikit_image(images: torch.Tensor, others: torch.Tensor) -> list[float]:
+def by_scikit_image(images: torch.Tensor, others: torch.Tensor) -> list[Any]:
     return [
         structural_similarity(
             a.double().numpy(),

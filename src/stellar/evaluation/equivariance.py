@@ -22,7 +22,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stellar.data.inference import picture_batches
-from stellar.evaluation.reconstruction import fit_of
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
 from stellar.model import Factors, Stellar
@@ -93,7 +92,7 @@ def equivariance(subject: Subject) -> Iterator[Score]:
     indices = torch.linspace(0, len(images) - 1, count).round().long().tolist()
     seen: list[list[Factors]] = [[] for _ in range(1 + len(all_changes))]
     for batch in picture_batches(
-        images, indices, fit_of(subject), canvas, settings.batch_size, settings.num_workers
+        images, indices, subject.fit, canvas, settings.batch_size, settings.num_workers
     ):
         if batch.indices:
             pictures = [middle(batch.images, margin * patch)]

@@ -50,21 +50,20 @@ class Moments:
 def frechet_distance(a: Moments, b: Moments) -> float:
     """The squared distance, 0 for equal moments; covariances may be singular.
 
-    tr (C1 C2)^(1/2) is the sum of the singular values of C1^(1/2) C2^(1/2).
+    With C1 = A A^T and C2 = B B^T, tr (C1 C2)^(1/2) is the sum of the singular values of A^T B.
     """
-    common = torch.linalg.svdvals(_root(a.covariance) @ _root(b.covariance)).sum()
+    common = torch.linalg.svdvals(_factor(a.covariance).T @ _factor(b.covariance)).sum()
     spread = a.covariance.trace() + b.covariance.trace() - 2 * common
     return ((a.mean - b.mean).square().sum() + spread).clamp_min(0).item()
 
 
-def _root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """The symmetric square root. What rounding leaves of a zero eigenvalue counts as zero: its
-    root would be 1e8 times as large.
+def _factor(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d rank"]:
+    """A with A A^T = C, without the directions whose eigenvalue is what rounding leaves of zero:
+    its root would be 1e8 times as large.
     """
     values, vectors = torch.linalg.eigh(covariance)
-    smallest = values[-1] * len(values) * torch.finfo(values.dtype).eps
-    values = torch.where(values > smallest, values, 0.0)
-    return vectors * values.sqrt() @ vectors.T
+    kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
+    return vectors[:, kept] * values[kept].sqrt()
 
 
 class RandomConvolutions(nn.Module):

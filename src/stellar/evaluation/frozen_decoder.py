@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stellar.config import DecoderConfig
 from stellar.data.folder import DataError
 from stellar.data.inference import picture_batches
-from stellar.evaluation.reconstruction import fit_of, judge
+from stellar.evaluation.reconstruction import judge
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
@@ -131,7 +131,7 @@ def _batches(subject: Subject, seed: int) -> Iterator[Tensor]:
     for batch in picture_batches(
         images,
         order[:wanted].tolist(),
-        fit_of(subject),
+        subject.fit,
         subject.model.config,
         BATCH_SIZE,
         settings.num_workers,

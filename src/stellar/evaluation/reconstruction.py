@@ -11,9 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stellar.config import Fit
 from stellar.data.inference import picture_batches
-from stellar.data.labelled import Splits
 from stellar.errors import MissingPackage
 from stellar.evaluation.frechet import Moments, RandomConvolutions, frechet_distance
 from stellar.evaluation.inception import load_inception
@@ -57,7 +55,7 @@ def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
     moments: dict[str, list[Moments]] = {}
     num_drawn = 0
     for batch in picture_batches(
-        images, indices, fit_of(subject), config, settings.batch_size, settings.num_workers
+        images, indices, subject.fit, config, settings.batch_size, settings.num_workers
     ):
         if batch.indices:
             num_drawn += len(batch.indices)
@@ -79,13 +77,6 @@ def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
         yield Score("reconstruction", name, value, "dB" if name == "PSNR" else "", detail)
     for name, (pictures, drawn) in moments.items():
         yield Score("reconstruction", name, frechet_distance(pictures, drawn), "", detail)
-
-
-def fit_of(subject: Subject) -> Fit:
-    """How pictures come to the model's size: those with a class show their centred square, those
-    with masks are squashed, so that nothing of them is lost.
-    """
-    return "crop" if isinstance(subject.data, Splits) else "squash"
 
 
 def _comparisons(subject: Subject) -> dict[str, Compare]:
