@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,7 @@ def seeing_backbone(small: ModelConfig) -> Backbone:
 def subject_of(tmp_path: Path) -> Callable[..., Subject]:
     """A model on data, with two seeds."""
 
-    def make(model: Stellar | Backbone, data: MaskedSplits, **settings: int) -> Subject:
+    def make(model: Stellar | Backbone, data: MaskedSplits, **settings: Any) -> Subject:
         return Subject("model", model, data, Settings(**{"num_seeds": 2} | settings), tmp_path)
 
     return make
