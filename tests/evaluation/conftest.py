@@ -111,7 +111,7 @@ def subject_of(tmp_path: Path) -> Callable[..., Subject]:
     """A model on data, with two seeds."""
 
     def make(model: Stellar | Backbone, data: MaskedSplits, **settings: Any) -> Subject:
-        return Subject("model", model, data, Settings(**{"num_seeds": 2} | settings), tmp_path)
+        return Subject("model", model, data, replace(Settings(num_seeds=2), **settings), tmp_path)
 
     return make
 

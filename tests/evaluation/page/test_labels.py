@@ -35,6 +35,12 @@ def test_a_label_stands_beside_its_point() -> None:
     assert box.top < y < box.top + box.height
 
 
+def test_a_label_leaves_what_stands_in_the_way() -> None:
+    obstacle = Box(150.0, 100.0, 200.0, 100.0)
+    (box,) = place_labels([(200.0, 150.0)], ["model"], FRAME, [obstacle])
+    assert not box.overlaps(obstacle)
+
+
 def test_without_room_every_name_still_gets_a_place() -> None:
     crowded = place_labels([(5.0, 5.0)] * 9, ["long name"] * 9, Box(0.0, 0.0, 80.0, 40.0))
     assert len(crowded) == 9

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 LONGEST = 24
 """Letters of a name in a figure."""
-LETTER, LINE = 8.2, 16.0
+LETTER, LINE = 8.8, 16.0
 """Width and height that a letter takes, in the figure's units."""
 CLEARANCE = 9.0
 """Half the side of the square around a point that stays free of names."""
@@ -41,12 +41,16 @@ class Box:
 
 
 def place_labels(
-    points: Sequence[tuple[float, float]], names: Sequence[str], frame: Box
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    frame: Box,
+    obstacles: Sequence[Box] = (),
 ) -> list[Box]:
-    """A box for each name inside the frame, free of points and of each other where there is room
-    at all; else over what is there.
+    """A box for each name inside the frame, free of points, obstacles and each other where there is
+    room at all; else over what is there.
     """
     taken = [Box(x - CLEARANCE, y - CLEARANCE, 2 * CLEARANCE, 2 * CLEARANCE) for x, y in points]
+    taken += obstacles
     placed = []
     for (x, y), name in zip(points, names, strict=True):
         candidates = _boxes(len(name) * LETTER, frame)

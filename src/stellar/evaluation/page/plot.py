@@ -15,6 +15,9 @@ _WIDTH, _HEIGHT = 480.0, 360.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 52.0
 _AREA = Box(_LEFT, _TOP, _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
 
+_BETTER = Box(_WIDTH - _RIGHT - 74, _TOP + 6, 70.0, LINE)
+"""Where it is said what is better."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -89,7 +92,7 @@ def scatter(
         + _chance(chance, across, up)
         + "".join(paths)
         + "".join(_mark(point, across, up) for point in points)
-        + _labels([p for p in points if p.label], points, across, up)
+        + _labels([p for p in points if p.label], across, up)
         + "</svg>"
     )
 
@@ -168,13 +171,11 @@ def _mark(point: Point, across: Axis, up: Axis) -> str:
     )
 
 
-def _labels(labelled: Sequence[Point], points: Sequence[Point], across: Axis, up: Axis) -> str:
+def _labels(points: Sequence[Point], across: Axis, up: Axis) -> str:
     """Names beside their points; a thin line leads to those that had to go further."""
-    order = [*labelled, *(p for p in points if not p.label)]
-    places = [_place(p.x, p.y, across, up) for p in order]
-    parts = []
-    boxes = place_labels(places[: len(labelled)], [p.label for p in labelled], _AREA)
-    for point, (x, y), box in zip(labelled, places, boxes, strict=False):
+    parts, places = [], [_place(p.x, p.y, across, up) for p in points]
+    boxes = place_labels(places, [p.label for p in points], _AREA, [_BETTER])
+    for point, (x, y), box in zip(points, places, boxes, strict=True):
         if box.distance(x, y) > 14:
             end = min(max(x, box.left), box.left + box.width)
             edge = box.top if box.top > y else box.top + box.height

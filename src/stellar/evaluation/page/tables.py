@@ -8,6 +8,7 @@ from html import escape
 
 from stellar.evaluation import published
 from stellar.evaluation.measures import HEADLINE, Measure, number
+from stellar.evaluation.page.labels import short_names
 from stellar.evaluation.page.planes import PROBES, chance_of
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 
@@ -204,7 +205,11 @@ def _definitions(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(kind: str, models: Sequence[ModelScores], rows: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(model.name)}</th>' for model in models)
+    names = [model.name for model in models]
+    head = "".join(
+        f'<th scope="col" title="{escape(name)}">{escape(short)}</th>'
+        for name, short in zip(names, short_names(names), strict=True)
+    )
     return (
         f'<table class="{kind}" style="--models:{len(models)}">'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
