@@ -48,10 +48,9 @@ class Options:
     force_fid: bool = False
     """rFID of fewer than 2,000 pictures too; it is then marked."""
     decoder_steps: int = 0
-    """Batches that a decoder on frozen features is trained for, with each seed; 0: none. 2000 is a
-    fair start."""
+    """Batches that train a decoder on frozen features, with each seed; 0: none."""
     metric_weights: Path | None = None
-    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
+    """Folder with the weights for LPIPS and rFID, else torch's cache."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
