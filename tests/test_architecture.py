@@ -43,6 +43,7 @@ OPTIONAL = {
     "sklearn",
     "simplejpeg",
     "transformers",
+    "torchmetrics",
     "onnx",
     "onnxscript",
     "onnxruntime",

@@ -2,25 +2,39 @@
 called again.
 """
 
+import json
+import re
 from pathlib import Path
 
 from rich.console import Console
 
 from stellar.demo import demo, with_steps
+from stellar.evaluation.scores import ModelScores
 from stellar.presets import demo as preset
 
 
 def test_a_short_demo(tmp_path: Path, capsys) -> None:
     config = with_steps(preset(), 25)
-    result = demo(tmp_path / "demo", config, num_scenes=100, console=Console(width=120))
-    untrained, trained = result.scores["untrained"], result.scores["trained"]
-    assert trained.psnr > untrained.psnr + 2
-    assert trained.num_parameters == untrained.num_parameters
+    result = demo(tmp_path / "demo", config, num_scenes=60, console=Console(width=120))
+    assert result.evaluation is not None
+    untrained, trained = result.evaluation.models
+    before, after = (psnr(untrained), psnr(trained))
+    assert after > before + 2
     page = (tmp_path / "demo/report.html").read_text()
-    assert "http://" not in page.replace("http://www.w3.org", "")
-    assert "https://" not in page
-    assert f"{trained.psnr:.1f}" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert f"{after:.1f}" in page
+    for section in ("Semantics against reconstruction", "What S and L know", "The training run"):
+        assert section in page
+    report = json.loads((tmp_path / "demo/report.json").read_text())
+    assert [model["name"] for model in report["models"]] == ["untrained", "trained"]
     assert (tmp_path / "demo/scenes.png").exists()
-    assert f"{trained.psnr:.1f}" in capsys.readouterr().out
-    again = demo(tmp_path / "demo", config, num_scenes=100)
-    assert again.scores["trained"].psnr == trained.psnr
+    assert f"{after:.1f}" in capsys.readouterr().out
+    again = demo(tmp_path / "demo", config, num_scenes=60)
+    assert again.evaluation is not None
+    assert psnr(again.evaluation.models[1]) == after
+
+
+def psnr(model: ModelScores) -> float:
+    score = model.score("reconstruction", "PSNR")
+    assert score is not None
+    return score.value

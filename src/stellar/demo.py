@@ -6,21 +6,22 @@ scikit-image and scikit-learn, and every one knows its own truth, so what S and 
 measured, not only looked at.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
 from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
-from stellar.data import Cutouts
+from stellar.data.opening import open_scenes
+from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
-from stellar.evaluation.report import SceneReport, evaluate_scenes
-from stellar.evaluation.table import print_table
-from stellar.model import Stellar
+from stellar.evaluation.scores import Evaluation
+from stellar.evaluation.table import print_evaluation
 from stellar.presets import demo as demo_preset
-from stellar.reconstruction import reconstruct
+from stellar.reconstruction import sheets_of
+from stellar.storage import write_file
 from stellar.training import RunError, pretrain, resume
 from stellar.training.run_folder import CONFIG, METRICS, read_metrics
 from stellar.training.setup import build_model
@@ -33,7 +34,7 @@ class DemoResult:
 
     report: Path | None
     """The page; None when training was interrupted."""
-    scores: dict[str, SceneReport]
+    evaluation: Evaluation | None
 
 
 def demo(
@@ -60,26 +61,19 @@ def demo(
             f"{run} holds a run with other settings; remove {out}, or choose another --out"
         )
     if not result.finished:
-        return DemoResult(None, {})
-    trained, untrained = load(run), build_model(config).eval()
-    scores: dict[str, SceneReport] = {}
-    for name, model in (("untrained", untrained), ("trained", trained)):
-        if console is not None:
-            console.print(f"evaluating the {name} model on {num_scenes:,} held-out scenes")
-        scores[name] = evaluate_scenes(model, num_scenes, num_scenes)
-    sheets = [(f"Held-out scenes, {name}", scene_sheet(model)) for name, model in
-              (("trained", trained), ("untrained", untrained))]  # fmt: skip
-    write_report(out / "report.html", scores, read_metrics(run / METRICS), sheets)
-    sheets[0][1].save(out / "scenes.png")
+        return DemoResult(None, None)
+    models = {"untrained": build_model(config).eval(), "trained": load(run)}
+    scenes = open_scenes(config.model, num_scenes, num_scenes)
     if console is not None:
-        print_table(scores, console)
-    return DemoResult(out / "report.html", scores)
-
-
-def scene_sheet(model: Stellar, count: int = 6) -> Image.Image:
-    """Held-out scenes through a model."""
-    source = Cutouts("heldout", size=model.config.image_size, length=count)
-    return reconstruct(model, source, count).sheet
+        console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
+    evaluation = evaluate(models, scenes, out)
+    sheets = sheets_of(models, scenes)
+    write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
+    write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
+    sheets[-1][1].save(out / "scenes.png")
+    if console is not None:
+        print_evaluation(evaluation, console)
+    return DemoResult(out / "report.html", evaluation)
 
 
 def with_steps(config: RunConfig, steps: int) -> RunConfig:

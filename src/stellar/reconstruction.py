@@ -2,7 +2,7 @@
 again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,11 @@ from stellar.config import Fit, ModelConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource
 from stellar.data.folder import DataError
 from stellar.data.inference import PictureBatch, picture_batches
+from stellar.data.labelled import Splits
+from stellar.data.masked import MaskedSplits
 from stellar.evaluation.reconstruction import draw_again
 from stellar.images import Pixels, one_batch, read_image
-from stellar.model import Stellar
+from stellar.model import Backbone, Stellar
 from stellar.pictures import picture_sheet, stacked
 
 
@@ -88,6 +90,20 @@ def _drawn(
     names = [source.name(picture.indices[0]) for picture in pictures]
     titles = [f"{name}   {value:.1f} dB" for name, value in zip(names, decibels, strict=True)]
     return decibels, picture_sheet(images, factors, drawn, titles)
+
+
+def sheets_of(
+    models: Mapping[str, Stellar | Backbone], data: Splits | MaskedSplits, count: int = 6
+) -> list[tuple[str, Image.Image]]:
+    """Name and sheet of every model that has maps and draws, on test pictures that are evenly
+    spread.
+    """
+    fit = "crop" if isinstance(data, Splits) else "squash"
+    return [
+        (name, reconstruct(model, data.test, count, fit).sheet)
+        for name, model in models.items()
+        if isinstance(model, Stellar) and model.can_draw and model.config.num_sparse_tokens
+    ]
 
 
 def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:

@@ -1,5 +1,6 @@
 """Labelled pictures: the three layouts, and a sentence with the expected trees for any other."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -198,3 +199,43 @@ def test_a_picture_is_no_table(tmp_path: Path) -> None:
     fill(tmp_path, ["a.png"])
     with pytest.raises(DataError, match="cannot be read as a CSV file"):
         open_labelled(tmp_path / "a.png")
+
+
+def test_several_labels_in_a_cell_are_a_row_of_a_matrix(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.png", "b.png", "c.png", "d.png", "e.png"])
+    rows = "a.png,dog;cat,train\nb.png, bird ;cat;cat,train\nc.png,,train\n"
+    splits = open_labelled(table(tmp_path, f"path,label,split\n{rows}d.png,cat,val\ne.png,;,val\n"))
+    assert splits.multi_label
+    assert splits.classes == ("bird", "cat", "dog")
+    assert splits.train.labels.dtype == np.bool_
+    assert splits.train.labels.tolist() == [
+        [False, True, True], [True, True, False], [False, False, False],
+    ]  # fmt: skip
+    assert splits.test.labels.tolist() == [[False, True, False], [False, False, False]]
+
+
+def test_classes_of_several_labels_must_be_learned_but_need_not_be_tested(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.png", "b.png"])
+    header = "path,label,split\na.png,dog;cat,train\n"
+    with pytest.raises(DataError, match=r"same classes, but train has none of bird$"):
+        open_labelled(table(tmp_path, header + "b.png,cat;bird,val\n"))
+    with pytest.raises(DataError, match=r"same classes, but val has none of cat, dog$"):
+        open_labelled(table(tmp_path, header + "b.png,,val\n"))
+
+
+def test_a_fifth_of_pictures_with_several_labels(tmp_path: Path) -> None:
+    """No class loses its last picture, though `rare` would come first by its hash."""
+    names = [f"{number}.png" for number in range(20)]
+    fill(tmp_path, names)
+    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    labels = {name: "cat;dog" if name in ranked[::2] else "cat" for name in names}
+    labels[ranked[0]] = "cat;rare"
+    splits = open_labelled(
+        table(tmp_path, "path,label\n" + "".join(f"{n},{label}\n" for n, label in labels.items()))
+    )
+    tested = {splits.test.name(index) for index in range(len(splits.test))}
+    assert tested == set(ranked[1:5])
+    assert splits.train.labels.any(axis=0).all()
+    assert "a fifth of all" in splits.description
+    with pytest.raises(DataError, match="too few labelled pictures to set a fifth of them aside"):
+        open_labelled(table(tmp_path, "path,label\n0.png,cat;dog\n1.png,\n"))

@@ -121,7 +121,48 @@ def test_from_the_command_line(
     call = ["evaluate", str(tmp_path / "model"), "--data", str(pictures), "--num-workers", "0"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
+    page = (tmp_path / "out/report.html").read_text()
+    assert "What, where, and back again" in page
+    assert page.count('src="data:image') == 1
     assert {"kNN", "linear probe", "reconstruction", "cost"} < report["protocol"].keys()
     assert report["models"][0]["scores"][0]["name"] == "cls, k = 10"
     assert main(["evaluate", "--data", str(pictures)]) == 1
     assert "evaluate needs a model" in capsys.readouterr().err
+
+
+def test_pictures_with_several_labels(small: ModelConfig, pictures: Path, tmp_path: Path) -> None:
+    rows = []
+    for file in sorted(pictures.rglob("[0-9]*.png")):
+        part, name, _ = file.relative_to(pictures).parts
+        labels = {"red": "warm;red", "green": "green", "blue": "blue;cold"}[name]
+        rows.append(f"{file.relative_to(tmp_path)},{labels},{part}\n")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label,split\n" + "".join(rows))
+    found = evaluate({"ours": Stellar(small).eval()}, open_labelled(table), tmp_path)
+    scores = {(score.test, score.name): score for score in found.models[0].scores}
+    assert not any(test == "kNN" for test, _ in scores)
+    assert scores["linear probe", "mAP"].value > 90
+    assert "over the 5 of 5 classes" in scores["linear probe", "mAP"].detail
+    assert "kNN was not measured" in found.models[0].notes[0]
+    assert found.chance is None
+
+
+def test_the_scenes_from_the_command_line(
+    small: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stellar.data.opening.NUM_SCENES", 12)
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", Stellar(small))
+    call = ["evaluate", str(tmp_path / "model"), "--data", "cutouts", "--num-workers", "0"]
+    assert main([*call, "--out", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    page = (tmp_path / "out/report.html").read_text()
+    assert "What, where, and back again" in page
+    assert page.count('src="data:image') == 1
+    assert report["num_test"] == 12
+    assert report["chance"] is None
+    assert "embedded scenes" in report["data"]
+    assert "the whole picture" in report["models"][0]["preprocessing"]
+    tests = {score["test"] for score in report["models"][0]["scores"]}
+    assert tests >= {"reconstruction", "cost"}
+    assert not tests & {"kNN", "linear probe"}

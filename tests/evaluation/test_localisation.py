@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import adjusted_rand_score
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, jaccard_score
 
-from stellar.evaluation.localisation import adjusted_rand_index, segment
+from stellar.evaluation.localisation import (
+    MEASURES,
+    adjusted_rand_index,
+    agreement,
+    localisation,
+    segment,
+)
+from stellar.model import Stellar
 
 
 def oracle(truth, prediction):
@@ -68,3 +76,85 @@ def test_perfect_maps_give_one():
     assert (found != pixels).float().mean() < 0.01, "only corners are rounded"
     assert adjusted_rand_index(pixels, found).min() > 0.95
     assert adjusted_rand_index(truth, segment(maps, (4, 6))).tolist() == [1, 1]
+
+
+def values(subject):
+    return {score.name: score.value for score in localisation(subject)}
+
+
+def test_maps_that_are_right_reach_one(seeing, mosaics, subject_of):
+    """Masks of one pixel for each patch; what is ignored in the mask is seen by the model."""
+    scores = list(localisation(subject_of(seeing, mosaics())))
+    assert [score.name for score in scores] == list(MEASURES)
+    for score in scores:
+        assert score.value == pytest.approx(1)
+        assert score.spread is None
+        assert score.detail == "argmax of L; 20 pictures"
+
+
+def test_clusters_of_u_stand_in_for_maps(seeing_backbone, mosaics, subject_of):
+    scores = list(localisation(subject_of(seeing_backbone, mosaics())))
+    for score in scores:
+        assert score.value == pytest.approx(1)
+        assert score.spread == pytest.approx(0)
+        assert score.detail == "k-means on U, K = 6; 20 pictures"
+
+
+def test_means_over_pictures_agree_with_other_libraries(small, mosaics, subject_of):
+    """A random model; masks of another size than the grid, with ignored pixels."""
+    torch.manual_seed(3)
+    model = Stellar(small).eval()
+    with torch.no_grad():
+        model.factorization.dense_proj.weight.mul_(50)
+    subject = subject_of(model, mosaics((23, 31)))
+    source, patches = subject.data.test, subject.test_patches
+    rows = {name: [] for name in MEASURES}
+    for index in range(20):
+        masks, maps = source.masks(index), patches.read([index], torch.device("cpu")).spatial
+        maps = maps[0].T.view(1, 3, 4, 4)
+        found = torch.nn.functional.interpolate(maps, (23, 31), mode="bilinear").argmax(dim=1)[0]
+        counted = (masks.classes != 255).numpy()
+        truth, found = masks.instances.numpy()[counted], found.numpy()[counted]
+        rows["ARI"].append(adjusted_rand_score(truth, found))
+        rows["foreground ARI"].append(adjusted_rand_score(truth[truth > 0], found[truth > 0]))
+        numbers = [n for n in range(1, 4) if (truth == n).any()]
+        iou = np.array([[jaccard_score(truth == n, found == k) for k in range(3)] for n in numbers])
+        rows["mean best overlap"].append(iou.max(axis=1).mean())
+        matched = iou[linear_sum_assignment(iou, maximize=True)].sum()
+        rows["matched IoU"].append(matched / len(numbers))
+    expected = {name: pytest.approx(np.mean(column), abs=1e-6) for name, column in rows.items()}
+    assert values(subject) == expected
+
+
+def test_pictures_without_objects_have_an_ari_alone(seeing, mosaics, subject_of):
+    data = mosaics()
+    data.test.tiles[:15] = 0
+    scores = {score.name: score for score in localisation(subject_of(seeing, data))}
+    assert [s.detail.split("; ")[1] for s in scores.values()] == ["20 pictures"] + 3 * [
+        "5 pictures"
+    ]
+    assert scores["mean best overlap"].value == pytest.approx(1)
+    data.test.tiles[:] = 0
+    subject = subject_of(seeing, data)
+    assert list(values(subject)) == ["ARI"]
+    assert "foreground ARI needs test pictures with masks of objects" in subject.notes
+
+
+def test_masks_in_which_nothing_counts_are_left_out(seeing, mosaics, subject_of):
+    data = mosaics()
+    data.test.ignored[0] = True
+    assert {s.detail for s in localisation(subject_of(seeing, data))} == {
+        "argmax of L; 19 pictures"
+    }
+    assert agreement(torch.zeros(0).byte(), torch.zeros(0).long()) == {}
+
+
+def test_a_constant_segmentation_finds_objects_by_their_size():
+    instances = torch.tensor([0, 0, 1, 2])
+    found = agreement(instances, torch.zeros(4).long())
+    assert found == {
+        "ARI": 0,
+        "foreground ARI": 0,
+        "mean best overlap": 0.25,
+        "matched IoU": 0.125,
+    }

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -51,13 +53,14 @@ def oracle_objects(num_objects, seed):
         material=material,
         quadrant=quadrant,
         digit=torch.randint(10, (num_objects,), generator=generator),
+        area=torch.rand(num_objects, generator=generator),
     )
 
 
 def test_the_matrix_shows_what_in_s_and_where_in_l():
     scores = probe_matrix(oracle_objects(800, seed=0), oracle_objects(600, seed=1))
     accuracy = {(s.feature, s.label, s.probe): s.accuracy for s in scores}
-    assert len(scores) == len(accuracy) == 3 * 3 * 2
+    assert len(scores) == len(accuracy) == 3 * 4 * 2
     for probe in ("knn", "linear"):
         assert accuracy["S", "material", probe] > 0.9
         assert accuracy["L", "place", probe] > 0.98
@@ -65,8 +68,29 @@ def test_the_matrix_shows_what_in_s_and_where_in_l():
         assert accuracy["S", "place", probe] < 0.35
         assert accuracy["L", "material", probe] < 0.2
         assert max(accuracy[feature, "digit", probe] for feature in ("S", "L")) < 0.2
+        assert max(accuracy[feature, "size", probe] for feature in ("S", "L")) < 0.42
     assert {s.label: round(s.chance, 1) for s in scores} == {
         "material": 0.1,
         "place": 0.3,
         "digit": 0.1,
+        "size": 0.4,
     }
+
+
+def test_sizes_are_thirds_of_the_training_objects():
+    """A feature that is the area itself names the size; held-out objects are all small here."""
+    train, heldout = oracle_objects(300, seed=0), oracle_objects(60, seed=1)
+    heldout = replace(heldout, area=heldout.area / 4)
+    train = replace(train, sparse=train.area[:, None])
+    heldout = replace(heldout, sparse=heldout.area[:, None])
+    scores = {(s.feature, s.label, s.probe): s for s in probe_matrix(train, heldout)}
+    assert scores["S", "size", "linear"].accuracy == scores["S", "size", "linear"].chance == 1
+    assert scores["dense", "size", "linear"].accuracy < 0.6
+
+
+def test_features_that_a_model_does_not_have_are_left_out():
+    train, heldout = oracle_objects(100, seed=0), oracle_objects(50, seed=1)
+    train, heldout = (
+        replace(o, sparse=o.cls[:, :0], spatial=o.cls[:, :0]) for o in (train, heldout)
+    )
+    assert {score.feature for score in probe_matrix(train, heldout)} == {"dense"}

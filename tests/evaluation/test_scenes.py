@@ -81,6 +81,7 @@ def test_an_object_gets_the_token_that_explains_most_of_it():
     assert torch.equal(found.cls, factors.cls.expand(2, 4))
     assert (found.material.tolist(), found.digit.tolist()) == ([5, 3], [7, 0])
     assert found.quadrant.tolist() == [1, 2]
+    assert found.area.tolist() == [0.5, 0.125]
 
 
 def test_a_hidden_object_is_left_out():
@@ -91,6 +92,15 @@ def test_a_hidden_object_is_left_out():
     assert object_features(batch_of([scene_of(instances, objects)], factors)).material.tolist() == [
         6
     ]
+
+
+def test_a_model_without_tokens_has_dense_features_alone():
+    instances = torch.ones(2, 2, dtype=torch.uint8)
+    dense = torch.randn(1, 4, 5)
+    factors = Factors(torch.randn(1, 5), torch.empty(1, 0, 5), torch.empty(1, 4, 0), dense, (2, 2))
+    found = object_features(batch_of([scene_of(instances, (object_of(1),))], factors))
+    assert found.sparse.shape == found.spatial.shape == (1, 0)
+    assert torch.allclose(found.dense, dense.mean(dim=1))
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +130,11 @@ def test_encoding_scenes_streams_and_keeps_no_graph(cutouts):
     assert batch.images.shape == (3, 3, 24, 24)
     assert torch.equal(batch.instances[1], cutouts.scene(1).instances)
     assert not batch.factors.sparse.requires_grad
+
+
+def test_scenes_of_another_size_are_fitted_to_the_model():
+    model = tiny_model()
+    batch = next(encode_scenes(model, Cutouts("heldout", size=48), range(2)))
+    assert batch.factors.grid == (4, 4)
+    assert batch.instances.shape == (2, 48, 48)
+    assert len(object_features(batch)) > 0

@@ -1,31 +1,43 @@
+"""The table in the terminal."""
+
 import io
 
 from rich.console import Console
 
-from stellar.evaluation import print_table
-from stellar.evaluation.page import render_page
+from stellar.evaluation.measures import text
+from stellar.evaluation.scores import Evaluation
+from stellar.evaluation.table import print_evaluation
 
 
-def printed(columns, width=120):
+def printed(evaluation: Evaluation, width: int = 120) -> str:
     stream = io.StringIO()
-    print_table(columns, Console(file=stream, width=width))
+    print_evaluation(evaluation, Console(file=stream, width=width))
     return stream.getvalue()
 
 
-def test_the_terminal_shows_the_numbers_of_the_page(make_report):
-    columns = {"untrained": make_report(), "trained": make_report(shift=0.2, psnr=22.31)}
-    text, page = printed(columns), render_page(columns, [], [])
-    numbers = ["18.8", "22.3", "0.37", "1,234"]
-    numbers += [f"{s.accuracy:.2f}" for report in columns.values() for s in report.scores]
-    for number in numbers:
-        assert number in text
-        assert number in page
-    assert "S to material" in text
-    assert "dense to digit" in text
+def test_numbers_are_those_of_the_evaluation_and_long_lists_are_short(make_evaluation) -> None:
+    evaluation = make_evaluation("untrained", "trained")
+    shown = printed(evaluation)
+    for model in evaluation.models:
+        for score in model.scores:
+            assert (text(score) in shown) == ("k = 10" not in score.name), score
+    (row,) = (line for line in shown.splitlines() if "S to material" in line)
+    assert "0.05 / 0.08" in row
+    assert "0.07 / 0.10" in row
+    assert len(shown.splitlines()) < 40
 
 
-def test_names_are_not_taken_for_markup_and_three_columns_fit_a_narrow_terminal(make_report):
-    columns = {"run [red]x[/red]": make_report(), "b": make_report(), "c": make_report()}
-    text = printed(columns)
-    assert "run [red]x[/red]" in text
-    assert max(len(line) for line in printed(columns, width=80).splitlines()) <= 80
+def test_names_are_not_taken_for_markup_and_three_columns_fit_a_narrow_terminal(
+    make_evaluation,
+) -> None:
+    assert "run [red]x[/red]" in printed(make_evaluation("run [red]x[/red]", "b", "c"))
+    shown = printed(make_evaluation("x" * 60, "b", "c"), width=80)
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_what_a_model_lacks_is_a_dash(make_evaluation) -> None:
+    with_all, without = make_evaluation("a").models[0], make_evaluation("b", parts=()).models[0]
+    evaluation = make_evaluation("a")
+    evaluation = Evaluation(**{**vars(evaluation), "models": (with_all, without)})
+    (row,) = (line for line in printed(evaluation).splitlines() if "PSNR" in line)
+    assert row.count(" - ") == 1

@@ -8,14 +8,19 @@ from typing import Annotated
 
 import tyro
 
-DESCRIPTION = """Compare what models know of labelled pictures, what they draw, and what they cost.
+DESCRIPTION = """Compare what models know of pictures with labels or masks, what they draw, and what
+they cost.
 
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
-  stellar evaluate stellar-b16 --data imagenet --out b16
+  stellar evaluate stellar-b16 --data VOCdevkit --out b16
+  stellar evaluate runs/scenes --data cutouts
 
-DATA is a folder with a folder for each class, in train/ and val/ or alone (then a fifth is held
-out), or a CSV of path, label and split. Prints a table and writes OUT/report.json, in which every
-number carries its protocol."""
+DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
+for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
+of path, label ("cat", or "cat;dog" for several) and split. With masks: images/ and masks/, ADE20K,
+Pascal VOC, Cityscapes; or `cutouts`, the scenes that come with the package. Prints a table and
+writes OUT/report.html, a page to look at, and OUT/report.json; every number carries its
+protocol."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,10 @@ class Options:
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Published models, runs, files of weights; backbones as hub ids, folders or files."""
-    data: Path
-    """Labelled pictures."""
+    data: str
+    """Pictures with labels or masks: a folder, a CSV file, or cutouts."""
     out: Path = Path("evaluation")
-    """Folder for report.json; it also holds the features while it runs."""
+    """Folder for report.html and report.json; it also holds the features while it runs."""
     batch_size: int = 64
     """Pictures encoded at once."""
     num_workers: int = 2
@@ -38,6 +43,14 @@ class Options:
     """Repetitions of everything random, of which mean and spread are given."""
     seed: int = 0
     """The first of the seeds."""
+    num_drawn: int = 2000
+    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    force_fid: bool = False
+    """rFID of fewer than 2,000 pictures too; it is then marked."""
+    decoder_steps: int = 0
+    """Batches that train a decoder on frozen features, with each seed; 0: none."""
+    metric_weights: Path | None = None
+    """Folder with the weights for LPIPS and rFID, else torch's cache."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -49,13 +62,15 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from stellar.data.labelled import open_labelled
+    from stellar.data.opening import open_data
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
+    from stellar.evaluation.page import write_report
     from stellar.evaluation.subject import Settings
     from stellar.evaluation.table import print_evaluation
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
+    from stellar.reconstruction import sheets_of
     from stellar.storage import write_file
     from stellar.weights import load
 
@@ -71,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             f"the models take pictures of {sorted(channels)} channels; compare models of one kind"
         )
-    splits = open_labelled(options.data, channels.pop())
+    splits = open_data(options.data, next(iter(models.values())).config)
     options.out.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
     with Progress(*columns) as bar:
@@ -79,12 +94,14 @@ def run(arguments: Sequence[str]) -> int:
         result = evaluate(
             models, splits, options.out,
             Settings(options.batch_size, options.num_workers, options.epochs, options.num_seeds,
-                     options.seed),
+                     options.seed, options.num_drawn, options.force_fid, options.decoder_steps,
+                     options.metric_weights),
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),
         )  # fmt: skip
     write_file(options.out / "report.json", json.dumps(result.as_json(), indent=2) + "\n")
+    write_report(options.out / "report.html", result, sheets_of(models, splits))
     print_evaluation(result, Console())
-    print(f"report   {options.out / 'report.json'}")
+    print(f"report   {options.out / 'report.html'}\nnumbers  {options.out / 'report.json'}")
     return 0

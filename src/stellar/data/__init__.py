@@ -1,24 +1,35 @@
-"""From picture files, or the embedded scenes, to batches of uint8 views."""
+"""Picture files and the embedded scenes: batches of views to train on, labelled pictures and masks
+to evaluate on.
+"""
 
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
 from stellar.data.labelled import LabelledImages, Splits, open_labelled
 from stellar.data.loader import view_batches
+from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
+from stellar.data.opening import open_data, open_scenes
 from stellar.data.views import MultiView, ViewBatch
 
 __all__ = [
+    "IGNORED",
     "MATERIALS",
     "Cutouts",
     "DataError",
     "ImageFolder",
     "ImageSource",
     "LabelledImages",
+    "MaskedFiles",
+    "MaskedSource",
+    "MaskedSplits",
+    "Masks",
     "MultiView",
     "Scene",
     "SceneObject",
     "Splits",
     "ViewBatch",
     "check_readable",
+    "open_data",
     "open_labelled",
+    "open_scenes",
     "view_batches",
 ]

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from stellar.data.folder import DataError
+from stellar.data.masked import Masks
 from stellar.errors import MissingPackage
 
 # Material: package, file in it, window of the photograph (left, top, right, bottom) that shows it.
@@ -122,6 +123,13 @@ class Cutouts:
             background=background,
             objects=objects,
         )
+
+    def masks(self, index: int) -> Masks:
+        """The material of every pixel, the background's included, and the objects."""
+        scene = self.scene(index)
+        materials = [scene.background, *(item.material for item in scene.objects)]
+        classes = torch.tensor(materials, dtype=torch.uint8)[scene.instances.long()]
+        return Masks(classes, scene.instances)
 
     def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray, int, tuple[SceneObject, ...]]:
         """As arrays: image (h, w, 3), instances (h, w), background's material; objects."""

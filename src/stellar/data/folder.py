@@ -50,11 +50,15 @@ class ImageFiles:
         return len(self._offsets) - 1
 
     def read(self, index: int) -> Pixels:
-        return read_image(self.root / os.fsdecode(self._path(index)), self.channels)
+        return read_image(self.path(index), self.channels)
 
     def name(self, index: int) -> str:
         """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
         return printable(self._path(index)).replace(os.sep, "/")
+
+    def path(self, index: int) -> Path:
+        """The file."""
+        return self.root / os.fsdecode(self._path(index))
 
     def _path(self, index: int) -> bytes:
         if not 0 <= index < len(self):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from statistics import fmean, stdev
 
+from stellar.data.labelled import Splits
 from stellar.evaluation.knn import knn_accuracy
 from stellar.evaluation.linear import linear_probe
 from stellar.evaluation.scores import Score
@@ -10,7 +11,15 @@ from stellar.evaluation.subject import Subject
 
 
 def neighbours(subject: Subject) -> Iterator[Score]:
-    """kNN accuracy of every feature, for every k."""
+    """kNN accuracy of every feature, for every k, of pictures with one class."""
+    if not isinstance(subject.data, Splits):
+        return
+    if subject.data.multi_label:
+        subject.notes.append(
+            "kNN was not measured: its neighbours vote for one class, but these pictures have "
+            "several; give a label each"
+        )
+        return
     train, test = subject.train, subject.test
     for feature in train.names:
         accuracy = knn_accuracy(
@@ -21,21 +30,28 @@ def neighbours(subject: Subject) -> Iterator[Score]:
 
 
 def probe(subject: Subject) -> Iterator[Score]:
-    """Top-1 and top-5 of the linear probe that does best on held-out training pictures."""
-    train, test, settings = subject.train, subject.test, subject.settings
+    """Top-1 and top-5, or mean average precision where pictures have several classes, of the linear
+    probe that does best on held-out training pictures.
+    """
+    data, settings = subject.data, subject.settings
+    if not isinstance(data, Splits):
+        return
+    train, test = subject.train, subject.test
     results = [
         linear_probe(
             {name: train.tensor(name) for name in train.names}, train.labels,
             {name: test.tensor(name) for name in test.names}, test.labels,
-            len(subject.data.classes), epochs=settings.epochs, seed=seed,
+            len(data.classes), epochs=settings.epochs, seed=seed,
         )
         for seed in settings.seeds
     ]  # fmt: skip
-    chosen = "; ".join(f"{r.feature}, rate {r.learning_rate:.1e}" for r in results)
-    for name, values in (
-        ("top-1", [r.top1 for r in results]),
-        ("top-5", [r.top5 for r in results]),
-    ):
+    detail = "; ".join(f"{r.feature}, rate {r.learning_rate:.1e}" for r in results)
+    if data.multi_label:
+        tested = int(test.labels.any(dim=0).sum())
+        detail += f"; over the {tested} of {len(data.classes)} classes that test pictures have"
+    names = ("mAP",) if data.multi_label else ("top-1", "top-5")
+    accuracies = zip(*(result.accuracies for result in results), strict=True)
+    for name, values in zip(names, accuracies, strict=True):
         percent = [100 * value for value in values]
         spread = stdev(percent) if len(percent) > 1 else None
-        yield Score("linear probe", name, fmean(percent), "%", chosen, spread)
+        yield Score("linear probe", name, fmean(percent), "%", detail, spread)

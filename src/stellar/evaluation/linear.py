@@ -6,6 +6,9 @@ so is the gradient of their cross-entropies,
 
     dW = (softmax(W x + b) - one_hot(y)) x^T, averaged over the batch.
 
+Where an image may have several classes, y is multi-hot, the sigmoid takes the softmax's place, and
+heads are judged by their mean average precision (average_precision.py) rather than by top-1.
+
 LayerNorm has no gain and bias of its own, as the layer behind it can express both. Heads start at
 zero; Adam without weight decay, a cosine schedule down to zero. The head is chosen on a tenth of
 the training images that no head was trained on; the test images are read for the chosen one alone.
@@ -16,20 +19,24 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
+
+from stellar.evaluation.average_precision import mean_average_precision
 
 LEARNING_RATES = tuple(10 ** (-5 + 3 * step / 11) for step in range(12))
 
 
 @dataclass(frozen=True)
 class HeadScore:
-    """One head on images that it was not trained on: the shares that it gets right, its loss."""
+    """One head on images that it was not trained on."""
 
     feature: str
     learning_rate: float
-    top1: float
-    top5: float
+    accuracies: tuple[float, ...]
+    """Top-1 and top-5, as shares; mean average precision alone where images have several classes.
+    A head is chosen by the first.
+    """
     loss: float
 
 
@@ -39,8 +46,8 @@ class LinearResult:
 
     feature: str
     learning_rate: float
-    top1: float
-    top5: float
+    accuracies: tuple[float, ...]
+    """Top-1 and top-5, or mean average precision alone."""
     validation: tuple[HeadScore, ...]
     """Every head on the held-out tenth of the training images."""
 
@@ -48,9 +55,9 @@ class LinearResult:
 @torch.no_grad()
 def linear_probe(
     train: Mapping[str, Float[Tensor, "n _"]],
-    train_labels: Int64[Tensor, " n"],
+    train_labels: Int64[Tensor, " n"] | Bool[Tensor, "n c"],
     test: Mapping[str, Float[Tensor, "m _"]],
-    test_labels: Int64[Tensor, " m"],
+    test_labels: Int64[Tensor, " m"] | Bool[Tensor, "m c"],
     num_classes: int,
     learning_rates: Sequence[float] = LEARNING_RATES,
     epochs: int = 10,
@@ -58,7 +65,7 @@ def linear_probe(
     seed: int = 0,
 ) -> LinearResult:
     """The test score of the feature and learning rate that do best on held-out training images:
-    most right at top-1, and among equals the least loss.
+    most right at top-1 (or mean average precision), and among equals the least loss.
 
     Features may differ in width and be half precision. It runs where `test` is; `train` may be
     elsewhere (a memory map, say), and comes over batch by batch. `seed` decides which images are
@@ -80,11 +87,11 @@ def linear_probe(
     validation = tuple(
         score for name in heads for score in heads[name].scores(train[name], train_labels, parts)
     )
-    best = max(validation, key=lambda score: (score.top1, -score.loss))
+    best = max(validation, key=lambda score: (score.accuracies[0], -score.loss))
     chosen = heads[best.feature].only(best.learning_rate)
     parts = torch.arange(len(test_labels)).split(batch_size)
     (found,) = chosen.scores(test[best.feature], test_labels, parts)
-    return LinearResult(best.feature, best.learning_rate, found.top1, found.top5, validation)
+    return LinearResult(best.feature, best.learning_rate, found.accuracies, validation)
 
 
 @dataclass(frozen=True)
@@ -108,11 +115,19 @@ class Heads:
         return joint.unflatten(1, self.bias.shape)
 
     def write_gradient(
-        self, x: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], gradient: "Heads"
+        self,
+        x: Float[Tensor, "n d"],
+        labels: Int64[Tensor, " n"] | Bool[Tensor, "n c"],
+        gradient: "Heads",
     ) -> None:
-        """The gradient of each layer's mean cross-entropy, into `gradient`."""
-        error = self.logits(x).softmax(dim=2)
-        error[torch.arange(len(x), device=x.device), :, labels] -= 1
+        """The gradient of each layer's mean cross-entropy, into `gradient`; of multi-hot labels,
+        binary and summed over the classes.
+        """
+        if labels.ndim == 2:
+            error = self.logits(x).sigmoid().sub_(labels[:, None].float())
+        else:
+            error = self.logits(x).softmax(dim=2)
+            error[torch.arange(len(x), device=x.device), :, labels] -= 1
         error = error.div_(len(x)).flatten(1)
         torch.mm(error.T, x, out=gradient.weight.flatten(0, 1))
         torch.sum(error, dim=0, out=gradient.bias.flatten())
@@ -120,10 +135,24 @@ class Heads:
     def scores(
         self,
         features: Float[Tensor, "n d"],
-        labels: Int64[Tensor, " n"],
+        labels: Int64[Tensor, " n"] | Bool[Tensor, "n c"],
         parts: Sequence[Int64[Tensor, " _"]],
     ) -> list[HeadScore]:
         """Of each layer on the images with these indices."""
+        judge = self._precision if labels.ndim == 2 else self._top
+        rows = judge(features, labels, parts).tolist()
+        return [
+            HeadScore(self.feature, rate, tuple(accuracies), loss)
+            for rate, (*accuracies, loss) in zip(self.learning_rates, rows, strict=True)
+        ]
+
+    def _top(
+        self,
+        features: Float[Tensor, "n d"],
+        labels: Int64[Tensor, " n"],
+        parts: Sequence[Int64[Tensor, " _"]],
+    ) -> Float64[Tensor, "r 3"]:
+        """Top-1, top-5 and cross-entropy of each layer."""
         totals = self.bias.new_zeros(3, len(self.learning_rates), dtype=torch.float64)
         for part in parts:
             logits = self.logits(normalised(features, part, labels.device))
@@ -131,11 +160,24 @@ class Heads:
             hits = logits.topk(min(5, logits.shape[2]), dim=2).indices == truth
             loss = -logits.log_softmax(dim=2).gather(2, truth).squeeze(2)
             totals += torch.stack([hits[:, :, 0].sum(0), hits.any(dim=2).sum(0), loss.sum(0)])
-        means = (totals / sum(len(part) for part in parts)).T.tolist()
-        return [
-            HeadScore(self.feature, rate, *mean)
-            for rate, mean in zip(self.learning_rates, means, strict=True)
-        ]
+        return (totals / sum(len(part) for part in parts)).T
+
+    def _precision(
+        self,
+        features: Float[Tensor, "n d"],
+        labels: Bool[Tensor, "n c"],
+        parts: Sequence[Int64[Tensor, " _"]],
+    ) -> Float64[Tensor, "r 2"]:
+        """Mean average precision and binary cross-entropy of each layer."""
+        truth = labels[torch.cat(list(parts))]
+        said = [self.logits(normalised(features, part, labels.device)) for part in parts]
+        rows = []
+        for logits in torch.cat(said).unbind(dim=1):
+            loss = F.binary_cross_entropy_with_logits(
+                logits.double(), truth.double(), reduction="none"
+            )
+            rows.append(torch.stack([mean_average_precision(logits, truth), loss.sum(1).mean()]))
+        return torch.stack(rows)
 
 
 def normalised(
@@ -149,7 +191,7 @@ def normalised(
 @torch.no_grad()
 def train_heads(
     features: Mapping[str, Float[Tensor, "n _"]],
-    labels: Int64[Tensor, " n"],
+    labels: Int64[Tensor, " n"] | Bool[Tensor, "n c"],
     batches: Sequence[Int64[Tensor, " _"]],
     num_classes: int,
     learning_rates: Sequence[float],

@@ -1,4 +1,5 @@
-"""What S, L and the pooled dense feature of an object predict of its material, place and digit.
+"""What S, L and the pooled dense feature of an object predict of its material, place, digit (its
+shape) and size.
 
 Two probes, fitted on the objects of training scenes and scored on those of held-out scenes:
 
@@ -6,10 +7,12 @@ Two probes, fitted on the objects of training scenes and scored on those of held
 - linear: logistic regression on standardised features.
 
 L enters as it is, the P numbers of the token's map, neither resized nor sharpened.
+Size is one of three classes: the visible areas of the training objects, divided into thirds.
 Chance is the share of the largest class among the held-out objects.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +26,7 @@ from stellar.evaluation.scenes import SceneFeatures
 Probe = Literal["knn", "linear"]
 
 FEATURES = {"S": "sparse", "L": "spatial", "dense": "dense"}
-LABELS = {"material": "material", "place": "quadrant", "digit": "digit"}
+LABELS = ("material", "place", "digit", "size")
 
 NUM_NEIGHBOURS = 20
 INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0)
@@ -42,21 +45,30 @@ class ProbeScore:
 
 
 def probe_matrix(train: SceneFeatures, heldout: SceneFeatures) -> tuple[ProbeScore, ...]:
-    """Every feature against every label, with both probes."""
+    """Every feature that is there against every label, with both probes."""
     scores = []
-    for feature, feature_field in FEATURES.items():
-        x, x_heldout = getattr(train, feature_field), getattr(heldout, feature_field)
-        for label, label_field in LABELS.items():
-            y, y_heldout = getattr(train, label_field), getattr(heldout, label_field)
-            chance = largest_class_share(y_heldout)
-            predictions: dict[Probe, Tensor] = {
-                "knn": knn_predict(x, y, x_heldout, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS],
-                "linear": linear_predict(x, y, x_heldout),
-            }
-            for probe, predicted in predictions.items():
-                accuracy = (predicted == y_heldout).double().mean().item()
-                scores.append(ProbeScore(feature, label, probe, accuracy, chance))
+    classes = zip(LABELS, _classes(train, train), _classes(heldout, train), strict=True)
+    for (label, y, y_heldout), (feature, field) in product(classes, FEATURES.items()):
+        x, x_heldout = getattr(train, field), getattr(heldout, field)
+        if not x.shape[1]:
+            continue
+        predictions: dict[Probe, Tensor] = {
+            "knn": knn_predict(x, y, x_heldout, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS],
+            "linear": linear_predict(x, y, x_heldout),
+        }
+        for probe, predicted in predictions.items():
+            accuracy = (predicted == y_heldout).double().mean().item()
+            scores.append(
+                ProbeScore(feature, label, probe, accuracy, largest_class_share(y_heldout))
+            )
     return tuple(scores)
+
+
+def _classes(objects: SceneFeatures, train: SceneFeatures) -> tuple[Int64[Tensor, " n"], ...]:
+    """Of each of LABELS; the training objects say what is small and large."""
+    thirds = train.area.quantile(train.area.new_tensor([1 / 3, 2 / 3]))
+    size = torch.bucketize(objects.area, thirds)
+    return objects.material, objects.quadrant, objects.digit, size
 
 
 def largest_class_share(labels: Int64[Tensor, " n"]) -> float:

@@ -1,33 +1,135 @@
-"""How well Z can be drawn again: PSNR = -10 log10 mean (x - x')^2, in dB, for pixels in [0, 1]."""
+"""How well the pictures can be drawn again: picture by picture (PSNR, SSIM, LPIPS), and all of
+them as a whole (Frechet distances, rFID).
 
-from collections.abc import Iterator
+PSNR = -10 log10 mean (x - x')^2, in dB, for pixels in [0, 1].
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from stellar.data.inference import picture_batches
+from stellar.errors import MissingPackage
+from stellar.evaluation.frechet import Moments, RandomConvolutions, frechet_distance
+from stellar.evaluation.inception import load_inception
+from stellar.evaluation.lpips import SMALLEST, load_lpips
 from stellar.evaluation.scores import Score
+from stellar.evaluation.ssim import WINDOW, ssim
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
 from stellar.model import Factors, Stellar
+from stellar.model.files.loading import WeightsError
 
-MAX_DRAWN = 256
-"""Test pictures that are drawn again, the first ones."""
+ENOUGH_FOR_FID = 2000
+"""Pictures; with fewer, the FID says more about their number than about the drawings."""
+
+Draw = Callable[[Tensor], Tensor]
+"""From pictures (b c h w) as they were read to drawings of them in [0, 1], on the CPU."""
+Compare = Callable[[Tensor, Tensor], Tensor]
+"""From pictures and drawings (b c h w), both in [0, 1], to a number for each (b)."""
+Extract = Callable[[Tensor], Tensor]
+"""From pictures (b c h w) in [0, 1] to their features (b d)."""
 
 
 def reconstruction(subject: Subject) -> Iterator[Score]:
-    """PSNR, of a model that draws."""
-    model, images = subject.model, subject.data.test
-    if not isinstance(model, Stellar) or not model.can_draw:
-        return
-    decibels = []
-    indices = range(min(MAX_DRAWN, len(images)))
-    for batch in picture_batches(images, indices, "crop", model.config, batch_size=32):
+    """Of a model that draws: from Z = L S alone."""
+    model = subject.model
+    if isinstance(model, Stellar) and model.can_draw:
+        yield from judge(subject, lambda images: draw_again(model, images)[1])
+    elif not subject.settings.decoder_steps:
+        subject.note(
+            "this model cannot draw; --decoder-steps 2000 trains a decoder on its frozen features"
+        )
+
+
+def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
+    """Every measure of the drawings of test pictures, evenly spread over the set."""
+    settings, config, images = subject.settings, subject.model.config, subject.data.test
+    count = min(settings.num_drawn or len(images), len(images))
+    indices = torch.linspace(0, len(images) - 1, count).round().long().tolist()
+    compare, extract = _comparisons(subject), _extractors(subject, count)
+    found: dict[str, list[Tensor]] = {name: [] for name in compare}
+    moments: dict[str, list[Moments]] = {}
+    num_drawn = 0
+    for batch in picture_batches(
+        images, indices, subject.fit, config, settings.batch_size, settings.num_workers
+    ):
         if batch.indices:
-            decibels.append(draw_again(model, batch.images)[2])
-    if decibels:
-        yield Score("reconstruction", "PSNR", torch.cat(decibels).mean().item(), "dB")
+            num_drawn += len(batch.indices)
+            pictures, drawn = unit_range(batch.images), draw(batch.images)
+            for name, measure in compare.items():
+                found[name].append(measure(pictures, drawn))
+            for name, features in extract.items():
+                sides = [Moments.of(features(side)) for side in (pictures, drawn)]
+                before = moments.get(name)
+                moments[name] = (
+                    [a + b for a, b in zip(before, sides, strict=True)] if before else sides
+                )
+        subject.progress(f"{subject.name}, drawn", num_drawn, count)
+    if not num_drawn:
+        return
+    detail = f"{num_drawn} test pictures"
+    for name, values in found.items():
+        value = torch.cat(values).double().mean().item()
+        yield Score("reconstruction", name, value, "dB" if name == "PSNR" else "", detail)
+    for name, (pictures, drawn) in moments.items():
+        yield Score("reconstruction", name, frechet_distance(pictures, drawn), "", detail)
+
+
+def _comparisons(subject: Subject) -> dict[str, Compare]:
+    """Measures of one picture; a note for those that cannot be taken."""
+    side = subject.model.config.image_size
+    measures: dict[str, Compare] = {"PSNR": psnr}
+    if side < WINDOW:
+        subject.note(
+            f"SSIM needs at least {WINDOW} pixels a side, the model's pictures have {side}"
+        )
+    else:
+        measures["SSIM"] = ssim
+    if subject.model.config.in_chans != 3:
+        subject.note("LPIPS and rFID are of RGB pictures only")
+    elif side < SMALLEST:
+        subject.note(f"LPIPS needs {SMALLEST} pixels a side, the model's pictures have {side}")
+    else:
+        try:
+            lpips = load_lpips(subject.settings.metric_weights).to(subject.model.device)
+            measures["LPIPS, AlexNet"] = partial(_on, lpips, subject.model.device)
+        except (MissingPackage, WeightsError) as error:
+            subject.note(str(error))
+    return measures
+
+
+def _extractors(subject: Subject, count: int) -> dict[str, Extract]:
+    """Features of `count` pictures to compare as a whole; a note where the rFID's are missing."""
+    settings, device = subject.settings, subject.model.device
+    channels = subject.model.config.in_chans
+    random = RandomConvolutions(channels).to(device)
+    extractors: dict[str, Extract] = {
+        "Frechet distance, random convolutions": partial(_on, random, device)
+    }
+    few = count < ENOUGH_FOR_FID
+    if channels == 3 and few and not settings.force_fid:
+        subject.note(
+            f"rFID needs at least {ENOUGH_FOR_FID:,} pictures, and {count:,} are drawn; more with "
+            "--num-drawn, where there are more, or --force-fid for a number that is marked"
+        )
+    elif channels == 3:
+        try:
+            inception = load_inception(settings.metric_weights).to(device)
+            name = f"rFID, forced: of {count:,} pictures only" if few else "rFID"
+            extractors[name] = partial(_on, inception, device)
+        except WeightsError as error:
+            subject.note(str(error))
+    return extractors
+
+
+@torch.inference_mode()
+def _on(network: torch.nn.Module, device: torch.device, *images: Tensor) -> Tensor:
+    """The network's answer, on the CPU."""
+    return network(*(side.to(device) for side in images)).cpu()
 
 
 def draw_again(

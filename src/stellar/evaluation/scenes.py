@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from stellar.config import Fit
 from stellar.data.cutouts import Scene
 from stellar.model.factors import Factors
 
@@ -25,7 +26,7 @@ class Encoder(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def encode(self, images: Tensor) -> Factors: ...
+    def encode(self, images: Tensor, fit: Fit | None = None) -> Factors: ...
 
 
 @runtime_checkable
@@ -50,10 +51,10 @@ class SceneBatch:
 class SceneFeatures:
     """The n visible objects of some scenes: what the model says of each, and what it is."""
 
-    sparse: Float[Tensor, "n d"]
-    """S of the object's token."""
-    spatial: Float[Tensor, "n p"]
-    """L of the object's token over all patches of the image, as the model gives it."""
+    sparse: Float[Tensor, "n _"]
+    """S of the object's token; no columns where a model has no tokens."""
+    spatial: Float[Tensor, "n _"]
+    """L of the object's token over all patches of the image, as the model gives it; or none."""
     dense: Float[Tensor, "n d"]
     """U pooled over the object's mask."""
     cls: Float[Tensor, "n d"]
@@ -61,6 +62,8 @@ class SceneFeatures:
     material: Int64[Tensor, " n"]
     quadrant: Int64[Tensor, " n"]
     digit: Int64[Tensor, " n"]
+    area: Float[Tensor, " n"]
+    """Share of the image where the object is visible."""
 
     def __len__(self) -> int:
         return len(self.material)
@@ -75,7 +78,7 @@ def encode_scenes(
         images = torch.stack([scene.image for scene in scenes])
         instances = torch.stack([scene.instances for scene in scenes])
         with torch.inference_mode():
-            factors = model.encode(images.to(model.device))
+            factors = model.encode(images.to(model.device), fit="squash")
         yield SceneBatch(scenes, images, instances, factors)
 
 
@@ -100,18 +103,24 @@ def object_features(batch: SceneBatch) -> SceneFeatures:
         dtype=torch.int64,
     ).reshape(-1, 3)
 
-    visible = shares.sum(dim=1) > 0
-    image, shares, truth = image[visible], shares[visible], truth[visible]
-    token = torch.einsum("np,npk->nk", shares, factors.spatial[image]).argmax(dim=1)
-    row = torch.arange(len(image))
+    area = (batch.instances[image] == number[:, None, None]).float().mean(dim=(1, 2))
+
+    visible = area > 0
+    image, shares, truth, area = image[visible], shares[visible], truth[visible], area[visible]
+    sparse = spatial = torch.empty(len(image), 0)
+    if factors.sparse.shape[1]:
+        token = torch.einsum("np,npk->nk", shares, factors.spatial[image]).argmax(dim=1)
+        sparse = factors.sparse[image, token]
+        spatial = factors.spatial[image, :, token]
     return SceneFeatures(
-        sparse=factors.sparse[image, token],
-        spatial=factors.spatial[image][row, :, token],
+        sparse=sparse,
+        spatial=spatial,
         dense=torch.einsum("np,npd->nd", shares, factors.dense[image]),
         cls=factors.cls[image],
         material=truth[:, 0],
         quadrant=truth[:, 1],
         digit=truth[:, 2],
+        area=area,
     )
 
 

@@ -35,6 +35,11 @@ class ModelScores:
     notes: tuple[str, ...] = ()
     """What could not be measured, and what would make it possible."""
 
+    def score(self, test: str, name: str) -> Score | None:
+        """The number of this name, where it was measured."""
+        found = (score for score in self.scores if (score.test, score.name) == (test, name))
+        return next(found, None)
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from stellar.config import Fit
 from stellar.data.labelled import Splits
+from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
+from stellar.evaluation.patches import Patches, extract_patches
 from stellar.model import Backbone, Stellar
 
 Progress = Callable[[str, int, int], object]
@@ -27,6 +30,14 @@ class Settings:
     """Repetitions of everything random, of which mean and spread are given."""
     seed: int = 0
     """The first of the seeds."""
+    num_drawn: int = 2000
+    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    force_fid: bool = False
+    """rFID of fewer than 2,000 pictures too; it is then marked."""
+    decoder_steps: int = 0
+    """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
+    metric_weights: Path | None = None
+    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
 
     @property
     def seeds(self) -> range:
@@ -40,7 +51,7 @@ class Subject:
 
     name: str
     model: Stellar | Backbone
-    data: Splits
+    data: Splits | MaskedSplits
     settings: Settings
     folder: Path
     """For what is kept on the disk between tests; it is removed at the end."""
@@ -48,17 +59,38 @@ class Subject:
     notes: list[str] = field(default_factory=list)
     """What a test could not measure, and what would make it possible: a sentence each."""
 
+    @property
+    def fit(self) -> Fit:
+        """How pictures are brought to the model's size: whole where they have masks."""
+        return "squash" if isinstance(self.data, MaskedSplits) else "crop"
+
     @cached_property
     def train(self) -> Features:
-        """Of the training pictures."""
+        """Of the training pictures, which must be labelled."""
         return self._extract("train")
 
     @cached_property
     def test(self) -> Features:
-        """Of the test pictures."""
+        """Of the test pictures, which must be labelled."""
         return self._extract("test")
 
+    def note(self, sentence: str) -> None:
+        """Add to `notes`, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    @cached_property
+    def train_patches(self) -> Patches:
+        """Of the training pictures, where they have masks."""
+        return self._extract_patches("train")
+
+    @cached_property
+    def test_patches(self) -> Patches:
+        """Of the test pictures, where they have masks."""
+        return self._extract_patches("test")
+
     def _extract(self, part: str) -> Features:
+        assert isinstance(self.data, Splits)
         return extract(
             self.model,
             getattr(self.data, part),
@@ -66,4 +98,15 @@ class Subject:
             self.settings.batch_size,
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, {part}", done, total),
+        )
+
+    def _extract_patches(self, part: str) -> Patches:
+        return extract_patches(
+            self.model,
+            getattr(self.data, part),
+            len(self.data.classes),
+            self.folder / f"{part}-patches",
+            self.settings.batch_size,
+            self.settings.num_workers,
+            lambda done, total: self.progress(f"{self.name}, patches of {part}", done, total),
         )

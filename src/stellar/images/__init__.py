@@ -5,6 +5,7 @@ A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bit
 
 from stellar.images.arrays import from_array, from_tensor
 from stellar.images.files import read_image, read_picture
+from stellar.images.masks import MASK_EXTENSIONS, read_mask
 from stellar.images.picture import (
     InputError,
     Picture,
@@ -17,6 +18,7 @@ from stellar.images.pillow import from_pillow
 from stellar.images.sizes import fitted, nearest_multiple, one_batch, preprocessing
 
 __all__ = [
+    "MASK_EXTENSIONS",
     "InputError",
     "Picture",
     "Pixels",
@@ -30,6 +32,7 @@ __all__ = [
     "one_batch",
     "preprocessing",
     "read_image",
+    "read_mask",
     "read_picture",
     "unit_range",
 ]

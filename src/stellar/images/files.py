@@ -15,7 +15,13 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from stellar.images.arrays import from_array
 from stellar.images.picture import Picture, Pixels, UnreadableImage
-from stellar.images.pillow import DECODING_ERRORS, from_pillow, has_other_profile, is_rotated
+from stellar.images.pillow import (
+    DECODING_ERRORS,
+    from_pillow,
+    has_other_profile,
+    is_rotated,
+    reason_of,
+)
 
 try:
     import simplejpeg
@@ -46,8 +52,7 @@ def read_picture(path: Path | str, channels: int = 3) -> Picture:
         expected = "JPEG, PNG, WebP, BMP, TIFF or GIF"
         raise UnreadableImage(path, f"it is not a {expected} picture") from error
     except DECODING_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreadableImage(path, reason) from error
+        raise UnreadableImage(path, reason_of(error)) from error
 
 
 def _load_array(path: Path) -> np.ndarray:

@@ -85,6 +85,11 @@ def _steps(channels: int) -> Iterator[Step]:
     )
 
 
+def reason_of(error: Exception) -> str:
+    """What such an error says, in words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def is_rotated(image: Image.Image) -> bool:
     """Whether the metadata, where it can be read, asks for a rotation or a mirror image."""
     try:

@@ -1,82 +1,14 @@
-"""The report's figures as inline SVG: the what-where plane, and curves of a run's metrics.
-
-Colours come from the page's style sheet, by classes, so figures follow its light and dark theme.
-"""
+"""Curves of a run's metrics, as inline SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from stellar.evaluation.probes import FEATURES, Probe
-from stellar.evaluation.report import SceneReport
-
-_PLANE, _PLANE_LEFT, _PLANE_BOTTOM, _PLANE_TOP = 300, 46, 44, 14
 _CURVE_WIDTH, _CURVE_HEIGHT = 300, 96
 _MOST_POINTS = 400
 """Of one curve; longer ones are averaged over as many steps as it takes."""
 _SMOOTHING = 0.06
 """Share of the points that the strong line is averaged over; a faint line shows all points."""
-
-
-def what_where_plane(columns: Mapping[str, SceneReport], probe: Probe) -> str:
-    """Material (up) against place (right): each feature a path through the models."""
-    reports = list(columns.values())
-    parts, names = [_plane_axes(reports[-1], probe)], []
-    for feature in FEATURES:
-        points = [
-            _on_plane(
-                report.score(feature, "place", probe).accuracy,
-                report.score(feature, "material", probe).accuracy,
-            )
-            for report in reports
-        ]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<g class="feature-{feature}"><polyline class="path" points="{path}"/>')
-        for (x, y), name in zip(points[:-1], columns, strict=False):
-            tip = f"<title>{feature}, {escape(name)}</title>"
-            parts.append(f'<circle class="before" cx="{x:.1f}" cy="{y:.1f}" r="5">{tip}</circle>')
-        x, y = points[-1]
-        name_y = y - 15 if y > _PLANE_TOP + 30 else y + 25
-        parts.append(f'<circle class="now" cx="{x:.1f}" cy="{y:.1f}" r="8"/></g>')
-        names.append(
-            f'<text class="name feature-{feature}" x="{x:.1f}" y="{name_y:.1f}" '
-            f'text-anchor="middle">{feature}</text>'
-        )
-    width = _PLANE_LEFT + _PLANE + 12
-    height = _PLANE_TOP + _PLANE + _PLANE_BOTTOM
-    return (
-        f'<svg class="plane" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="material against place, {probe}">{"".join(parts + names)}</svg>'
-    )
-
-
-def _on_plane(place: float, material: float) -> tuple[float, float]:
-    return _PLANE_LEFT + place * _PLANE, _PLANE_TOP + (1 - material) * _PLANE
-
-
-def _plane_axes(report: SceneReport, probe: Probe) -> str:
-    left, top, right, bottom = _PLANE_LEFT, _PLANE_TOP, _PLANE_LEFT + _PLANE, _PLANE_TOP + _PLANE
-    chance_x, chance_y = _on_plane(
-        report.score("S", "place", probe).chance, report.score("S", "material", probe).chance
-    )
-    parts = [
-        f'<rect class="frame" x="{left}" y="{top}" width="{_PLANE}" height="{_PLANE}" rx="8"/>'
-    ]
-    parts.append(
-        f'<path class="chance" d="M{chance_x:.1f} {top}V{bottom}M{left} {chance_y:.1f}H{right}"/>'
-    )
-    for share in (0.0, 0.5, 1.0):
-        x, y = _on_plane(share, share)
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{share:g}</text>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{share:g}</text>')
-    middle_x, middle_y = left + _PLANE / 2, top + _PLANE / 2
-    parts.append(
-        f'<text class="axis" x="{middle_x}" y="{bottom + 36}" text-anchor="middle">'
-        "place: where</text>"
-        f'<text class="axis" transform="translate(14 {middle_y}) rotate(-90)" text-anchor="middle">'
-        "material: what</text>"
-    )
-    return "".join(parts)
 
 
 def metric_curves(rows: Sequence[Mapping[str, object]]) -> list[str]:

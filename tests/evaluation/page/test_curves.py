@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from stellar.evaluation.figures import metric_curves, what_where_plane
+from stellar.evaluation.page.curves import metric_curves
 
 
 def polylines(figure):
@@ -50,17 +50,3 @@ def test_long_curves_are_averaged_and_keep_their_level(count):
     assert len(figure) < 20_000
     smooth = [y for _, y in polylines(figure)["smooth"]]
     assert smooth[len(smooth) // 2] == pytest.approx(48, abs=12) or count > 400
-
-
-def test_the_plane_puts_what_up_and_where_right(make_report):
-    """In the fixture's scores material comes before place, and S before L before dense."""
-    plane = what_where_plane({"before": make_report(), "now": make_report(shift=0.1)}, "linear")
-    now = re.findall(r'class="now" cx="([\d.]+)" cy="([\d.]+)"', plane)
-    before = re.findall(r'class="before" cx="([\d.]+)" cy="([\d.]+)"', plane)
-    assert len(now) == len(before) == 3
-    for (x, y), (old_x, old_y) in zip(now, before, strict=True):
-        assert float(x) - float(old_x) == pytest.approx(30, abs=0.2)
-        assert float(old_y) - float(y) == pytest.approx(30, abs=0.2)
-    assert [float(x) for x, _ in now] == sorted(float(x) for x, _ in now)
-    assert plane.count('class="before"') == 3
-    assert what_where_plane({"now": make_report()}, "knn").count('class="before"') == 0

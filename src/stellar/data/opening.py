@@ -1,0 +1,59 @@
+"""Data to evaluate on, told by what lies there: see docs/data.md for the layouts."""
+
+from pathlib import Path
+
+from stellar.config import ModelConfig
+from stellar.data.cutouts import MATERIALS, Cutouts
+from stellar.data.labelled import Splits, open_labelled
+from stellar.data.masked import MaskedSplits
+from stellar.data.pairs import are_pairs, open_pairs
+from stellar.data.published import (
+    ade20k_folder,
+    cityscapes_folder,
+    open_ade20k,
+    open_cityscapes,
+    open_voc,
+    voc_folder,
+)
+
+CUTOUTS = "cutouts"
+"""The name of the embedded scenes, in place of a path."""
+NUM_SCENES = 1000
+"""Of the embedded scenes, to fit on, and as many to test on."""
+
+
+def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
+    """Pictures with classes or with masks, for a model with this configuration.
+
+    `data` is a folder, a CSV file, or `cutouts`. The first mask of each set is read. Raises
+    DataError, with the tree that is expected, for a layout that is none of those known.
+    """
+    if str(data) == CUTOUTS:
+        return open_scenes(config, NUM_SCENES, NUM_SCENES)
+    path, channels = Path(data), config.in_chans
+    if ade20k := ade20k_folder(path):
+        splits = open_ade20k(ade20k, channels)
+    elif voc := voc_folder(path):
+        splits = open_voc(voc, channels)
+    elif cityscapes := cityscapes_folder(path):
+        splits = open_cityscapes(cityscapes, channels)
+    elif are_pairs(path):
+        splits = open_pairs(path, channels)
+    else:
+        return open_labelled(path, channels)
+    for source in (splits.train, splits.test):
+        source.masks(0)
+    return splits
+
+
+def open_scenes(
+    config: ModelConfig, num_train: int = NUM_SCENES, num_test: int = NUM_SCENES, seed: int = 0
+) -> MaskedSplits:
+    """The embedded scenes at a model's image size; classes are the materials."""
+    size, channels = config.image_size, config.in_chans
+    return MaskedSplits(
+        Cutouts("train", seed, size, num_train, channels),
+        Cutouts("heldout", seed, size, num_test, channels),
+        MATERIALS,
+        f"the embedded scenes, seed {seed}; training set: train, test set: heldout",
+    )

@@ -1,0 +1,66 @@
+"""A CSV file of paths and labels: path,label or path,label,split; several labels in one cell,
+as in "cat;dog", make it multi-label.
+"""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+from stellar.data.folder import DataError
+from stellar.data.listing import HELD_OUT, TRAIN, LabelsOf
+
+SEPARATOR = ";"
+"""Between the labels of one picture."""
+
+
+class NoTable(DataError):
+    """A file that is no such table; the message says what it is instead."""
+
+
+def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
+    """Labels by split, and whether a picture has several; the split's name is empty where there is
+    no such column. Where pictures may have several labels, they may also have none.
+
+    Paths are relative to the file. Raises NoTable or, for a wrong row, DataError with its line.
+    """
+    listed, seen, unlabelled = defaultdict(dict), set(), None
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, skipinitialspace=True, strict=True)
+            columns = rows.fieldnames or ()
+            if not {"path", "label"} <= set(columns):
+                raise NoTable(f"{path} has the columns {','.join(columns) or 'none'}")
+            for row in rows:
+                picture = Path(row["path"] or "")
+                labels = _labels(row["label"] or "")
+                split = (row["split"] or "none").strip() if "split" in columns else ""
+                problem = _problem_of_row(path.parent, picture, split)
+                if picture in seen:
+                    problem = f"{picture} was there before"
+                if problem:
+                    raise DataError(f"{path}, line {rows.line_num}: {problem}")
+                if not labels and unlabelled is None:
+                    unlabelled = f"{path}, line {rows.line_num}: {picture} has no label"
+                seen.add(picture)
+                listed[split][bytes(picture)] = labels
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise NoTable(f"{path} cannot be read as a CSV file ({error})") from error
+    if not listed:
+        raise NoTable(f"{path} has no rows")
+    several = any(len(labels) > 1 for split in listed.values() for labels in split.values())
+    if unlabelled and not several:
+        raise DataError(unlabelled)
+    return listed, several
+
+
+def _labels(cell: str) -> tuple[str, ...]:
+    """The different labels of a cell, in its order."""
+    return tuple(dict.fromkeys(label.strip() for label in cell.split(SEPARATOR) if label.strip()))
+
+
+def _problem_of_row(root: Path, picture: Path, split: str) -> str | None:
+    if not (root / picture).is_file():
+        return f"{picture} is no file; paths are relative to {root}"
+    if split not in ("", TRAIN, *HELD_OUT):
+        return f"the split must be one of {', '.join((TRAIN, *HELD_OUT))}, got {split}"
+    return None

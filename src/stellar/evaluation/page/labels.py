@@ -1,0 +1,91 @@
+"""Names in a figure: short enough, and placed so that none hides another or a point.
+
+A name goes to the free place that is nearest to its point. Widths are estimated, generously, since
+the font is the reader's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LONGEST = 24
+"""Letters of a name in a figure."""
+LETTER, LINE = 8.8, 16.0
+"""Width and height that a letter takes, in the figure's units."""
+CLEARANCE = 9.0
+"""Half the side of the square around a point that stays free of names."""
+_STEP = 4.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle, y downwards."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def overlaps(self, other: "Box") -> bool:
+        return (
+            self.left < other.left + other.width
+            and other.left < self.left + self.width
+            and self.top < other.top + other.height
+            and other.top < self.top + self.height
+        )
+
+    def distance(self, x: float, y: float) -> float:
+        """From a point to the nearest of the rectangle."""
+        across = max(self.left - x, 0, x - self.left - self.width)
+        down = max(self.top - y, 0, y - self.top - self.height)
+        return (across**2 + down**2) ** 0.5
+
+
+def place_labels(
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    frame: Box,
+    obstacles: Sequence[Box] = (),
+) -> list[Box]:
+    """A box for each name inside the frame, free of points, obstacles and each other where there is
+    room at all; else over what is there.
+    """
+    taken = [Box(x - CLEARANCE, y - CLEARANCE, 2 * CLEARANCE, 2 * CLEARANCE) for x, y in points]
+    taken += obstacles
+    placed = []
+    for (x, y), name in zip(points, names, strict=True):
+        candidates = _boxes(len(name) * LETTER, frame)
+        # Beside the point rather than above or below it, where both are as near.
+        candidates.sort(key=lambda b: b.distance(x, y) + 0.1 * abs(b.top + b.height / 2 - y))
+        free = (box for box in candidates if not any(box.overlaps(other) for other in taken))
+        box = next(free, candidates[0])
+        taken.append(box)
+        placed.append(box)
+    return placed
+
+
+def _boxes(width: float, frame: Box) -> list[Box]:
+    """Everywhere in the frame."""
+    across = int(max(0.0, frame.width - width) // _STEP) + 1
+    down = int(max(0.0, frame.height - LINE) // _STEP) + 1
+    return [
+        Box(frame.left + i * _STEP, frame.top + j * _STEP, width, LINE)
+        for i in range(across)
+        for j in range(down)
+    ]
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The last parts of paths and ids, cut in the middle where they are long, all different."""
+    last = [name.rstrip("/").rpartition("/")[2] or name for name in names]
+    parts = last if len(set(last)) == len(last) else names
+    short = [_cut(part, LONGEST) for part in parts]
+    if len(set(short)) == len(short):
+        return short
+    return [f"{place}: {_cut(part, LONGEST - 4)}" for place, part in enumerate(parts, 1)]
+
+
+def _cut(name: str, length: int) -> str:
+    if len(name) <= length:
+        return name
+    half = (length - 1) // 2
+    return f"{name[: length - 1 - half]}…{name[-half:]}"

@@ -1,0 +1,85 @@
+"""Masks: numbers rather than colours, turned with their pictures, of the same size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image
+
+from stellar.images import UnreadableImage, read_image, read_mask
+
+NUMBERS = np.array([[0, 1, 2], [255, 20, 7]], np.uint8)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (3, 2)).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def saved(path: Path, values: np.ndarray) -> Path:
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_grey_and_palette_give_their_numbers(tmp_path: Path, picture: Path) -> None:
+    saved(tmp_path / "grey.png", NUMBERS)
+    saved(tmp_path / "deep.png", NUMBERS.astype(np.uint16))
+    saved(tmp_path / "grey.tif", NUMBERS)
+    image = Image.fromarray(NUMBERS)
+    image.putpalette([200, 100, 0] * 256)  # one colour for all: only the index tells them apart
+    image.save(tmp_path / "palette.png")
+    for name in ("grey.png", "deep.png", "grey.tif", "palette.png"):
+        found = read_mask(tmp_path / name, picture)
+        assert found.dtype == torch.uint8
+        assert (found.numpy() == NUMBERS).all()
+
+
+def test_black_and_white_is_0_and_1(tmp_path: Path, picture: Path) -> None:
+    found = read_mask(saved(tmp_path / "m.png", NUMBERS > 5), picture)
+    assert found.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("picture_format", ["png", "tif"])
+def test_a_mask_is_turned_with_its_picture(
+    tmp_path: Path, orientation: int, picture_format: str
+) -> None:
+    """Stored pixel on stored pixel; the picture, as it is read, says where each must come."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    values = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    picture = tmp_path / f"p.{picture_format}"
+    Image.fromarray(values).convert("RGB").save(picture, exif=exif)
+    shown = read_image(picture)[0]
+    mask = saved(tmp_path / "m.png", values)
+    assert torch.equal(read_mask(mask, picture), shown)
+    if orientation >= 5:  # its size shows that it was drawn on the turned picture
+        upright = saved(tmp_path / "u.png", shown.numpy())
+        assert torch.equal(read_mask(upright, picture), shown)
+
+
+def test_pictures_of_other_channels(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.zeros((2, 3, 5), np.uint8))
+    mask = saved(tmp_path / "m.png", NUMBERS)
+    assert (read_mask(mask, tmp_path / "p.npy").numpy() == NUMBERS).all()
+
+
+def test_what_is_no_mask_is_one_sentence(tmp_path: Path, picture: Path) -> None:
+    for values, message in (
+        (NUMBERS.T.copy(), r"it is 2 x 3, but its picture .*picture.png is 3 x 2; they must be"),
+        (np.zeros((2, 3, 3), np.uint8), r"one number for each pixel, its class, but this is RGB"),
+        (np.full((2, 3), 256, np.uint16), r"it holds 256 to 256, but masks hold 0 to 255"),
+    ):
+        with pytest.raises(UnreadableImage, match=message):
+            read_mask(saved(tmp_path / "m.png", values), picture)
+    with pytest.raises(UnreadableImage, match="it holds -1 to -1, but"):
+        read_mask(saved(tmp_path / "m.tif", np.full((2, 3), -1, np.int32)), picture)
+    (tmp_path / "m.png").write_bytes(b"nothing")
+    with pytest.raises(UnreadableImage, match=r"cannot read .*m\.png"):
+        read_mask(tmp_path / "m.png", picture)
+    with pytest.raises(UnreadableImage, match="No such file"):
+        read_mask(tmp_path / "none.png", picture)
+    with pytest.raises(UnreadableImage, match=r"cannot read .*nowhere\.png: No such file"):
+        read_mask(saved(tmp_path / "m.png", NUMBERS), tmp_path / "nowhere.png")
