@@ -105,7 +105,7 @@ def test_means_over_pictures_agree_with_other_libraries(small, mosaics, subject_
     torch.manual_seed(3)
     model = Stellar(small).eval()
     with torch.no_grad():
-        model.factorization.dense_proj.weight.mul_(50)
+        model.get_parameter("factorization.dense_proj.weight").mul_(50)
     subject = subject_of(model, mosaics((23, 31)))
     source, patches = subject.data.test, subject.test_patches
     rows = {name: [] for name in MEASURES}

@@ -118,6 +118,6 @@ def test_pictures_without_labels_teach_nothing(patches: Patches) -> None:
             batch = read(rows, device)
             return type(batch)(batch.dense, batch.sparse, batch.spatial, 0 * batch.shares)
 
-    unlabelled = Unlabelled(patches.folder, patches.grid, (), "")
+    unlabelled = Unlabelled(patches.folder, patches.grid, ())
     heads = train_heads("U", norm, unlabelled, [[0], [1]], (1e-1,))
     assert not heads.weight.any()

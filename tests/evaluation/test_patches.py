@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from stellar.config import ModelConfig
-from stellar.data.masked import MaskedSplits
+from stellar.data.masked import MaskedFiles, MaskedSplits
+from stellar.errors import UserError
 from stellar.evaluation.patches import class_shares, extract_patches
 from stellar.images import InputError, fitted
 from stellar.model import Backbone, Stellar
@@ -29,7 +31,6 @@ def test_every_row_is_what_the_model_says(
     )
     assert (len(found), found.num_classes, found.grid) == (7, 4, (4, 4))
     assert steps[-1] == (7, 7)
-    assert "aspect ratio not kept" in found.preparation
     batch = found.read([5, 2], CPU)
     for row, index in enumerate((5, 2)):
         with torch.no_grad():
@@ -96,3 +97,15 @@ def test_ignored_pixels_have_no_share() -> None:
     nothing = class_shares(torch.full((8, 8), 255, dtype=torch.uint8), (2, 2), 3)
     assert nothing.shape == (4, 3)
     assert not nothing.any()
+
+
+def test_a_mask_that_cannot_be_read_is_one_sentence(small: ModelConfig, tmp_path: Path) -> None:
+    """A picture can be spared; a mask that is wrong may stand for many."""
+    for name, size in (("0", (8, 8)), ("1", (8, 6))):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+        Image.new("L", size).save(tmp_path / f"{name}-mask.png")
+    masks = {b"0.png": b"0-mask.png", b"1.png": b"1-mask.png"}
+    source = MaskedFiles(tmp_path, masks, ("ground", "thing"), {0: 0, 1: 1})
+    with pytest.raises(UserError, match=r"1-mask\.png.*must be of one size"):
+        extract_patches(Stellar(small).eval(), source, 2, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

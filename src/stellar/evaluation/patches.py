@@ -19,7 +19,6 @@ from torch import Tensor
 
 from stellar.data.masked import MaskedSource
 from stellar.evaluation.cache import Unreadable, write_rows
-from stellar.images import preprocessing
 from stellar.model import Backbone, Factors, Stellar
 
 
@@ -42,8 +41,6 @@ class Patches:
     grid: tuple[int, int]
     """Height and width in patches."""
     unreadable: Unreadable
-    preparation: str
-    """What was done to the pictures before they were encoded."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -98,7 +95,7 @@ def extract_patches(
     unreadable = write_rows(
         model, source, "squash", folder, rows_of, batch_size, num_workers, progress
     )
-    return Patches(folder, (side, side), unreadable, preprocessing("squash", model.config))
+    return Patches(folder, (side, side), unreadable)
 
 
 def class_shares(

@@ -63,8 +63,13 @@ def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float]]:
     """A head for each seed, and the learning rates that they were chosen with."""
     patches, settings = subject.train_patches, subject.settings
     norm = fit_norm(feature, patches, subject.model.device)
-    chosen = [fit_head(feature, norm, patches, settings.epochs, seed) for seed in settings.seeds]
-    return together([head for head, _ in chosen]), [rate for _, rate in chosen]
+    heads, rates = [], []
+    for seed in settings.seeds:
+        subject.progress(f"{subject.name}, heads on {feature}", len(heads), settings.num_seeds)
+        head, rate = fit_head(feature, norm, patches, settings.epochs, seed)
+        heads.append(head)
+        rates.append(rate)
+    return together(heads), rates
 
 
 def fit_head(
