@@ -24,7 +24,7 @@ from torch import Tensor
 from stellar.data.inference import picture_batches
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
-from stellar.model import Factors, Stellar
+from stellar.model import Factors
 from stellar.precision import inference
 
 MAX_PICTURES = 256
@@ -81,7 +81,7 @@ def middle(canvas: Float[Tensor, "b c H W"] | Tensor, margin: int) -> Tensor:
 def equivariance(subject: Subject) -> Iterator[Score]:
     """How far S stays and L follows, of a model that has them, for every change."""
     model, settings, images = subject.model, subject.settings, subject.data.test
-    if not isinstance(model, Stellar):
+    if not model.config.num_sparse_tokens:
         return
     patch = model.config.patch_size
     grid = model.config.image_size // patch
