@@ -16,7 +16,6 @@ from stellar.presets import demo as preset
 def test_a_short_demo(tmp_path: Path, capsys) -> None:
     config = with_steps(preset(), 25)
     result = demo(tmp_path / "demo", config, num_scenes=60, console=Console(width=120))
-    assert result.evaluation is not None
     untrained, trained = result.evaluation.models
     before, after = (psnr(untrained), psnr(trained))
     assert after > before + 2
@@ -30,7 +29,6 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
     assert (tmp_path / "demo/scenes.png").exists()
     assert f"{after:.1f}" in capsys.readouterr().out
     again = demo(tmp_path / "demo", config, num_scenes=60)
-    assert again.evaluation is not None
     assert psnr(again.evaluation.models[1]) == after
 
 
