@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "embedding": BASE | {"model", "data"},
     "exporting": BASE | {"model"},
     "reconstruction": BASE | {"model", "data", "pictures", "evaluation"},
+    "study": BASE | {"model", "data", "evaluation", "training", "reconstruction", "weights"},
     "demo": BASE
-    | {"model", "data", "pictures", "evaluation", "training", "reconstruction", "weights"},
+    | {"model", "data", "evaluation", "training", "reconstruction", "study", "weights"},
 }
 OPTIONAL = {
     "torchvision",

@@ -13,7 +13,6 @@ from pathlib import Path
 from rich.console import Console
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.configfile import read_run_config
 from stellar.data.opening import open_scenes
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
@@ -22,8 +21,8 @@ from stellar.evaluation.table import print_evaluation
 from stellar.presets import demo as demo_preset
 from stellar.reconstruction import sheets_of
 from stellar.storage import write_file
-from stellar.training import RunError, pretrain, resume
-from stellar.training.run_folder import CONFIG, METRICS, read_metrics
+from stellar.study import trained
+from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
 from stellar.weights import load
 
@@ -32,9 +31,9 @@ from stellar.weights import load
 class DemoResult:
     """What the demo left."""
 
-    report: Path | None
-    """The page; None when training was interrupted."""
-    evaluation: Evaluation | None
+    report: Path
+    """The page."""
+    evaluation: Evaluation
 
 
 def demo(
@@ -48,21 +47,11 @@ def demo(
 
     `config` replaces the demo's preset, `num_scenes` is the number of scenes that the probes
     learn from, and of those that they are tried on. Raises RunError when `out` holds a run of
-    another configuration.
+    another configuration, Interrupted when training was stopped.
     """
     out, config = Path(out), config or demo_preset()
     run = out / "run"
-    if not (run / CONFIG).is_file():
-        result = pretrain(config, run, console=console)
-    elif read_run_config(run / CONFIG) == config:
-        result = resume(run, console=console)
-    else:
-        raise RunError(
-            f"{run} holds a run with other settings; remove {out}, or choose another --out"
-        )
-    if not result.finished:
-        return DemoResult(None, None)
-    models = {"untrained": build_model(config).eval(), "trained": load(run)}
+    models = {"untrained": build_model(config).eval(), "trained": trained(config, run, console)}
     shipped = load("stellar-scenes")
     if _same_pictures(shipped.config, config.model):
         models["shipped"] = shipped

@@ -9,3 +9,7 @@ class UserError(ValueError):
 
 class MissingPackage(UserError, ImportError):
     """An optional package is needed; the message says how to install it."""
+
+
+class Interrupted(UserError):
+    """Ctrl-C or SIGTERM ended a training, with a checkpoint; the same call goes on."""

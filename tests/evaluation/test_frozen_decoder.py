@@ -28,7 +28,7 @@ class Unreadable(Cutouts):
 
 def subject_of(model: Stellar | Backbone, folder: Path, steps: int) -> Subject:
     train, test = (Cutouts(split, size=16, length=40) for split in ("train", "heldout"))
-    settings = Settings(decoder_steps=steps, num_seeds=2, metric_weights=folder)
+    settings = Settings(decoder_steps=steps, num_seeds=2, metric_weights=folder, decoder=SMALL)
     data = MaskedSplits(train, test, MATERIALS, "scenes")
     return Subject("model", model, data, settings, folder)
 
@@ -46,7 +46,7 @@ def test_learns_to_draw_with_steps(model: Stellar | Backbone, tmp_path: Path) ->
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     decibels = []
     for steps in (1, 20):
-        drawn = train_decoder(subject_of(model, tmp_path, steps), 0, SMALL).draw(pictures)
+        drawn = train_decoder(subject_of(model, tmp_path, steps), 0).draw(pictures)
         decibels.append(psnr(unit_range(pictures), drawn).mean().item())
     assert decibels[1] > decibels[0] + 0.5
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -58,7 +58,7 @@ def test_a_seed_decides_everything(model: Stellar | Backbone, tmp_path: Path) ->
     drawn = []
     for seed in (0, 0, 1):
         torch.rand(seed + 5)  # whatever was drawn before
-        drawn.append(train_decoder(subject, seed, SMALL).draw(pictures))
+        drawn.append(train_decoder(subject, seed).draw(pictures))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
@@ -79,4 +79,4 @@ def test_nothing_to_train_on(model: Stellar | Backbone, tmp_path: Path) -> None:
     subject = subject_of(model, tmp_path, 1)
     data = replace(subject.data, train=Unreadable("train", size=16, length=5))
     with pytest.raises(DataError, match="none of 5 training pictures can be read"):
-        train_decoder(replace(subject, data=data), 0, SMALL)
+        train_decoder(replace(subject, data=data), 0)

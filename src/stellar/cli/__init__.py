@@ -6,13 +6,15 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from stellar.errors import UserError
+from stellar.errors import Interrupted, UserError
 
 COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
     "embed": "write the tokens and maps of a folder of images to one file",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
-    "evaluate": "compare what models know of labelled pictures: kNN, linear probe, PSNR, cost",
+    "evaluate": "report what models know, where they know it, and what they can draw again",
+    "compare": "train STELLAR and its opposites (DINO-style, MAE-style, dense) with equal budgets",
+    "ablate": "train without each term, with other tokens and temperatures, and tabulate",
     "export": "write a model for other runtimes: ONNX or torch.export",
     "convert": "write a model as the published code reads it",
     "info": "say what a model is, or what this machine and installation can do",
@@ -32,6 +34,7 @@ from your own pictures to a model, its tokens and its maps
   stellar embed runs/photos photos --out photos.parquet
 
 no pictures at hand? nothing is downloaded
+  stellar reconstruct stellar-scenes cutouts
   stellar demo
 """
 
@@ -58,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         return import_module(f"stellar.cli.{name}").run(rest)
+    except Interrupted as stopped:
+        print(stopped)
+        return 130
     except UserError as error:
         return _fail(str(error), code=1)
     except KeyboardInterrupt:

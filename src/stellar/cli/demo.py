@@ -38,9 +38,6 @@ def run(arguments: Sequence[str]) -> int:
 
     config = preset() if options.steps is None else with_steps(preset(), options.steps)
     result = demo(options.out, config, options.scenes, Console())
-    if result.report is None:
-        print("stopped and saved; the same command goes on")
-        return 130
     print(f"report   {result.report}\npicture  {options.out / 'scenes.png'}")
     print(f"try      stellar reconstruct {options.out / 'run'} cutouts --out sheet.png")
     return 0

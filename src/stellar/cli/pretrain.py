@@ -85,14 +85,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def configure(options: Options, rest: Sequence[str]) -> RunConfig:
     """The preset or file, changed by the rest of the command line."""
-    if options.preset not in PRESETS:
-        from stellar.config import nearest
-
-        raise UserError(
-            f"--preset must be one of {', '.join(PRESETS)}, got {options.preset!r}"
-            f"{nearest(options.preset, PRESETS)}"
-        )
-    base = read_run_config(options.config) if options.config else PRESETS[options.preset]()
+    base = start_from(options.preset, options.config)
     if options.data is not None:
         base = replace(base, data=options.data)
     elif options.config is None and not options.settings:
@@ -106,3 +99,15 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
         prog="stellar pretrain",
         description="Every setting, with the value that it has now.",
     )
+
+
+def start_from(preset: str, config: Path | None) -> RunConfig:
+    """The settings of a run.toml, or else of a preset. Raises UserError for an unknown one."""
+    if preset not in PRESETS:
+        from stellar.config import nearest
+
+        raise UserError(
+            f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}"
+            f"{nearest(preset, PRESETS)}"
+        )
+    return read_run_config(config) if config else PRESETS[preset]()

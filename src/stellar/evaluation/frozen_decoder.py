@@ -90,15 +90,12 @@ class FrozenDecoder(nn.Module):
         return own.float().clone(), factors.grid
 
 
-def train_decoder(
-    subject: Subject, seed: int, config: DecoderConfig | None = None
-) -> FrozenDecoder:
+def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
     """A decoder after `decoder_steps` batches of training pictures, in epochs of random order.
 
     Raises DataError when none of the pictures can be read.
     """
-    config = config or DecoderConfig(target="pixels")
-    steps, trained = subject.settings.decoder_steps, None
+    config, steps, trained = subject.settings.decoder, subject.settings.decoder_steps, None
     for step, images in enumerate(_batches(subject, seed)):
         if trained is None:
             with torch.random.fork_rng(devices=[]):

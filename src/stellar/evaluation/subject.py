@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from stellar.config import Fit
+from stellar.config import DecoderConfig, Fit
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
@@ -38,6 +38,8 @@ class Settings:
     """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
     metric_weights: Path | None = None
     """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
+    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(target="pixels"))
+    """Of the decoder on frozen features: the paper's 6 layers, 512 wide."""
 
     @property
     def seeds(self) -> range:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stellar.evaluation.measures import text
+from stellar.evaluation.measures import HEADLINE, text
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 
 SHOWN_NEIGHBOURS = "k = 20"
@@ -29,6 +29,20 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             last = test
         cells = [_cell(model, test, name) for model in evaluation.models]
         table.add_row(escape(f"{test}: {name}"), *cells)
+    (console or Console()).print(table)
+
+
+def print_changes(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print many variants of one model: a row for each, a column for each number that matters."""
+    measures = [m for m in HEADLINE if any(m.of(model) for model in evaluation.models)]
+    table = Table(title="Test pictures", title_justify="left", caption_justify="left")
+    table.caption = escape("; ".join((evaluation.data, evaluation.protocol["spread"])))
+    table.add_column("", no_wrap=True)
+    for measure in measures:
+        table.add_column(escape(measure.label), justify="right")
+    for model in evaluation.models:
+        cells = (measure.of(model) for measure in measures)
+        table.add_row(escape(model.name), *("-" if c is None else text(c) for c in cells))
     (console or Console()).print(table)
 
 

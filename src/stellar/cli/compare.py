@@ -1,0 +1,95 @@
+"""`stellar compare`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set them side by side.
+
+  stellar compare --data cutouts --budget 500
+  stellar compare --data photos --test flowers --preset tiny --budget 20min
+
+stellar, dino (self-distillation of cls), mae (masked reconstruction), and dense (STELLAR's
+objective on a dense bottleneck of as many numbers). Writes OUT/report.html with the plane of
+semantics against reconstruction, and OUT/report.json. Called again, it goes on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train on, for how long, and what to judge by."""
+
+    systems: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SYSTEM")] = (
+        "stellar", "dino", "mae", "dense",
+    )  # fmt: skip
+    """Which of them."""
+    data: str = "cutouts"
+    """Folder of images, or cutouts: the embedded scenes."""
+    test: str | None = None
+    """Pictures with labels or masks, as for `stellar evaluate`; by default the same as DATA."""
+    preset: str = "demo"
+    """The run that all systems are variants of."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A run.toml in its place."""
+    budget: str = "500"
+    """Of each system: steps, as 500, or minutes, as 10min."""
+    decoder_steps: int = 500
+    """Steps of the decoder that draws from each system's frozen features; 0: none."""
+    num_seeds: int = 3
+    """Repetitions of everything random in the evaluation."""
+    out: Path = Path("comparison")
+    """Folder for the runs and the report."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar compare", description=DESCRIPTION
+    )
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from stellar.cli.pretrain import start_from
+    from stellar.data.opening import open_data
+    from stellar.evaluation.subject import Settings
+    from stellar.evaluation.table import print_evaluation
+    from stellar.study import compare
+
+    steps, minutes = read_budget(options.budget)
+    base = replace(start_from(options.preset, options.config), data=options.data)
+    if steps is not None:
+        base = replace(base, training=replace(base.training, steps=steps))
+    console = Console()
+    evaluation = compare(
+        base,
+        open_data(options.test or options.data, base.model),
+        options.out,
+        options.systems,
+        minutes,
+        Settings(
+            num_seeds=options.num_seeds,
+            decoder_steps=options.decoder_steps,
+            decoder=replace(base.model.decoder, target="pixels", tokenizer="", depth=6),
+        ),
+        console,
+    )
+    print_evaluation(evaluation, console)
+    print(f"report   {options.out / 'report.html'}\n         {options.out / 'report.json'}")
+    return 0
+
+
+def read_budget(text: str) -> tuple[int | None, float | None]:
+    """Steps or minutes. Raises UserError for anything else."""
+    from stellar.errors import UserError
+
+    try:
+        amount = (
+            (None, float(text.removesuffix("min"))) if text.endswith("min") else (int(text), None)
+        )
+    except ValueError:
+        amount = (0, None)
+    if max(part for part in amount if part is not None) <= 0:
+        raise UserError(f"--budget must be steps, as 500, or minutes, as 10min; got {text!r}")
+    return amount

@@ -1,0 +1,174 @@
+"""Trainings side by side: variants of one run with the same budget, judged by the same tests.
+
+`compare` sets STELLAR beside its opposites (systems.py); `ablate` takes the objective apart, term
+by term, with several seeds each. Runs that are finished are not trained again, so a study that was
+interrupted goes on.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from stellar.config import ConfigError, RunConfig
+from stellar.configfile import read_run_config
+from stellar.data import Splits
+from stellar.data.masked import MaskedSplits
+from stellar.errors import Interrupted
+from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.page import write_report
+from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.subject import Settings
+from stellar.model import Stellar
+from stellar.reconstruction import sheets_of
+from stellar.storage import write_file
+from stellar.systems import SYSTEMS
+from stellar.training import RunError, pretrain, resume
+from stellar.training.run_folder import CONFIG, METRICS, read_metrics
+from stellar.weights import load
+
+Change = Callable[[RunConfig], RunConfig]
+TRIAL_STEPS = 12
+"""Of a run that only shows how fast a variant trains."""
+
+
+def compare(
+    base: RunConfig,
+    data: Splits | MaskedSplits,
+    out: Path,
+    names: Iterable[str] = tuple(SYSTEMS),
+    minutes: float | None = None,
+    settings: Settings | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Train these systems from `base`, each for its steps, or each for so many minutes; evaluate
+    them, and write `out`/report.html and report.json.
+
+    Raises ConfigError for a system that is not known, Interrupted when it was stopped.
+    """
+    configs = {}
+    for name in names:
+        if name not in SYSTEMS:
+            raise ConfigError(f"a system must be one of {', '.join(SYSTEMS)}, got {name!r}")
+        configs[name] = SYSTEMS[name](base)
+    if minutes is not None:
+        configs = {name: within(config, minutes) for name, config in configs.items()}
+    models = {n: trained(c, out / "runs" / n, console) for n, c in configs.items()}
+    evaluation = evaluate(models, data, out, settings)
+    budget = f"{minutes:g} minutes of training each" if minutes else "the same steps and images"
+    evaluation = replace(evaluation, protocol={**evaluation.protocol, "budget": budget})
+    write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
+    write_report(out / "report.html", evaluation, sheets_of(models, data))
+    return evaluation
+
+
+def ablate(
+    base: RunConfig,
+    data: Splits | MaskedSplits,
+    out: Path,
+    changes: Mapping[str, Change],
+    num_seeds: int = 3,
+    settings: Settings | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Train `base` and every change of it with seeds 0, 1, ..., and give mean and spread over them;
+    write `out`/report.json.
+
+    Raises Interrupted when it was stopped.
+    """
+    settings = settings or Settings(num_seeds=1)
+    found = []
+    for name, change in {"the whole": lambda run: run, **changes}.items():
+        runs = []
+        for seed in range(num_seeds):
+            config = change(replace(base, training=replace(base.training, seed=seed)))
+            model = trained(config, out / "runs" / f"{_slug(name)}-seed-{seed}", console)
+            runs.append(evaluate({name: model}, data, out, settings))
+        found.append(runs)
+    first = found[0][0]
+    evaluation = replace(
+        first,
+        protocol={**first.protocol, "spread": f"standard deviation over {num_seeds} trainings"},
+        models=tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found),
+    )
+    write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
+    return evaluation
+
+
+def trained(config: RunConfig, run: Path, console: Console | None = None) -> Stellar:
+    """The model of a finished run in this folder, which is begun or gone on with where needed.
+
+    Raises RunError when it holds a run of another configuration, Interrupted when it was stopped.
+    """
+    if not (run / CONFIG).is_file():
+        result = pretrain(config, run, console=console)
+    elif read_run_config(run / CONFIG) == config:
+        result = resume(run, console=console)
+    else:
+        raise RunError(f"{run} holds a run with other settings; remove it, or choose another --out")
+    if not result.finished:
+        raise Interrupted("stopped and saved; the same command goes on")
+    return load(run)
+
+
+def within(config: RunConfig, minutes: float) -> RunConfig:
+    """The same run with as many steps as it makes in so many minutes here, by a short trial."""
+    trial = replace(
+        config, training=replace(config.training, steps=TRIAL_STEPS, log_every=1, sample_every=0)
+    )
+    with TemporaryDirectory() as folder:
+        run = pretrain(trial, Path(folder) / "run").folder
+        speeds = [row["images_per_second"] for row in read_metrics(run / METRICS)]
+    per_second = speeds[-1] / config.training.batch_size
+    steps = max(1, math.floor(60 * minutes * per_second))
+    return replace(config, training=replace(config.training, steps=steps))
+
+
+def ablations(base: RunConfig) -> dict[str, Change]:
+    """Each term that is on, switched off; 4 to 64 tokens; other temperatures of L."""
+
+    def without(term: str) -> Change:
+        return lambda run: replace(run, objective=replace(run.objective, **{f"{term}_weight": 0.0}))
+
+    def with_model(**fields: object) -> Change:
+        return lambda run: replace(run, model=replace(run.model, **fields))  # pyright: ignore[reportArgumentType]
+
+    terms = [
+        name.removesuffix("_weight")
+        for name in base.objective.__dataclass_fields__
+        if name.endswith("_weight") and getattr(base.objective, name) != 0
+    ]
+    changes = {f"without {term.replace('_', ' ')}": without(term) for term in terms}
+    for tokens in (4, 8, 16, 32, 64):
+        if tokens != base.model.num_sparse_tokens:
+            changes[f"{tokens} tokens"] = with_model(num_sparse_tokens=tokens)
+    for temperature in (0.02, 0.06, 0.2, None):
+        if temperature != base.model.spatial_temperature:
+            name = "dot products" if temperature is None else f"temperature {temperature:g}"
+            changes[name] = with_model(spatial_temperature=temperature)
+    return changes
+
+
+def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
+    """One model's numbers over several trainings: those that every one of them has."""
+    scores = []
+    for score in runs[0].scores:
+        same = [run.score(score.test, score.name) for run in runs]
+        values = [one.value for one in same if one is not None]
+        if len(values) == len(runs):
+            scores.append(_summary(score, values))
+    return replace(runs[0], scores=tuple(scores))
+
+
+def _summary(score: Score, values: list[float]) -> Score:
+    spread = stdev(values) if len(values) > 1 else None
+    return replace(score, value=fmean(values), spread=spread)
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")
