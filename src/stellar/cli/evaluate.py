@@ -28,7 +28,7 @@ class Options:
     """Which models, on what, and where to."""
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """Names (stellar-scenes, stellar-b16 ...), runs, weights; backbones: hub ids, folders, files."""
+    """Names (stellar-scenes, stellar-b16), runs, weights; backbones: hub ids, folders, files."""
     data: str
     """Pictures with labels or masks: a folder, a CSV file, or cutouts."""
     out: Path = Path("evaluation")
