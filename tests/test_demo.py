@@ -1,9 +1,10 @@
-"""The demo, shortened: it trains, judges itself beside its untrained self, and goes on when
-called again.
+"""The demo, shortened: it trains, judges itself beside its untrained self and the model that comes
+with the package, and goes on when called again.
 """
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,20 +17,30 @@ from stellar.presets import demo as preset
 def test_a_short_demo(tmp_path: Path, capsys) -> None:
     config = with_steps(preset(), 25)
     result = demo(tmp_path / "demo", config, num_scenes=60, console=Console(width=120))
-    untrained, trained = result.evaluation.models
+    untrained, trained, shipped = result.evaluation.models
     before, after = (psnr(untrained), psnr(trained))
-    assert after > before + 2
+    assert psnr(shipped) > after > before + 2
     page = (tmp_path / "demo/report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert f"{after:.1f}" in page
     for section in ("Semantics against reconstruction", "What S and L know", "The training run"):
         assert section in page
     report = json.loads((tmp_path / "demo/report.json").read_text())
-    assert [model["name"] for model in report["models"]] == ["untrained", "trained"]
+    assert [model["name"] for model in report["models"]] == ["untrained", "trained", "shipped"]
     assert (tmp_path / "demo/scenes.png").exists()
     assert f"{after:.1f}" in capsys.readouterr().out
     again = demo(tmp_path / "demo", config, num_scenes=60)
     assert psnr(again.evaluation.models[1]) == after
+
+
+def test_other_pictures_than_the_shipped_model_knows(tmp_path: Path, capsys) -> None:
+    config = with_steps(preset(), 1)
+    config = replace(config, model=replace(config.model, image_size=24, patch_size=12))
+    result = demo(tmp_path / "demo", config, num_scenes=20, console=Console(width=120))
+    assert [model.name for model in result.evaluation.models] == ["untrained", "trained"]
+    assert (
+        "stellar-scenes is left out: it was trained on scenes of 48 px" in capsys.readouterr().out
+    )
 
 
 def psnr(model: ModelScores) -> float:

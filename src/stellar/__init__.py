@@ -2,7 +2,7 @@
 
     import stellar
 
-    model = stellar.load("stellar-b16")           # a published model, a run, or a weights file
+    model = stellar.load("stellar-scenes")        # comes along; or a published model, a run, a file
     factors = model.encode("photo.jpg")           # a picture in any form, a list, or a batch
     factors.sparse, factors.spatial, factors.cls  # what, where, and the image as a whole
     model.reconstruct(factors)                    # pixels again

@@ -1,5 +1,5 @@
 """The demo: train a small STELLAR on embedded scenes, then show what it learned beside the same
-model untrained.
+model untrained, and beside the one that comes with the package.
 
 Nothing is downloaded and no GPU is needed: the scenes are cut from photographs that come with
 scikit-image and scikit-learn, and every one knows its own truth, so what S and L know can be
@@ -12,18 +12,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stellar.config import RunConfig
+from stellar.config import ModelConfig, RunConfig
 from stellar.data.opening import open_scenes
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
 from stellar.evaluation.scores import Evaluation
 from stellar.evaluation.table import print_evaluation
+from stellar.model import Stellar
 from stellar.presets import demo as demo_preset
 from stellar.reconstruction import sheets_of
 from stellar.storage import write_file
 from stellar.study import trained
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
+from stellar.weights import load
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,18 @@ def demo(
     """
     out, config = Path(out), config or demo_preset()
     run = out / "run"
-    models = {"untrained": build_model(config).eval(), "trained": trained(config, run, console)}
+    models: dict[str, Stellar] = {
+        "untrained": build_model(config).eval(),
+        "trained": trained(config, run, console),
+    }
+    shipped = load("stellar-scenes")
+    if _same_pictures(shipped.config, config.model):
+        models["shipped"] = shipped
+    elif console is not None:
+        console.print(
+            f"stellar-scenes is left out: it was trained on scenes of {shipped.config.image_size} "
+            f"px in {shipped.config.in_chans} channels, and these are others"
+        )
     scenes = open_scenes(config.model, num_scenes, num_scenes)
     if console is not None:
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
@@ -58,10 +71,14 @@ def demo(
     sheets = sheets_of(models, scenes)
     write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
-    sheets[-1][1].save(out / "scenes.png")
+    dict(sheets)["trained"].save(out / "scenes.png")
     if console is not None:
         print_evaluation(evaluation, console)
     return DemoResult(out / "report.html", evaluation)
+
+
+def _same_pictures(one: ModelConfig, other: ModelConfig) -> bool:
+    return (one.image_size, one.in_chans) == (other.image_size, other.in_chans)
 
 
 def with_steps(config: RunConfig, steps: int) -> RunConfig:

@@ -34,10 +34,11 @@ def load(
 ) -> Stellar:
     """A trained model.
 
-    `model` is a published name (stellar-b16, -l16, -h16, -b8, -b24), a hub repository
-    (hf://you/photos), a run's folder (its newest whole checkpoint), a checkpoint's folder, or a
-    file of weights: ours with its `config.json`, a published safetensors file, or a Lightning
-    `.ckpt` (its tensors only; no code of a pickle is ever run).
+    `model` is `stellar-scenes`, which comes with the package, a published name (stellar-b16,
+    -l16, -h16, -b8, -b24), a hub repository (hf://you/photos), a run's folder (its newest whole
+    checkpoint), a checkpoint's folder, or a file of weights: ours with its `config.json`, a
+    published safetensors file, or a Lightning `.ckpt` (its tensors only; no code of a pickle is
+    ever run).
 
     `purpose`: `encode` builds encoder and factorization; `reconstruct` also the decoder, and the
     tokenizer of a model that reconstructs codes; `pretrain` a `PretrainingModel` with its heads,
@@ -46,8 +47,8 @@ def load(
     `tokenizer` is the MaskGIT-VQGAN's file. Without it, the one named in the model's
     configuration is taken, or the one in the weights' file, or the hub's, which is downloaded only
     for a published name. `revision` pins a published model to a branch, tag or commit;
-    `local_files_only` takes everything from the hub's cache, as HF_HUB_OFFLINE=1 does. A path
-    never leads to a network call.
+    `local_files_only` takes everything from the hub's cache, as HF_HUB_OFFLINE=1 does. Neither a
+    path nor a model of the package ever leads to a network call.
 
     Raises WeightsError with a sentence for what cannot be loaded.
     """

@@ -20,7 +20,7 @@ class Options:
     """What to write, and where to."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     out: Path
     """The folder to write; it must be new or empty."""
     name: str = "stellar"

@@ -11,9 +11,10 @@ DESCRIPTION = """Train on embedded scenes in minutes, and write a report of what
   stellar demo
   stellar demo --steps 100 --out quick
 
-No download, no GPU. The report compares the model with itself untrained: what its tokens S and
-its maps L know of objects that it has never seen, and how well it draws them. Called again after
-an interruption, it goes on."""
+No download, no GPU. The report compares the model with itself untrained, and with stellar-scenes,
+which comes with the package and was trained longer: what their tokens S and maps L know of objects
+that they have never seen, and how well they draw them. Called again after an interruption, it goes
+on."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Options:
     """What to encode, with what, to where."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of images, searched recursively."""
     out: Path = Path("embeddings.parquet")

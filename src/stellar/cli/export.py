@@ -23,7 +23,7 @@ class Options:
     """What to write, how, and where."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     format: Literal["onnx", "torch-export"] = "onnx"
     """onnx runs without torch; torch-export is for torch.export.load."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("model")

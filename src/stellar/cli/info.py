@@ -19,7 +19,7 @@ class Options:
     """What to look at."""
 
     model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = None
-    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     revision: str | None = None
     """Branch, tag or commit of a published model."""
 

@@ -21,7 +21,7 @@ class Options:
     """What to draw, with what, to where."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """A published model (stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     pictures: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")]
     """Pictures, one folder of them, or `cutouts`: held-out embedded scenes."""
     out: Path = Path("sheet.png")

@@ -1,4 +1,5 @@
-"""A model by its name or its path: one of the published ones, a run, or a file of weights.
+"""A model by its name or its path: one that comes with the package, a published one, a run, or a
+file of weights.
 
 Opening a model reads its configuration and the names of its tensors; a tensor is read when it is
 asked for. A path never leads to a network call.
@@ -25,6 +26,8 @@ HUB = "hf://"
 """What says that a model's name is that of a hub repository, not a path."""
 NAMES = ("stellar-b16", "stellar-l16", "stellar-h16", "stellar-b8", "stellar-b24")
 """The published models."""
+SHIPPED = {"stellar-scenes": Path(__file__).parents[2] / "shipped/scenes"}
+"""The models that come with the package, and their folders."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class ModelFile:
 def open_model(
     model: str | Path, revision: str | None = None, local_files_only: bool = False
 ) -> ModelFile:
-    """Find a model: a published name, a hub repository (hf://you/photos), a run's folder (its
-    newest whole checkpoint), or a file or folder of weights, ours or in the published layout.
+    """Find a model: the name of one that comes with the package or is published, a hub repository
+    (hf://you/photos), a run's folder (its newest whole checkpoint), or a file or folder of weights,
+    ours or in the published layout.
 
     A path that exists goes before a name. `revision` pins a published model to a branch, tag or
     commit of its repository; with `local_files_only` it comes from the hub's cache. Raises
@@ -60,15 +64,19 @@ def open_model(
     if str(model).startswith(HUB):
         folder = fetch(str(model).removeprefix(HUB), revision, local_files_only)
         return _open(find_weights(folder), published=True)
+    if str(model) in SHIPPED and not exists:
+        path, exists = SHIPPED[str(model)], True
     if not exists:
+        names = (*SHIPPED, *NAMES)
         raise WeightsError(
-            f"{model} does not exist, and is no published model{nearest(str(model), NAMES)}; "
+            f"{model} does not exist, and is no published model{nearest(str(model), names)}; "
             "expected a run folder, a checkpoint, a file of weights, a hub repository as "
-            f"hf://you/photos, or {', '.join(NAMES)}"
+            f"hf://you/photos, or {', '.join(names)}"
         )
     if revision is not None:
         raise WeightsError(
-            f"a revision belongs to a published model, and {model} is a path; leave it out"
+            f"a revision belongs to a published model, and {model} lies on this machine; "
+            "leave it out"
         )
     try:
         return _open(find_weights(path), published=False)

@@ -1,0 +1,169 @@
+"""The model that comes with the package: offline, small, as good as its card says, and usable
+wherever a model is.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import stellar
+from ship import PAGES, TARGETS, figures
+from stellar.cli import main
+from stellar.configfile import read_run_config, to_toml
+from stellar.data.opening import open_scenes
+from stellar.evaluation.probes import probe_matrix
+from stellar.evaluation.reconstruction import draw_again
+from stellar.evaluation.scenes import collect
+from stellar.model.files.card import CARD
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.model_file import SHIPPED
+from stellar.model.files.saving import CONFIG, TRAINING_ONLY, WEIGHTS, fingerprint
+from stellar.training.setup import prepare
+
+NAME = "stellar-scenes"
+FOLDER = SHIPPED[NAME]
+REPORT = json.loads((FOLDER / "report.json").read_text())
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def test_small_half_precision_and_without_heads() -> None:
+    files = sorted(file.name for file in FOLDER.iterdir())
+    assert files == [CARD, CONFIG, WEIGHTS, "report.json"]
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 8e6
+    state = load_file(FOLDER / WEIGHTS)
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
+    assert not [name for name in state if name.startswith(TRAINING_ONLY)]
+
+
+def test_it_loads_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(*_: object, **__: object) -> None:
+        raise AssertionError("a network call")
+
+    for name in ("getaddrinfo", "create_connection", "socket"):
+        monkeypatch.setattr(socket, name, called)
+    encoder, whole = stellar.load(NAME, purpose="encode"), stellar.load(NAME)
+    assert {parameter.dtype for parameter in whole.parameters()} == {torch.float32}
+    factors = encoder.encode(torch.rand(2, 3, 48, 60))
+    assert factors.sparse.shape == (2, 6, 128)
+    assert factors.spatial.shape == (2, 80, 6)
+    drawn = whole.reconstruct(factors)
+    assert drawn.shape == (2, 3, 48, 60)
+    with pytest.raises(WeightsError, match="has no heads to go on training with"):
+        stellar.load(NAME, purpose="pretrain")
+    with pytest.raises(WeightsError, match=f"revision belongs .* {NAME} lies on this machine"):
+        stellar.load(NAME, revision="v1")
+    with pytest.raises(WeightsError, match=f"did you mean '{NAME}'"):
+        stellar.load("stellar-scene")
+
+
+def test_it_draws_held_out_scenes_and_tells_what_from_where() -> None:
+    model = stellar.load(NAME)
+    scenes = open_scenes(model.config, 300, 300)
+    images = torch.stack([torch.as_tensor(scenes.test.read(index)) for index in range(100)])
+    _, _, psnr = draw_again(model, images)
+    assert psnr.mean() > 17
+
+    objects, heldout = (
+        collect(model, source, range(300)) for source in (scenes.train, scenes.test)
+    )
+    knn = {
+        (score.feature, score.label): score
+        for score in probe_matrix(objects, heldout)
+        if score.probe == "knn"
+    }
+    assert abs(knn["S", "place"].accuracy - knn["S", "place"].chance) < 0.1
+    assert knn["L", "place"].accuracy > knn["S", "place"].accuracy + 0.15
+    assert knn["S", "material"].accuracy > knn["S", "material"].chance + 0.1
+
+
+def test_its_report_is_of_these_weights_and_its_figures_are_shown() -> None:
+    (scores,) = REPORT["models"]
+    assert scores["name"] == NAME
+    assert scores["sha256"] == fingerprint(stellar.load(NAME))
+    table = figures(REPORT)
+    assert table.count("\n") == len(TARGETS) + 2
+    for page in PAGES:
+        assert table in page.read_text(), f"python recipes/ship.py RUN brings {page} up to date"
+
+
+def test_figures_say_by_how_much_a_target_is_missed() -> None:
+    scores = [
+        {"test": test, "name": name, "value": 0.5, "unit": "", "detail": "chance 0.26, 9 objects"}
+        for test, name, _ in TARGETS
+    ]
+    scores[3]["value"], scores[-1] = 0.604, scores[-1] | {"value": 20.0, "unit": "dB"}
+    table = figures({"models": [{"scores": scores}]})
+    assert "| S to material, kNN | 0.85 | 0.50 | 0.35 |" in table
+    assert "| S to place, kNN | 0.26, which is chance | 0.50 | 0.24 |" in table
+    assert "| L to digit, kNN | 0.60 | 0.60 | reached |" in table
+    assert "| PSNR, dB | 26.0 | 20.0 | 6.0 |" in table
+
+
+def test_its_recipe_is_the_one_in_the_repository() -> None:
+    first, second = sorted(RECIPES.glob("*.toml"))
+    for file in (first, second):
+        assert to_toml(read_run_config(file)) == file.read_text()
+    before, recipe = read_run_config(first), read_run_config(second)
+    model = stellar.load(NAME)
+    assert model.config == recipe.model
+    assert model.history is not None
+    assert model.history.init == Path(recipe.init).name
+    assert model.history.total_steps == recipe.training.steps
+    assert model.history.data == recipe.data == before.data == "cutouts"
+    card, docs = (page.read_text() for page in PAGES)
+    for file, run in ((first, before), (second, recipe)):
+        assert re.search(rf"`{file.name}`, {run.training.steps:,} steps", card)
+        assert f"stellar pretrain --config recipes/{file.name} --out runs/" in docs
+    assert f"--out {recipe.init} " in docs
+
+
+def test_commands_take_it_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, colour in (("red", (200, 10, 10)), ("blue", (10, 10, 200))):
+        for number in range(5):
+            path = tmp_path / f"photos/{name}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (60 + number, 50), colour).save(path)
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    for command in (
+        "embed stellar-scenes photos --out photos.parquet",
+        "reconstruct stellar-scenes cutouts --out scenes.png",
+        "export stellar-scenes --format torch-export --out scenes.pt2",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "stellar", *command.split()],
+            cwd=tmp_path, env=offline, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert stellar.read_embeddings(tmp_path / "photos.parquet").tokens.shape == (10, 6, 128)
+    with Image.open(tmp_path / "scenes.png") as sheet:
+        assert sheet.width > 300
+    assert (tmp_path / "scenes-reconstruct.pt2").exists()
+
+    photos, out = str(tmp_path / "photos"), str(tmp_path / "out")
+    few = ["--num-seeds", "1", "--epochs", "1", "--num-workers", "0"]
+    assert main(["info", NAME]) == 0
+    assert fingerprint(stellar.load(NAME)) in capsys.readouterr().out
+    assert main(["evaluate", NAME, "--data", photos, "--out", out, *few]) == 0
+
+
+def test_a_run_starts_from_it() -> None:
+    recipe = read_run_config(RECIPES / "scenes-2-stellar.toml")
+    model = prepare(replace(recipe, init=NAME)).model
+    assert fingerprint(model) == fingerprint(stellar.load(NAME))
+
+
+def test_it_is_shared_with_how_it_came_about(tmp_path: Path) -> None:
+    stellar.load(NAME).save_pretrained(tmp_path / "mine")
+    again = stellar.Stellar.from_pretrained(tmp_path / "mine")
+    assert again.history == stellar.load(NAME).history
+    assert "| data | cutouts" in (tmp_path / "mine" / CARD).read_text()
