@@ -33,14 +33,12 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
     assert psnr(again.evaluation.models[1]) == after
 
 
-def test_other_pictures_than_the_shipped_model_knows(tmp_path: Path, capsys) -> None:
+def test_scenes_of_another_size_leave_the_shipped_model_out(tmp_path: Path, capsys) -> None:
     config = with_steps(preset(), 1)
     config = replace(config, model=replace(config.model, image_size=24, patch_size=12))
     result = demo(tmp_path / "demo", config, num_scenes=20, console=Console(width=120))
     assert [model.name for model in result.evaluation.models] == ["untrained", "trained"]
-    assert (
-        "stellar-scenes is left out: it was trained on scenes of 48 px" in capsys.readouterr().out
-    )
+    assert "stellar-scenes is left out: it was trained on" in capsys.readouterr().out
 
 
 def psnr(model: ModelScores) -> float:

@@ -20,7 +20,7 @@ import stellar
 from ship import PAGES, TARGETS, figures
 from stellar.cli import main
 from stellar.configfile import read_run_config, to_toml
-from stellar.data.opening import open_scenes
+from stellar.data import Cutouts
 from stellar.evaluation.probes import probe_matrix
 from stellar.evaluation.reconstruction import draw_again
 from stellar.evaluation.scenes import collect
@@ -68,14 +68,11 @@ def test_it_loads_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_draws_held_out_scenes_and_tells_what_from_where() -> None:
     model = stellar.load(NAME)
-    scenes = open_scenes(model.config, 300, 300)
-    images = torch.stack([torch.as_tensor(scenes.test.read(index)) for index in range(100)])
-    _, _, psnr = draw_again(model, images)
+    train, test = (Cutouts(split, size=48, length=300) for split in ("train", "heldout"))
+    _, _, psnr = draw_again(model, torch.stack([test.scene(i).image for i in range(100)]))
     assert psnr.mean() > 17
 
-    objects, heldout = (
-        collect(model, source, range(300)) for source in (scenes.train, scenes.test)
-    )
+    objects, heldout = (collect(model, scenes, range(300)) for scenes in (train, test))
     knn = {
         (score.feature, score.label): score
         for score in probe_matrix(objects, heldout)

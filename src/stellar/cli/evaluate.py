@@ -15,7 +15,7 @@ they cost.
 
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
   stellar evaluate stellar-b16 --data VOCdevkit --out b16
-  stellar evaluate runs/scenes --data cutouts
+  stellar evaluate stellar-scenes --data cutouts
 
 DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
 for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
@@ -30,7 +30,7 @@ class Options:
     """Which models, on what, and where to."""
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """Published models, runs, files of weights; backbones as hub ids, folders or files."""
+    """Names (stellar-scenes, stellar-b16), runs, weights; backbones: hub ids, folders, files."""
     data: str
     """Pictures with labels or masks: a folder, a CSV file, or cutouts."""
     out: Path = Path("evaluation")

@@ -11,6 +11,7 @@ DESCRIPTION = """Say what a model is; without one, what this machine and install
 
   stellar info
   stellar info runs/photos
+  stellar info stellar-scenes
   stellar info stellar-b16"""
 
 

@@ -13,7 +13,7 @@ DESCRIPTION = """Draw pictures again from their tokens: a sheet with maps and re
 
   stellar reconstruct runs/photos photos --out sheet.png
   stellar reconstruct runs/photos cat.jpg dog.png
-  stellar reconstruct demo/run cutouts"""
+  stellar reconstruct stellar-scenes cutouts"""
 
 
 @dataclass(frozen=True)
