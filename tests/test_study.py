@@ -11,13 +11,18 @@ from PIL import Image
 
 from stellar.cli import main
 from stellar.cli.compare import read_budget
-from stellar.config import ConfigError, DecoderConfig, RunConfig, TrainingConfig, ViewConfig
+from stellar.config import (
+    ConfigError,
+    EvaluationConfig,
+    RunConfig,
+    TrainingConfig,
+    ViewConfig,
+)
 from stellar.configfile import read_run_config, to_toml
 from stellar.data.masked import MaskedSplits
 from stellar.data.opening import open_scenes
 from stellar.errors import UserError
 from stellar.evaluation.scores import ModelScores, Score
-from stellar.evaluation.subject import Settings
 from stellar.study import ablate, ablations, compare, mean_and_spread, trained, within
 from stellar.systems import SYSTEMS
 from stellar.training import RunError
@@ -38,12 +43,7 @@ def scenes(base: RunConfig) -> MaskedSplits:
     return open_scenes(base.model, 60, 40)
 
 
-QUICK = Settings(
-    num_seeds=1,
-    epochs=1,
-    decoder_steps=2,
-    decoder=DecoderConfig("pixels", embed_dim=16, depth=1, num_heads=2),
-)
+QUICK = EvaluationConfig(num_seeds=1, epochs=1, decoder_steps=2)
 
 
 def test_all_systems_are_trained_alike_and_judged_alike(

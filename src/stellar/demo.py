@@ -18,6 +18,7 @@ from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
 from stellar.evaluation.scores import Evaluation
 from stellar.evaluation.table import print_evaluation
+from stellar.model import Stellar
 from stellar.presets import demo as demo_preset
 from stellar.reconstruction import sheets_of
 from stellar.storage import write_file
@@ -51,7 +52,10 @@ def demo(
     """
     out, config = Path(out), config or demo_preset()
     run = out / "run"
-    models = {"untrained": build_model(config).eval(), "trained": trained(config, run, console)}
+    models: dict[str, Stellar] = {
+        "untrained": build_model(config).eval(),
+        "trained": trained(config, run, console),
+    }
     shipped = load("stellar-scenes")
     if _same_pictures(shipped.config, config.model):
         models["shipped"] = shipped

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from stellar.config import ConfigError, RunConfig
+from stellar.config import ConfigError, EvaluationConfig, RunConfig
 from stellar.configfile import read_run_config
 from stellar.data import Splits
 from stellar.data.masked import MaskedSplits
@@ -23,7 +23,6 @@ from stellar.errors import Interrupted
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
-from stellar.evaluation.subject import Settings
 from stellar.model import Stellar
 from stellar.reconstruction import sheets_of
 from stellar.storage import write_file
@@ -43,11 +42,12 @@ def compare(
     out: Path,
     names: Iterable[str] = tuple(SYSTEMS),
     minutes: float | None = None,
-    settings: Settings | None = None,
+    settings: EvaluationConfig | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Train these systems from `base`, each for its steps, or each for so many minutes; evaluate
-    them, and write `out`/report.html and report.json.
+    them, and write `out`/report.html and report.json. The decoder on frozen features is the run's
+    own with the paper's 6 layers.
 
     Raises ConfigError for a system that is not known, Interrupted when it was stopped.
     """
@@ -59,7 +59,8 @@ def compare(
     if minutes is not None:
         configs = {name: within(config, minutes) for name, config in configs.items()}
     models = {n: trained(c, out / "runs" / n, console) for n, c in configs.items()}
-    evaluation = evaluate(models, data, out, settings)
+    decoder = replace(base.model.decoder, target="pixels", tokenizer="", depth=6)
+    evaluation = evaluate(models, data, out, settings, decoder=decoder)
     budget = f"{minutes:g} minutes of training each" if minutes else "the same steps and images"
     evaluation = replace(evaluation, protocol={**evaluation.protocol, "budget": budget})
     write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
@@ -73,7 +74,7 @@ def ablate(
     out: Path,
     changes: Mapping[str, Change],
     num_seeds: int = 3,
-    settings: Settings | None = None,
+    settings: EvaluationConfig | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Train `base` and every change of it with seeds 0, 1, ..., and give mean and spread over them;
@@ -81,7 +82,7 @@ def ablate(
 
     Raises Interrupted when it was stopped.
     """
-    settings = settings or Settings(num_seeds=1)
+    settings = settings or EvaluationConfig(num_seeds=1)
     found = []
     for name, change in {"the whole": lambda run: run, **changes}.items():
         runs = []

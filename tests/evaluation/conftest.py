@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stellar.config import ModelConfig
+from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.masked import MaskedSplits, Masks
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
-from stellar.evaluation.subject import Settings, Subject
+from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
 from stellar.model import Backbone, Factors, Stellar
 
@@ -111,7 +111,9 @@ def subject_of(tmp_path: Path) -> Callable[..., Subject]:
     """A model on data, with two seeds."""
 
     def make(model: Stellar | Backbone, data: MaskedSplits, **settings: Any) -> Subject:
-        return Subject("model", model, data, replace(Settings(num_seeds=2), **settings), tmp_path)
+        return Subject(
+            "model", model, data, replace(EvaluationConfig(num_seeds=2), **settings), tmp_path
+        )
 
     return make
 

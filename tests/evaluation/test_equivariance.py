@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stellar.config import ModelConfig
+from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.equivariance import (
@@ -18,7 +18,7 @@ from stellar.evaluation.equivariance import (
     nearest_tokens,
     overlap,
 )
-from stellar.evaluation.subject import Settings, Subject
+from stellar.evaluation.subject import Subject
 from stellar.model import Backbone, Stellar
 
 GRID, MARGIN, PATCH = 8, 2, 3
@@ -90,7 +90,7 @@ def test_tokens_are_matched_whatever_their_order_and_length() -> None:
 def subject_of(model: Stellar | Backbone, folder: Path, count: int = 6) -> Subject:
     train, test = (Cutouts(split, size=16, length=count) for split in ("train", "heldout"))
     data = MaskedSplits(train, test, MATERIALS, "scenes")
-    return Subject("model", model, data, Settings(batch_size=4), folder)
+    return Subject("model", model, data, EvaluationConfig(batch_size=4), folder)
 
 
 def test_every_change_gives_two_numbers_beside_what_they_are_measured_against(

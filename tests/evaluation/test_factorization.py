@@ -3,19 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
-from stellar.config import ModelConfig
+from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.masked import MaskedFiles, MaskedSplits
 from stellar.evaluation.factorization import factorization
 from stellar.evaluation.probes import LABELS
-from stellar.evaluation.subject import Settings, Subject
+from stellar.evaluation.subject import Subject
 from stellar.model import Backbone, Stellar
 
 
 def subject_of(model: Stellar | Backbone, folder: Path) -> Subject:
     train, test = (Cutouts(split, size=24, length=10) for split in ("train", "heldout"))
     data = MaskedSplits(train, test, MATERIALS, "scenes")
-    return Subject("model", model, data, Settings(), folder)
+    return Subject("model", model, data, EvaluationConfig(), folder)
 
 
 def test_every_feature_is_asked_for_every_label(small: ModelConfig, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from stellar.config import DecoderConfig, ModelConfig
+from stellar.config import DecoderConfig, EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.folder import DataError
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.frozen_decoder import frozen_reconstruction, train_decoder
 from stellar.evaluation.reconstruction import psnr
-from stellar.evaluation.subject import Settings, Subject
+from stellar.evaluation.subject import Subject
 from stellar.images import InputError, unit_range
 from stellar.model import Backbone, Stellar
 
@@ -28,9 +28,9 @@ class Unreadable(Cutouts):
 
 def subject_of(model: Stellar | Backbone, folder: Path, steps: int) -> Subject:
     train, test = (Cutouts(split, size=16, length=40) for split in ("train", "heldout"))
-    settings = Settings(decoder_steps=steps, num_seeds=2, metric_weights=folder, decoder=SMALL)
+    settings = EvaluationConfig(decoder_steps=steps, num_seeds=2, metric_weights=folder)
     data = MaskedSplits(train, test, MATERIALS, "scenes")
-    return Subject("model", model, data, settings, folder)
+    return Subject("model", model, data, settings, folder, SMALL)
 
 
 @pytest.fixture(params=["ours", "theirs"])

@@ -9,14 +9,14 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from stellar.config import ModelConfig
+from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation import inception, lpips
 from stellar.evaluation.frechet import Moments, RandomConvolutions, frechet_distance
 from stellar.evaluation.reconstruction import draw_again, judge, psnr, reconstruction
 from stellar.evaluation.ssim import ssim
-from stellar.evaluation.subject import Settings, Subject
+from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
 from stellar.model import Backbone, Stellar
 
@@ -39,7 +39,11 @@ def test_known_and_perfect_values() -> None:
 
 
 def subject_of(
-    model: Stellar | Backbone, folder: Path, settings: Settings, size: int = 16, count: int = 10
+    model: Stellar | Backbone,
+    folder: Path,
+    settings: EvaluationConfig,
+    size: int = 16,
+    count: int = 10,
 ) -> Subject:
     train, test = (Cutouts(split, size=size, length=count) for split in ("train", "heldout"))
     data = MaskedSplits(train, test, MATERIALS, "scenes")
@@ -47,13 +51,13 @@ def subject_of(
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Settings:
+def empty(tmp_path: Path) -> EvaluationConfig:
     """Where no weights are."""
-    return Settings(batch_size=4, metric_weights=tmp_path)
+    return EvaluationConfig(batch_size=4, metric_weights=tmp_path)
 
 
 def test_every_measure_is_that_of_all_drawings_whatever_the_batches(
-    small: ModelConfig, tmp_path: Path, empty: Settings
+    small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
 ) -> None:
     model = Stellar(small).eval()
     found = {s.name: s for s in reconstruction(subject_of(model, tmp_path, empty))}
@@ -71,7 +75,7 @@ def test_every_measure_is_that_of_all_drawings_whatever_the_batches(
 
 
 def test_pictures_are_spread_evenly_and_fitted(
-    small: ModelConfig, tmp_path: Path, empty: Settings
+    small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
 ) -> None:
     seen = []
 
@@ -87,7 +91,9 @@ def test_pictures_are_spread_evenly_and_fitted(
     assert {score.detail for score in judge(everything, draw)} == {"10 test pictures"}
 
 
-def test_notes_say_what_is_missing(small: ModelConfig, tmp_path: Path, empty: Settings) -> None:
+def test_notes_say_what_is_missing(
+    small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
+) -> None:
     model = Stellar(replace(small, image_size=32)).eval()
     subject = subject_of(model, tmp_path, empty, size=32)
     list(reconstruction(subject))
@@ -102,7 +108,9 @@ def test_notes_say_what_is_missing(small: ModelConfig, tmp_path: Path, empty: Se
     assert forced.notes[1].startswith(f"rFID needs {inception.FILES[0]}: download")
 
 
-def test_small_and_grey_pictures(small: ModelConfig, tmp_path: Path, empty: Settings) -> None:
+def test_small_and_grey_pictures(
+    small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
+) -> None:
     tiny = subject_of(Stellar(replace(small, image_size=8)).eval(), tmp_path, empty)
     assert {score.name for score in reconstruction(tiny)} == {"PSNR", OFFLINE}
     assert "SSIM needs at least 11 pixels a side, the model's pictures have 8" in tiny.notes
@@ -110,7 +118,7 @@ def test_small_and_grey_pictures(small: ModelConfig, tmp_path: Path, empty: Sett
 
 
 def test_with_all_weights_a_forced_rfid_is_marked(
-    small: ModelConfig, tmp_path: Path, empty: Settings
+    small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
 ) -> None:
     """On random weights, in the files' true format."""
     features = lpips.LPIPS().state_dict()
@@ -125,7 +133,7 @@ def test_with_all_weights_a_forced_rfid_is_marked(
 
 
 def test_a_model_that_cannot_draw_is_told_how_it_could(
-    small: ModelConfig, tmp_path: Path, empty: Settings
+    small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
 ) -> None:
     for model in (Backbone(replace(small, num_sparse_tokens=0)), Stellar(small, draws=False)):
         subject = subject_of(model, tmp_path, empty)

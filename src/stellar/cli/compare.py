@@ -52,8 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from stellar.cli.pretrain import start_from
+    from stellar.config import EvaluationConfig
     from stellar.data.opening import open_data
-    from stellar.evaluation.subject import Settings
     from stellar.evaluation.table import print_evaluation
     from stellar.study import compare
 
@@ -68,11 +68,7 @@ def run(arguments: Sequence[str]) -> int:
         options.out,
         options.systems,
         minutes,
-        Settings(
-            num_seeds=options.num_seeds,
-            decoder_steps=options.decoder_steps,
-            decoder=replace(base.model.decoder, target="pixels", tokenizer="", depth=6),
-        ),
+        EvaluationConfig(num_seeds=options.num_seeds, decoder_steps=options.decoder_steps),
         console,
     )
     print_evaluation(evaluation, console)

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+from stellar.config import EvaluationConfig
 
 DESCRIPTION = """Compare what models know of pictures with labels or masks, what they draw, and what
 they cost.
@@ -33,24 +35,9 @@ class Options:
     """Pictures with labels or masks: a folder, a CSV file, or cutouts."""
     out: Path = Path("evaluation")
     """Folder for report.html and report.json; it also holds the features while it runs."""
-    batch_size: int = 64
-    """Pictures encoded at once."""
-    num_workers: int = 2
-    """Processes that read pictures; 0 reads in this one."""
-    epochs: int = 10
-    """Passes of everything that is fitted over its features."""
-    num_seeds: int = 3
-    """Repetitions of everything random, of which mean and spread are given."""
-    seed: int = 0
-    """The first of the seeds."""
-    num_drawn: int = 2000
-    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
-    force_fid: bool = False
-    """rFID of fewer than 2,000 pictures too; it is then marked."""
-    decoder_steps: int = 0
-    """Batches that train a decoder on frozen features, with each seed; 0: none."""
-    metric_weights: Path | None = None
-    """Folder with the weights for LPIPS and rFID, else torch's cache."""
+    settings: tyro.conf.OmitArgPrefixes[EvaluationConfig] = field(
+        default_factory=lambda: EvaluationConfig(num_workers=2)
+    )
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -66,7 +53,6 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
     from stellar.evaluation.page import write_report
-    from stellar.evaluation.subject import Settings
     from stellar.evaluation.table import print_evaluation
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
@@ -93,9 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         task = bar.add_task("", total=None)
         result = evaluate(
             models, splits, options.out,
-            Settings(options.batch_size, options.num_workers, options.epochs, options.num_seeds,
-                     options.seed, options.num_drawn, options.force_fid, options.decoder_steps,
-                     options.metric_weights),
+            options.settings,
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),

@@ -6,6 +6,7 @@ for ViT-B/16 (arXiv 2602.01905).
 """
 
 from stellar.config.checks import ConfigError, nearest
+from stellar.config.evaluation import EvaluationConfig
 from stellar.config.model import DecoderConfig, Fit, ModelConfig
 from stellar.config.objective import ObjectiveConfig
 from stellar.config.run import RunConfig
@@ -15,6 +16,7 @@ from stellar.config.views import ViewConfig
 __all__ = [
     "ConfigError",
     "DecoderConfig",
+    "EvaluationConfig",
     "Fit",
     "ModelConfig",
     "ObjectiveConfig",

@@ -17,8 +17,8 @@ class RunConfig:
     data: str = "cutouts"
     """A folder of images, or `cutouts`: the scenes that come with the package."""
     init: str = ""
-    """What to start from: a model by name (stellar-scenes, stellar-b16), run, checkpoint or weights
-    file of stellar; or a backbone (MAE, DINO, DINOv2, ViT), as a hub id such as
+    """What to start from: a model by name (stellar-scenes, stellar-b16), a run, checkpoint or
+    weights file of stellar; or a backbone (MAE, DINO, DINOv2, ViT), as a hub id such as
     facebook/vit-mae-base, a folder or a file, which then decides the encoder's sizes. Empty: random
     weights.
     """

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from stellar.config import DecoderConfig, EvaluationConfig
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.classification import neighbours, probe
@@ -25,7 +26,7 @@ from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.reconstruction import reconstruction
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.segmentation import segmentation
-from stellar.evaluation.subject import Progress, Settings, Subject
+from stellar.evaluation.subject import Progress, Subject
 from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
@@ -66,15 +67,22 @@ def evaluate(
     models: Mapping[str, Stellar | Backbone],
     data: Splits | MaskedSplits,
     folder: str | Path,
-    settings: Settings | None = None,
+    settings: EvaluationConfig | None = None,
     progress: Progress = lambda _what, _done, _total: None,
+    decoder: DecoderConfig | None = None,
 ) -> Evaluation:
-    """Every test on every model. Features lie in a hidden part of `folder` while it runs."""
-    settings = settings or Settings()
-    found = tuple(
-        _evaluate(name, model, data, Path(folder), settings, progress)
-        for name, model in models.items()
-    )
+    """Every test on every model. Features lie in a hidden part of `folder` while it runs.
+
+    `decoder` is the one that is trained on frozen features; by default the paper's, 6 layers of
+    512.
+    """
+    settings = settings or EvaluationConfig()
+    decoder = decoder or DecoderConfig(target="pixels")
+    found = []
+    for name, model in models.items():
+        with TemporaryDirectory(dir=folder, prefix=".features-") as cache:
+            subject = Subject(name, model, data, settings, Path(cache), decoder, progress)
+            found.append(_scores(subject))
     made = {score.test for model in found for score in model.scores}
     return Evaluation(
         data=data.description,
@@ -84,7 +92,7 @@ def evaluate(
         chance=_chance(data),
         protocol={name: how for name, how in PROTOCOL.items() if name in made}
         | {"seeds": ", ".join(map(str, settings.seeds)), "epochs": str(settings.epochs)},
-        models=found,
+        models=tuple(found),
     )
 
 
@@ -95,26 +103,18 @@ def _chance(data: Splits | MaskedSplits) -> float | None:
     return None
 
 
-def _evaluate(
-    name: str,
-    model: Stellar | Backbone,
-    data: Splits | MaskedSplits,
-    folder: Path,
-    settings: Settings,
-    progress: Progress,
-) -> ModelScores:
-    with TemporaryDirectory(dir=folder, prefix=".features-") as cache:
-        subject = Subject(name, model, data, settings, Path(cache), progress)
-        scores = tuple(score for test in TESTS for score in test(subject))
-        if isinstance(data, Splits):
-            features = (subject.train, subject.test)
-        else:
-            features = (subject.train_patches, subject.test_patches)
-        return ModelScores(
-            name=name,
-            sha256=fingerprint(model),
-            preprocessing=preprocessing(subject.fit, model.config),
-            num_unreadable=sum(len(part.unreadable) for part in features),
-            scores=scores,
-            notes=tuple(subject.notes),
-        )
+def _scores(subject: Subject) -> ModelScores:
+    """Every test on one model."""
+    scores = tuple(score for test in TESTS for score in test(subject))
+    if isinstance(subject.data, Splits):
+        features = (subject.train, subject.test)
+    else:
+        features = (subject.train_patches, subject.test_patches)
+    return ModelScores(
+        name=subject.name,
+        sha256=fingerprint(subject.model),
+        preprocessing=preprocessing(subject.fit, subject.model.config),
+        num_unreadable=sum(len(part.unreadable) for part in features),
+        scores=scores,
+        notes=tuple(subject.notes),
+    )

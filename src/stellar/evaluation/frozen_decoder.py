@@ -95,7 +95,7 @@ def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
 
     Raises DataError when none of the pictures can be read.
     """
-    config, steps, trained = subject.settings.decoder, subject.settings.decoder_steps, None
+    config, steps, trained = subject.decoder, subject.settings.decoder_steps, None
     for step, images in enumerate(_batches(subject, seed)):
         if trained is None:
             with torch.random.fork_rng(devices=[]):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from stellar.config import DecoderConfig, Fit
+from stellar.config import DecoderConfig, EvaluationConfig, Fit
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
 from stellar.evaluation.features import Features, extract
@@ -17,46 +17,17 @@ Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the tests are run."""
-
-    batch_size: int = 64
-    """Pictures encoded at once."""
-    num_workers: int = 0
-    """Processes that read pictures; 0 reads in this one."""
-    epochs: int = 10
-    """Passes of everything that is fitted over its features."""
-    num_seeds: int = 3
-    """Repetitions of everything random, of which mean and spread are given."""
-    seed: int = 0
-    """The first of the seeds."""
-    num_drawn: int = 2000
-    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
-    force_fid: bool = False
-    """rFID of fewer than 2,000 pictures too; it is then marked."""
-    decoder_steps: int = 0
-    """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
-    metric_weights: Path | None = None
-    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
-    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(target="pixels"))
-    """Of the decoder on frozen features: the paper's 6 layers, 512 wide."""
-
-    @property
-    def seeds(self) -> range:
-        """All of them."""
-        return range(self.seed, self.seed + self.num_seeds)
-
-
-@dataclass(frozen=True)
 class Subject:
     """One model on one data set. Features are extracted when the first test asks for them."""
 
     name: str
     model: Stellar | Backbone
     data: Splits | MaskedSplits
-    settings: Settings
+    settings: EvaluationConfig
     folder: Path
     """For what is kept on the disk between tests; it is removed at the end."""
+    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(target="pixels"))
+    """Of the decoder on frozen features: the paper's 6 layers, 512 wide."""
     progress: Progress = lambda _what, _done, _total: None
     notes: list[str] = field(default_factory=list)
     """What a test could not measure, and what would make it possible: a sentence each."""

@@ -1,0 +1,33 @@
+"""How models are evaluated: what is fitted, how often, and on how many pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the tests are run."""
+
+    batch_size: int = 64
+    """Pictures encoded at once."""
+    num_workers: int = 0
+    """Processes that read pictures; 0 reads in this one."""
+    epochs: int = 10
+    """Passes of everything that is fitted over its features."""
+    num_seeds: int = 3
+    """Repetitions of everything random, of which mean and spread are given."""
+    seed: int = 0
+    """The first of the seeds."""
+    num_drawn: int = 2000
+    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    force_fid: bool = False
+    """rFID of fewer than 2,000 pictures too; it is then marked."""
+    decoder_steps: int = 0
+    """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
+    metric_weights: Path | None = None
+    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
+
+    @property
+    def seeds(self) -> range:
+        """All of them."""
+        return range(self.seed, self.seed + self.num_seeds)
