@@ -80,12 +80,15 @@ def test_another_run_in_the_folder_is_kept(base: RunConfig, tmp_path: Path) -> N
         trained(longer, tmp_path / "run")
 
 
-def test_a_budget_in_minutes_becomes_steps(base: RunConfig) -> None:
-    short, long = (within(base, minutes).training.steps for minutes in (0.02, 0.2))
+def test_a_budget_in_minutes_becomes_steps(base: RunConfig, tmp_path: Path) -> None:
+    runs = {minutes: within(base, minutes, tmp_path / "run") for minutes in (0.02, 0.2)}
+    short, long = (run.training.steps for run in runs.values())
     assert short is not None
     assert long is not None
     assert long > 2 * short > 0
-    assert replace(within(base, 0.02), training=base.training) == base
+    assert replace(runs[0.02], training=base.training) == base
+    trained(base, tmp_path / "run")
+    assert within(base, 0.2, tmp_path / "run") == base  # one that was begun goes on
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "ten", "0min", "min", "1.5"])

@@ -57,7 +57,7 @@ def compare(
             raise ConfigError(f"a system must be one of {', '.join(SYSTEMS)}, got {name!r}")
         configs[name] = SYSTEMS[name](base)
     if minutes is not None:
-        configs = {name: within(config, minutes) for name, config in configs.items()}
+        configs = {n: within(c, minutes, out / "runs" / n) for n, c in configs.items()}
     models = {n: trained(c, out / "runs" / n, console) for n, c in configs.items()}
     decoder = replace(base.model.decoder, target="pixels", tokenizer="", depth=6)
     evaluation = evaluate(models, data, out, settings, decoder=decoder)
@@ -117,14 +117,19 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     return load(run)
 
 
-def within(config: RunConfig, minutes: float) -> RunConfig:
-    """The same run with as many steps as it makes in so many minutes here, by a short trial."""
+def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
+    """The same run with as many steps as it makes in so many minutes here, by a short trial; with
+    those that it was begun with, where it was begun.
+    """
+    if (run / CONFIG).is_file():
+        steps = read_run_config(run / CONFIG).training.steps
+        return replace(config, training=replace(config.training, steps=steps))
     trial = replace(
         config, training=replace(config.training, steps=TRIAL_STEPS, log_every=1, sample_every=0)
     )
     with TemporaryDirectory() as folder:
-        run = pretrain(trial, Path(folder) / "run").folder
-        speeds = [row["images_per_second"] for row in read_metrics(run / METRICS)]
+        tried = pretrain(trial, Path(folder) / "run").folder
+        speeds = [row["images_per_second"] for row in read_metrics(tried / METRICS)]
     per_second = speeds[-1] / config.training.batch_size
     steps = max(1, math.floor(60 * minutes * per_second))
     return replace(config, training=replace(config.training, steps=steps))
