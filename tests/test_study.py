@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+import torch
 from PIL import Image
 
 from stellar.cli import main
@@ -22,6 +23,8 @@ from stellar.configfile import read_run_config, to_toml
 from stellar.data.masked import MaskedSplits
 from stellar.data.opening import open_scenes
 from stellar.errors import UserError
+from stellar.evaluation.measures import NUMBERS
+from stellar.evaluation.measures import PSNR_FROZEN as SHARED
 from stellar.evaluation.scores import ModelScores, Score
 from stellar.study import ablate, ablations, compare, mean_and_spread, trained, within
 from stellar.systems import SYSTEMS
@@ -80,6 +83,36 @@ def test_another_run_in_the_folder_is_kept(base: RunConfig, tmp_path: Path) -> N
         trained(longer, tmp_path / "run")
 
 
+def test_a_folder_with_a_relative_path_goes_on(
+    base: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
+    for number in range(4):
+        Image.new("RGB", (20, 20), (60 * number, 90, 120)).save(f"pictures/{number}.png")
+    config = replace(base, data="pictures")
+    first = trained(config, Path("run")).state_dict()
+    again = trained(config, Path("run")).state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
+
+
+def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path
+) -> None:
+    """And the control by what passes through its bottleneck, at the size of S and L."""
+    evaluation = compare(base, scenes, tmp_path, ["stellar", "mae", "dense"], settings=QUICK)
+    whole, mae, dense = evaluation.models
+    assert whole.score("reconstruction", "PSNR") is not None
+    assert mae.score("reconstruction", "PSNR") is None
+    assert SHARED.of(mae) is not None
+    sizes = [NUMBERS.of(model) for model in (whole, dense)]
+    assert [size.value for size in sizes if size] == pytest.approx([120, 128])
+    ari = dense.score("localisation", "ARI")
+    assert ari is not None
+    assert "k-means on U" in ari.detail
+    assert dense.score("factorization", "L to place, kNN") is None
+
+
 def test_a_budget_in_minutes_becomes_steps(base: RunConfig, tmp_path: Path) -> None:
     runs = {minutes: within(base, minutes, tmp_path / "run") for minutes in (0.02, 0.2)}
     short, long = (run.training.steps for run in runs.values())
@@ -91,7 +124,7 @@ def test_a_budget_in_minutes_becomes_steps(base: RunConfig, tmp_path: Path) -> N
     assert within(base, 0.2, tmp_path / "run") == base  # one that was begun goes on
 
 
-@pytest.mark.parametrize("text", ["0", "-3", "ten", "0min", "min", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-3", "ten", "0min", "min", "1.5", "nanmin", "infmin"])
 def test_bad_budgets(text: str) -> None:
     with pytest.raises(UserError, match="must be steps, as 500, or minutes, as 10min"):
         read_budget(text)

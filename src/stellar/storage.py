@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from stellar.errors import UserError
+
 Result = TypeVar("Result")
 UMASK = os.umask(0)
 os.umask(UMASK)
@@ -33,6 +35,16 @@ def _publish(file: Path) -> None:
     """
     file.chmod(0o666 & ~UMASK)
     sync(file)
+
+
+def make_folder(path: Path) -> None:
+    """A folder for results, with those above it. Raises UserError when it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}); choose another --out"
+        ) from error
 
 
 def write_file(path: Path, content: str | bytes) -> None:

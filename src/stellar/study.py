@@ -9,26 +9,30 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from stellar.config import ConfigError, EvaluationConfig, RunConfig
 from stellar.configfile import read_run_config
-from stellar.data import Splits
+from stellar.data import Cutouts, Splits
 from stellar.data.masked import MaskedSplits
 from stellar.errors import Interrupted
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.model import Stellar
+from stellar.model.files.history import public_name
+from stellar.precision import choose_device
 from stellar.reconstruction import sheets_of
-from stellar.storage import write_file
+from stellar.storage import make_folder, write_file
 from stellar.systems import SYSTEMS
 from stellar.training import RunError, pretrain, resume
 from stellar.training.run_folder import CONFIG, METRICS, read_metrics
+from stellar.training.setup import resolved
 from stellar.weights import load
 
 Change = Callable[[RunConfig], RunConfig]
@@ -51,6 +55,7 @@ def compare(
 
     Raises ConfigError for a system that is not known, Interrupted when it was stopped.
     """
+    make_folder(out)
     configs = {}
     for name in names:
         if name not in SYSTEMS:
@@ -61,8 +66,8 @@ def compare(
     models = {n: trained(c, out / "runs" / n, console) for n, c in configs.items()}
     decoder = replace(base.model.decoder, target="pixels", tokenizer="", depth=6)
     evaluation = evaluate(models, data, out, settings, decoder=decoder)
-    budget = f"{minutes:g} minutes of training each" if minutes else "the same steps and images"
-    evaluation = replace(evaluation, protocol={**evaluation.protocol, "budget": budget})
+    budget = ", ".join(f"{n} {c.training.steps:,}" for n, c in configs.items())
+    evaluation = _with(evaluation, {"steps": budget, **_trained_on(base, data)})
     write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
     write_report(out / "report.html", evaluation, sheets_of(models, data))
     return evaluation
@@ -83,6 +88,7 @@ def ablate(
     Raises Interrupted when it was stopped.
     """
     settings = settings or EvaluationConfig(num_seeds=1)
+    make_folder(out)
     found = []
     for name, change in {"the whole": lambda run: run, **changes}.items():
         runs = []
@@ -92,11 +98,10 @@ def ablate(
             runs.append(evaluate({name: model}, data, out, settings))
         found.append(runs)
     first = found[0][0]
-    evaluation = replace(
-        first,
-        protocol={**first.protocol, "spread": f"standard deviation over {num_seeds} trainings"},
-        models=tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found),
-    )
+    spread = {"spread": f"standard deviation over {num_seeds} trainings"}
+    evaluation = _with(first, {**spread, **_trained_on(base, data)})
+    models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found)
+    evaluation = replace(evaluation, models=models)
     write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
     return evaluation
 
@@ -108,13 +113,13 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     """
     if not (run / CONFIG).is_file():
         result = pretrain(config, run, console=console)
-    elif read_run_config(run / CONFIG) == config:
+    elif read_run_config(run / CONFIG) == resolved(config):
         result = resume(run, console=console)
     else:
         raise RunError(f"{run} holds a run with other settings; remove it, or choose another --out")
     if not result.finished:
         raise Interrupted("stopped and saved; the same command goes on")
-    return load(run)
+    return load(run, choose_device("auto"))
 
 
 def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
@@ -128,9 +133,12 @@ def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
         config, training=replace(config.training, steps=TRIAL_STEPS, log_every=1, sample_every=0)
     )
     with TemporaryDirectory() as folder:
-        tried = pretrain(trial, Path(folder) / "run").folder
-        speeds = [row["images_per_second"] for row in read_metrics(tried / METRICS)]
-    per_second = speeds[-1] / config.training.batch_size
+        result = pretrain(trial, Path(folder) / "run")
+        if not result.finished:
+            raise Interrupted("stopped before the first training")
+        averages = [row["images_per_second"] for row in read_metrics(result.folder / METRICS)]
+    speeds = [10 * after - 9 * before for before, after in pairwise(averages)]
+    per_second = median(speeds) / config.training.batch_size
     steps = max(1, math.floor(60 * minutes * per_second))
     return replace(config, training=replace(config.training, steps=steps))
 
@@ -174,6 +182,18 @@ def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
 def _summary(score: Score, values: list[float]) -> Score:
     spread = stdev(values) if len(values) > 1 else None
     return replace(score, value=fmean(values), spread=spread)
+
+
+def _with(evaluation: Evaluation, protocol: Mapping[str, str]) -> Evaluation:
+    return replace(evaluation, protocol={**evaluation.protocol, **protocol})
+
+
+def _trained_on(base: RunConfig, data: Splits | MaskedSplits) -> dict[str, str]:
+    """What a reader must know of the pictures that were trained on, without labels."""
+    if isinstance(data.test, Cutouts):
+        return {"trained on": "scenes that share no pixel with the test set"}
+    return {"trained on": f"all pictures of {public_name(base.data)}, without labels; those of the "
+            "test set are among them where they lie in it"}  # fmt: skip
 
 
 def _slug(name: str) -> str:

@@ -1,9 +1,9 @@
 """STELLAR's opposites, made of its own parts: other objectives for the same encoder, decoder, data
 and budget.
 
-- `dino`: the global token alone. A student sees several crops and predicts the assignment that a
-  momentum teacher gives to another crop (Caron et al. 2021; targets balanced by Sinkhorn, as in
-  DINOv2).
+- `dino`: the global token alone. A student sees a global crop and local ones, and predicts the
+  assignment that a momentum teacher gives to another global crop (Caron et al. 2021; targets
+  balanced by Sinkhorn, as in DINOv2).
 - `mae`: pixels alone. Three quarters of the patches are hidden and drawn again from the others (He
   et al. 2022).
 - `dense`: STELLAR's own objective on a dense bottleneck. Each patch is squeezed to a few numbers,
@@ -40,11 +40,10 @@ def dino(base: RunConfig) -> RunConfig:
     return replace(
         base,
         model=_without_tokens(base.model),
-        views=replace(base.views, num_masked=2, masking_ratio=0.0),
+        views=replace(base.views, num_masked=1, masking_ratio=0.0),
         objective=_only(
             base.objective,
             cls_clustering_weight=1.0,
-            cls_masked_weight=1.0,
             cls_local_weight=1.0,
             teacher="constant",
         ),

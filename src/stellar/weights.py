@@ -19,7 +19,7 @@ from stellar.model.files.saving import CONFIG, FROZEN, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
-from stellar.objective import PretrainingModel
+from stellar.objective import PretrainingModel, Weights
 
 Purpose = Literal["encode", "reconstruct", "pretrain"]
 
@@ -74,14 +74,22 @@ def _build(file: ModelFile, purpose: Purpose) -> Stellar:
             model = PretrainingModel(file.config, file.objective)
         ignore = FROZEN if model.teacher is not None else (*FROZEN, "teacher.")
     else:
+        draws = purpose == "reconstruct" and _learned_to_draw(file)
         with torch.device("meta"):
-            model = Stellar(file.config, draws=purpose == "reconstruct")
-        ignore = (*FROZEN, *TRAINING_ONLY, *(("decoder.",) if purpose == "encode" else ()))
+            model = Stellar(file.config, draws=draws)
+        ignore = (*FROZEN, *TRAINING_ONLY, *(() if draws else ("decoder.",)))
     try:
         load_weights(model, file.state, ignore)
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
     return model
+
+
+def _learned_to_draw(file: ModelFile) -> bool:
+    """Whether a term of its training was about drawing whole pictures, as far as the file says."""
+    if file.objective is None:
+        return True
+    return Weights.of(file.objective, file.config.decoder.target).on("reconstruction")
 
 
 def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool) -> VQGAN | None:

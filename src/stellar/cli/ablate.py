@@ -56,6 +56,8 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.evaluation.table import print_changes
     from stellar.study import ablate, ablations
 
+    if options.num_seeds < 1:
+        raise UserError(f"--num-seeds must be at least 1, got {options.num_seeds}")
     base = replace(start_from(options.preset, options.config), data=options.data)
     base = replace(base, training=replace(base.training, steps=options.steps))
     known = ablations(base)

@@ -86,6 +86,6 @@ def read_budget(text: str) -> tuple[int | None, float | None]:
         )
     except ValueError:
         amount = (0, None)
-    if max(part for part in amount if part is not None) <= 0:
+    if not 0 < max(part for part in amount if part is not None) < float("inf"):
         raise UserError(f"--budget must be steps, as 500, or minutes, as 10min; got {text!r}")
     return amount

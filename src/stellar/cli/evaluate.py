@@ -57,11 +57,12 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
     from stellar.reconstruction import sheets_of
-    from stellar.storage import write_file
+    from stellar.storage import make_folder, write_file
     from stellar.weights import load
 
     if not options.models:
         raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")
+    make_folder(options.out)
     device = choose_device(options.device)
     models = {
         name: load_backbone(name, device) if is_backbone(name) else load(name, device)
@@ -72,8 +73,8 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             f"the models take pictures of {sorted(channels)} channels; compare models of one kind"
         )
-    splits = open_data(options.data, next(iter(models.values())).config)
-    options.out.mkdir(parents=True, exist_ok=True)
+    largest = max((model.config for model in models.values()), key=lambda c: c.image_size)
+    splits = open_data(options.data, largest)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
     with Progress(*columns) as bar:
         task = bar.add_task("", total=None)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stellar.config.checks import require
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -26,6 +28,14 @@ class EvaluationConfig:
     """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
     metric_weights: Path | None = None
     """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("batch_size", 1), ("epochs", 1), ("num_seeds", 1), ("num_workers", 0), ("seed", 0),
+            ("num_drawn", 0), ("decoder_steps", 0),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            require(value >= least, f"{name} must be at least {least}, got {value}")
 
     @property
     def seeds(self) -> range:

@@ -84,8 +84,8 @@ class ModelConfig:
     features themselves, as in DINO and MAE.
     """
     bottleneck: int = 0
-    """Numbers that each patch is squeezed to, in a model without tokens: S is then a token for
-    each patch, made from them, and L the identity. The control of `stellar compare`; 0: none.
+    """Numbers that each patch is squeezed to, and expanded from, in a model without tokens: the
+    control of `stellar compare`, whose objective takes every patch for a token. 0: none.
     """
     spatial_temperature: float | None = 0.06
     """Temperature of the softmax over cosines that gives L; None: plain dot products divided by

@@ -40,7 +40,7 @@ class RunConfig:
             f"views.masking_ratio = {self.views.masking_ratio} leaves no patch "
             "of a masked view; lower it",
         )
-        self._require_something_to_learn_from()
+        self._require_what_terms_need()
         if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
             warnings.warn(
                 "objective.teacher_momentum has no effect without a teacher", stacklevel=3
@@ -48,9 +48,14 @@ class RunConfig:
         if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
             warnings.warn("views.local_scale has no effect with num_local = 0", stacklevel=3)
 
-    def _require_something_to_learn_from(self) -> None:
-        """Every term that is on has the tokens or views that it is about."""
+    def _require_what_terms_need(self) -> None:
+        """Some term is on, and what it is about is there."""
         objective, views = self.objective, self.views
+        weights = [name for name in objective.__dataclass_fields__ if name.endswith("_weight")]
+        require(
+            any(getattr(objective, name) != 0 for name in weights),
+            "every term of the objective is off; set one of its weights above 0",
+        )
         if not self.model.num_sparse_tokens and not self.model.bottleneck:
             for term in ("token_clustering", "set_alignment", "koleo"):
                 weight = getattr(objective, f"{term}_weight")

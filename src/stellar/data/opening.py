@@ -55,5 +55,5 @@ def open_scenes(
         Cutouts("train", seed, size, num_train, channels),
         Cutouts("heldout", seed, size, num_test, channels),
         MATERIALS,
-        f"the embedded scenes, seed {seed}; training set: train, test set: heldout",
+        f"the embedded scenes at {size} px, seed {seed}; training set: train, test set: heldout",
     )

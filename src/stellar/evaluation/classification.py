@@ -23,7 +23,10 @@ def neighbours(subject: Subject) -> Iterator[Score]:
     train, test = subject.train, subject.test
     for feature in train.names:
         accuracy = knn_accuracy(
-            train.tensor(feature), train.labels, test.tensor(feature), test.labels
+            train.tensor(feature),
+            train.labels,
+            test.tensor(feature).to(subject.model.device),
+            test.labels,
         )
         for k, value in accuracy.items():
             yield Score("kNN", f"{feature}, k = {k}", 100 * value, "%")
@@ -40,7 +43,7 @@ def probe(subject: Subject) -> Iterator[Score]:
     results = [
         linear_probe(
             {name: train.tensor(name) for name in train.names}, train.labels,
-            {name: test.tensor(name) for name in test.names}, test.labels,
+            {name: test.tensor(name).to(subject.model.device) for name in test.names}, test.labels,
             len(data.classes), epochs=settings.epochs, seed=seed,
         )
         for seed in settings.seeds

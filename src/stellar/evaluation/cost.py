@@ -25,5 +25,6 @@ def floats_per_image(config: ModelConfig) -> dict[str, int]:
     tokens, width = config.num_sparse_tokens, config.embed_dim
     sparse, spatial = tokens * width, patches * tokens
     found = {"cls": width, "S": sparse, "L": spatial, "S and L": sparse + spatial}
-    found["bottleneck"] = patches * config.bottleneck
-    return {name: count for name, count in found.items() if count} | {"dense": patches * width}
+    found |= {"bottleneck": patches * config.bottleneck}
+    found |= {"dense": 0 if config.bottleneck else patches * width}
+    return {name: count for name, count in found.items() if count}

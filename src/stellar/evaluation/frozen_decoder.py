@@ -6,6 +6,7 @@ in with mean 0 and variance 1 in every channel, so that one learning rate suits 
 pictures of every step follow from the seed alone.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from statistics import fmean, stdev
@@ -102,9 +103,7 @@ def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
                 torch.manual_seed(seed)
                 trained = FrozenDecoder(subject.model, config, images)
             optimizer = torch.optim.AdamW(trained.decoder.parameters(), PEAK_RATE)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, PEAK_RATE, steps, pct_start=WARMUP, cycle_momentum=False
-            )
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _share(s, steps))
         loss = F.mse_loss(trained(images), unit_range(images).to(subject.model.device))
         optimizer.zero_grad()
         loss.backward()
@@ -115,6 +114,12 @@ def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
     if trained is None:
         raise DataError(f"none of {len(subject.data.train)} training pictures can be read")
     return trained
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the peak learning rate: up in a line, then down to zero along a cosine."""
+    warmup = max(1, round(WARMUP * steps))
+    return min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def _batches(subject: Subject, seed: int) -> Iterator[Tensor]:

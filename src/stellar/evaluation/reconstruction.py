@@ -73,8 +73,13 @@ def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
         return
     detail = f"{num_drawn} test pictures"
     for name, values in found.items():
-        value = torch.cat(values).double().mean().item()
-        yield Score("reconstruction", name, value, "dB" if name == "PSNR" else "", detail)
+        each = torch.cat(values).double()
+        finite = each[each.isfinite()]  # PSNR is infinite where nothing differs
+        exact = f"; {len(each) - len(finite)} drawn exactly, not counted"
+        said = detail + (exact if len(finite) < len(each) else "")
+        if len(finite):
+            unit = "dB" if name == "PSNR" else ""
+            yield Score("reconstruction", name, finite.mean().item(), unit, said)
     for name, (pictures, drawn) in moments.items():
         yield Score("reconstruction", name, frechet_distance(pictures, drawn), "", detail)
 

@@ -29,7 +29,10 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             last = test
         cells = [_cell(model, test, name) for model in evaluation.models]
         table.add_row(escape(f"{test}: {name}"), *cells)
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    for note in dict.fromkeys(note for model in evaluation.models for note in model.notes):
+        console.print(f"note     {note}", markup=False, highlight=False)
 
 
 def print_changes(evaluation: Evaluation, console: Console | None = None) -> None:

@@ -54,7 +54,7 @@ class PatchEmbed(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Each patch squeezed to a few numbers and back: the tokens of a model that has no others."""
+    """Each patch squeezed to a few numbers and back, where a model without tokens has one."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Encoder(nn.Module):
         x = self.norm(run_blocks(self.blocks, x, num_read))
         sparse, dense = x[:, 1 : 1 + num_sparse], x[:, 1 + num_sparse + self.num_registers :]
         if self.bottleneck is not None:
-            sparse = self.bottleneck(dense)
+            dense = self.bottleneck(dense)
         return Tokens(x[:, 0], sparse, dense)
 
     def _normalise(self, images: Images) -> Float[Tensor, "B C H W"]:

@@ -34,7 +34,8 @@ class NoDecoder(nn.Module):
 
     def forward(self, _lowrank: Tensor, _grid: tuple[int, int]) -> Tensor:
         raise MissingDecoder(
-            "this model was loaded to encode only; load it with purpose='reconstruct'"
+            "this model cannot draw: it was loaded to encode only (load it with "
+            "purpose='reconstruct'), or its training had no reconstruction term"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stellar.images import unit_range
 from stellar.model import Factors
-from stellar.model.encoder import Images
+from stellar.model.encoder import Images, Tokens
 from stellar.model.factorization import perturbed
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar
@@ -128,11 +128,12 @@ def _full(
     learns = model.weights.on("reconstruction", "token_clustering", "cls_clustering", "koleo")
     with autocast(), torch.set_grad_enabled(learns):
         factors = model.encode(images)
-        tokens, cls = _features(model, factors.sparse, factors.cls, model)
-    targets = teacher_targets or _targets(model, factors.sparse, tokens, cls, model)
+        sparse = _tokens(model, factors)
+        tokens, cls = _features(model, sparse, factors.cls, model)
+    targets = teacher_targets or _targets(model, sparse, tokens, cls, model)
     matched = None
     if teacher_targets is not None and targets.token is not None:
-        matched = _matched_rows(model, factors.sparse, targets.sparse)
+        matched = _matched_rows(model, sparse, targets.sparse)
     on = model.weights.term
     losses = Losses(
         reconstruction=on(
@@ -145,7 +146,7 @@ def _full(
         cls_clustering=on(
             "cls_clustering", lambda: _predict(model, "cls_head", cls, targets.cls, None)
         ),
-        koleo=on("koleo", lambda: koleo(factors.sparse)),
+        koleo=on("koleo", lambda: koleo(sparse)),
     )
     return losses, _detached(factors), targets
 
@@ -161,7 +162,8 @@ def _masked(
     read = "all" if model.weights.on("masked_reconstruction") else "tokens"
     with autocast():
         encoded = model.encoder(images, keep, read)
-        tokens, cls = _features(model, encoded.sparse, encoded.cls, model)
+        sparse = _tokens(model, encoded)
+        tokens, cls = _features(model, sparse, encoded.cls, model)
     on = model.weights.term
     return Losses(
         set_alignment=on(
@@ -171,14 +173,14 @@ def _masked(
                 "sparse_head",
                 tokens,
                 targets.token,
-                _matched_rows(model, encoded.sparse, targets.sparse),
+                _matched_rows(model, sparse, targets.sparse),
             ),
         ),
         cls_masked=on(
             "cls_masked",
             lambda: _predict(model, "cls_head", cls, targets.cls, _view_rows(encoded.cls, targets)),
         ),
-        koleo=on("koleo", lambda: koleo(encoded.sparse)),
+        koleo=on("koleo", lambda: koleo(sparse)),
         masked_reconstruction=on(
             "masked_reconstruction",
             lambda: _masked_reconstruction(model, images, keep, encoded.dense, autocast),
@@ -204,8 +206,14 @@ def _teacher_targets(model: PretrainingModel, views: Views, autocast: Autocast) 
         encoded = teacher.encoder(
             views.full if views.teacher is None else views.teacher, read="tokens"
         )
-        tokens, cls = _features(model, encoded.sparse, encoded.cls, teacher)
-    return _targets(model, encoded.sparse, tokens, cls, teacher)
+        sparse = _tokens(model, encoded)
+        tokens, cls = _features(model, sparse, encoded.cls, teacher)
+    return _targets(model, sparse, tokens, cls, teacher)
+
+
+def _tokens(model: PretrainingModel, encoded: Tokens | Factors) -> Float[Tensor, "B K D"]:
+    """S; every patch where there is a dense bottleneck instead."""
+    return encoded.dense if model.config.bottleneck else encoded.sparse
 
 
 def _features(

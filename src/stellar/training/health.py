@@ -70,8 +70,10 @@ def measure_health(result: StepResult, temperature: float) -> Health:
     num_tokens = factors.sparse.shape[1]
     rows = (factors.sparse if num_tokens else factors.dense).float().flatten(0, 1)[:MAX_ROWS]
     shares = factors.spatial.float().mean(dim=(0, 1))
-    target, per_image = (targets.token, num_tokens) if targets.token else (targets.cls, 1)
-    use = None if target is None else prototype_use(target, per_image, temperature)
+    target = targets.token or targets.cls
+    use = None
+    if target is not None:
+        use = prototype_use(target, len(target.features) // len(targets.sparse), temperature)
     return Health(
         effective_rank=effective_rank(rows),
         token_spread=token_spread(rows),

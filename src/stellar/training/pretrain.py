@@ -6,7 +6,7 @@ runs the same on eight GPUs.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from stellar.model.files.saving import checkpoints
 from stellar.precision import choose_device
 from stellar.training.loop import Training
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
-from stellar.training.setup import prepare
+from stellar.training.setup import prepare, with_whole_path
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ def pretrain(
     is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
     is silent.
     """
-    if config.data != "cutouts" and Path(config.data).is_dir():  # a run is resumed from anywhere
-        config = replace(config, data=str(Path(config.data).resolve()))
-    return _train(config, Path(out), device, console, resumed=False)
+    return _train(with_whole_path(config), Path(out), device, console, resumed=False)
 
 
 def resume(out: str | Path, device: str = "auto", console: Console | None = None) -> PretrainResult:

@@ -77,14 +77,31 @@ def build_model(config: RunConfig) -> PretrainingModel:
         return PretrainingModel(config.model, config.objective, tokenizer)
 
 
+def with_whole_path(config: RunConfig) -> RunConfig:
+    """The run with its data named from the root, so that it can be resumed from anywhere."""
+    if config.data == "cutouts" or not Path(config.data).is_dir():
+        return config
+    return replace(config, data=str(Path(config.data).resolve()))
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """The configuration as its run writes it down: the data's whole path, a backbone's sizes."""
+    config = with_whole_path(config)
+    if config.init and is_backbone(config.init):
+        return take_over(config, read_backbone(config.init))[0]
+    return config
+
+
 def load_run(model: PretrainingModel, init: str) -> None:
-    """Start where a run of stellar stands: its heads too, if it has them. Of a run without tokens,
-    such as a masked autoencoder, encoder and decoder are taken; tokens and heads start anew.
+    """Start where a run of stellar stands: its heads too, if it has them. Of a run with another
+    number of tokens, or none, as a masked autoencoder, encoder and decoder are taken; tokens and
+    heads start anew.
     """
     file = open_model(init)
     has_heads = any(name.startswith("sparse_head.") for name in file.state)
     ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
-    if model.config.num_sparse_tokens and not file.config.num_sparse_tokens:
+    ours, theirs = model.config, file.config
+    if (ours.num_sparse_tokens, ours.bottleneck) != (theirs.num_sparse_tokens, theirs.bottleneck):
         ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
     load_weights(model, file.state, ignore)
 
