@@ -37,8 +37,13 @@ HEADER = "| on held-out scenes | target | measured | missed by |"
 
 
 def ship(run: str) -> None:
-    """Write the newest whole checkpoint of a run into the package, and judge what was written."""
-    stellar.load(run).half().save_pretrained(FOLDER)
+    """Write a finished run into the package, and judge what was written."""
+    model = stellar.load(run)
+    if model.history is None or model.history.steps < model.history.total_steps:
+        raise SystemExit(
+            f"{run} is not finished; go on with: stellar pretrain --resume --out {run}"
+        )
+    model.half().save_pretrained(FOLDER)
     with TemporaryDirectory() as folder:
         if main(["evaluate", NAME, "--data", "cutouts", "--out", folder]) != 0:
             raise SystemExit("the model was written, but not evaluated")

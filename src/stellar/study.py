@@ -176,12 +176,13 @@ def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
         values = [one.value for one in same if one is not None]
         if len(values) == len(runs):
             scores.append(_summary(score, values))
-    return replace(runs[0], scores=tuple(scores))
+    hashes = ", ".join(run.sha256 for run in runs)
+    return replace(runs[0], sha256=hashes, scores=tuple(scores))
 
 
 def _summary(score: Score, values: list[float]) -> Score:
     spread = stdev(values) if len(values) > 1 else None
-    return replace(score, value=fmean(values), spread=spread)
+    return replace(score, value=fmean(values), spread=spread, detail="")
 
 
 def _with(evaluation: Evaluation, protocol: Mapping[str, str]) -> Evaluation:

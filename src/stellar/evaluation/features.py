@@ -16,7 +16,6 @@ from torch import Tensor
 from stellar.data.labelled import LabelledImages
 from stellar.errors import UserError
 from stellar.evaluation.cache import Unreadable, write_rows
-from stellar.images import preprocessing
 from stellar.model import Backbone, Factors, Stellar
 
 NAMES = ("cls", "S", "U", "S+cls", "U+cls")
@@ -34,8 +33,6 @@ class Features:
     folder: Path
     names: tuple[str, ...]
     unreadable: Unreadable
-    preparation: str
-    """What was done to the pictures before they were encoded."""
 
     @cached_property
     def labels(self) -> Int64[Tensor, " N"] | Bool[Tensor, "N c"]:
@@ -43,13 +40,12 @@ class Features:
         return torch.from_numpy(np.load(self._file(LABELS)))
 
     def tensor(self, name: str) -> Float16[Tensor, "N d"]:
-        """One of `names`, in half precision; what is a file of its own stays on the disk until it
-        is read. Raises UserError for another name.
+        """One of `names`, in half precision; it stays on the disk until it is read. Raises
+        UserError for another name.
         """
         if name not in self.names:
             raise UserError(f"feature must be one of {', '.join(self.names)}, got {name}")
-        parts = [np.load(self._file(part), mmap_mode="c") for part in name.split("+")]
-        return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
+        return torch.from_numpy(np.load(self._file(name), mmap_mode="c"))
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
@@ -66,15 +62,16 @@ def extract(
     """Encode every picture's centred square, and write its features into `folder`; for pictures
     that cannot be read, `progress` and errors, see `write_rows`.
     """
+    names = tuple(name for name in NAMES if model.config.num_sparse_tokens or "S" not in name)
 
     def rows_of(factors: Factors, indices: Sequence[int]) -> dict[str, Tensor | np.ndarray]:
-        rows = {"cls": factors.cls, "U": factors.dense.float().mean(dim=1)}
-        if factors.sparse.shape[1]:
-            rows["S"] = factors.sparse.float().mean(dim=1)
+        means = {"cls": factors.cls.float(), "U": factors.dense.float().mean(dim=1)}
+        if "S" in names:
+            means["S"] = factors.sparse.float().mean(dim=1)
+        rows = {name: torch.cat([means[part] for part in name.split("+")], 1) for name in names}
         return rows | {LABELS: images.labels[list(indices)]}
 
     unreadable = write_rows(
         model, images, "crop", folder, rows_of, batch_size, num_workers, progress
     )
-    names = tuple(name for name in NAMES if model.config.num_sparse_tokens or "S" not in name)
-    return Features(folder, names, unreadable, preprocessing("crop", model.config))
+    return Features(folder, names, unreadable)
