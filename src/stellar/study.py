@@ -8,6 +8,7 @@ interrupted goes on.
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from stellar.errors import Interrupted
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.subject import Progress, silent
 from stellar.model import Stellar
 from stellar.model.files.history import public_name
 from stellar.precision import choose_device
@@ -48,10 +50,11 @@ def compare(
     minutes: float | None = None,
     settings: EvaluationConfig | None = None,
     console: Console | None = None,
+    watch: Callable[[], AbstractContextManager[Progress]] = lambda: nullcontext(silent),
 ) -> Evaluation:
     """Train these systems from `base`, each for its steps, or each for so many minutes; evaluate
     them, and write `out`/report.html and report.json. The decoder on frozen features is the run's
-    own with the paper's 6 layers.
+    own with the paper's 6 layers. `watch` is entered while they are evaluated.
 
     Raises ConfigError for a system that is not known, Interrupted when it was stopped.
     """
@@ -65,7 +68,8 @@ def compare(
         configs = {n: within(c, minutes, out / "runs" / n) for n, c in configs.items()}
     models = {n: trained(c, out / "runs" / n, console) for n, c in configs.items()}
     decoder = replace(base.model.decoder, target="pixels", tokenizer="", depth=6)
-    evaluation = evaluate(models, data, out, settings, decoder=decoder)
+    with watch() as progress:
+        evaluation = evaluate(models, data, out, settings, progress, decoder)
     budget = ", ".join(f"{n} {c.training.steps:,}" for n, c in configs.items())
     evaluation = _with(evaluation, {"steps": budget, **_trained_on(base, data)})
     write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")

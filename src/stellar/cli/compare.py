@@ -52,6 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from stellar.cli.pretrain import start_from
+    from stellar.cli.progress import progress_line
     from stellar.config import EvaluationConfig
     from stellar.data.opening import open_data
     from stellar.evaluation.table import print_evaluation
@@ -70,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         minutes,
         EvaluationConfig(num_seeds=options.num_seeds, decoder_steps=options.decoder_steps),
         console,
+        progress_line,
     )
     print_evaluation(evaluation, console)
     print(f"report   {options.out / 'report.html'}\n         {options.out / 'report.json'}")

@@ -47,8 +47,8 @@ def run(arguments: Sequence[str]) -> int:
         Options, args=list(arguments), prog="stellar evaluate", description=DESCRIPTION
     )
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from stellar.cli.progress import progress_line
     from stellar.data.opening import open_data
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
@@ -75,16 +75,8 @@ def run(arguments: Sequence[str]) -> int:
         )
     largest = max((model.config for model in models.values()), key=lambda c: c.image_size)
     splits = open_data(options.data, largest)
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
-    with Progress(*columns) as bar:
-        task = bar.add_task("", total=None)
-        result = evaluate(
-            models, splits, options.out,
-            options.settings,
-            progress=lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            ),
-        )  # fmt: skip
+    with progress_line() as progress:
+        result = evaluate(models, splits, options.out, options.settings, progress)
     write_file(options.out / "report.json", json.dumps(result.as_json(), indent=2) + "\n")
     write_report(options.out / "report.html", result, sheets_of(models, splits))
     print_evaluation(result, Console())

@@ -26,7 +26,7 @@ from stellar.evaluation.probes import largest_class_share
 from stellar.evaluation.reconstruction import reconstruction
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.segmentation import segmentation
-from stellar.evaluation.subject import Progress, Subject
+from stellar.evaluation.subject import Progress, Subject, silent
 from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import fingerprint
@@ -68,7 +68,7 @@ def evaluate(
     data: Splits | MaskedSplits,
     folder: str | Path,
     settings: EvaluationConfig | None = None,
-    progress: Progress = lambda _what, _done, _total: None,
+    progress: Progress = silent,
     decoder: DecoderConfig | None = None,
 ) -> Evaluation:
     """Every test on every model. Features lie in a hidden part of `folder` while it runs.

@@ -16,6 +16,10 @@ Progress = Callable[[str, int, int], object]
 """Called with (what is done, pictures done, pictures in all)."""
 
 
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody sees."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """One model on one data set. Features are extracted when the first test asks for them."""
@@ -28,7 +32,7 @@ class Subject:
     """For what is kept on the disk between tests; it is removed at the end."""
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(target="pixels"))
     """Of the decoder on frozen features: the paper's 6 layers, 512 wide."""
-    progress: Progress = lambda _what, _done, _total: None
+    progress: Progress = silent
     notes: list[str] = field(default_factory=list)
     """What a test could not measure, and what would make it possible: a sentence each."""
 
