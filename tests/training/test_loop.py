@@ -191,7 +191,8 @@ def test_starting_from_a_masked_autoencoder(tmp_path: Path, config: RunConfig) -
     pretrain(mae(config), tmp_path / "mae")
     second = replace(config, init=str(tmp_path / "mae"))
     pretrain(with_training(second, steps=1, learning_rate=1e-12), tmp_path / "stellar")
-    before, after = (stellar.load(tmp_path / n).state_dict() for n in ("mae", "stellar"))
+    before = stellar.load(tmp_path / "mae", purpose="pretrain").state_dict()
+    after = stellar.load(tmp_path / "stellar").state_dict()
     untouched = build_model(second).state_dict()
     for name, tensor in after.items():
         new = name.startswith(("factorization.", "encoder.sparse_tokens"))

@@ -29,9 +29,11 @@ QUALITIES = (
     Quality("kNN top-1, k = 20, %", "kNN", (
         ("cls", "cls, k = 20", "cls"), ("S", "S, k = 20", "S"), ("U", "U, k = 20", "dense"))),
     Quality("material of an object, kNN", "factorization", (
-        ("S", "S to material, kNN", "S"), ("U", "dense to material, kNN", "dense"))),
+        ("S", "S to material, kNN", "S"), ("U", "dense to material, kNN", "dense"),
+        ("Z", "dense to material, kNN", "bottleneck"))),
     Quality("segmentation, mIoU, %", "segmentation", (
-        ("S,L", "mIoU, tokens painted with L", "S and L"), ("U", "mIoU, U", "dense"))),
+        ("S,L", "mIoU, tokens painted with L", "S and L"), ("U", "mIoU, U", "dense"),
+        ("Z", "mIoU, U", "bottleneck"))),
 )  # fmt: skip
 
 
@@ -88,8 +90,8 @@ def sizes(evaluation: Evaluation) -> str:
     return (
         "<h2>Quality against size</h2>"
         "<p>How many numbers are kept of an image, and what they are good for. cls: one vector; "
-        "S: the tokens; L: their maps; U: the dense grid of patches. Of S and U, kNN reads the "
-        f"mean.</p>{legend(evaluation)}"
+        "S: the tokens; L: their maps; U: the dense grid of patches; Z: what passes a bottleneck. "
+        f"Of S and U, kNN reads the mean.</p>{legend(evaluation)}"
         f'<div class="grid figures">{figures}</div>'
     )
 
