@@ -61,6 +61,9 @@ def test_every_test_gives_its_numbers(evaluation: Evaluation, tmp_path: Path) ->
             assert 0 <= ours["kNN", f"{feature}, k = {k}"] <= 100
     assert ours["kNN", "U, k = 10"] > 90
     assert ours["linear probe", "top-5"] == 100
+    alone = [ours["linear probe", f"top-1, {name}"] for name in ("cls", "S", "U", "S+cls", "U+cls")]
+    assert ours["linear probe", "top-1"] <= max(alone)
+    assert ours["linear probe", "top-1, U"] > 90
     assert theirs.keys() < ours.keys()
     assert set(ours) - set(theirs) >= {("reconstruction", "PSNR"), ("kNN", "S, k = 10")}
     assert not list(tmp_path.glob(".features-*"))

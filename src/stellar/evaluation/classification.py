@@ -1,6 +1,6 @@
 """What cls, S and U know of a picture's class: kNN and linear probes on the cached features."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 
 from stellar.data.labelled import Splits
@@ -34,7 +34,7 @@ def neighbours(subject: Subject) -> Iterator[Score]:
 
 def probe(subject: Subject) -> Iterator[Score]:
     """Top-1 and top-5, or mean average precision where pictures have several classes, of the linear
-    probe that does best on held-out training pictures.
+    probe that does best on held-out training pictures; and the first of them for every feature.
     """
     data, settings = subject.data, subject.settings
     if not isinstance(data, Splits):
@@ -55,6 +55,15 @@ def probe(subject: Subject) -> Iterator[Score]:
     names = ("mAP",) if data.multi_label else ("top-1", "top-5")
     accuracies = zip(*(result.accuracies for result in results), strict=True)
     for name, values in zip(names, accuracies, strict=True):
-        percent = [100 * value for value in values]
-        spread = stdev(percent) if len(percent) > 1 else None
-        yield Score("linear probe", name, fmean(percent), "%", detail, spread)
+        yield _percent(name, values, detail)
+    for feature in train.names:
+        found = [result.by_feature[feature] for result in results]
+        rates = ", ".join(f"rate {head.learning_rate:.1e}" for head in found)
+        yield _percent(f"{names[0]}, {feature}", [head.accuracies[0] for head in found], rates)
+
+
+def _percent(name: str, shares: Sequence[float], detail: str) -> Score:
+    """Mean and spread over seeds."""
+    percent = [100 * share for share in shares]
+    spread = stdev(percent) if len(percent) > 1 else None
+    return Score("linear probe", name, fmean(percent), "%", detail, spread)

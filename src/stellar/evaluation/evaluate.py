@@ -39,9 +39,9 @@ TESTS: tuple[Test, ...] = (
 PROTOCOL = {
     "kNN": f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     "linear probe": "LayerNorm and a linear layer, 12 learning rates from 1e-5 to 1e-2 trained at "
-    "the same time; feature and rate chosen on a tenth of the training pictures; where pictures "
-    "have several classes, by binary cross-entropy, and mAP is the mean over the classes that test "
-    "pictures have",
+    "the same time; rate, and the feature of the first numbers, chosen on a tenth of the training "
+    "pictures; where pictures have several classes, by binary cross-entropy, and mAP is the mean "
+    "over the classes that test pictures have",
     "segmentation": "BatchNorm (statistics of the training set) and a linear layer on U, on Z, and "
     "on tokens whose classes L paints; 6 learning rates from 1e-3 to 3e-1 trained at the same "
     "time, chosen by mIoU on a tenth of the training pictures; enlarged bilinearly to the masks, "

@@ -14,7 +14,7 @@ zero; Adam without weight decay, a cosine schedule down to zero. The head is cho
 the training images that no head was trained on; the test images are read for the chosen one alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,8 @@ class LinearResult:
     learning_rate: float
     accuracies: tuple[float, ...]
     """Top-1 and top-5, or mean average precision alone."""
+    by_feature: Mapping[str, HeadScore]
+    """Of every feature, the head of its best learning rate, on the test images."""
     validation: tuple[HeadScore, ...]
     """Every head on the held-out tenth of the training images."""
 
@@ -65,7 +67,8 @@ def linear_probe(
     seed: int = 0,
 ) -> LinearResult:
     """The test score of the feature and learning rate that do best on held-out training images:
-    most right at top-1 (or mean average precision), and among equals the least loss.
+    most right at top-1 (or mean average precision), and among equals the least loss; and that of
+    every feature with its best rate.
 
     Features may differ in width and be half precision. It runs where `test` is; `train` may be
     elsewhere (a memory map, say), and comes over batch by batch. `seed` decides which images are
@@ -87,11 +90,19 @@ def linear_probe(
     validation = tuple(
         score for name in heads for score in heads[name].scores(train[name], train_labels, parts)
     )
-    best = max(validation, key=lambda score: (score.accuracies[0], -score.loss))
-    chosen = heads[best.feature].only(best.learning_rate)
     parts = torch.arange(len(test_labels)).split(batch_size)
-    (found,) = chosen.scores(test[best.feature], test_labels, parts)
-    return LinearResult(best.feature, best.learning_rate, found.accuracies, validation)
+    by_feature = {}
+    for name, head in heads.items():
+        rate = _best(score for score in validation if score.feature == name).learning_rate
+        (by_feature[name],) = head.only(rate).scores(test[name], test_labels, parts)
+    chosen = by_feature[_best(validation).feature]
+    return LinearResult(
+        chosen.feature, chosen.learning_rate, chosen.accuracies, by_feature, validation
+    )
+
+
+def _best(scores: Iterable[HeadScore]) -> HeadScore:
+    return max(scores, key=lambda score: (score.accuracies[0], -score.loss))
 
 
 @dataclass(frozen=True)
