@@ -137,6 +137,8 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background jobs inherit an ignored SIGINT, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not list(tmp_path.glob("out.parquet.parts/[0-9]*.parquet")):
             assert process.poll() is None, "it ended before it could be interrupted"
