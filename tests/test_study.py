@@ -114,14 +114,14 @@ def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(
 
 
 def test_a_budget_in_minutes_becomes_steps(base: RunConfig, tmp_path: Path) -> None:
-    runs = {minutes: within(base, minutes, tmp_path / "run") for minutes in (0.02, 0.2)}
+    runs = {minutes: within(base, minutes, tmp_path / "run") for minutes in (0.02, 5.0)}
     short, long = (run.training.steps for run in runs.values())
     assert short is not None
     assert long is not None
     assert long > 2 * short > 0
     assert replace(runs[0.02], training=base.training) == base
     trained(base, tmp_path / "run")
-    assert within(base, 0.2, tmp_path / "run") == base  # one that was begun goes on
+    assert within(base, 5.0, tmp_path / "run") == base  # one that was begun goes on
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "ten", "0min", "min", "1.5", "nanmin", "infmin"])
