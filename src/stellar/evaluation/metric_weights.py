@@ -21,7 +21,9 @@ def find_metric_file(
     for name in names:
         if (folder / name).is_file():
             return folder / name
+    home = Path.home()
+    shown = Path("~", folder.relative_to(home)) if folder.is_relative_to(home) else folder
     raise WeightsError(
-        f"{metric} needs {names[0]}: download it from {address} into {folder}, "
+        f"{metric} needs {names[0]}: download it from {address} into {shown}, "
         "or name the folder that holds it (--metric-weights)"
     )
