@@ -6,7 +6,6 @@ scikit-image and scikit-learn, and every one knows its own truth, so what S and 
 measured, not only looked at.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def demo(
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
     evaluation = evaluate(models, scenes, out)
     sheets = sheets_of(models, scenes)
-    write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
+    write_file(out / "report.json", evaluation.to_json())
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
     dict(sheets)["trained"].save(out / "scenes.png")
     if console is not None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from stellar.config import Fit, ModelConfig
 from stellar.data import Cutouts, ImageFolder, ImageSource
-from stellar.data.folder import DataError
+from stellar.data.folder import DataError, evenly_spread
 from stellar.data.inference import PictureBatch, picture_batches
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
@@ -64,7 +63,7 @@ def reconstruct(
     Pictures of another size than the one before start a sheet of their own, below. Raises DataError
     when none of them can be read, MissingTokenizer when the model needs its tokenizer.
     """
-    indices = torch.linspace(0, len(source) - 1, min(count, len(source))).round().long().tolist()
+    indices = evenly_spread(source, count)
     batches = list(picture_batches(source, indices, fit, model.config, batch_size=1))
     unreadable = [picture for batch in batches for picture in batch.unreadable]
     read = [batch for batch in batches if batch.indices]

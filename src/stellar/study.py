@@ -5,14 +5,13 @@ by term, with several seeds each. Runs that are finished are not trained again, 
 interrupted goes on.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
@@ -72,7 +71,7 @@ def compare(
         evaluation = evaluate(models, data, out, settings, progress, decoder)
     budget = ", ".join(f"{n} {c.training.steps:,}" for n, c in configs.items())
     evaluation = _with(evaluation, {"steps": budget, **_trained_on(base, data)})
-    write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
+    write_file(out / "report.json", evaluation.to_json())
     write_report(out / "report.html", evaluation, sheets_of(models, data))
     return evaluation
 
@@ -106,7 +105,7 @@ def ablate(
     evaluation = _with(first, {**spread, **_trained_on(base, data)})
     models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found)
     evaluation = replace(evaluation, models=models)
-    write_file(out / "report.json", json.dumps(evaluation.as_json(), indent=2) + "\n")
+    write_file(out / "report.json", evaluation.to_json())
     return evaluation
 
 
@@ -179,14 +178,9 @@ def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
         same = [run.score(score.test, score.name) for run in runs]
         values = [one.value for one in same if one is not None]
         if len(values) == len(runs):
-            scores.append(_summary(score, values))
+            scores.append(Score.over_seeds(score.test, score.name, values, score.unit))
     hashes = ", ".join(run.sha256 for run in runs)
     return replace(runs[0], sha256=hashes, scores=tuple(scores))
-
-
-def _summary(score: Score, values: list[float]) -> Score:
-    spread = stdev(values) if len(values) > 1 else None
-    return replace(score, value=fmean(values), spread=spread, detail="")
 
 
 def _with(evaluation: Evaluation, protocol: Mapping[str, str]) -> Evaluation:

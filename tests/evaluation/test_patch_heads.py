@@ -11,13 +11,14 @@ from torch import nn
 
 from stellar.config import ModelConfig
 from stellar.data.masked import MaskedSplits
+from stellar.evaluation.holdout import shuffled
 from stellar.evaluation.patch_heads import (
+    BATCH,
     BatchNorm,
     Feature,
     PatchHeads,
     fit_norm,
     inputs_of,
-    shuffled,
     targets_of,
     together,
     train_heads,
@@ -47,7 +48,8 @@ def test_batch_norm_has_the_statistics_of_the_training_set(
 @EVERY
 def test_every_head_is_what_it_would_be_alone(patches: Patches, feature: Feature) -> None:
     norm = fit_norm(feature, patches, CPU)
-    batches = list(shuffled(torch.arange(50), 2, torch.Generator().manual_seed(1)))
+    order = shuffled(torch.arange(50), 2, BATCH, torch.Generator().manual_seed(1))
+    batches = [rows.tolist() for rows in order]
     rates = (1e-3, 1e-1)
     found = train_heads(feature, norm, patches, batches, rates)
     for index, rate in enumerate(rates):

@@ -1,6 +1,5 @@
 """`stellar evaluate`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     splits = open_data(options.data, largest)
     with progress_line() as progress:
         result = evaluate(models, splits, options.out, options.settings, progress)
-    write_file(options.out / "report.json", json.dumps(result.as_json(), indent=2) + "\n")
+    write_file(options.out / "report.json", result.to_json())
     write_report(options.out / "report.html", result, sheets_of(models, splits))
     print_evaluation(result, Console())
     print(f"report   {options.out / 'report.html'}\nnumbers  {options.out / 'report.json'}")

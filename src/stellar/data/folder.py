@@ -115,6 +115,12 @@ def walk(root: str, extensions: tuple[str, ...]) -> Iterator[str]:
                     yield path
 
 
+def evenly_spread(source: ImageSource, count: int) -> list[int]:
+    """Indices of so many pictures from the first to the last, or of all where there are fewer."""
+    places = torch.linspace(0, len(source) - 1, min(count, len(source)))
+    return places.round().long().tolist()
+
+
 def check_readable(source: ImageSource, sample: int = 512) -> list[tuple[str, str]]:
     """Read up to `sample` images, evenly spread: name and reason of those that cannot be read.
 

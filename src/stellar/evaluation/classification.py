@@ -1,7 +1,6 @@
 """What cls, S and U know of a picture's class: kNN and linear probes on the cached features."""
 
 from collections.abc import Iterator, Sequence
-from statistics import fmean, stdev
 
 from stellar.data.labelled import Splits
 from stellar.evaluation.knn import knn_accuracy
@@ -15,7 +14,7 @@ def neighbours(subject: Subject) -> Iterator[Score]:
     if not isinstance(subject.data, Splits):
         return
     if subject.data.multi_label:
-        subject.notes.append(
+        subject.note(
             "kNN was not measured: its neighbours vote for one class, but these pictures have "
             "several; give a label each"
         )
@@ -65,5 +64,4 @@ def probe(subject: Subject) -> Iterator[Score]:
 def _percent(name: str, shares: Sequence[float], detail: str) -> Score:
     """Mean and spread over seeds."""
     percent = [100 * share for share in shares]
-    spread = stdev(percent) if len(percent) > 1 else None
-    return Score("linear probe", name, fmean(percent), "%", detail, spread)
+    return Score.over_seeds("linear probe", name, percent, "%", detail)

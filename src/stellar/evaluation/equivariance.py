@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from stellar.data.folder import evenly_spread
 from stellar.data.inference import picture_batches
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
@@ -88,8 +89,7 @@ def equivariance(subject: Subject) -> Iterator[Score]:
     margin = max(1, grid // 4)
     all_changes = changes(grid, margin, patch)
     canvas = replace(model.config, image_size=(grid + 2 * margin) * patch)
-    count = min(MAX_PICTURES, len(images))
-    indices = torch.linspace(0, len(images) - 1, count).round().long().tolist()
+    indices = evenly_spread(images, MAX_PICTURES)
     seen: list[list[Factors]] = [[] for _ in range(1 + len(all_changes))]
     for batch in picture_batches(
         images, indices, subject.fit, canvas, settings.batch_size, settings.num_workers

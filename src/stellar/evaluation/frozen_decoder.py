@@ -9,7 +9,6 @@ pictures of every step follow from the seed alone.
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from statistics import fmean, stdev
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from stellar.config import DecoderConfig
 from stellar.data.folder import DataError
 from stellar.data.inference import picture_batches
+from stellar.evaluation.measures import FROZEN
 from stellar.evaluation.reconstruction import judge
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
@@ -44,13 +44,9 @@ def frozen_reconstruction(subject: Subject) -> Iterator[Score]:
         decoder = train_decoder(subject, seed)
         runs.append(list(judge(subject, decoder.draw)))
     for scores in zip(*runs, strict=True):
-        values = [score.value for score in scores]
-        yield replace(
-            scores[0],
-            name=f"{scores[0].name}, decoder on frozen features",
-            value=fmean(values),
-            spread=stdev(values) if len(values) > 1 else None,
-        )
+        first, values = scores[0], [score.value for score in scores]
+        name = f"{first.name}, {FROZEN}"
+        yield Score.over_seeds(first.test, name, values, first.unit, first.detail)
 
 
 class FrozenDecoder(nn.Module):

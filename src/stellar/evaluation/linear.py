@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from stellar.evaluation.average_precision import mean_average_precision
+from stellar.evaluation.holdout import hold_out, shuffled
 
 LEARNING_RATES = tuple(10 ** (-5 + 3 * step / 11) for step in range(12))
 
@@ -77,14 +78,8 @@ def linear_probe(
     device = next(iter(test.values())).device
     train_labels, test_labels = train_labels.to(device), test_labels.to(device)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(train_labels), generator=generator)
-    heldout, fitted = order.tensor_split([max(1, len(order) // 10)])
-    fitted = fitted if len(fitted) else heldout
-    batches = [
-        batch
-        for _ in range(epochs)
-        for batch in fitted[torch.randperm(len(fitted), generator=generator)].split(batch_size)
-    ]
+    heldout, fitted = hold_out(len(train_labels), generator)
+    batches = list(shuffled(fitted, epochs, batch_size, generator))
     heads = train_heads(train, train_labels, batches, num_classes, learning_rates)
     parts = heldout.split(batch_size)
     validation = tuple(

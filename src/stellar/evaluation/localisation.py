@@ -11,7 +11,7 @@ a segment, except for foreground ARI, which is of the pixels of objects alone (G
 """
 
 from collections.abc import Iterator, Mapping
-from statistics import fmean, stdev
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -46,10 +46,10 @@ def localisation(subject: Subject) -> Iterator[Score]:
         values = [mean for mean, _ in (run[name] for run in runs)]
         count = runs[0][name][1]
         if not count:
-            subject.notes.append(f"{name} needs test pictures with masks of objects")
+            subject.note(f"{name} needs test pictures with masks of objects")
             continue
-        spread = stdev(values) if len(values) > 1 else None
-        yield Score("localisation", name, fmean(values), "", f"{made_by}; {count} pictures", spread)
+        detail = f"{made_by}; {count} pictures"
+        yield Score.over_seeds("localisation", name, values, detail=detail)
 
 
 def _means(

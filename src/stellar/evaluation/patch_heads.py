@@ -13,7 +13,7 @@ BatchNorm in front of the linear layer has the mean and variance of all training
 running averages would estimate; its gain and bias are in the layer behind it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -143,10 +143,3 @@ def train_heads(
         schedule.step()
     with torch.no_grad():
         return heads()
-
-
-def shuffled(rows: Tensor, epochs: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Batches of these pictures, in a new order in every epoch."""
-    for _ in range(epochs):
-        for batch in rows[torch.randperm(len(rows), generator=generator)].split(BATCH):
-            yield batch.tolist()

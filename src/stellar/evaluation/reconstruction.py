@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stellar.data.folder import evenly_spread
 from stellar.data.inference import picture_batches
 from stellar.errors import MissingPackage
 from stellar.evaluation.frechet import Moments, RandomConvolutions, frechet_distance
@@ -48,8 +49,8 @@ def reconstruction(subject: Subject) -> Iterator[Score]:
 def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
     """Every measure of the drawings of test pictures, evenly spread over the set."""
     settings, config, images = subject.settings, subject.model.config, subject.data.test
-    count = min(settings.num_drawn or len(images), len(images))
-    indices = torch.linspace(0, len(images) - 1, count).round().long().tolist()
+    indices = evenly_spread(images, settings.num_drawn or len(images))
+    count = len(indices)
     compare, extract = _comparisons(subject), _extractors(subject, count)
     found: dict[str, list[Tensor]] = {name: [] for name in compare}
     moments: dict[str, list[Moments]] = {}

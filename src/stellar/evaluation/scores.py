@@ -2,9 +2,10 @@
 of.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from statistics import fmean, stdev
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class Score:
     """What was chosen on the way, and how many pictures or objects it is of, where not all."""
     spread: float | None = None
     """Standard deviation over seeds; None where nothing is random, or one seed was run."""
+
+    @classmethod
+    def over_seeds(
+        cls, test: str, name: str, values: Sequence[float], unit: str = "", detail: str = ""
+    ) -> "Score":
+        """Mean and spread of a value for each seed."""
+        spread = stdev(values) if len(values) > 1 else None
+        return cls(test, name, fmean(values), unit, detail, spread)
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,6 @@ class Evaluation:
     """How each test is made, in words, and its settings."""
     models: tuple[ModelScores, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, for a file."""
-        return asdict(self)
+    def to_json(self) -> str:
+        """Everything, as the text of report.json."""
+        return json.dumps(asdict(self), indent=2) + "\n"

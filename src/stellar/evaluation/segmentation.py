@@ -6,7 +6,6 @@ pictures are counted in one confusion matrix.
 """
 
 from collections.abc import Iterator, Mapping
-from statistics import fmean, stdev
 
 import torch
 from jaxtyping import Float64, Int64
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from stellar.data.masked import MaskedSource, MaskedSplits
 from stellar.evaluation.confusion import confusion_matrix, mean_iou, pixel_accuracy
+from stellar.evaluation.holdout import hold_out, shuffled
 from stellar.evaluation.localisation import segment
 from stellar.evaluation.patch_heads import (
     BATCH,
@@ -22,7 +22,6 @@ from stellar.evaluation.patch_heads import (
     Feature,
     PatchHeads,
     fit_norm,
-    shuffled,
     together,
     train_heads,
 )
@@ -48,15 +47,14 @@ def segmentation(subject: Subject) -> Iterator[Score]:
     for feature in features:
         occurring = (confusions[feature][0].sum(dim=1) > 0).sum().item()
         if not occurring:
-            subject.notes.append("segmentation needs test pictures whose masks name a class")
+            subject.note("segmentation needs test pictures whose masks name a class")
             return
         chosen = ", ".join(f"{rate:.0e}" for rate in chosen_rates[feature])
         detail = f"learning rate {chosen}; {occurring} classes in the test pictures"
         for name, measure in (("mIoU", mean_iou), ("pixel accuracy", pixel_accuracy)):
             values = [100 * measure(confusion) for confusion in confusions[feature]]
-            spread = stdev(values) if len(values) > 1 else None
             label = f"{name}, {NAMES[feature]}"
-            yield Score("segmentation", label, fmean(values), "%", detail, spread)
+            yield Score.over_seeds("segmentation", label, values, "%", detail)
 
 
 def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float]]:
@@ -79,10 +77,9 @@ def fit_head(
     no head was trained on. A lone picture is both.
     """
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(patches), generator=generator)
-    heldout, fitted = order.tensor_split([max(1, len(order) // 10)])
-    fitted = fitted if len(fitted) else heldout
-    heads = train_heads(feature, norm, patches, list(shuffled(fitted, epochs, generator)))
+    heldout, fitted = hold_out(len(patches), generator)
+    batches = [rows.tolist() for rows in shuffled(fitted, epochs, BATCH, generator)]
+    heads = train_heads(feature, norm, patches, batches)
     scores = [mean_iou(confusion) for confusion in patch_confusions(heads, patches, heldout)]
     best = max(range(len(scores)), key=scores.__getitem__)
     return heads.only(best), LEARNING_RATES[best]
