@@ -10,9 +10,9 @@ from rich.console import Console
 
 from stellar.data import ImageSource
 from stellar.model.files.history import History, public_name
-from stellar.objective import PretrainingModel, StepResult
+from stellar.objective import PretrainingModel
 from stellar.training.checkpoint import Counters, prune, save_checkpoint
-from stellar.training.health import Health, measure_health
+from stellar.training.health import Health
 from stellar.training.run_folder import SKIPPED, RunFolder
 from stellar.training.samples import draw_samples, sample_images
 from stellar.training.schedule import num_steps
@@ -64,12 +64,11 @@ class Recorder:
         counters: Counters,
         losses: dict[str, float],
         figures: dict[str, float],
-        result: StepResult,
+        health: Health,
     ) -> None:
         """One line of metrics with the model's health, and a warning where it ails."""
         if self.run is None:
             return
-        health = measure_health(result, self.run.config.objective.prediction_temperature)
         row = {
             "step": counters.step,
             **losses,
