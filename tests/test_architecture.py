@@ -18,6 +18,7 @@ BASE = {
     "launch",
     "precision",
     "presets",
+    "sharded",
     "storage",
     "systems",
 }

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed.rendezvous import Store, rendezvous
 
 from stellar.errors import FailedElsewhere, UserError
 from stellar.launch import LaunchError, Ranks
@@ -24,12 +24,13 @@ FAILED = "failed"
 
 @contextmanager
 def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
-    """Join the processes of a run for as long as the context lasts; alone, do nothing.
+    """Join the processes of a run for as long as the context lasts; alone, or where they are joined
+    already, do nothing.
 
     When one fails, the others raise FailedElsewhere with its reason instead of an error of theirs
     that only follows from it.
     """
-    if ranks.world_size == 1:
+    if ranks.world_size == 1 or is_distributed():
         yield
         return
     url = f"tcp://{ranks.address}?rank={ranks.rank}&world_size={ranks.world_size}"
@@ -58,7 +59,7 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def _tell(store: dist.Store, rank: int, error: Exception) -> None:
+def _tell(store: Store, rank: int, error: Exception) -> None:
     """Leave the reason for the others. Raises FailedElsewhere when another process was first, or
     when the error is only that one is gone.
     """
@@ -202,9 +203,18 @@ def uniform(
     return whole[first : first + shape[0]]
 
 
+def is_sharded(tensor: Tensor) -> bool:
+    """True for a tensor that is split over the processes. Its class is not imported for the
+    answer: that is slow.
+    """
+    return hasattr(tensor, "full_tensor")
+
+
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over all processes, in one flat exchange."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    """Replace every gradient by its sum over all processes, in one flat exchange; those of sharded
+    parameters were summed in their backward pass.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p)]
     if not is_distributed() or not gradients:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])

@@ -23,6 +23,7 @@ from stellar.errors import UserError
 from stellar.launch import Ranks
 from stellar.objective import Losses, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
+from stellar.sharded import clip_gradients
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.health import measure_health
 from stellar.training.interruption import Interruption
@@ -30,8 +31,10 @@ from stellar.training.optimizer import build_optimizer
 from stellar.training.progress import TrainingProgress
 from stellar.training.recorder import Recorder
 from stellar.training.run_folder import RunFolder
+from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
 from stellar.training.setup import Parts
+from stellar.training.sharding import shard
 
 
 class TrainingStopped(UserError):
@@ -72,11 +75,14 @@ class Training:
                 f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
             )
         self.config, self.source, self.ranks, self.device = config, parts.source, ranks, device
-        self.recorder, self.console = Recorder(run, console), console if run else None
+        samples = sample_images(parts.source, config.model)
+        self.recorder, self.console = Recorder(run, console, samples), console if run else None
         self.recorder.begin(parts.source, parts.unreadable)
-        self.model = parts.model.to(device)
-        self.optimizer = build_optimizer(self.model, training)
         self.precision = resolve_precision(training.precision, device)
+        self.model = parts.model.to(device)
+        if training.parallel == "fsdp" and ranks.world_size > 1:
+            shard(self.model, self.precision)
+        self.optimizer = build_optimizer(self.model, training)
         self.autocast = autocast(self.precision, device)
         self.total = num_steps(len(self.source), training)
         self.counters = Counters()
@@ -125,7 +131,7 @@ class Training:
         losses, last = self.learn_from(parts)
         learning = [p for p in self.model.parameters() if p.grad is not None]
         sum_gradients(learning)
-        norm = torch.nn.utils.clip_grad_norm_(learning, training.gradient_clip or float("inf"))
+        norm = clip_gradients(learning, training.gradient_clip)
         total = losses.total(self.model.weights)
         loss = 0.0 if total is None else total.item()
         finite = math.isfinite(norm.item() + loss)
