@@ -15,8 +15,10 @@ BASE = {
     "distributed",
     "errors",
     "images",
+    "launch",
     "precision",
     "presets",
+    "sharded",
     "storage",
     "systems",
 }

@@ -11,6 +11,7 @@ import tyro
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
 from stellar.errors import UserError
+from stellar.launch import own_ranks
 from stellar.presets import PRESETS
 
 DESCRIPTION = """Train a model on a folder of images, without labels.
@@ -70,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     else:
         result = pretrain(config, options.out, options.device, console)
     out = shlex.quote(str(options.out))
+    if own_ranks().rank:
+        return 0 if result.finished else 130
     if not result.finished:
         print(
             f"stopped and saved at step {result.step}; "
