@@ -7,7 +7,9 @@ version or of other data is no index, and one that cannot be written is done wit
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,32 @@ from stellar.storage import write_file
 Arrays = dict[str, np.ndarray]
 VERSION = "1"
 """Of what the arrays mean; indices of another one are made again."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts in two arrays: a million of them are no million objects."""
+
+    data: np.ndarray
+    """The bytes of all, one after the other."""
+    offsets: np.ndarray
+    """Where each begins, and the end of the last."""
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> "Texts":
+        """In the same order."""
+        data = np.frombuffer(bytearray(b"".join(texts)), np.uint8)
+        return cls(data, np.cumsum([0, *map(len, texts)]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> bytes:
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def __iter__(self) -> Iterator[bytes]:
+        data, offsets = self.data.tobytes(), self.offsets.tolist()
+        return (data[a:b] for a, b in pairwise(offsets))
 
 
 def cached(key: str, suffix: str) -> Path:

@@ -90,7 +90,7 @@ class RemoteFiles:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._system()
+        file_system(address)
 
     def find(self, patterns: Sequence[str]) -> dict[str, int]:
         """Paths and sizes. Raises ShardError for one that is not there."""
@@ -99,8 +99,7 @@ class RemoteFiles:
         return {path: size for part in parts for path, size in part.items()}
 
     def _find(self, pattern: str) -> dict[str, int]:
-        system = self._system()
-        path = system._strip_protocol(pattern)
+        system, path = file_system(pattern)
         try:
             if glob.has_magic(path):
                 found = system.glob(path, detail=True)
@@ -158,7 +157,7 @@ class RemoteFiles:
         yield place
 
     def _system(self) -> Any:
-        return file_system(self.address)
+        return file_system(self.address)[0]
 
 
 def is_address(data: str) -> bool:
@@ -166,12 +165,12 @@ def is_address(data: str) -> bool:
     return "://" in data
 
 
-def file_system(address: str) -> Any:
-    """fsspec's file system of an address. Raises MissingPackage or DataError."""
+def file_system(address: str) -> tuple[Any, str]:
+    """fsspec's file system of an address, and the path there. Raises MissingPackage, DataError."""
     from fsspec.core import url_to_fs
 
     try:
-        return url_to_fs(address)[0]
+        return url_to_fs(address)
     except ImportError as error:
         raise MissingPackage(f"{address} cannot be read here: {error}") from error
     except ValueError as error:

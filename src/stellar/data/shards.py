@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stellar.data.folder import extensions_of, printable
-from stellar.data.indexfile import Arrays, read_index, write_index
+from stellar.data.folder import EXTENSIONS, extensions_of, printable
+from stellar.data.indexfile import Arrays, Texts, read_index, write_index
 from stellar.data.ranges import AT_ONCE, LocalFiles, RemoteFiles, open_files
 from stellar.data.tarindex import (
     BLOCK,
     ShardError,
+    arrays_of,
     index_pictures,
     last_header,
     size_in,
@@ -46,19 +47,23 @@ class Shards:
         self._files = open_files(shards)
         found = self._files.find(expand_braces(shards))
         self._paths = list(found)
+        if self._paths[0].lower().endswith(EXTENSIONS):
+            raise ShardError(f"expected shards (.tar files), but {shards} names pictures; name "
+                             "the folder that they are in")  # fmt: skip
         self._sizes_of_shards = list(found.values())
-        blocks, sizes, seals = [], [], hashlib.sha256()
+        blocks, sizes, digest = [], [], hashlib.sha256()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for arrays, seal in pool.map(self._index, range(len(found))):
+            for arrays in pool.map(self._index, range(len(found))):
                 blocks.append(arrays["blocks"])
                 sizes.append(arrays["sizes"])
-                seals.update(f"{seal}\n".encode())
-        self._fingerprint = seals.hexdigest()
+                digest.update(arrays["names"].data)
+                digest.update(arrays["sizes"].data)
+        self._fingerprint = digest.hexdigest()
         self._ends = torch.from_numpy(np.cumsum([len(part) for part in blocks]))
         # Four bytes each: the places of a hundred million pictures take 0.8 GB.
         self._blocks = torch.from_numpy(np.concatenate(blocks))
         self._sizes = torch.from_numpy(np.concatenate(sizes))
-        self._named: tuple[int, Arrays] | None = None
+        self._named: tuple[int, Texts] | None = None
         if len(self) == 0:
             raise ShardError(f"no pictures in the shards {shards}: expected members such as "
                              "KEY.jpg, where KEY has no dot")  # fmt: skip
@@ -91,9 +96,10 @@ class Shards:
         """The shard's file name and the member's name, with a slash between them."""
         shard, number = self._place(index)
         if self._named is None or self._named[0] != shard:
-            self._named = shard, self._index(shard)[0]
-        member = _names(self._named[1], number, number + 1)[0]
-        return f"{os.path.basename(self._paths[shard])}/{printable(member)}"  # noqa: PTH119
+            arrays = self._index(shard)
+            self._named = shard, Texts(arrays["names"], arrays["offsets"])
+        member = printable(self._named[1][number])
+        return f"{os.path.basename(self._paths[shard])}/{member}"  # noqa: PTH119
 
     def fingerprint(self) -> str:
         """Tells other pictures, or the same ones in another order, apart."""
@@ -107,23 +113,23 @@ class Shards:
         shard = int(np.searchsorted(ends, index, side="right"))
         return shard, index - (int(ends[shard - 1]) if shard else 0)
 
-    def _index(self, shard: int) -> tuple[Arrays, dict[str, str]]:
-        """Index of a shard's pictures that count for the channels, and its seal."""
-        arrays, seal = open_index(self._files, self._paths[shard], self._sizes_of_shards[shard])
+    def _index(self, shard: int) -> Arrays:
+        """Of the pictures of a shard that count for the channels."""
+        arrays = open_index(self._files, self._paths[shard], self._sizes_of_shards[shard])
         if b".npy" not in arrays["names"].tobytes().lower():
-            return arrays, seal
-        extensions, kept, last = {name.encode() for name in extensions_of(self.channels)}, [], b""
-        for number, name in enumerate(_names(arrays, 0, len(arrays["ends"]))):
+            return arrays
+        extensions = {extension.encode() for extension in extensions_of(self.channels)}
+        names, kept, last = list(Texts(arrays["names"], arrays["offsets"])), [], b""
+        for number, name in enumerate(names):
             key, extension = split_name(name)
             if extension in extensions and key != last:
                 kept.append(number)
                 last = key
-        return _selected(arrays, kept), seal
+        chosen = [names[number] for number in kept]
+        return arrays_of(arrays["blocks"][kept], arrays["sizes"][kept], chosen)
 
 
-def open_index(
-    files: LocalFiles | RemoteFiles, path: str, size: int
-) -> tuple[Arrays, dict[str, str]]:
+def open_index(files: LocalFiles | RemoteFiles, path: str, size: int) -> Arrays:
     """The index of a shard of `size` bytes: the one that is kept if it belongs to the shard, else
     made and kept where that is possible. Raises ShardError.
     """
@@ -134,12 +140,12 @@ def open_index(
                 places.append(place)
                 found = read_index(place)
                 if found and found[1] == {"size": str(size), "last": last_header(found[0], read)}:
-                    return found
+                    return found[0]
             arrays, seal = index_pictures(read, size, path)
     except OSError as error:
         raise ShardError(f"the shard {path} cannot be read ({error})") from error
     any(write_index(place, arrays, seal) for place in places)
-    return arrays, seal
+    return arrays
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -156,20 +162,3 @@ def _choices(text: str) -> list[str]:
     first, last = numbers.groups()
     width = len(first) if first.startswith("0") else 0
     return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
-
-
-def _names(arrays: Arrays, first: int, last: int) -> list[bytes]:
-    """Names of the members from the first to before the last."""
-    ends = [int(arrays["ends"][first - 1]) if first else 0, *arrays["ends"][first:last].tolist()]
-    return [arrays["names"][a:b].tobytes() for a, b in zip(ends, ends[1:], strict=False)]
-
-
-def _selected(arrays: Arrays, kept: list[int]) -> Arrays:
-    names = _names(arrays, 0, len(arrays["ends"]))
-    chosen = [names[number] for number in kept]
-    return {
-        "blocks": arrays["blocks"][kept],
-        "sizes": arrays["sizes"][kept],
-        "names": np.frombuffer(b"".join(chosen), np.uint8),
-        "ends": np.cumsum([len(name) for name in chosen], dtype=np.int64),
-    }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stellar.data.folder import EXTENSIONS, DataError
-from stellar.data.indexfile import Arrays
+from stellar.data.indexfile import Arrays, Texts
 
 BLOCK = 512
 """Bytes of a header; contents start at a multiple of it."""
@@ -79,7 +79,7 @@ def index_pictures(read: Read, size: int, shard: str) -> tuple[Arrays, dict[str,
     """The index of the first picture of each sample of a shard, and its seal.
 
     `blocks` and `sizes` (n) say where contents start, in blocks, and how many bytes they have;
-    `names` and `ends` hold the members' names, one after the other. Raises ShardError.
+    `names` and `offsets` are the members' names. Raises ShardError.
     """
     names, starts, sizes, last = [], [], [], (b"", False)
     for member in members(read, size, shard):
@@ -92,13 +92,19 @@ def index_pictures(read: Read, size: int, shard: str) -> tuple[Arrays, dict[str,
             starts.append(member.start)
             sizes.append(member.size)
             last = this
-    arrays = {
-        "blocks": (np.array(starts, np.int64) // BLOCK).astype(np.uint32),
-        "sizes": np.array(sizes, np.uint32),
-        "names": np.frombuffer(b"".join(names), np.uint8),
-        "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
-    }
+    arrays = arrays_of(np.array(starts) // BLOCK, np.array(sizes), names)
     return arrays, {"size": str(size), "last": last_header(arrays, read)}
+
+
+def arrays_of(blocks: np.ndarray, sizes: np.ndarray, names: list[bytes]) -> Arrays:
+    """An index of pictures with these names."""
+    texts = Texts.of(names)
+    return {
+        "blocks": blocks.astype(np.uint32),
+        "sizes": sizes.astype(np.uint32),
+        "names": texts.data,
+        "offsets": texts.offsets,
+    }
 
 
 def last_header(arrays: Arrays, read: Read) -> str:
