@@ -69,7 +69,9 @@ class LocalFiles:
 
     def read(self, path: str, start: int, length: int) -> bytes:
         """The bytes that are there. Raises OSError."""
-        return os.pread(self._open(path).descriptor, length, start)
+        # Held while it is read: another thread may have it dropped.
+        opened = self._open(path)
+        return os.pread(opened.descriptor, length, start)
 
     @contextmanager
     def reader(self, path: str) -> Iterator[Read]:

@@ -60,9 +60,10 @@ class Shards:
                 digest.update(arrays["sizes"].data)
         self._fingerprint = digest.hexdigest()
         self._ends = torch.from_numpy(np.cumsum([len(part) for part in blocks]))
-        # Four bytes each: the places of a hundred million pictures take 0.8 GB.
-        self._blocks = torch.from_numpy(np.concatenate(blocks))
-        self._sizes = torch.from_numpy(np.concatenate(sizes))
+        # Four bytes each: the places of a hundred million pictures take 0.8 GB. Tensors are shared
+        # with workers, but those of uint32 cannot be pickled.
+        self._blocks = torch.from_numpy(np.concatenate(blocks).view(np.int32))
+        self._sizes = torch.from_numpy(np.concatenate(sizes).view(np.int32))
         self._named: tuple[int, Texts] | None = None
         if len(self) == 0:
             raise ShardError(f"no pictures in the shards {shards}: expected members such as "
@@ -73,8 +74,8 @@ class Shards:
 
     def read(self, index: int) -> Pixels:
         shard, _ = self._place(index)
-        path, start = self._paths[shard], int(self._blocks.numpy()[index]) * BLOCK
-        size = int(self._sizes.numpy()[index])
+        path, start = self._paths[shard], int(self._blocks[index]) % 2**32 * BLOCK
+        size = int(self._sizes[index]) % 2**32
         try:
             data = self._files.read(path, start - BLOCK, BLOCK + size)
         except OSError as error:

@@ -50,13 +50,14 @@ class Member:
 
 def members(read: Read, size: int, shard: str) -> Iterator[Member]:
     """The regular files of an archive of `size` bytes, in order. Raises ShardError."""
+    _refuse_compressed(read(0, 8), shard)
     place, pax, long_name = 0, {}, b""
     while header := _header(read, place, size, shard):
         kind, start = header[156:157], place + BLOCK
         length = _number(header[124:136], shard, place)
         if kind in b"xXgLK":
             if length > LONGEST:
-                raise _no_tar(shard, place, header)
+                raise _no_tar(shard, place)
             if start + length > size:
                 raise _truncated(shard, start + length, size)
             if kind in b"xX":
@@ -145,7 +146,7 @@ def _header(read: Read, place: int, size: int, shard: str) -> bytes:
     # half of an Adler-32 is this sum plus 1, modulo 65521.
     sums = zlib.adler32(header[:148] + b" " * 8 + header[156:])
     if sums % 2**16 != (_number(header[148:156], shard, place) + 1) % 65521:
-        raise _no_tar(shard, place, header)
+        raise _no_tar(shard, place)
     return header
 
 
@@ -159,7 +160,7 @@ def _number(field: bytes, shard: str, place: int) -> int:
     except (ValueError, IndexError):
         value = -1
     if not 0 <= value < 2**63:
-        raise _no_tar(shard, place, field)
+        raise _no_tar(shard, place)
     return value
 
 
@@ -196,14 +197,17 @@ def _truncated(shard: str, needed: int, size: int) -> ShardError:
     )
 
 
-def _no_tar(shard: str, place: int, start: bytes) -> ShardError:
-    for magic, name in COMPRESSED.items():
-        if place == 0 and start.startswith(magic):
-            return ShardError(
-                f"{shard} is compressed ({name}), so nothing in it can be found without reading "
-                "all of it; write it as a plain .tar"
-            )
+def _no_tar(shard: str, place: int) -> ShardError:
     return ShardError(
         f"{shard} is damaged or no tar file: there is no header at byte {place}; copy or write "
         "it again, or leave it out"
     )
+
+
+def _refuse_compressed(start: bytes, shard: str) -> None:
+    for magic, name in COMPRESSED.items():
+        if start.startswith(magic):
+            raise ShardError(
+                f"{shard} is compressed ({name}), so nothing in it can be found without reading "
+                "all of it; write it as a plain .tar"
+            )

@@ -6,11 +6,10 @@ Every file is decoded in full, since its header does not tell whether it is trun
 files go through simplejpeg where that is installed: the same pixels, a third faster.
 """
 
-import io
 import math
 import warnings
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -59,11 +58,11 @@ def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None)
         raise UnreadableImage(path, reason_of(error)) from error
 
 
-def _opened(path: Path | str, data: bytes | None) -> BinaryIO:
-    return Path(path).open("rb") if data is None else io.BytesIO(data)
+def _opened(path: Path | str, data: bytes | None) -> BufferedIOBase:
+    return Path(path).open("rb") if data is None else BytesIO(data)
 
 
-def _load_array(file: BinaryIO) -> np.ndarray:
+def _load_array(file: BufferedIOBase) -> np.ndarray:
     """The array of a .npy file; a header cannot ask for more than there is."""
     version = np.lib.format.read_magic(file)
     read_header = {
@@ -81,7 +80,7 @@ def _load_array(file: BinaryIO) -> np.ndarray:
     return values.reshape(shape, order="F" if fortran_order else "C").copy()
 
 
-def _decode(file: BinaryIO, channels: int) -> Picture:
+def _decode(file: BufferedIOBase, channels: int) -> Picture:
     with Image.open(file, formats=FORMATS) as image:
         pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         if channels not in (1, 3) and pages == channels:
