@@ -7,7 +7,6 @@ of images. Vectors are fixed-size lists of half precision; the file's metadata (
 their shapes, the model's hash and the preprocessing.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from stellar.config import Fit
-from stellar.data import ImageFolder, ImageSource
+from stellar.data import ImageFolder, ImageSource, Shards, open_source
 from stellar.data.inference import picture_batches
 from stellar.errors import UserError
 from stellar.images import preprocessing
@@ -71,7 +70,7 @@ def embed(
             f"an embedding file holds maps of one size, so fit must be crop or squash, got {fit}; "
             "encode pictures of their own sizes one by one: model.encode(path, fit=...)"
         )
-    out, source = Path(out), ImageFolder(folder, model.config.in_chans)
+    out, source = Path(out), open_source(folder, model.config.in_chans)
     if out.exists():
         raise EmbeddingError(f"{out} exists; remove it, or choose another --out")
     if not out.parent.is_dir():
@@ -158,15 +157,12 @@ def _half(value: Tensor) -> pa.Array:
     return pa.array(value.half().cpu().flatten().numpy())
 
 
-def _open_parts(out: Path, schema: pa.Schema, source: ImageSource) -> Path:
+def _open_parts(out: Path, schema: pa.Schema, source: ImageFolder | Shards) -> Path:
     """The folder of finished parts; a manifest says what they are parts of."""
-    names = hashlib.sha256()
-    for index in range(len(source)):
-        names.update(source.name(index).encode() + b"\n")
     manifest = json.dumps(
         {
             "images": len(source),
-            "names": names.hexdigest(),
+            "names": source.fingerprint(),
             **json.loads(schema.metadata[b"stellar"]),
         }
     )

@@ -11,6 +11,7 @@ from stellar.launch import own_ranks
 
 COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
+    "shard": "write a folder of images as tar files that are read fast, wherever they lie",
     "embed": "write the tokens and maps of a folder of images to one file",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
     "evaluate": "report what models know, where they know it, and what they can draw again",

@@ -23,8 +23,9 @@ class Options:
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
-    """Folder of images, searched recursively."""
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder of images, searched recursively; or shards: a folder of .tar files, a pattern as
+    data/{000..099}.tar, an address as s3://bucket/*.tar."""
     out: Path = Path("embeddings.parquet")
     """The file to write."""
     fit: Literal["crop", "squash"] = "crop"

@@ -32,7 +32,8 @@ class Options:
     out: Path = Path("runs/stellar")
     """Folder of the run: configuration, metrics, pictures, checkpoints."""
     data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of images (searched recursively), or `cutouts`: the embedded scenes."""
+    """Folder of images (searched recursively); shards: a folder of .tar files, a pattern as
+    data/{000..099}.tar, an address as s3://bucket/*.tar; or `cutouts`: the embedded scenes."""
     preset: str = "tiny"
     """Where settings start from."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from stellar.config import ConfigError, RunConfig
-from stellar.data import Cutouts, DataError, ImageFolder, ImageSource, check_readable
+from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
 from stellar.data.folder import evenly_spread
 from stellar.distributed import gather_lists, is_first
 from stellar.images import nearest_multiple
@@ -71,7 +71,7 @@ def open_source(config: RunConfig) -> ImageSource:
     if config.data == "cutouts":
         model, seed = config.model, config.training.seed
         return Cutouts("train", seed, model.image_size, channels=model.in_chans)
-    return ImageFolder(Path(config.data), config.model.in_chans)
+    return sources.open_source(config.data, config.model.in_chans)
 
 
 def require_the_same_data(source: ImageSource) -> None:
@@ -97,9 +97,9 @@ def build_model(config: RunConfig) -> PretrainingModel:
 
 def with_whole_path(config: RunConfig) -> RunConfig:
     """The run with its data named from the root, so that it can be resumed from anywhere."""
-    if config.data == "cutouts" or not Path(config.data).is_dir():
+    if config.data == "cutouts":
         return config
-    return replace(config, data=str(Path(config.data).resolve()))
+    return replace(config, data=sources.whole_path(config.data))
 
 
 def resolved(config: RunConfig) -> RunConfig:
