@@ -15,6 +15,7 @@ BASE = {
     "distributed",
     "errors",
     "images",
+    "launch",
     "precision",
     "presets",
     "storage",

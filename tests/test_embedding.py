@@ -99,8 +99,7 @@ def test_fits_of_several_sizes_are_refused(tmp_path: Path, model: Stellar, photo
 def test_a_restart_does_not_repeat_finished_parts(
     tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "PART_SIZE", 2)
-    embed(model, photos, tmp_path / "whole.parquet", batch_size=1)
+    embed(model, photos, tmp_path / "whole.parquet", batch_size=1, part_size=2)
     original, encoded = Stellar.encode, []
 
     def dying(self: Stellar, images: torch.Tensor):
@@ -111,7 +110,7 @@ def test_a_restart_does_not_repeat_finished_parts(
 
     monkeypatch.setattr(Stellar, "encode", dying)
     with pytest.raises(KeyboardInterrupt):
-        embed(model, photos, tmp_path / "out.parquet", batch_size=1)
+        embed(model, photos, tmp_path / "out.parquet", batch_size=1, part_size=2)
     assert not (tmp_path / "out.parquet").exists()
     result = embed(model, photos, tmp_path / "out.parquet", batch_size=1)
     assert len(encoded) == 4 + (6 - 2)
@@ -140,7 +139,7 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
         # A shell's background jobs inherit an ignored SIGINT, and the tests may be one.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        while not list(tmp_path.glob("out.parquet.parts/[0-9]*.parquet")):
+        while not list(tmp_path.glob("out.parquet.parts/data/[0-9]*.parquet")):
             assert process.poll() is None, "it ended before it could be interrupted"
             time.sleep(0.01)
         time.sleep(0.5)  # into the next part: Python drops an interrupt that comes during a fork

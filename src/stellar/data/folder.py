@@ -4,6 +4,7 @@ The paths are held in two tensors rather than a list of strings: loader workers 
 forked or spawned, so a million paths do not grow with the number of workers.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,6 +56,12 @@ class ImageFiles:
     def name(self, index: int) -> str:
         """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
         return printable(self._path(index)).replace(os.sep, "/")
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all paths in their order, in hexadecimal."""
+        digest = hashlib.sha256(self._offsets.numpy())
+        digest.update(self._bytes.numpy())
+        return digest.hexdigest()
 
     def path(self, index: int) -> Path:
         """The file."""
