@@ -5,12 +5,13 @@ identity.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from stellar.launch import LaunchError, Ranks
 
 
 def is_distributed() -> bool:
@@ -65,13 +66,22 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """This process's place among those of a run."""
-
-    rank: int = 0
-    world_size: int = 1
-    local_rank: int = 0
+def own_device(device: torch.device, ranks: Ranks) -> torch.device:
+    """The GPU of this process where there are several, else what was asked for."""
+    if device.type != "cuda":
+        return device
+    if device.index is None:
+        # SLURM may show each process its own GPU alone.
+        count = torch.cuda.device_count()
+        index = ranks.local_rank if count > 1 else 0
+        if index >= count:
+            raise LaunchError(
+                f"process {ranks.local_rank} of this machine has no GPU, since there are {count}; "
+                f"start {count} processes on each machine"
+            )
+        device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device
 
 
 @contextmanager

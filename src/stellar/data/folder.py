@@ -59,8 +59,8 @@ class ImageFiles:
 
     def fingerprint(self) -> str:
         """SHA-256 of all paths in their order, in hexadecimal."""
-        digest = hashlib.sha256(self._offsets.numpy())
-        digest.update(self._bytes.numpy())
+        digest = hashlib.sha256(memoryview(self._offsets.numpy()))
+        digest.update(memoryview(self._bytes.numpy()))
         return digest.hexdigest()
 
     def path(self, index: int) -> Path:

@@ -66,13 +66,13 @@ def picture_batches(
     sizes, `batch_size` must be 1.
     """
     starts = range(0, len(indices), batch_size)
-    batches = (indices[start : start + batch_size] for start in starts)
+    batches = (list(indices[start : start + batch_size]) for start in starts)
     return pictures_at(source, batches, fit, config, num_workers)
 
 
 def pictures_at(
     source: ImageSource,
-    batches: Iterable[Sequence[int]],
+    batches: Iterable[list[int]],
     fit: Fit,
     config: ModelConfig,
     num_workers: int = 0,

@@ -40,7 +40,8 @@ class Embedder:
                 f"an embedding file holds maps of one size, so fit must be crop or squash, got "
                 f"{fit}; encode pictures of their own sizes one by one: model.encode(path, fit=...)"
             )
-        self.model, self.fit = model, fit
+        self.model = model
+        self.fit: Fit = fit
         self.metadata = _metadata(model, fit)
         self.schema = schema_of(self.metadata)
 

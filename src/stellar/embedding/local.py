@@ -5,18 +5,20 @@ Workers read and decode all the time, also from one part to the next; finished p
 files in threads of their own, beside the next part. Only the encoder is never waited for.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from stellar.config import Fit
 from stellar.data import ImageFolder
 from stellar.data.inference import pictures_at
-from stellar.embedding.embedder import Embedder
+from stellar.embedding.embedder import Embedder, EmbeddingError
 from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Listed, Parts, open_parts
 from stellar.launch import Ranks
 from stellar.model import Stellar
@@ -30,7 +32,7 @@ def embed(
     folder: str | Path,
     out: str | Path,
     batch_size: int = 64,
-    num_workers: int = 0,
+    num_workers: int | None = None,
     fit: Fit = "crop",
     progress: Callable[[int, int], object] = lambda _done, _total: None,
     part_size: int = PART_SIZE,
@@ -42,14 +44,22 @@ def embed(
     Finished parts stay in `out`.parts until all are there, so a call that was killed goes on
     where it was when it is made again, also by another number of processes. Each process calls
     with its place in `ranks`; the first one finishes the result, and the others return before it
-    is there. All maps have one size, so `fit` is crop or squash. `progress` is called with (images
-    done, images in all); it takes the other processes to be as fast as this one. Raises DataError
-    for a folder without images, and EmbeddingError for another fit, and when `out` exists or its
-    parts come from another model or other data.
+    is there.
+
+    `num_workers` processes read; None: as many as suggest themselves. All maps have one size, so
+    `fit` is crop or squash. `progress` is called with (images done, images in all); it takes the
+    other processes to be as fast as this one. Raises DataError for a folder without images, and
+    EmbeddingError for another fit, for sizes below 1, and when `out` exists or its parts come from
+    another model or other data.
     """
+    for name, size in (("batch", batch_size), ("part", part_size)):
+        if size < 1:
+            raise EmbeddingError(f"a {name} has at least 1 image, got {size}")
     embedder = Embedder(model, fit)
     source = open_source(folder, model.config.in_chans)
     parts = open_parts(Path(out), source, embedder, part_size, ranks)
+    if num_workers is None:
+        num_workers = suggested_workers(model.device)
     _make_parts(parts, source, embedder, batch_size, num_workers, ranks, progress)
     progress(parts.num_images, parts.num_images)
     return parts.finish() if ranks.rank == 0 else EmbedResult(parts.out, 0, 0)
@@ -58,6 +68,16 @@ def embed(
 def open_source(data: str | Path, channels: int) -> Listed:
     """The pictures to encode. Raises DataError with a sentence."""
     return ImageFolder(data, channels)
+
+
+def suggested_workers(device: torch.device) -> int:
+    """Beside a GPU, this process's share of the cores; where the CPU encodes, one worker takes
+    little from it, and more would only take turns with it.
+    """
+    if device.type == "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count())
+    return min(16, max(1, cores - 1))
 
 
 def _make_parts(
@@ -73,7 +93,7 @@ def _make_parts(
     missing, total = (parts.count(numbers) for numbers in (parts.missing(), range(len(parts))))
     done = total - missing
     batches = (
-        indices[start : start + batch_size]
+        list(indices[start : start + batch_size])
         for indices in map(parts.indices, parts.turns(ranks))
         for start in range(0, len(indices), batch_size)
     )
