@@ -101,7 +101,7 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
     seconds = training.batch_size / plan.images_per_second
     exchange = f"{scaled(plan.exchange, 'B')}, {scaled(plan.exchange / seconds, 'B/s')}"
     hours = plan.encoding * images / (options.tflops * 1e12) / 3600
-    folder = images * options.image_kilobytes * 1e3
+    embedded, folder = images * plan.embedding, images * options.image_kilobytes * 1e3
     return {
         "parameters that learn": scaled(plan.parameters),
         "an image, forward and backward": scaled(image.total, "FLOP"),
@@ -125,7 +125,7 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
         f"picture files, {options.image_kilobytes:g} kB each": scaled(folder, "B"),
         "read from disk": scaled(plan.images_per_second * options.image_kilobytes * 1e3, "B/s"),
         "embedding: an image": f"{scaled(plan.encoding, 'FLOP')}, {scaled(plan.embedding, 'B')}",
-        "embedding: all images": f"{digits(hours)} GPU hours, {scaled(plan.embedding * images, 'B')}",
+        "embedding: all images": f"{digits(hours)} GPU hours, {scaled(embedded, 'B')}",
     }
 
 
