@@ -19,23 +19,23 @@ TOKENIZER_FLOP = 502_988_800
 class Flops:
     """FLOP of one training image, forward and backward."""
 
-    full: float
+    full: int
     """The encoder and L of the full view."""
-    masked: float
+    masked: int
     """The encoder on all masked views."""
-    local: float
+    local: int
     """The encoder on all local crops."""
-    teacher: float
+    teacher: int
     """The teacher's encoder, forward alone."""
-    decoder: float
+    decoder: int
     """Z = L S, and the decoder."""
-    tokenizer: float
+    tokenizer: int
     """The codes that are reconstructed, forward alone."""
-    heads: float
+    heads: int
     """Both prototype heads: predictions and targets."""
 
     @property
-    def total(self) -> float:
+    def total(self) -> int:
         """All of it."""
         return sum(getattr(self, field.name) for field in fields(self))
 
@@ -64,7 +64,7 @@ def training_flops(config: RunConfig) -> Flops:
     )
 
 
-def encoding_flops(model: ModelConfig) -> float:
+def encoding_flops(model: ModelConfig) -> int:
     """What encoding one image costs: tokens, maps and patches, without drawing it."""
     patches = num_patches(model, model.image_size)
     return _encoder(model, patches, None, 1) + _factorization(model, patches)
@@ -102,7 +102,7 @@ def portions(views: int, config: RunConfig) -> int:
     return math.ceil(views / config.training.views_at_once)
 
 
-def _encoder(model: ModelConfig, patches: int, read: int | None, passes: int) -> float:
+def _encoder(model: ModelConfig, patches: int, read: int | None, passes: int) -> int:
     """Forward (and backward) of one view; the last block answers for `read` tokens, or all."""
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
     tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
@@ -113,13 +113,13 @@ def _encoder(model: ModelConfig, patches: int, read: int | None, passes: int) ->
     return passes * (blocks + squeezed) + min(passes, 2) * embedding
 
 
-def _block(tokens: int, read: int, width: int, hidden: int) -> float:
+def _block(tokens: int, read: int, width: int, hidden: int) -> int:
     """Keys and values of all tokens; queries, attention and MLP of those that are read."""
     linear = 2 * width * (2 * width * tokens + 2 * (width + hidden) * read)
     return linear + 4 * read * tokens * width
 
 
-def _factorization(model: ModelConfig, patches: int) -> float:
+def _factorization(model: ModelConfig, patches: int) -> int:
     """L: both projections, and their cosines."""
     width, tokens = model.embed_dim, model.num_sparse_tokens
     if not tokens:
@@ -127,7 +127,7 @@ def _factorization(model: ModelConfig, patches: int) -> float:
     return 2 * (patches + tokens) * width**2 + 2 * patches * tokens * width
 
 
-def _decoder(model: ModelConfig, patches: int) -> float:
+def _decoder(model: ModelConfig, patches: int) -> int:
     """Z = L S, and the blocks that draw from it."""
     decoder = model.decoder
     width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
@@ -139,7 +139,7 @@ def _decoder(model: ModelConfig, patches: int) -> float:
     return lowrank + blocks + 2 * patches * width * (model.embed_dim + outputs)
 
 
-def _heads(config: RunConfig) -> float:
+def _heads(config: RunConfig) -> int:
     """Rows of predictions and of targets through the MLPs and against the prototypes."""
     model, views, objective = config.model, config.views, config.objective
     masked, local = portions(views.num_masked, config), portions(views.num_local, config)
@@ -166,7 +166,7 @@ def _heads(config: RunConfig) -> float:
 
 def _head(
     objective: ObjectiveConfig, in_dim: int, targets: int, predictions: int, uses: int
-) -> float:
+) -> int:
     """Predictions: logits and both their gradients. Targets: logits for Sinkhorn; then, for each
     portion of views that uses them, q again and t = q W, and both once more on the way back.
     """

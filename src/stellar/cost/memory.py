@@ -10,9 +10,9 @@ scores of attention (flash attention). Eager torch keeps all of it; a compiler m
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.cost.flops import num_kept, num_patches, num_tokens, on, portions, uses_masked
+from stellar.cost.flops import num_kept, num_patches, num_tokens, on, uses_masked
 
-TOKENIZER_WEIGHTS = 54_506_243
+TOKENIZER_WEIGHTS = 54_515_587
 """Parameters of the published MaskGIT-VQGAN, all of it."""
 
 
@@ -20,18 +20,18 @@ TOKENIZER_WEIGHTS = 54_506_243
 class Memory:
     """Bytes on one device."""
 
-    weights: float
+    weights: int
     """What learns, and what is frozen beside it: a teacher, a tokenizer."""
-    gradients: float
-    moments: float
+    gradients: int
+    moments: int
     """AdamW's."""
-    activations: float
+    activations: int
     """Of the portion of views that keeps most, targets included."""
-    copies: float
+    copies: int
     """Of the weights in the networks' precision, while a portion lasts."""
 
     @property
-    def total(self) -> float:
+    def total(self) -> int:
         """All of it."""
         return sum(getattr(self, field.name) for field in fields(self))
 
@@ -40,16 +40,17 @@ def training_memory(config: RunConfig, batch: int, shards: int = 1, number: int 
     """Of a step on `batch` images, its state split over `shards` devices (FSDP); `number`: bytes of
     a number in the networks' precision, 2 for bf16 and 4 for fp32.
     """
-    learning = 4 * num_parameters(config)
+    divided = split_parameters(config)
+    learning = 4 * (divided // shards + num_parameters(config) - divided)
     frozen = 4 * TOKENIZER_WEIGHTS if config.model.decoder.target == "codes" else 0
     if config.objective.teacher != "none":
-        frozen += 4 * _encoder_parameters(config.model) + 8 * _head_parameters(config)
+        frozen += 4 * (_encoder_parameters(config.model) // shards + 2 * _head_parameters(config))
     return Memory(
-        weights=learning / shards + frozen,
-        gradients=learning / shards,
-        moments=2 * learning / shards,
+        weights=learning + frozen,
+        gradients=learning,
+        moments=2 * learning,
         activations=batch * max(kept_bytes(config, number).values()),
-        copies=number * _cast_parameters(config) if number < 4 else 0,
+        copies=number * _cast_parameters(config) if number < 4 and shards == 1 else 0,
     )
 
 
@@ -63,19 +64,25 @@ def num_parameters(config: RunConfig) -> int:
     return own + mask_token + 2 * _head_parameters(config)
 
 
+def split_parameters(config: RunConfig) -> int:
+    """Of encoder and decoder, which FSDP splits; the rest is whole everywhere."""
+    return _encoder_parameters(config.model) + _decoder_parameters(config.model)
+
+
 def _cast_parameters(config: RunConfig) -> int:
     """Weights that autocast copies: all but the prototypes."""
     objective = config.objective
     return num_parameters(config) - 2 * objective.num_prototypes * objective.prototype_dim
 
 
-def kept_bytes(config: RunConfig, number: int) -> dict[str, float]:
+def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
     """What the backward pass of a portion of each group of views needs, for each image."""
     model, views, objective = config.model, config.views, config.objective
     patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
     read = None if on(objective, "masked_reconstruction") or model.bottleneck else extra
-    masked = views.num_masked / max(1, portions(views.num_masked, config))
-    local = views.num_local / max(1, portions(views.num_local, config))
+    masked, local = (
+        min(count, config.training.views_at_once) for count in (views.num_masked, views.num_local)
+    )
     crops = num_patches(model, views.local_size)
     drawn = _decoder_bytes(model, patches, number)
     full = _encoder_bytes(model, patches, None, number)
@@ -90,7 +97,7 @@ def kept_bytes(config: RunConfig, number: int) -> dict[str, float]:
     }
 
 
-def _encoder_bytes(model: ModelConfig, patches: int, read: int | None, number: int) -> float:
+def _encoder_bytes(model: ModelConfig, patches: int, read: int | None, number: int) -> int:
     tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
     blocks = (model.depth - 1) * _block_bytes(tokens, tokens, width, hidden, number)
@@ -99,13 +106,13 @@ def _encoder_bytes(model: ModelConfig, patches: int, read: int | None, number: i
     return blocks + pixels
 
 
-def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -> float:
+def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -> int:
     """Keys and values of all tokens; the rest of those that are read."""
     everywhere = tokens * (4 + 3 * number) * width
     return everywhere + read * (4 * width + number * (4 * width + 2 * hidden))
 
 
-def _decoder_bytes(model: ModelConfig, patches: int, number: int) -> float:
+def _decoder_bytes(model: ModelConfig, patches: int, number: int) -> int:
     """With what L and Z = L S keep in fp32, and the logits of the codes."""
     decoder = model.decoder
     width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)

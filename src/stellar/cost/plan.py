@@ -20,7 +20,7 @@ from stellar.cost.flops import (
     training_flops,
     uses_masked,
 )
-from stellar.cost.memory import Memory, num_parameters, training_memory
+from stellar.cost.memory import Memory, num_parameters, split_parameters, training_memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Plan:
     image: Flops
     parameters: int
     steps: int
-    flop: float
+    flop: int
     """Of the whole run."""
     gpu_hours: float
     images_per_second: float
@@ -52,15 +52,15 @@ class Plan:
     """Of each GPU."""
     exchange: float
     """Bytes that each GPU sends in a step: gradients, and weights where they are split."""
-    checkpoint: float
+    checkpoint: int
     """Bytes of a checkpoint: weights, AdamW's moments, and a teacher."""
     cores: float
     """CPU cores that make views as fast as the GPUs take them."""
-    pixels: float
+    pixels: int
     """Bytes of uint8 views of an image, which go to its GPU."""
-    encoding: float
+    encoding: int
     """FLOP to encode an image."""
-    embedding: float
+    embedding: int
     """Bytes of an image in `stellar embed`'s file, before compression."""
 
 
@@ -92,20 +92,22 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
 def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     """What each GPU sends in a step, by rings of n GPUs.
 
-    DDP: 2 (n - 1) / n of the fp32 gradients. FSDP: (n - 1) / n of the gradients, and of the weights
-    (fp32) for each forward and backward pass of a portion of views.
+    DDP: 2 (n - 1) / n of the fp32 gradients, once. FSDP: for each portion of views, (n - 1) / n of
+    the bf16 weights twice, for the forward and the backward pass, and of the fp32 gradients.
     """
     share = (machines.gpus - 1) / machines.gpus
-    once = 4 * num_parameters(config) * share
     if not machines.sharded:
-        return 2 * once
+        return 2 * share * 4 * num_parameters(config)
+    divided = split_parameters(config)
+    whole = num_parameters(config) - divided
     views, objective = config.views, config.objective
     passes = 1 + uses_masked(objective) * portions(views.num_masked, config)
     passes += on(objective, "cls_local") * portions(views.num_local, config)
-    return once * (1 + 2 * passes * config.training.accumulate)
+    passes *= config.training.accumulate
+    return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)
 
 
-def pixel_bytes(config: RunConfig) -> float:
+def pixel_bytes(config: RunConfig) -> int:
     """uint8 views of an image, and the indices of the patches that are kept."""
     model, views = config.model, config.views
     large = (1 + views.num_masked) * model.image_size**2
@@ -113,7 +115,7 @@ def pixel_bytes(config: RunConfig) -> float:
     return model.in_chans * (large + small) + 8 * views.num_masked * num_kept(config)
 
 
-def embedding_bytes(model: ModelConfig) -> float:
+def embedding_bytes(model: ModelConfig) -> int:
     """cls, S and L of an image in half precision."""
     patches = num_patches(model, model.image_size)
     width, tokens = model.embed_dim, model.num_sparse_tokens
