@@ -23,6 +23,7 @@ BASE = {
     "systems",
 }
 MAY_IMPORT = {
+    "cost": BASE,
     "model": BASE,
     "objective": BASE | {"model"},
     "data": BASE,

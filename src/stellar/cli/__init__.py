@@ -19,6 +19,7 @@ COMMANDS = {
     "ablate": "train without each term, with other tokens and temperatures, and tabulate",
     "export": "write a model for other runtimes: ONNX or torch.export",
     "convert": "write a model as the published code reads it",
+    "cost": "say what a training run would cost: FLOP, hours, memory, disk and network",
     "info": "say what a model is, or what this machine and installation can do",
     "demo": "train on embedded scenes in minutes, and write a report of what was learned",
 }
