@@ -24,7 +24,7 @@ COMMANDS = {
     "demo": "train on embedded scenes in minutes, and write a report of what was learned",
 }
 
-IN_SEVERAL_PROCESSES = ("pretrain",)
+IN_SEVERAL_PROCESSES = ("pretrain", "embed")
 """Commands that share their work among the processes that torchrun or srun started."""
 
 HELP = """stellar: what is in your pictures, and where, without labels.
