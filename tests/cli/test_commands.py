@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("pretrain", "embed", "reconstruct", "evaluate", "export", "info", "convert", "demo")
+COMMANDS = (
+    "pretrain",
+    "embed",
+    "reconstruct",
+    "evaluate",
+    "export",
+    "cost",
+    "info",
+    "convert",
+    "demo",
+)
 SMALL = [
     "--model.image-size",
     "32",
@@ -96,6 +106,9 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("embed nowhere photos --fit pad", 2, "pad"),
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
         ("reconstruct nowhere a.png --fit corp", 2, "corp"),
+        ("cost b17", 1, "did you mean 'b16'?"),
+        ("cost --images many", 1, "--images must be a number such as 20000, 20k, 1.28M"),
+        ("cost --gpus 0", 1, "--gpus, --tflops and --images-per-core must be above 0"),
         ("export nowhere", 1, "nowhere does not exist"),
         ("export nowhere --format onxx", 2, "--format"),
         ("info nowhere", 1, "nowhere does not exist"),
