@@ -81,10 +81,11 @@ def measure(modules: list[str], out: Path) -> int:
 def rows_of(module: str) -> Iterator[Row]:
     """A module's rows, as they come from its process. Raises Failed when it ends early."""
     command = [sys.executable, __file__, "--rows", module]
-    with TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
+    with (
+        TemporaryFile("w+") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
+        for line in process.stdout or ():
             yield Row(**json.loads(line))
         if process.wait():
             said.seek(0)

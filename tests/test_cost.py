@@ -30,12 +30,11 @@ from stellar.evaluation.cost import floats_per_image
 from stellar.model import transformer
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
-from stellar.presets import b16, b16_scratch, demo, h16, tiny
+from stellar.presets import b16, demo, h16, tiny
 from stellar.systems import dense, dino
 
 BATCH = 2
-RUNS = {"tiny": tiny(), "b16": b16(), "scratch": b16_scratch()}
-RUNS |= {"dense": dense(demo()), "dino": dino(demo())}
+RUNS = {"tiny": tiny(), "b16": b16(), "dense": dense(demo()), "dino": dino(demo())}
 
 
 def build(config: RunConfig) -> PretrainingModel:
@@ -73,7 +72,7 @@ def without_numbers() -> Iterator[None]:
 def run_step(
     config: RunConfig,
     model: PretrainingModel,
-    backward: Callable[[Tensor], object],
+    backward: Callable[[Tensor], None],
     autocast: Callable = nullcontext,
 ) -> None:
     """A step of the objective, as the training loop takes it."""

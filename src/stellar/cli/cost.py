@@ -129,18 +129,18 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
     }
 
 
-def shares(parts: dict[str, float]) -> str:
+def shares(parts: dict[str, int]) -> str:
     """In percent, in the order that they came."""
     total = sum(parts.values())
     return ", ".join(f"{100 * value / total:.0f}" for value in parts.values()) + " %"
 
 
-def digits(value: float) -> str:
+def digits(value: int | float) -> str:
     """Three of them, or a whole number."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def scaled(value: float, unit: str = "") -> str:
+def scaled(value: int | float, unit: str = "") -> str:
     """Three digits and a prefix: 1.28 M, 671 GFLOP."""
     prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
     power = 0

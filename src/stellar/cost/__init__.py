@@ -5,7 +5,7 @@ Nothing is built, and torch is not needed.
 
 from stellar.cost.flops import Flops, encoding_flops, training_flops
 from stellar.cost.memory import Memory, num_parameters, training_memory
-from stellar.cost.plan import Machines, Plan, plan
+from stellar.cost.planning import Machines, Plan, plan
 
 __all__ = [
     "Flops",
