@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.rendezvous import Store, rendezvous
+from torch.distributed.rendezvous import rendezvous
 
 from stellar.errors import FailedElsewhere, UserError
 from stellar.launch import LaunchError, Ranks
@@ -59,7 +59,7 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def _tell(store: Store, rank: int, error: Exception) -> None:
+def _tell(store: Any, rank: int, error: Exception) -> None:
     """Leave the reason for the others. Raises FailedElsewhere when another process was first, or
     when the error is only that one is gone.
     """

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ SECONDS = 60
 
 @contextmanager
 def slurm_tasks(
-    *calls: list[str | Path], file_size: int = resource.RLIM_INFINITY
+    *calls: Sequence[str | Path], file_size: int = resource.RLIM_INFINITY
 ) -> Iterator[list[subprocess.Popen[str]]]:
     """Processes as `srun` would start them, with a call each: SLURM's variables, and nobody who
     ends the others. The first process can write no file larger than `file_size`.
