@@ -51,6 +51,8 @@ OPTIONAL = {
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "ray",
+    "pandas",
 }
 
 
@@ -97,7 +99,7 @@ for name in {sorted(OPTIONAL)}:
 import stellar
 for name in stellar.__all__:
     getattr(stellar, name)
-import stellar.demo, stellar.evaluation.page
+import stellar.demo, stellar.evaluation.page, stellar.embedding.on_ray
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
