@@ -11,6 +11,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -20,15 +21,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import limits
 from plain_step import plain_step
 from stellar.config import RunConfig
+from stellar.cost import training_flops
 from stellar.data.masking import num_kept
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import PRESETS
 from stellar.training.optimizer import build_optimizer
-from table import print_table
+from table import Row, print_rows, unmeasured
 
 
 def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
@@ -80,9 +83,63 @@ def resident() -> int:
     return psutil.Process().memory_info().rss
 
 
+def in_processes(preset: str, batch: int, steps: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Medians of each side, in processes of their own that take turns."""
+    found: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
+    for _ in range(rounds):
+        for variant, results in found.items():
+            command = [sys.executable, __file__, "--variant", variant, "--preset", preset]
+            command += ["--batch", str(batch), "--steps", str(steps)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            results.append(json.loads(done.stdout))
+    return {
+        variant: {key: median(result[key] for result in results) for key in results[0]}
+        for variant, results in found.items()
+    }
+
+
+def step_rows(preset: str, batch: int, target: float, steps: int, rounds: int) -> Iterator[Row]:
+    """Speed and memory of one preset at one batch size."""
+    device, name = choose_device("auto"), f"training step, {preset}, batch {batch}"
+    found = in_processes(preset, batch, steps, rounds)
+    flops = training_flops(PRESETS[preset]()).total
+    low = torch.bfloat16 if resolve_precision("auto", device) == "bf16" else torch.float32
+    yield Row(
+        name,
+        "images/s",
+        batch / found["ours"]["seconds"],
+        batch / found["plain"]["seconds"],
+        target,
+        limits.matmul_flops(low, device) / flops,
+        note="plain: fp32, all views at once, logits written out; limit: the products of matrices, "
+        "in the precision that ours has; optimizer included",
+    )
+    units = {
+        "memory": "at its peak, whole process",
+        "rest": "of it beyond libraries, weights, gradients and AdamW's moments",
+    }
+    for key, what in units.items():
+        yield Row(
+            f"{name}: {what}", "GB", found["ours"][key], found["plain"][key],
+            4.0 if device.type == "cuda" and key == "memory" else None, smaller_is_better=True,
+        )  # fmt: skip
+
+
+def rows() -> Iterator[Row]:
+    """What a GPU is measured by, where there is one; else what two cores are."""
+    if choose_device("auto").type == "cuda":
+        yield from step_rows("b16", 128, 1.9, steps=5, rounds=3)
+        yield from step_rows("b16", 8, 3.0, steps=10, rounds=3)
+        return
+    for batch, target in ((128, 1.9), (8, 3.0)):
+        yield unmeasured(f"training step, b16, batch {batch}, on a GPU", "images/s", target)
+    yield from step_rows("b16", 2, 1.5, steps=2, rounds=3)
+    yield from step_rows("tiny", 64, 1.5, steps=2, rounds=3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="b16", choices=PRESETS)
+    parser.add_argument("--preset", choices=PRESETS, help="one preset alone")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -90,25 +147,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.variant:
         print(json.dumps(measure(options.variant, options.preset, options.batch, options.steps)))
-        return
-    found: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
-    for _ in range(options.rounds):
-        for variant, results in found.items():
-            command = [sys.executable, __file__, "--variant", variant, "--preset", options.preset]
-            command += ["--batch", str(options.batch), "--steps", str(options.steps)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            results.append(json.loads(done.stdout))
-    rows = []
-    units = {
-        "seconds": "s a step",
-        "memory": "GB at the peak, whole process",
-        "rest": "GB of it beyond libraries, weights, gradients and AdamW's moments",
-    }
-    for name, unit in units.items():
-        plain, ours = (median(r[name] for r in found[variant]) for variant in ("plain", "ours"))
-        rows.append((unit, f"{plain:.2f}", f"{ours:.2f}", f"{ours / plain:.2f}"))
-    title = f"Training step, {options.preset}, batch {options.batch}, optimizer included"
-    print_table(title, ("", "plain", "ours", "ours / plain"), rows)
+    elif options.preset:
+        chosen = step_rows(options.preset, options.batch, 1.5, options.steps, options.rounds)
+        print_rows("Training step", chosen)
+    else:
+        print_rows("Training step", rows())
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def test_codes_in_bf16_are_nearly_all_the_same() -> None:
         vectors, codes = model.encoder(images), model.codes(images)
     assert vectors.dtype == torch.float32
     likeness = F.cosine_similarity(vectors, model.encoder(images), dim=1)
-    assert 0.9999 < likeness.min() < 1 - 1e-6, "autocast reaches it"
+    assert likeness.min() > 0.9999
+    assert not torch.equal(vectors, model.encoder(images)), "autocast reaches it"
     assert exact.unique().numel() > 128
     assert (codes == exact).float().mean() > 0.98
 

@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-
 FOLLOW_AUTOCAST = 2
 """Levels of the encoder that autocast may bring to bf16, from the finest."""
 

@@ -1,0 +1,139 @@
+"""The prototype heads and their targets: rows in chunks, by the identity of
+`objective/prototypes.py`, against logits that are written out.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import plain_step
+from stellar.objective.prototypes import assign, cross_entropy
+from stellar.precision import choose_device
+from stellar.presets import b16
+from table import Row, print_rows
+
+OBJECTIVE = b16().objective
+COUNT, WIDTH = OBJECTIVE.num_prototypes, OBJECTIVE.prototype_dim
+TAU = OBJECTIVE.prediction_temperature
+BALANCE = (OBJECTIVE.target_temperature, OBJECTIVE.sinkhorn_iterations, OBJECTIVE.sinkhorn_scale)
+
+
+def unit_rows(count: int, device: torch.device) -> Tensor:
+    return F.normalize(torch.randn(count, WIDTH, device=device), dim=1)
+
+
+def ours(x: Tensor, target: Tensor, prototypes: Tensor) -> None:
+    """Loss and gradients, from the mean prototype under each row's target."""
+    cross_entropy(x, target, prototypes, TAU).backward()
+
+
+def plain(x: Tensor, logits: Tensor, prototypes: Tensor) -> None:
+    """The same of logits, log-probabilities and a target that are all there at once."""
+    q = torch.softmax(logits, dim=1)
+    plain_step.cross_entropy(x @ prototypes.T, q, TAU).backward()
+
+
+def measure(side: str, count: int, rounds: int) -> dict[str, float]:
+    """Median seconds of one side in this process, and what it needed beyond its inputs, in GB."""
+    device = choose_device("auto")
+    torch.manual_seed(0)
+    prototypes = torch.randn(COUNT, WIDTH, device=device, requires_grad=True)
+    x = unit_rows(count, device).requires_grad_()
+    target = torch.randn(count, WIDTH, device=device)
+    logits = torch.randn(count, COUNT, device=device) if side == "plain" else torch.empty(0)
+    warm = unit_rows(64, device).requires_grad_()
+    ours(warm, target[:64], prototypes)  # so that gradients and libraries are there
+    before, times = peak(device), []
+    for _ in range(rounds + 1):
+        start = perf_counter()
+        plain(x, logits, prototypes) if side == "plain" else ours(x, target, prototypes)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(perf_counter() - start)
+    return {"seconds": median(times[1:]), "memory": (peak(device) - before) / 1e9}
+
+
+def peak(device: torch.device) -> float:
+    """Most bytes that were ever in use."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def in_processes(count: int, rounds: int) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+    """Ours and plain, each in a process of its own, by turns."""
+
+    def run(side: str) -> dict[str, float]:
+        command = [sys.executable, __file__, "--side", side, "--rows", str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    for _ in range(rounds):
+        yield run("ours"), run("plain")
+
+
+def rows(count: int | None = None, rounds: int = 3) -> Iterator[Row]:
+    """Time and memory of the loss, and how near Sinkhorn's targets are to float64."""
+    device = choose_device("auto")
+    gpu = device.type == "cuda"
+    count = count or (16384 if gpu else 4096)
+    found = list(in_processes(count, rounds))
+    name = f"a head, forward and backward, {COUNT} prototypes, {count} rows"
+    note = "plain: fp32 logits, log-probabilities and targets written out"
+    for key, unit, target in (("seconds", "s", 4.0 if gpu else 1.0), ("memory", "GB", 50.0)):
+        fast, slow = (median(pair[side][key] for pair in found) for side in (0, 1))
+        yield Row(
+            f"{name}{', beyond its inputs' if key == 'memory' else ''}",
+            unit, fast, slow, target, smaller_is_better=True, note=note,
+        )  # fmt: skip
+    yield targets_row(device)
+
+
+@torch.no_grad()
+def targets_row(device: torch.device, count: int = 2048) -> Row:
+    """How far the targets are from those in float64, in total variation."""
+    torch.manual_seed(0)
+    x, prototypes = unit_rows(count, device), torch.randn(COUNT, WIDTH, device=device)
+    exact = plain_step.sinkhorn(x.double() @ prototypes.double().T, *BALANCE)
+    assignment = assign(x, prototypes, *BALANCE)
+    low = (x.bfloat16() @ prototypes.bfloat16().T).float()
+
+    def distance(q: Callable[[slice], Tensor]) -> float:
+        parts = (slice(start, start + 256) for start in range(0, count, 256))
+        return sum(0.5 * (q(p).double() - exact[p]).abs().sum().item() for p in parts) / count
+
+    rounded = plain_step.sinkhorn(low, *BALANCE)
+    ours_q = torch.cat([q for _, q in assignment.chunks()])
+    return Row(
+        f"Sinkhorn targets of {count} rows against float64, total variation",
+        "%",
+        100 * distance(lambda part: ours_q[part]),
+        100 * distance(lambda part: rounded[part]),
+        None,
+        smaller_is_better=True,
+        note="plain: logits in bf16; the aim is less than 0.1%",
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--side", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(measure(options.side, options.rows, options.rounds)))
+    else:
+        print_rows("Prototype heads", rows(options.rows, options.rounds))
