@@ -78,7 +78,7 @@ def test_codes_in_bf16_are_nearly_all_the_same() -> None:
         vectors, codes = model.encoder(images), model.codes(images)
     assert vectors.dtype == torch.float32
     likeness = F.cosine_similarity(vectors, model.encoder(images), dim=1)
-    assert likeness.min() > 0.9999
+    assert likeness.min() > 0.9995
     assert not torch.equal(vectors, model.encoder(images)), "autocast reaches it"
     assert exact.unique().numel() > 128
     assert (codes == exact).float().mean() > 0.98
