@@ -66,11 +66,12 @@ def embed(
 
 
 def suggested_workers(device: torch.device) -> int:
-    """Beside a GPU, this process's share of the cores; where the CPU encodes, one worker takes
-    little from it, and more would only take turns with it.
+    """Beside a GPU, this process's share of the cores. Where the CPU encodes, none: all threads of
+    a matrix product wait for the one whose core a worker has taken (ViT-B/16 on two cores: 0.985
+    of encoding alone, and 0.94 with a worker). A small model gains by workers all the same.
     """
     if device.type == "cpu":
-        return 1
+        return 0
     cores = len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count())
     return min(16, max(1, cores - 1))
 

@@ -50,7 +50,7 @@ def embed_on_ray(
     if missing := parts.missing():
         shared = {"parts": ray.put(parts), "embedder": ray.put(embedder)}
         numbers = [{"part": number} for number in missing]
-        rows = ray.data.from_items(numbers, override_num_blocks=len(numbers))
+        rows: Any = ray.data.from_items(numbers, override_num_blocks=len(numbers))
         rows = rows.map(
             _read, fn_kwargs={**shared, "source": ray.put(source), "batch_size": batch_size}
         )
