@@ -5,6 +5,7 @@ version or of other data is no index, and one that cannot be written is done wit
 """
 
 import hashlib
+import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +63,9 @@ def write_index(path: Path, arrays: Arrays, seal: Mapping[str, str]) -> bool:
     """Keep an index, with what tells that it belongs to its data; False where it cannot be
     written.
     """
-    metadata = {**seal, "version": VERSION, "checksum": _checksum(arrays)}
+    whole = {**seal, "version": VERSION, "checksum": _checksum(arrays)}
+    # In one entry, since entries have no order, and the same index is to have the same bytes.
+    metadata = {"seal": json.dumps(whole, sort_keys=True)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, save(arrays, metadata))
@@ -75,9 +78,9 @@ def read_index(path: Path) -> tuple[Arrays, dict[str, str]] | None:
     """The arrays and the seal of an index, or None where there is none that is whole."""
     try:
         with safe_open(path, "np") as file:
-            seal = file.metadata() or {}
+            seal = json.loads((file.metadata() or {})["seal"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, KeyError, ValueError):
         return None
     if seal.pop("version", "") != VERSION or seal.pop("checksum", "") != _checksum(arrays):
         return None

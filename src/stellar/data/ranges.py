@@ -55,10 +55,11 @@ class LocalFiles:
         """Paths and sizes. Raises ShardError for one that is not there."""
         found = {}
         for pattern in patterns:
+            escaped = glob.escape(pattern) if Path(pattern).exists() else pattern
             if Path(pattern).is_dir():
-                pattern = f"{glob.escape(pattern)}/*.tar"
-            paths = sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
-            for path in paths:
+                escaped += "/*.tar"
+            paths = sorted(glob.glob(escaped, recursive=True))  # noqa: PTH207
+            for path in paths or [pattern]:
                 try:
                     found[path] = Path(path).stat().st_size
                 except OSError as error:

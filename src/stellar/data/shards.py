@@ -45,7 +45,8 @@ class Shards:
     def __init__(self, shards: Path | str, channels: int = 3) -> None:
         shards, self.channels = os.fspath(shards), channels
         self._files = open_files(shards)
-        found = self._files.find(expand_braces(shards))
+        exists = Path(shards).exists()
+        found = self._files.find([shards] if exists else expand_braces(shards))
         self._paths = list(found)
         if self._paths[0].lower().endswith(EXTENSIONS):
             raise ShardError(f"expected shards (.tar files), but {shards} names pictures; name "

@@ -1,0 +1,54 @@
+"""What a user names as data: a folder of pictures, or shards."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stellar.data import DataError, ImageFolder, Shards, open_source
+from stellar.data.sources import are_shards, whole_path
+
+WriteTar = Callable[..., Path]
+
+
+def test_a_folder_is_what_it_holds(tmp_path: Path, write_tar: WriteTar, save) -> None:
+    write_tar(tmp_path / "shards/a.tar", {"a.png": 1})
+    save(tmp_path / "pictures/deep/a.png", 1)
+    assert isinstance(open_source(tmp_path / "shards"), Shards)
+    assert isinstance(open_source(tmp_path / "pictures"), ImageFolder)
+    write_tar(tmp_path / "pictures/a.tar", {"a.png": 1})
+    with pytest.warns(UserWarning, match=r"its pictures are read.* name them: .*pictures/\*\.tar"):
+        assert isinstance(open_source(tmp_path / "pictures"), ImageFolder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        open_source(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["a[1]", "b{1,2}", "c.tar", "d*"])
+def test_folders_may_have_odd_names(tmp_path: Path, write_tar: WriteTar, save, name: str) -> None:
+    save(tmp_path / name / "a.png", 1)
+    assert isinstance(open_source(tmp_path / name), ImageFolder)
+    (tmp_path / name / "a.png").unlink()
+    write_tar(tmp_path / name / "a.tar", {"a.png": 1})
+    assert len(open_source(tmp_path / name)) == 1
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        open_source(tmp_path / "nowhere")
+    for name in ("nowhere.tar", "{a,b}.tar", "*.tar", "nowhere/x?"):
+        with pytest.raises(DataError, match="expected shards"):
+            open_source(tmp_path / name)
+
+
+def test_names_from_the_root(
+    tmp_path: Path, write_tar: WriteTar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tar(tmp_path / "data/a.tar", {"a.png": 1})
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "data/a.tar", "data/*.tar", "data/{a,b}.tar"):
+        assert whole_path(name) == str(tmp_path / name)
+    for name in ("nowhere", "s3://bucket/*.tar", "memory://a"):
+        assert whole_path(name) == name
+    assert not are_shards("data")
+    assert are_shards("s3://bucket")
