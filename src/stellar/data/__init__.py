@@ -2,17 +2,19 @@
 to evaluate on.
 """
 
+from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
 from stellar.data.labelled import LabelledImages, Splits, open_labelled
 from stellar.data.loader import view_batches
 from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
 from stellar.data.opening import open_data, open_scenes
-from stellar.data.views import MultiView, ViewBatch
+from stellar.data.views import MultiView, cut_on
 
 __all__ = [
     "IGNORED",
     "MATERIALS",
+    "Batch",
     "Cutouts",
     "DataError",
     "ImageFolder",
@@ -28,6 +30,7 @@ __all__ = [
     "Splits",
     "ViewBatch",
     "check_readable",
+    "cut_on",
     "open_data",
     "open_labelled",
     "open_scenes",

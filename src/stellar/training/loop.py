@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from stellar.config import ConfigError, RunConfig
-from stellar.data import MultiView, ViewBatch, view_batches
+from stellar.data import Batch, MultiView, cut_on, view_batches
 from stellar.data.photometric import apply as change_colours
 from stellar.distributed import Ranks, all_max, all_mean, average_gradients, gather_lists
 from stellar.errors import UserError
@@ -107,7 +107,7 @@ class Training:
                     return False
         return True
 
-    def optimize(self, parts: list[ViewBatch]) -> Update:
+    def optimize(self, parts: list[Batch]) -> Update:
         """One optimizer step over the parts of a batch, unless its loss or gradient is not
         finite.
         """
@@ -159,7 +159,7 @@ class Training:
                 "training.precision fp32"
             )
 
-    def views(self, batch: ViewBatch) -> Views:
+    def views(self, batch: Batch) -> Views:
         """A batch on the device, masked and local views with their colours changed."""
         batch, config = batch.to(self.device), self.config.views
         masked, local = batch.masked.flatten(0, 1), batch.local.flatten(0, 1)
@@ -178,13 +178,18 @@ class Training:
         seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
-    def batches(self) -> Iterator[ViewBatch]:
+    def batches(self) -> Iterator[Batch]:
         """The rest of the run's batches for this process, in parts of an accumulated step."""
         training, model = self.config.training, self.config.model
         parts, processes = training.accumulate, self.ranks.world_size
         return view_batches(
             MultiView(
-                self.source, model.image_size, model.patch_size, self.config.views, training.seed
+                self.source,
+                model.image_size,
+                model.patch_size,
+                self.config.views,
+                training.seed,
+                uncut=cut_on(self.device, self.config.views),
             ),
             training.batch_size // parts // processes,
             training.seed,
