@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check format bench clean
+.PHONY: install demo test check format bench bench-gpu clean
 
 install: .venv/installed
 
@@ -29,13 +29,12 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# One table, into benchmarks/results/cpu.md or gpu.md.
 bench: install
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/encoding.py
-	$(BIN)/python benchmarks/export.py
-	$(BIN)/python benchmarks/attention.py
-	$(BIN)/python benchmarks/loader.py
-	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/run.py
+
+bench-gpu: install
+	$(BIN)/python benchmarks/run.py --gpu
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache demo

@@ -7,10 +7,12 @@ names, would allow.
 """
 
 import platform
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -28,8 +30,8 @@ class Row:
     """Ours."""
     plain: float
     """The same work, done the plain way in the same run."""
-    target: float
-    """The ratio that was aimed at."""
+    target: float | None
+    """The ratio that was aimed at; None: none was."""
     limit: float | None = None
     """What `value` could be at best, in the same unit; None: no bound is known."""
     smaller_is_better: bool = False
@@ -48,6 +50,45 @@ class Row:
         if self.limit is None:
             return None
         return self.limit / self.value if self.smaller_is_better else self.value / self.limit
+
+    @property
+    def met(self) -> str:
+        """Whether the ratio is at its target."""
+        if isnan(self.value):
+            return "not measured"
+        return "" if self.target is None else "yes" if self.ratio >= self.target else "no"
+
+
+def unmeasured(what: str, unit: str, target: float | None, why: str = "no GPU") -> Row:
+    """A row that stands in the table although it cannot be measured here."""
+    return Row(what, unit, nan, nan, target, note=f"not measured: {why}")
+
+
+COLUMNS = ("#", "what", "unit", "plain", "ours", "ratio", "target", "met", "limit", "of the limit")
+
+
+def rows_table(rows: Sequence[Row]) -> str:
+    """All rows, numbered, and below them their notes under the same numbers."""
+    lines = [(str(number), *cells(row)) for number, row in enumerate(rows, 1)]
+    notes: dict[str, list[str]] = {}
+    for number, row in enumerate(rows, 1):
+        notes.setdefault(row.note, []).append(str(number))
+    below = [f"- **{', '.join(numbers)}** {note}" for note, numbers in notes.items() if note]
+    return "\n".join([table(COLUMNS, lines), "", *below])
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text, without its number; a dash where there is nothing to say."""
+    share = "-" if row.of_limit is None else f"{row.of_limit:.0%}"
+    figures = [digits(value) for value in (row.plain, row.value, row.ratio, row.target)]
+    return [row.what, row.unit, *figures, row.met or "-", digits(row.limit), share]
+
+
+def digits(value: float | None) -> str:
+    """Three of them, or a whole number."""
+    if value is None or not isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def medians(
@@ -80,7 +121,7 @@ def machine() -> str:
 
 def header(title: str) -> str:
     """Title, machine, versions and command, as Markdown."""
-    command = "python " + " ".join(sys.argv)
+    command = "python " + shlex.join(sys.argv)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, stellar "
     versions += version("stellar-vision")
     return f"## {title}\n\n{machine()}; {versions}; `{command}`\n"
@@ -96,3 +137,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     """Header and table on the terminal."""
     print(header(title))
     print(table(columns, rows))
+
+
+def print_rows(title: str, rows: Iterable[Row]) -> None:
+    """Header and rows on the terminal: what a benchmark shows that is run alone."""
+    print(header(title))
+    print(rows_table(list(rows)))

@@ -64,7 +64,7 @@ def figures(report: Mapping[str, Any]) -> str:
         score = scores[test, name]
         value, digits = score["value"], ".1f" if score["unit"] else ".2f"
         if target is None:
-            chance = float(re.findall(r"chance ([\d.]+)", score["detail"])[0])
+            chance = score["chance"]
             wanted, missed = f"{chance:{digits}}, which is chance", value - chance
         else:
             wanted, missed = f"{target:{digits}}", target - value

@@ -15,12 +15,15 @@ BASE = {
     "distributed",
     "errors",
     "images",
+    "launch",
     "precision",
     "presets",
+    "sharded",
     "storage",
     "systems",
 }
 MAY_IMPORT = {
+    "cost": BASE,
     "model": BASE,
     "objective": BASE | {"model"},
     "data": BASE,
@@ -48,6 +51,8 @@ OPTIONAL = {
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "ray",
+    "pandas",
 }
 
 
@@ -94,7 +99,7 @@ for name in {sorted(OPTIONAL)}:
 import stellar
 for name in stellar.__all__:
     getattr(stellar, name)
-import stellar.demo, stellar.evaluation.page
+import stellar.demo, stellar.evaluation.page, stellar.embedding.on_ray
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,16 @@
-"""What docs/models.md names is there."""
+"""What docs/models.md names is there, and docs/scale.md shows what its commands print."""
 
 import re
 from pathlib import Path
 
-from stellar.cli import COMMANDS
+import pytest
+
+from stellar.cli import COMMANDS, main
 from stellar.model.files.model_file import NAMES
 from stellar.model.files.tokenizer import FILE, REPOSITORY
 
-MODELS = (Path(__file__).parents[1] / "docs/models.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+MODELS, SCALE = ((DOCS / name).read_text() for name in ("models.md", "scale.md"))
 
 
 def test_names_of_models() -> None:
@@ -20,3 +23,11 @@ def test_commands() -> None:
     verbs = re.findall(r"(?:^|`)stellar (\w+) ", MODELS, flags=re.M)
     assert len(verbs) >= 5
     assert set(verbs) <= COMMANDS.keys()
+
+
+def test_costs_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = re.findall(r"```sh\nstellar (cost .*)\n```\n\n((?:\|.*\n)+)", SCALE)
+    assert len(shown) == 2
+    for command, table in shown:
+        assert main(command.split()) == 0
+        assert capsys.readouterr().out == table

@@ -95,7 +95,7 @@ def test_its_report_is_of_these_weights_and_its_figures_are_shown() -> None:
 
 def test_figures_say_by_how_much_a_target_is_missed() -> None:
     scores = [
-        {"test": test, "name": name, "value": 0.5, "unit": "", "detail": "chance 0.26, 9 objects"}
+        {"test": test, "name": name, "value": 0.5, "unit": "", "chance": 0.26}
         for test, name, _ in TARGETS
     ]
     scores[3]["value"], scores[-1] = 0.604, scores[-1] | {"value": 20.0, "unit": "dB"}

@@ -26,7 +26,7 @@ from stellar.errors import UserError
 from stellar.evaluation.measures import NUMBERS
 from stellar.evaluation.measures import PSNR_FROZEN as SHARED
 from stellar.evaluation.scores import ModelScores, Score
-from stellar.study import ablate, ablations, compare, mean_and_spread, trained, within
+from stellar.study import EVALUATION, ablate, ablations, compare, mean_and_spread, trained, within
 from stellar.systems import SYSTEMS
 from stellar.training import RunError
 
@@ -161,6 +161,13 @@ def test_ablation_gives_mean_and_spread_over_trainings(
     assert score.spread > 0
     assert (tmp_path / "runs/without-reconstruction-seed-1/run.toml").exists()
     assert json.loads((tmp_path / "report.json").read_text())["models"][1]["name"] == name
+    kept = tmp_path / "runs/the-whole-seed-0" / EVALUATION
+    again = [kept.stat().st_mtime_ns]
+    assert ablate(base, scenes, tmp_path, change, num_seeds=2, settings=quick) == evaluation
+    again.append(kept.stat().st_mtime_ns)
+    ablate(base, scenes, tmp_path, {}, num_seeds=1, settings=replace(quick, epochs=2))
+    again.append(kept.stat().st_mtime_ns)
+    assert again[0] == again[1] < again[2], "made again for other settings alone"
 
 
 def test_mean_and_spread() -> None:

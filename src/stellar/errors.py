@@ -11,5 +11,9 @@ class MissingPackage(UserError, ImportError):
     """An optional package is needed; the message says how to install it."""
 
 
+class FailedElsewhere(UserError):
+    """Another process of the same run failed; the message says which, and why if it could tell."""
+
+
 class Interrupted(UserError):
     """Ctrl-C or SIGTERM ended a training, with a checkpoint; the same call goes on."""

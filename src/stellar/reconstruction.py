@@ -10,11 +10,12 @@ from pathlib import Path
 from PIL import Image
 
 from stellar.config import Fit, ModelConfig
-from stellar.data import Cutouts, ImageFolder, ImageSource
+from stellar.data import Cutouts, ImageSource, open_source
 from stellar.data.folder import DataError, evenly_spread
 from stellar.data.inference import PictureBatch, picture_batches
 from stellar.data.labelled import Splits
 from stellar.data.masked import MaskedSplits
+from stellar.data.sources import are_shards
 from stellar.evaluation.reconstruction import draw_again
 from stellar.images import Pixels, one_batch, read_image
 from stellar.model import Backbone, Stellar
@@ -106,11 +107,11 @@ def sheets_of(
 
 
 def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:
-    """A folder, some files, or the word `cutouts` for the embedded held-out scenes. Raises
+    """A folder, shards, some files, or the word `cutouts` for the embedded held-out scenes. Raises
     DataError.
     """
     if list(paths) == ["cutouts"]:
         return Cutouts("heldout", size=config.image_size, channels=config.in_chans)
-    if len(paths) == 1 and Path(paths[0]).is_dir():
-        return ImageFolder(paths[0], config.in_chans)
+    if len(paths) == 1 and (Path(paths[0]).is_dir() or are_shards(paths[0])):
+        return open_source(paths[0], config.in_chans)
     return PictureFiles([Path(path) for path in paths], config.in_chans)

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
@@ -53,11 +54,12 @@ def write_file(path: Path, content: str | bytes) -> None:
     place_file(path, lambda temporary: temporary.write_bytes(data))
 
 
-def place_file(path: Path, write: Callable[[Path], object]) -> None:
+def place_file(path: Path, write: Callable[[Path], object], staging: Path | None = None) -> None:
     """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays
-    behind if it fails.
+    behind if it fails. Until it is whole the file lies in `staging`, by default beside its place.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # Not the process's number: on a shared disk, another machine may have a process of the same.
+    temporary = (staging or path.parent) / f".{token_hex(4)}.{path.name}"
     try:
         write(temporary)
         _publish(temporary)

@@ -1,8 +1,8 @@
 """Trainings side by side: variants of one run with the same budget, judged by the same tests.
 
 `compare` sets STELLAR beside its opposites (systems.py); `ablate` takes the objective apart, term
-by term, with several seeds each. Runs that are finished are not trained again, so a study that was
-interrupted goes on.
+by term, with several seeds each. Runs that are finished are not trained again, nor are those of
+`ablate` judged again, so a study that was interrupted goes on.
 """
 
 import math
@@ -27,6 +27,7 @@ from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.subject import Progress, silent
 from stellar.model import Stellar
 from stellar.model.files.history import public_name
+from stellar.model.files.saving import fingerprint
 from stellar.precision import choose_device
 from stellar.reconstruction import sheets_of
 from stellar.storage import make_folder, write_file
@@ -37,6 +38,8 @@ from stellar.training.setup import resolved
 from stellar.weights import load
 
 Change = Callable[[RunConfig], RunConfig]
+EVALUATION = "evaluation.json"
+"""Of one run, in its folder."""
 TRIAL_STEPS = 12
 """Of a run that only shows how fast a variant trains."""
 
@@ -97,8 +100,8 @@ def ablate(
         runs = []
         for seed in range(num_seeds):
             config = change(replace(base, training=replace(base.training, seed=seed)))
-            model = trained(config, out / "runs" / f"{_slug(name)}-seed-{seed}", console)
-            runs.append(evaluate({name: model}, data, out, settings))
+            run = out / "runs" / f"{_slug(name)}-seed-{seed}"
+            runs.append(judged(name, trained(config, run, console), data, run, settings))
         found.append(runs)
     first = found[0][0]
     spread = {"spread": f"standard deviation over {num_seeds} trainings"}
@@ -123,6 +126,27 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     if not result.finished:
         raise Interrupted("stopped and saved; the same command goes on")
     return load(run, choose_device("auto"))
+
+
+def judged(
+    name: str,
+    model: Stellar,
+    data: Splits | MaskedSplits,
+    run: Path,
+    settings: EvaluationConfig,
+) -> Evaluation:
+    """The evaluation of a run, kept in its folder: not made again for the same weights, pictures
+    and settings.
+    """
+    file = run / EVALUATION
+    if file.is_file():
+        found = Evaluation.from_json(file.read_text())
+        same = (found.models[0].sha256, found.data) == (fingerprint(model), data.description)
+        if same and found.protocol.items() >= settings.protocol.items():
+            return found
+    found = evaluate({name: model}, data, run, settings)
+    write_file(file, found.to_json())
+    return found
 
 
 def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:

@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("pretrain", "embed", "reconstruct", "evaluate", "export", "info", "convert", "demo")
+COMMANDS = (
+    "pretrain",
+    "shard",
+    "embed",
+    "reconstruct",
+    "evaluate",
+    "export",
+    "cost",
+    "info",
+    "convert",
+    "demo",
+)
 SMALL = [
     "--model.image-size",
     "32",
@@ -92,10 +103,17 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data cutouts --model.image-size 100", 2, "multiple of model.patch_size"),
         ("pretrain --data cutouts --preset b16", 1, "fun-research/TiTok can be had neither"),
         ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
+        ("pretrain --data s3x://bucket/a.tar", 1, "no address that fsspec reads"),
+        ("pretrain --data {a,b}.tar", 1, "expected shards (.tar files) at a.tar"),
+        ("shard nowhere --out shards", 1, "nowhere does not exist"),
+        ("shard . --shard-size 0", 1, "at least 1 MB"),
         ("embed nowhere photos", 1, "nowhere does not exist"),
         ("embed nowhere photos --fit pad", 2, "pad"),
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
         ("reconstruct nowhere a.png --fit corp", 2, "corp"),
+        ("cost b17", 1, "did you mean 'b16'?"),
+        ("cost --images many", 1, "--images must be a number such as 20000, 20k, 1.28M"),
+        ("cost --gpus 0", 1, "--gpus, --tflops and --images-per-core must be above 0"),
         ("export nowhere", 1, "nowhere does not exist"),
         ("export nowhere --format onxx", 2, "--format"),
         ("info nowhere", 1, "nowhere does not exist"),

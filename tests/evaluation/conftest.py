@@ -141,7 +141,7 @@ def scenes(shift: float) -> list[Score]:
     ]
     return [
         Score("factorization", f"{feature} to {label}, {probe}", 0.05 + 0.03 * place + shift / 100,
-              detail=f"chance {CHANCE[label]:.2f}, 1973 objects")
+              detail="1973 objects", chance=CHANCE[label])
         for place, (feature, label, probe) in enumerate(cells)
     ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.tokenizer import load_tokenizer
@@ -62,6 +63,24 @@ def test_codes_are_the_nearest_rows() -> None:
     distances = torch.cdist(vectors, model.quantize.embedding.weight.expand(2, -1, -1))
     assert model.factor == 4
     assert torch.equal(model.codes(images), distances.argmin(dim=2))
+
+
+def test_codes_in_bf16_are_nearly_all_the_same() -> None:
+    """Of a codebook of vectors that the encoder gives, so that neighbours are near."""
+    torch.manual_seed(0)
+    model = VQGAN(VQGANConfig(channels=32, multipliers=(1, 1, 2), code_dim=32, num_codes=256))
+    coarse = torch.rand(16, 3, 8, 8)
+    images = F.interpolate(coarse, scale_factor=8, mode="bicubic").clamp(0, 1)
+    rows = model.encoder(images).permute(0, 2, 3, 1).flatten(0, 2)
+    model.quantize.embedding.weight.data = rows[torch.randperm(len(rows))[:256]].clone()
+    exact = model.codes(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        vectors, codes = model.encoder(images), model.codes(images)
+    assert vectors.dtype == torch.float32
+    likeness = F.cosine_similarity(vectors, model.encoder(images), dim=1)
+    assert 0.9999 < likeness.min() < 1 - 1e-6, "autocast reaches it"
+    assert exact.unique().numel() > 128
+    assert (codes == exact).float().mean() > 0.98
 
 
 def test_decoding_shapes_and_range() -> None:

@@ -90,9 +90,9 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert checksum(ours / WEIGHTS) == checksum(theirs / WEIGHTS)
     states = [torch.load(folder / STATE, weights_only=True) for folder in (ours, theirs)]
     assert states[0]["counters"] == states[1]["counters"]
-    for number, moments in states[0]["optimizer"]["state"].items():
+    for number, moments in states[0]["moments"].items():
         for name, value in moments.items():
-            assert torch.equal(value, states[1]["optimizer"]["state"][number][name])
+            assert torch.equal(value, states[1]["moments"][number][name])
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

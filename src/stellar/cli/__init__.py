@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from stellar.errors import Interrupted, UserError
+from stellar.launch import own_ranks
 
 COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
+    "shard": "write a folder of images as tar files that are read fast, wherever they lie",
     "embed": "write the tokens and maps of a folder of images to one file",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
     "evaluate": "report what models know, where they know it, and what they can draw again",
@@ -17,9 +19,13 @@ COMMANDS = {
     "ablate": "train without each term, with other tokens and temperatures, and tabulate",
     "export": "write a model for other runtimes: ONNX or torch.export",
     "convert": "write a model as the published code reads it",
+    "cost": "say what a training run would cost: FLOP, hours, memory, disk and network",
     "info": "say what a model is, or what this machine and installation can do",
     "demo": "train on embedded scenes in minutes, and write a report of what was learned",
 }
+
+IN_SEVERAL_PROCESSES = ("pretrain", "embed")
+"""Commands that share their work among the processes that torchrun or srun started."""
 
 HELP = """stellar: what is in your pictures, and where, without labels.
 
@@ -60,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{name!r} is not a command{nearest(name, COMMANDS)} See stellar --help.", code=2
         )
     try:
+        if name not in IN_SEVERAL_PROCESSES and own_ranks().world_size > 1:
+            raise UserError(
+                f"stellar {name} runs in one process, and would do all of its work in each of "
+                f"{own_ranks().world_size}; start it without torchrun or srun"
+            )
         return import_module(f"stellar.cli.{name}").run(rest)
     except Interrupted as stopped:
         print(stopped)

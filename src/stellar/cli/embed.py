@@ -7,14 +7,24 @@ from typing import Annotated, Literal
 
 import tyro
 
-DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet file.
+from stellar.errors import UserError
+from stellar.launch import Ranks, own_ranks
+
+DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet file, or to a folder
+of them.
 
   stellar embed runs/photos photos --out photos.parquet
   python -c "import pandas; print(pandas.read_parquet('photos.parquet'))"
 
 One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the
 model's hash and the preprocessing are in the metadata. A call that was interrupted goes on when it
-is made again."""
+is made again.
+
+Many GPUs, or many machines that share a disk, write one data set together:
+
+  torchrun --nproc-per-node 8 -m stellar embed stellar-b16 photos --out photos-b16
+
+A SLURM job array and Ray do so as well: docs/scale.md."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +33,21 @@ class Options:
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
-    """Folder of images, searched recursively."""
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder of images, searched recursively; or shards: a folder of .tar files, a pattern as
+    data/{000..099}.tar, an address as s3://bucket/*.tar."""
     out: Path = Path("embeddings.parquet")
-    """The file to write."""
+    """The file to write (.parquet), or a folder for parts that are read as one data set."""
     fit: Literal["crop", "squash"] = "crop"
     """crop: the largest centred square; squash: the whole picture, made square."""
     batch_size: int = 64
     """Images encoded at once."""
-    num_workers: int = 2
-    """Processes that read images; 0 reads in this one."""
+    num_workers: int | None = None
+    """Processes that read images; 0 reads in this one. Not given: what cores and device suggest."""
+    part_size: int = 2048
+    """Images of a part, which is what a restart repeats at most."""
+    share: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """This process is number I of N, counted from 0, where neither torchrun nor srun says so."""
     device: str = "auto"
     """auto, cpu or cuda."""
     revision: str | None = None
@@ -49,28 +64,47 @@ def run(arguments: Sequence[str]) -> int:
         TimeRemainingColumn,
     )
 
+    from stellar.distributed import own_device
     from stellar.embedding import embed
-    from stellar.errors import UserError
     from stellar.precision import choose_device
     from stellar.weights import load
 
-    device = choose_device(options.device)
-    if options.out.suffix != ".parquet":
-        raise UserError(f"the file is Parquet: end its name in .parquet, got --out {options.out}")
+    ranks = own_ranks() if options.share is None else _share(options.share)
+    first = ranks.rank == 0
+    device = own_device(choose_device(options.device), ranks)
+    if options.out.suffix not in ("", ".parquet"):
+        raise UserError(
+            f"the file is Parquet: end its name in .parquet, got --out {options.out}; a name "
+            "without an ending is a folder of Parquet files"
+        )
     model = load(options.model, device, purpose="encode", revision=options.revision)
     columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn())
     try:
-        with Progress(*columns, transient=True) as bar:
+        with Progress(*columns, transient=True, disable=not first) as bar:
             task = bar.add_task("", total=None)
             result = embed(
                 model, options.folder, options.out, options.batch_size, options.num_workers,
                 options.fit,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
+                part_size=options.part_size,
+                ranks=ranks,
             )  # fmt: skip
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was")
+        if first:
+            print("stopped; the same command goes on where it was")
         return 130
+    if not first:
+        return 0
     print(f"{result.num_images} images -> {result.file}")
     if result.num_unreadable:
         print(f"{result.num_unreadable} could not be read: {result.file}.unreadable.txt")
     return 0
+
+
+def _share(text: str) -> Ranks:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise UserError(
+            f"a share is I/N, for number I of N processes counted from 0, as 0/8, got {text}"
+        )
+    return Ranks(int(number), int(count))

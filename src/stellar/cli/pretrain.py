@@ -11,6 +11,7 @@ import tyro
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
 from stellar.errors import UserError
+from stellar.launch import own_ranks
 from stellar.presets import PRESETS
 
 DESCRIPTION = """Train a model on a folder of images, without labels.
@@ -31,7 +32,8 @@ class Options:
     out: Path = Path("runs/stellar")
     """Folder of the run: configuration, metrics, pictures, checkpoints."""
     data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of images (searched recursively), or `cutouts`: the embedded scenes."""
+    """Folder of images (searched recursively); shards: a folder of .tar files, a pattern as
+    data/{000..099}.tar, an address as s3://bucket/*.tar; or `cutouts`: the embedded scenes."""
     preset: str = "tiny"
     """Where settings start from."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -70,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
     else:
         result = pretrain(config, options.out, options.device, console)
     out = shlex.quote(str(options.out))
+    if own_ranks().rank:
+        return 0 if result.finished else 130
     if not result.finished:
         print(
             f"stopped and saved at step {result.step}; "

@@ -23,7 +23,7 @@ class Options:
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     pictures: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")]
-    """Pictures, one folder of them, or `cutouts`: held-out embedded scenes."""
+    """Pictures, one folder of them or shards, or `cutouts`: held-out embedded scenes."""
     out: Path = Path("sheet.png")
     """The sheet to write; an existing one is replaced."""
     count: int = 8

@@ -41,3 +41,13 @@ class EvaluationConfig:
     def seeds(self) -> range:
         """All of them."""
         return range(self.seed, self.seed + self.num_seeds)
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What numbers depend on, in words."""
+        return {
+            "seeds": ", ".join(map(str, self.seeds)),
+            "epochs": str(self.epochs),
+            "drawn": f"{self.num_drawn} test pictures at most" if self.num_drawn else "all",
+            "decoder on frozen features": f"{self.decoder_steps} steps",
+        }

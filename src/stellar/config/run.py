@@ -15,7 +15,9 @@ class RunConfig:
     """One training run, whole: with the data, this is all that its result depends on."""
 
     data: str = "cutouts"
-    """A folder of images, or `cutouts`: the scenes that come with the package."""
+    """A folder of images; shards, as a folder of .tar files, a pattern or an address; or `cutouts`:
+    the scenes that come with the package.
+    """
     init: str = ""
     """What to start from: a model by name (stellar-scenes, stellar-b16), a run, checkpoint or
     weights file of stellar; or a backbone (MAE, DINO, DINOv2, ViT), as a hub id such as

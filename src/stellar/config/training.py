@@ -18,6 +18,11 @@ class TrainingConfig:
     """Images of one optimizer step, over all processes."""
     accumulate: int = 1
     """Parts that a batch is split into, one after the other; Sinkhorn balances within a part."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What several processes hold of encoder and decoder. ddp: each holds all of it. fsdp: weights,
+    gradients and optimizer state are split over them, for models too large for one GPU. The result
+    is the same.
+    """
     views_at_once: int = 4
     """Masked or local views of each image that go through the network together. Fewer take less
     memory, more take a little less time; the result is the same.

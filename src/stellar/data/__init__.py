@@ -1,5 +1,5 @@
-"""Picture files and the embedded scenes: batches of views to train on, labelled pictures and masks
-to evaluate on.
+"""Picture files, shards and the embedded scenes: batches of views to train on, labelled pictures
+and masks to evaluate on.
 """
 
 from stellar.data.batches import Batch, ViewBatch
@@ -9,7 +9,13 @@ from stellar.data.labelled import LabelledImages, Splits, open_labelled
 from stellar.data.loader import view_batches
 from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
 from stellar.data.opening import open_data, open_scenes
+<<<<<<< HEAD
 from stellar.data.views import MultiView, cut_on
+=======
+from stellar.data.shards import Shards
+from stellar.data.sources import open_source
+from stellar.data.views import MultiView, ViewBatch
+>>>>>>> main
 
 __all__ = [
     "IGNORED",
@@ -27,6 +33,7 @@ __all__ = [
     "MultiView",
     "Scene",
     "SceneObject",
+    "Shards",
     "Splits",
     "ViewBatch",
     "check_readable",
@@ -34,5 +41,6 @@ __all__ = [
     "open_data",
     "open_labelled",
     "open_scenes",
+    "open_source",
     "view_batches",
 ]

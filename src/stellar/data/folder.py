@@ -4,14 +4,17 @@ The paths are held in two tensors rather than a list of strings: loader workers 
 forked or spawned, so a million paths do not grow with the number of workers.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from stellar.data.folderindex import pictures_below
+from stellar.data.indexfile import Texts
 from stellar.errors import UserError
 from stellar.images import Pixels, UnreadableImage, read_image
 
@@ -40,11 +43,10 @@ class ImageSource(Protocol):
 class ImageFiles:
     """Picture files below `root`, read with the `channels` of a model."""
 
-    def __init__(self, root: Path, paths: Sequence[bytes], channels: int = 3) -> None:
+    def __init__(self, root: Path, paths: Sequence[bytes] | Texts, channels: int = 3) -> None:
         self.root, self.channels = root, channels
-        lengths = np.array([0, *(len(path) for path in paths)])
-        self._offsets = torch.from_numpy(np.cumsum(lengths))
-        self._bytes = torch.frombuffer(bytearray(b"".join(paths)), dtype=torch.uint8)
+        texts = paths if isinstance(paths, Texts) else Texts.of(paths)
+        self._offsets, self._bytes = torch.from_numpy(texts.offsets), torch.from_numpy(texts.data)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -54,13 +56,20 @@ class ImageFiles:
 
     def name(self, index: int) -> str:
         """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
-        return printable(self._path(index)).replace(os.sep, "/")
+        return printable(self.relative(index)).replace(os.sep, "/")
 
     def path(self, index: int) -> Path:
         """The file."""
-        return self.root / os.fsdecode(self._path(index))
+        return self.root / os.fsdecode(self.relative(index))
 
-    def _path(self, index: int) -> bytes:
+    def fingerprint(self) -> str:
+        """Tells other files, or the same ones in another order, apart."""
+        digest = hashlib.sha256(self._offsets.numpy().data)
+        digest.update(self._bytes.numpy().data)
+        return digest.hexdigest()
+
+    def relative(self, index: int) -> bytes:
+        """The path below the root, as the disk has it."""
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of a folder of {len(self)}")
         start, end = self._offsets[index : index + 2].tolist()
@@ -78,8 +87,8 @@ class ImageFolder(ImageFiles):
         if not root.is_dir():
             problem = "is not a folder" if root.exists() else "does not exist"
             raise DataError(f"expected a folder of pictures, but {root} {problem}")
-        paths = sorted(os.fsencode(path) for path in walk(str(root), extensions))
-        if not paths:
+        paths = pictures_below(root, extensions)
+        if len(paths) == 0:
             expected = ", ".join(extension[1:] for extension in extensions)
             raise DataError(f"no pictures ({expected}) in {root} or its subfolders")
         super().__init__(root, paths, channels)
@@ -93,26 +102,6 @@ def extensions_of(channels: int) -> tuple[str, ...]:
 def printable(path: bytes) -> str:
     """A path as text; bytes that are no UTF-8 become escapes."""
     return path.decode("utf-8", "backslashreplace")
-
-
-def walk(root: str, extensions: tuple[str, ...]) -> Iterator[str]:
-    """Paths, relative to the root, of the pictures below it; each folder is visited once."""
-    pending, visited = [""], set()
-    while pending:
-        folder = pending.pop()
-        identity = os.path.realpath(os.path.join(root, folder))  # noqa: PTH118
-        if identity in visited:
-            continue
-        visited.add(identity)
-        with os.scandir(identity) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
-                if entry.is_dir():
-                    pending.append(path)
-                elif entry.name.lower().endswith(extensions):
-                    yield path
 
 
 def evenly_spread(source: ImageSource, count: int) -> list[int]:

@@ -2,8 +2,8 @@
 training's random views.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float32, UInt8
@@ -22,10 +22,19 @@ class PictureBatch:
     others.
     """
 
+    first: int
+    """Place of the first one, whether it could be read or not."""
     indices: tuple[int, ...]
     images: UInt8[Tensor, "b C h w"] | Float32[Tensor, "b C h w"]
     """No channels and no pixels either when none could be read."""
     unreadable: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.indices) + len(self.unreadable)
+
+    def pin_memory(self) -> "PictureBatch":
+        """The batch in page-locked memory; DataLoader calls this."""
+        return replace(self, images=self.images.pin_memory())
 
 
 class _Pictures(Dataset[tuple[int, Tensor | str]]):
@@ -56,10 +65,27 @@ def picture_batches(
     """The pictures at `indices`, in order, fitted to a model; where a fit leaves them different
     sizes, `batch_size` must be 1.
     """
+    starts = range(0, len(indices), batch_size)
+    batches = (list(indices[start : start + batch_size]) for start in starts)
+    return pictures_at(source, batches, fit, config, num_workers)
+
+
+def pictures_at(
+    source: ImageSource,
+    batches: Iterable[list[int]],
+    fit: Fit,
+    config: ModelConfig,
+    num_workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[PictureBatch]:
+    """The pictures of each batch of places, in order, which are asked for a few batches ahead; all
+    by the same workers. Memory is pinned when `device` is a GPU.
+    """
 
     def collate(items: list[tuple[int, Tensor | str]]) -> PictureBatch:
         images = [(index, item) for index, item in items if isinstance(item, Tensor)]
         return PictureBatch(
+            first=items[0][0],
             indices=tuple(index for index, _ in images),
             images=one_batch([image for _, image in images])
             if images
@@ -71,12 +97,12 @@ def picture_batches(
 
     loader = DataLoader(
         _Pictures(source, fit, config),
-        batch_size=batch_size,
-        sampler=indices,
+        batch_sampler=batches,
         collate_fn=collate,
         num_workers=num_workers,
         worker_init_fn=prepare_worker,
         timeout=WORKER_TIMEOUT if num_workers else 0,
+        pin_memory=torch.device(device).type == "cuda",
         generator=torch.Generator(),
     )
     yield from batches_of(loader)

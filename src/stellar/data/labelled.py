@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from stellar.data import imagenet
-from stellar.data.folder import DataError, ImageFiles, extensions_of, printable, walk
+from stellar.data.folder import DataError, ImageFiles, extensions_of, printable
+from stellar.data.folderindex import walk
 from stellar.data.listing import (
     HELD_OUT,
     TRAIN,

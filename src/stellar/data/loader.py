@@ -2,7 +2,7 @@
 
 The epochs' permutations, one after the other, are one endless sequence of samples. Step t takes the
 next G of them (G images over all ranks) and each rank a contiguous share, so a run can start at any
-step, and a batch may run over the end of an epoch.
+step and on any number of ranks, and a batch may run over the end of an epoch.
 """
 
 import atexit
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from stellar.data.batches import Batch
 from stellar.data.views import MultiView
+from stellar.distributed import share
 
 WORKER_TIMEOUT = 600
 """Seconds without a batch after which a worker counts as stuck."""
@@ -35,8 +36,8 @@ def view_batches(
 ) -> Generator[Batch, None, None]:
     """This rank's batches of steps `start_step` to `start_step + num_steps - 1`, on the CPU.
 
-    `batch_size` is the number of images of one rank and step. Memory is pinned when `device` is a
-    GPU. A worker that dies or hangs is a RuntimeError; workers are not restarted.
+    `batch_size` is the number of images of one step, over all ranks. Memory is pinned when
+    `device` is a GPU. A worker that dies or hangs is a RuntimeError; workers are not restarted.
     """
     sampler = StepSampler(len(dataset), batch_size, seed, start_step, num_steps, rank, world_size)
     loader = DataLoader(
@@ -103,8 +104,8 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
     def keys(self, step: int) -> list[tuple[int, int]]:
         """The samples of one step, on this rank."""
-        first = (step * self.world_size + self.rank) * self.batch_size
-        places = (divmod(place, self.num_images) for place in range(first, first + self.batch_size))
+        own = share(self.batch_size, self.rank, self.world_size)
+        places = (divmod(step * self.batch_size + place, self.num_images) for place in own)
         return [(epoch, int(self._permutation(epoch)[place])) for epoch, place in places]
 
     def _draw_permutation(self, epoch: int) -> np.ndarray:

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from stellar.data.folder import DataError, extensions_of, walk
+from stellar.data.folder import DataError, extensions_of
+from stellar.data.folderindex import walk
 from stellar.data.listing import HELD_OUT, TRAIN, by_hash, fifth, held_out_name, some
 from stellar.data.masked import BACKGROUND, IGNORED, MaskedFiles, MaskedSplits
 from stellar.images import MASK_EXTENSIONS, read_mask

@@ -90,8 +90,7 @@ def evaluate(
         num_test=len(data.test),
         classes=data.classes,
         chance=_chance(data),
-        protocol={name: how for name, how in PROTOCOL.items() if name in made}
-        | {"seeds": ", ".join(map(str, settings.seeds)), "epochs": str(settings.epochs)},
+        protocol={name: how for name, how in PROTOCOL.items() if name in made} | settings.protocol,
         models=tuple(found),
     )
 

@@ -32,5 +32,6 @@ def factorization(subject: Subject) -> Iterator[Score]:
             "factorization",
             f"{score.feature} to {score.label}, {_PROBES[score.probe]}",
             score.accuracy,
-            detail=f"chance {score.chance:.2f}, {len(heldout)} objects",
+            detail=f"{len(heldout)} objects",
+            chance=score.chance,
         )

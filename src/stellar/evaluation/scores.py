@@ -22,6 +22,8 @@ class Score:
     """What was chosen on the way, and how many pictures or objects it is of, where not all."""
     spread: float | None = None
     """Standard deviation over seeds; None where nothing is random, or one seed was run."""
+    chance: float | None = None
+    """What always naming the largest class gives, where something is named."""
 
     @classmethod
     def over_seeds(
@@ -68,3 +70,16 @@ class Evaluation:
     def to_json(self) -> str:
         """Everything, as the text of report.json."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evaluation":
+        """What `to_json` wrote. Raises ValueError, KeyError or TypeError for any other text."""
+        fields = json.loads(text)
+        models = (
+            model
+            | {"scores": tuple(Score(**score) for score in model["scores"])}
+            | {"notes": tuple(model["notes"])}
+            for model in fields["models"]
+        )
+        fields |= {"models": tuple(ModelScores(**model) for model in models)}
+        return cls(**fields | {"classes": tuple(fields["classes"])})

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from stellar.evaluation.scenes import Encoder
+from stellar.precision import inference
 
 
 def images_per_second(model: Encoder, images: UInt8[Tensor, "b 3 h w"], rounds: int = 5) -> float:
@@ -20,7 +21,7 @@ def images_per_second(model: Encoder, images: UInt8[Tensor, "b 3 h w"], rounds: 
 def _encoding_seconds(model: Encoder, images: Tensor) -> float:
     _wait_for(model.device)
     start = perf_counter()
-    with torch.inference_mode():
+    with inference(model.device):
         model.encode(images)
     _wait_for(model.device)
     return perf_counter() - start

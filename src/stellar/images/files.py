@@ -6,9 +6,10 @@ Every file is decoded in full, since its header does not tell whether it is trun
 files go through simplejpeg where that is installed: the same pixels, a third faster.
 """
 
+import math
 import warnings
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -34,19 +35,21 @@ MAX_PIXELS = 100_000_000
 """Largest picture that is decoded: a small file can hold far more than the memory does."""
 
 
-def read_image(path: Path | str, channels: int = 3) -> Pixels:
+def read_image(path: Path | str, channels: int = 3, data: bytes | None = None) -> Pixels:
     """The pixels of the picture in a file; UnreadableImage if none, or too large."""
-    return read_picture(path, channels).pixels
+    return read_picture(path, channels, data).pixels
 
 
-def read_picture(path: Path | str, channels: int = 3) -> Picture:
-    """The picture in a file, with what was done to it; UnreadableImage if none, or too large."""
-    path = Path(path)
+def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None) -> Picture:
+    """The picture in a file, with what was done to it; UnreadableImage if none, or too large.
+
+    Where `data` is given, it is the content, and the path only its name.
+    """
     try:
         # Pillow warns of large pictures and odd metadata; here a file decodes or it does not.
-        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
-            if path.suffix.lower() == ".npy":
-                return from_array(_load_array(path), channels)
+        with warnings.catch_warnings(action="ignore"), _opened(path, data) as file:
+            if Path(path).suffix.lower() == ".npy":
+                return from_array(_load_array(file), channels)
             return _decode(file, channels)
     except UnidentifiedImageError as error:
         expected = "JPEG, PNG, WebP, BMP, TIFF or GIF"
@@ -55,17 +58,29 @@ def read_picture(path: Path | str, channels: int = 3) -> Picture:
         raise UnreadableImage(path, reason_of(error)) from error
 
 
-def _load_array(path: Path) -> np.ndarray:
-    """The array in a .npy file; it is mapped first, so a header cannot ask for more than there
-    is.
-    """
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    if mapped.ndim >= 2:
-        _check_size(mapped.shape[1], mapped.shape[0])
-    return np.array(mapped)
+def _opened(path: Path | str, data: bytes | None) -> BufferedIOBase:
+    return Path(path).open("rb") if data is None else BytesIO(data)
 
 
-def _decode(file: BinaryIO, channels: int) -> Picture:
+def _load_array(file: BufferedIOBase) -> np.ndarray:
+    """The array of a .npy file; a header cannot ask for more than there is."""
+    version = np.lib.format.read_magic(file)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ValueError(f"version {version} of the .npy format is not known")
+    shape, fortran_order, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never unpickled")
+    if len(shape) >= 2:
+        _check_size(shape[1], shape[0])
+    values = np.frombuffer(file.read(), dtype, math.prod(shape))
+    return values.reshape(shape, order="F" if fortran_order else "C").copy()
+
+
+def _decode(file: BufferedIOBase, channels: int) -> Picture:
     with Image.open(file, formats=FORMATS) as image:
         pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         if channels not in (1, 3) and pages == channels:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import ObjectiveConfig
+from stellar.distributed import all_sum
 
 Scalar = Float[Tensor, ""]
 RECONSTRUCTION_WEIGHT = {"pixels": 10.0, "codes": 0.05}
@@ -50,6 +51,14 @@ class Losses:
     def __mul__(self, share: float) -> "Losses":
         """Every term times `share`: the part that some of a group's views have in its mean."""
         return Losses(**{name: value * share for name, value in self.present()})
+
+    def summed(self) -> "Losses":
+        """Every term's sum over all processes, in one exchange."""
+        terms = dict(self.present())
+        if not terms:
+            return self
+        sums = all_sum(torch.stack(list(terms.values())))
+        return Losses(**dict(zip(terms, sums, strict=True)))
 
     def detached(self) -> "Losses":
         """The same values without their graphs."""

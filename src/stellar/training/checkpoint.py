@@ -13,13 +13,15 @@ from pathlib import Path
 
 import torch
 
+from stellar.distributed import is_sharded, on_first, together
 from stellar.model.files.history import KEY as HISTORY
 from stellar.model.files.history import History
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.reading import read_state
-from stellar.model.files.saving import FROZEN, WEIGHTS, checkpoints, save_model
+from stellar.model.files.saving import FROZEN, WEIGHTS, checkpoints, own_tensors, save_model
 from stellar.objective import PretrainingModel
 from stellar.storage import damage, place_folder
+from stellar.training.optimizer import moments, set_moments
 
 STATE = "state.pt"
 
@@ -43,19 +45,31 @@ def save_checkpoint(
     counters: Counters,
     history: History | None = None,
 ) -> Path:
-    """Write, sync and rename; a crash at any moment leaves the earlier checkpoints as they were."""
+    """Write, sync and rename; a crash at any moment leaves the earlier checkpoints as they were.
+
+    The first process calls it; where the model is sharded, the others must `give_parts` meanwhile.
+    """
     folder = run / "checkpoints" / f"step-{counters.step:08d}"
+    tensors, state = own_tensors(model), moments(model, optimizer)
 
     def write(target: Path) -> None:
         config = {"objective": asdict(model.objective)}
         if history is not None:
             config[HISTORY] = asdict(history)
-        save_model(target, model, config)
-        state = {"optimizer": optimizer.state_dict(), "counters": asdict(counters)}
-        torch.save(state, target / STATE)
+        save_model(target, model, config, tensors)
+        torch.save({"moments": state, "counters": asdict(counters)}, target / STATE)
 
     place_folder(folder, write)
     return folder
+
+
+def give_parts(model: PretrainingModel, optimizer: torch.optim.Optimizer) -> None:
+    """What other processes do while the first saves a checkpoint: nothing, unless the model is
+    sharded.
+    """
+    if any(is_sharded(parameter) for parameter in model.parameters()):
+        own_tensors(model)
+        moments(model, optimizer)
 
 
 def prune(run: Path, keep_every: int, newest: int = 2) -> None:
@@ -72,29 +86,45 @@ def restore(
     optimizer: torch.optim.Optimizer,
     warn: Callable[[str], object],
 ) -> Counters:
-    """Load the newest checkpoint that is whole; `warn` is told of damaged ones. Without any,
-    nothing changes.
+    """Load the newest checkpoint that is whole, as the first process finds it; `warn` is told of
+    damaged ones. Without any, nothing changes.
 
     Raises WeightsError when there are checkpoints, but none is whole.
     """
+    newest = on_first(lambda: _newest_whole(run, warn))
+    if newest is None:
+        return Counters()
+    with together():
+        return _read(newest, model, optimizer)
+
+
+def _newest_whole(run: Path, warn: Callable[[str], object]) -> Path | None:
     found = checkpoints(run)
     for folder in reversed(found):
         problem = damage(folder)
         if problem is None:
-            return _read(folder, model, optimizer)
+            return folder
         warn(f"checkpoint {folder.name} is damaged ({problem}); falling back to the one before")
     if found:
         raise WeightsError(
             f"none of the {len(found)} checkpoints in {run} is whole; start a new run"
         )
-    return Counters()
+    return None
 
 
 def _read(folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer) -> Counters:
+    if not folder.is_dir():
+        raise WeightsError(
+            f"{folder}, which the first process sees, is not on this machine; keep a run on a file "
+            "system that all its machines share"
+        )
     load_weights(model, read_state(folder / WEIGHTS), ignore=FROZEN)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise WeightsError(f"{folder / STATE} cannot be read: {error}") from error
-    optimizer.load_state_dict(state["optimizer"])
+    if "optimizer" in state:  # by position, as checkpoints had it before models were sharded
+        optimizer.load_state_dict(state["optimizer"])
+    else:
+        set_moments(model, optimizer, state["moments"])
     return Counters(**state["counters"])

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from stellar.distributed import all_sum, first_rows
 from stellar.objective.prototypes import Assignment
 from stellar.objective.step import StepResult
 
@@ -22,7 +23,7 @@ MAX_ROWS = 2048
 
 @dataclass(frozen=True)
 class Health:
-    """Figures of one step, on one process's batch: of the tokens, or of the patches in a model
+    """Figures of one step, over all processes: of the tokens, or of the patches in a model
     without tokens; None where the objective or the model has nothing to measure.
     """
 
@@ -65,11 +66,15 @@ class Health:
 
 @torch.no_grad()
 def measure_health(result: StepResult, temperature: float) -> Health:
-    """The figures of a training step; `temperature` is that of the prediction."""
+    """The figures of a training step, the same in all processes, which must all ask for them;
+    `temperature` is that of the prediction.
+    """
     factors, targets = result.factors, result.targets
     num_tokens = factors.sparse.shape[1]
-    rows = (factors.sparse if num_tokens else factors.dense).float().flatten(0, 1)[:MAX_ROWS]
-    shares = factors.spatial.float().mean(dim=(0, 1))
+    tokens = factors.sparse if num_tokens else factors.dense
+    rows = first_rows(tokens.float().flatten(0, 1), MAX_ROWS)
+    explained = all_sum(factors.spatial.float().mean(dim=1).sum(dim=0))
+    shares = explained / explained.sum()
     target = targets.token or targets.cls
     use = None
     if target is not None:
@@ -102,7 +107,7 @@ def token_spread(tokens: Float[Tensor, "N D"]) -> float:
 def prototype_use(target: Assignment, num_tokens: int, temperature: float) -> Float[Tensor, "K C"]:
     """How often each of an image's K tokens is predicted to be each prototype; rows sum to 1."""
     images = max(1, MAX_ROWS // num_tokens)
-    features = target.features[: images * num_tokens]
+    features = first_rows(target.features, images * num_tokens)
     predicted = (features @ target.prototypes.T / temperature).softmax(dim=1)
     return predicted.unflatten(0, (-1, num_tokens)).mean(dim=0)
 

@@ -1,10 +1,11 @@
 """The training loop: batches of views in, a run folder out.
 
-The same loop runs alone and under `torchrun`: each process takes its share of every batch,
-Sinkhorn balances over all of them, and gradients are averaged once a step. A run's state is its
-model, its optimizer and its counters.
+The same loop runs alone and in many processes: each takes its share of every batch, Sinkhorn
+balances over all of them, and gradients are summed once a step. A run's state is its model, its
+optimizer and its counters.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,18 +18,23 @@ from rich.console import Console
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Batch, MultiView, cut_on, view_batches
 from stellar.data.photometric import apply as change_colours
-from stellar.distributed import Ranks, all_max, all_mean, average_gradients, gather_lists
+from stellar.distributed import all_max, gather_lists, sum_gradients
 from stellar.errors import UserError
-from stellar.objective import StepResult, Views, step
+from stellar.launch import Ranks
+from stellar.objective import Losses, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
+from stellar.sharded import clip_gradients
 from stellar.training.checkpoint import Counters, restore
+from stellar.training.health import measure_health
 from stellar.training.interruption import Interruption
 from stellar.training.optimizer import build_optimizer
 from stellar.training.progress import TrainingProgress
 from stellar.training.recorder import Recorder
 from stellar.training.run_folder import RunFolder
+from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
 from stellar.training.setup import Parts
+from stellar.training.sharding import shard
 
 
 class TrainingStopped(UserError):
@@ -39,8 +45,12 @@ class TrainingStopped(UserError):
 class Update:
     """What one optimizer step did."""
 
-    result: StepResult
-    """Of the last part of the batch."""
+    losses: Losses
+    """Of the whole batch, over all processes."""
+    total: float
+    """Their weighted sum."""
+    last: StepResult
+    """This process's share of the last part of the batch."""
     gradient_norm: float
     finite: bool
     """False when the step was skipped."""
@@ -59,17 +69,20 @@ class Training:
         console: Console | None,
     ) -> None:
         training = config.training
-        if training.batch_size % (training.accumulate * ranks.world_size):
+        if training.batch_size < training.accumulate * ranks.world_size:
             raise ConfigError(
-                f"training.batch_size = {training.batch_size} must be a multiple of accumulate x "
-                f"processes = {training.accumulate} x {ranks.world_size}"
+                f"training.batch_size = {training.batch_size} must be at least accumulate x "
+                f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
             )
         self.config, self.source, self.ranks, self.device = config, parts.source, ranks, device
-        self.recorder, self.console = Recorder(run, console), console if run else None
+        samples = sample_images(parts.source, config.model)
+        self.recorder, self.console = Recorder(run, console, samples), console if run else None
         self.recorder.begin(parts.source, parts.unreadable)
-        self.model = parts.model.to(device)
-        self.optimizer = build_optimizer(self.model, training)
         self.precision = resolve_precision(training.precision, device)
+        self.model = parts.model.to(device)
+        if training.parallel == "fsdp" and ranks.world_size > 1:
+            shard(self.model, self.precision)
+        self.optimizer = build_optimizer(self.model, training)
         self.autocast = autocast(self.precision, device)
         self.total = num_steps(len(self.source), training)
         self.counters = Counters()
@@ -96,7 +109,7 @@ class Training:
                 step_now, last = self.counters.step, self.counters.step == self.total
                 stop = all_max(torch.tensor(float(interruption.requested), device=self.device))
                 self.skipped += [image for part in parts for image in part.skipped]
-                progress.advance(step_now, update.result.total.item())
+                progress.advance(step_now, update.total)
                 if step_now % training.log_every == 0 or last:
                     self.log(update, progress.images_per_second)
                 if training.sample_every and step_now % training.sample_every == 0:
@@ -115,28 +128,38 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(done, self.total, training)
         self.optimizer.zero_grad(set_to_none=True)
-        results = [
-            step(
-                self.model,
-                self.views(part),
-                backward=lambda loss: (loss / len(parts)).backward(),
-                autocast=self.autocast,
-                views_at_once=training.views_at_once,
-                generator=self.generator(number),
-            )
-            for number, part in enumerate(parts)
-        ]
+        losses, last = self.learn_from(parts)
         learning = [p for p in self.model.parameters() if p.grad is not None]
-        average_gradients(learning)
-        norm = torch.nn.utils.clip_grad_norm_(learning, training.gradient_clip or float("inf"))
-        total = all_mean(torch.stack([result.total for result in results]).mean())
-        finite = bool(torch.isfinite(norm + total))
+        sum_gradients(learning)
+        norm = clip_gradients(learning, training.gradient_clip)
+        total = losses.total(self.model.weights)
+        loss = 0.0 if total is None else total.item()
+        finite = math.isfinite(norm.item() + loss)
         if finite:
             self.optimizer.step()
             if self.model.teacher is not None:
                 momentum = teacher_momentum(done, self.total, self.config.objective)
                 self.model.teacher.update(self.model, momentum)
-        return Update(results[-1], norm.item(), finite)
+        return Update(losses, loss, last, norm.item(), finite)
+
+    def learn_from(self, parts: list[ViewBatch]) -> tuple[Losses, StepResult]:
+        """Forward and backward over this process's share of the batch: the whole batch's losses,
+        and the last part's result.
+        """
+        losses, results = Losses(), []
+        for number, part in enumerate(parts):
+            share = len(part.full) / self.config.training.batch_size  # of a mean over the batch
+            result = step(
+                self.model,
+                self.views(part),
+                backward=lambda loss, share=share: (loss * share).backward(),
+                autocast=self.autocast,
+                views_at_once=self.config.training.views_at_once,
+                generator=self.generator(number),
+            )
+            losses += result.losses * share
+            results.append(result)
+        return losses.summed(), results[-1]
 
     def count(self, update: Update) -> None:
         """Advance the counters. Raises TrainingStopped after too many skipped steps in a row."""
@@ -146,7 +169,7 @@ class Training:
             return
         in_a_row = before.skipped_in_a_row + 1
         self.counters = Counters(before.step + 1, in_a_row, before.skipped + 1)
-        terms = [n for n, value in update.result.losses.present() if not torch.isfinite(value)]
+        terms = [n for n, value in update.losses.present() if not torch.isfinite(value)]
         self.recorder.warn(
             f"step {self.counters.step} skipped: non-finite {', '.join(terms) or 'gradient'}; "
             f"{in_a_row} in a row, {limit} end the run"
@@ -181,7 +204,7 @@ class Training:
     def batches(self) -> Iterator[Batch]:
         """The rest of the run's batches for this process, in parts of an accumulated step."""
         training, model = self.config.training, self.config.model
-        parts, processes = training.accumulate, self.ranks.world_size
+        parts = training.accumulate
         return view_batches(
             MultiView(
                 self.source,
@@ -191,12 +214,12 @@ class Training:
                 training.seed,
                 uncut=cut_on(self.device, self.config.views),
             ),
-            training.batch_size // parts // processes,
+            training.batch_size // parts,
             training.seed,
             start_step=self.counters.step * parts,
             num_steps=(self.total - self.counters.step) * parts,
             rank=self.ranks.rank,
-            world_size=processes,
+            world_size=self.ranks.world_size,
             num_workers=training.num_workers,
             device=self.device,
         )
@@ -215,15 +238,15 @@ class Training:
         )
 
     def log(self, update: Update, images_per_second: float) -> None:
-        """One line of metrics; losses are means over all processes."""
+        """One line of metrics, over all processes."""
         self.recorder.add_skipped(gather_lists(self.skipped))
         self.skipped = []
-        losses = {"loss": all_mean(update.result.total).item()}
-        for name, value in update.result.losses.present():
-            losses[name] = all_mean(value).item()
+        losses = {"loss": update.total}
+        losses |= {name: value.item() for name, value in update.losses.present()}
         figures = {
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "gradient_norm": update.gradient_norm,
             "images_per_second": round(images_per_second, 1),
         }
-        self.recorder.metrics(self.counters, losses, figures, update.result)
+        health = measure_health(update.last, self.config.objective.prediction_temperature)
+        self.recorder.metrics(self.counters, losses, figures, health)

@@ -1,8 +1,9 @@
 """Start a run, or go on with one.
 
     torchrun --nproc-per-node 8 -m stellar pretrain --data FOLDER --preset b16
+    srun --ntasks-per-node 8 stellar pretrain --data FOLDER --preset b16
 
-runs the same on eight GPUs.
+run the same on eight GPUs, or on those of many machines.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -14,12 +15,13 @@ from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
-from stellar.distributed import Ranks, process_group
+from stellar.distributed import on_first, own_device, process_group, together
+from stellar.launch import Ranks, own_ranks
 from stellar.model.files.saving import checkpoints
 from stellar.precision import choose_device
 from stellar.training.loop import Training
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
-from stellar.training.setup import prepare, with_whole_path
+from stellar.training.setup import prepare, require_the_same_data, with_whole_path
 
 
 @dataclass(frozen=True)
@@ -44,49 +46,55 @@ def pretrain(
     is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
     is silent.
     """
-    return _train(with_whole_path(config), Path(out), device, console, resumed=False)
+    ranks = own_ranks()
+    with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
+        return _train(with_whole_path(config), Path(out), ranks, chosen, console, resumed=False)
 
 
 def resume(out: str | Path, device: str = "auto", console: Console | None = None) -> PretrainResult:
     """Go on with the run in `out`, under its own configuration, exactly where its newest whole
-    checkpoint is.
+    checkpoint is. The number of processes may be another.
 
     Raises as `pretrain` does.
     """
-    out = Path(out)
-    if not (out / CONFIG).is_file():
+    out, ranks = Path(out), own_ranks()
+    with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
+        config = on_first(lambda: config_of(out))
+        return _train(config, out, ranks, chosen, console, resumed=True)
+
+
+def config_of(run: Path) -> RunConfig:
+    """The configuration of a run. Raises RunError where there is none."""
+    if not (run / CONFIG).is_file():
         raise RunError(
-            f"{out} holds no run to resume ({CONFIG} is missing); start one without --resume"
+            f"{run} holds no run to resume ({CONFIG} is missing); start one without --resume"
         )
-    return _train(read_run_config(out / CONFIG), out, device, console, resumed=True)
+    return read_run_config(run / CONFIG)
 
 
 def _train(
-    config: RunConfig, out: Path, device: str, console: Console | None, resumed: bool
+    config: RunConfig,
+    out: Path,
+    ranks: Ranks,
+    device: torch.device,
+    console: Console | None,
+    resumed: bool,
 ) -> PretrainResult:
-    parts = prepare(config, start=not (resumed and checkpoints(out)))
+    with together():
+        parts = prepare(config, start=not (resumed and checkpoints(out)))
+    require_the_same_data(parts.source)
     config = parts.config
-    with process_group(choose_device(device)) as ranks:
-        first: AbstractContextManager[RunFolder | None] = nullcontext()
+    first: AbstractContextManager[RunFolder | None] = nullcontext()
+    with together():
         if ranks.rank == 0:
             first = RunFolder(out, config) if resumed else RunFolder.create(out, config)
-        with first as run:
-            training = Training(config, parts, run, ranks, own_device(device, ranks), console)
-            if resumed:
-                step = training.restore(out)
-                if run is not None:
-                    run.forget_after(step)
-            if parts.taken_over:
-                training.recorder.say(parts.taken_over)
-            finished = training.run_to_end()
-            return PretrainResult(out, training.counters.step, finished)
-
-
-def own_device(device: str, ranks: Ranks) -> torch.device:
-    """The GPU of this process where there are several, else what was asked for."""
-    chosen = choose_device(device)
-    if chosen.type == "cuda" and chosen.index is None:
-        chosen = torch.device("cuda", ranks.local_rank)
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-    return chosen
+    with first as run:
+        training = Training(config, parts, run, ranks, device, console)
+        if resumed:
+            step = training.restore(out)
+            if run is not None:
+                run.forget_after(step)
+        if parts.taken_over:
+            training.recorder.say(parts.taken_over)
+        finished = training.run_to_end()
+        return PretrainResult(out, training.counters.step, finished)

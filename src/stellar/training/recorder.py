@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from rich.console import Console
+from torch import Tensor
 
 from stellar.data import ImageSource
+from stellar.distributed import together
 from stellar.model.files.history import History, public_name
-from stellar.objective import PretrainingModel, StepResult
-from stellar.training.checkpoint import Counters, prune, save_checkpoint
-from stellar.training.health import Health, measure_health
+from stellar.objective import PretrainingModel
+from stellar.training.checkpoint import Counters, give_parts, prune, save_checkpoint
+from stellar.training.health import Health
 from stellar.training.run_folder import SKIPPED, RunFolder
-from stellar.training.samples import draw_samples, sample_images
+from stellar.training.samples import draw_samples
 from stellar.training.schedule import num_steps
 
 NOT_OF_THE_MODEL = ("learning_rate", "images_per_second", "skipped_steps", "skipped_images")
@@ -22,21 +25,25 @@ NOT_OF_THE_MODEL = ("learning_rate", "images_per_second", "skipped_steps", "skip
 
 
 class Recorder:
-    """Writes into the run's folder and to the terminal; with `run` None, everything is a no-op."""
+    """Writes into the run's folder and to the terminal; with `run` None, it is silent. `samples`
+    are the images that are drawn now and then.
+    """
 
-    def __init__(self, run: RunFolder | None, console: Console | None) -> None:
+    def __init__(
+        self, run: RunFolder | None, console: Console | None, samples: UInt8[Tensor, "n C h w"]
+    ) -> None:
         self.run, self.console = run, console if run is not None else None
+        self._samples = samples
         self._warned: set[str] = set()
         self._tensorboard: Any = None
         if run is not None and run.config.training.tensorboard:
             self._tensorboard = _open_tensorboard(run)
 
     def begin(self, source: ImageSource, unreadable: list[tuple[str, str]]) -> None:
-        """Choose the images of the sample pictures, and tell of those that cannot be read."""
+        """Tell of images that cannot be read."""
         if self.run is None:
             return
         self._num_images = len(source)
-        self._samples = sample_images(source, self.run.config.model)
         if self.run.add_skipped(unreadable):
             self.warn(
                 f"{len(unreadable)} of the images looked at cannot be read and are left out; "
@@ -64,12 +71,11 @@ class Recorder:
         counters: Counters,
         losses: dict[str, float],
         figures: dict[str, float],
-        result: StepResult,
+        health: Health,
     ) -> None:
         """One line of metrics with the model's health, and a warning where it ails."""
         if self.run is None:
             return
-        health = measure_health(result, self.run.config.objective.prediction_temperature)
         row = {
             "step": counters.step,
             **losses,
@@ -85,18 +91,27 @@ class Recorder:
                 self._tensorboard.add_scalar(name, value, counters.step)
 
     def draw(self, model: PretrainingModel, counters: Counters) -> None:
-        """A sample picture."""
-        if self.run is not None and len(self._samples):
-            self.run.add_sample(counters.step, draw_samples(model, self._samples))
+        """A sample picture, which all processes draw and the first keeps: where the model is
+        sharded, none can alone.
+        """
+        if len(self._samples):
+            picture = draw_samples(model, self._samples)
+            if self.run is not None:
+                self.run.add_sample(counters.step, picture)
 
     def checkpoint(
         self, model: PretrainingModel, optimizer: torch.optim.Optimizer, counters: Counters
     ) -> None:
-        """A checkpoint; older ones go, as configured."""
-        if self.run is not None:
-            history = self._history(self.run, counters)
-            save_checkpoint(self.run.path, model, optimizer, counters, history)
-            prune(self.run.path, self.run.config.training.keep_every)
+        """A checkpoint; older ones go, as configured. Where it cannot be written, all processes
+        end.
+        """
+        with together():
+            if self.run is None:
+                give_parts(model, optimizer)
+            else:
+                history = self._history(self.run, counters)
+                save_checkpoint(self.run.path, model, optimizer, counters, history)
+                prune(self.run.path, self.run.config.training.keep_every)
 
     def _history(self, run: RunFolder, counters: Counters) -> History:
         """What a checkpoint tells of the run so far."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from stellar.config import ConfigError, RunConfig
-from stellar.data import Cutouts, ImageFolder, ImageSource, check_readable
+from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
+from stellar.data.folder import evenly_spread
+from stellar.distributed import gather_lists, is_first
 from stellar.images import nearest_multiple
 from stellar.model.backbones import BackboneFiles, is_backbone, read_backbone
 from stellar.model.files.loading import WeightsError, load_weights
@@ -30,7 +32,9 @@ class Parts:
     source: ImageSource
     model: PretrainingModel
     unreadable: list[tuple[str, str]]
-    """Name and reason of images that cannot be read, among those looked at."""
+    """Name and reason of images that cannot be read, among those that the first process looked
+    at.
+    """
     taken_over: str
     """What was taken over from a backbone, in a sentence."""
 
@@ -58,7 +62,8 @@ def prepare(config: RunConfig, start: bool = True) -> Parts:
         load_run(model, init)
     if init and model.teacher is not None:
         model.teacher.update(model, momentum=0.0)
-    return Parts(config, source, model, check_readable(source), taken_over)
+    unreadable = check_readable(source) if is_first() else []
+    return Parts(config, source, model, unreadable, taken_over)
 
 
 def open_source(config: RunConfig) -> ImageSource:
@@ -66,7 +71,20 @@ def open_source(config: RunConfig) -> ImageSource:
     if config.data == "cutouts":
         model, seed = config.model, config.training.seed
         return Cutouts("train", seed, model.image_size, channels=model.in_chans)
-    return ImageFolder(Path(config.data), config.model.in_chans)
+    return sources.open_source(config.data, config.model.in_chans)
+
+
+def require_the_same_data(source: ImageSource) -> None:
+    """Raises DataError when the processes do not see the same images in the same order."""
+    some = tuple(source.name(index) for index in evenly_spread(source, 16))
+    first, *others = gather_lists([(len(source), some)])
+    for rank, seen in enumerate(others, 1):
+        if seen != first:
+            raise DataError(
+                f"process {rank} sees other images ({seen[0]:,}, from {seen[1][0]} to "
+                f"{seen[1][-1]}) than process 0 ({first[0]:,}, from {first[1][0]} to "
+                f"{first[1][-1]}); give all machines the same data"
+            )
 
 
 def build_model(config: RunConfig) -> PretrainingModel:
@@ -79,9 +97,9 @@ def build_model(config: RunConfig) -> PretrainingModel:
 
 def with_whole_path(config: RunConfig) -> RunConfig:
     """The run with its data named from the root, so that it can be resumed from anywhere."""
-    if config.data == "cutouts" or not Path(config.data).is_dir():
+    if config.data == "cutouts":
         return config
-    return replace(config, data=str(Path(config.data).resolve()))
+    return replace(config, data=sources.whole_path(config.data))
 
 
 def resolved(config: RunConfig) -> RunConfig:

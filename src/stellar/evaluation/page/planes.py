@@ -2,7 +2,6 @@
 where.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -138,7 +137,7 @@ def _what_where_figure(evaluation: Evaluation, probe: str) -> str:
             if where and what:
                 tip = f"{model.name}, {letter}: material {text(what)}, place {text(where)}"
                 points.append(Point(where.value, what.value, place, tip, letter=letter))
-                chances = chance_of(where), chance_of(what)
+                chances = where.chance, what.chance
     if not points:
         return ""
     figure = scatter(
@@ -149,12 +148,6 @@ def _what_where_figure(evaluation: Evaluation, probe: str) -> str:
         joined=("S", "L"),
     )
     return f'<figure class="card"><figcaption>{probe}</figcaption>{figure}</figure>'
-
-
-def chance_of(score: Score) -> float | None:
-    """What the score's detail says of chance."""
-    found = re.search(r"chance (\d*\.?\d+)", score.detail)
-    return float(found[1]) if found else None
 
 
 def legend(evaluation: Evaluation) -> str:

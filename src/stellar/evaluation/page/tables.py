@@ -9,7 +9,7 @@ from html import escape
 from stellar.evaluation import published
 from stellar.evaluation.measures import HEADLINE, Measure, number
 from stellar.evaluation.page.labels import short_names
-from stellar.evaluation.page.planes import PROBES, chance_of
+from stellar.evaluation.page.planes import PROBES
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 
 _FEATURES = {"S": "S", "L": "L", "dense": "U"}
@@ -90,7 +90,7 @@ def _cell(score: Score | None) -> str:
     """A cell as dark as the feature is above chance, 1 for never wrong."""
     if score is None:
         return "<td></td>"
-    chance = chance_of(score) or 0.0
+    chance = score.chance or 0.0
     knows = max(0.0, (score.value - chance) / max(1 - chance, 1e-9))
     strong = ' class="strong"' if knows > 0.6 else ""
     return f'<td{strong} style="--knows:{knows:.3f}">{number(score)}</td>'
@@ -98,7 +98,7 @@ def _cell(score: Score | None) -> str:
 
 def _chance(scores: dict[str, Score], label: str) -> str:
     of_label = (score for name, score in scores.items() if f" to {label}, " in name)
-    chance = chance_of(next(of_label))
+    chance = next(of_label).chance
     return "" if chance is None else f"{chance:.2f}"
 
 

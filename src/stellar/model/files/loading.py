@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stellar.errors import UserError
+from stellar.sharded import split_like
 
 
 class WeightsError(UserError):
@@ -54,7 +55,7 @@ def load_weights(
         return
     with torch.no_grad():
         for name, tensor in expected.items():
-            tensor.copy_(tensors[name])
+            tensor.copy_(split_like(tensors[name], tensor))
 
 
 def _refuse(*problems: str) -> None:

@@ -21,6 +21,7 @@ from stellar.configfile import from_dict
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.reading import find_file, read_json
 from stellar.model.stellar import Stellar
+from stellar.sharded import gathered
 from stellar.storage import damage
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -28,20 +29,27 @@ TRAINING_ONLY = ("sparse_head.", "cls_head.", "mask_token", "teacher.")
 FROZEN = ("tokenizer.",)
 
 
-def save_model(folder: Path, model: Stellar, config: Mapping[str, Any] | None = None) -> None:
-    """Write weights (without the frozen tokenizer) and configuration into an existing folder."""
-    save_file(own_tensors(model), folder / WEIGHTS, metadata={"format": "pt"})
+def save_model(
+    folder: Path,
+    model: Stellar,
+    config: Mapping[str, Any] | None = None,
+    tensors: dict[str, Tensor] | None = None,
+) -> None:
+    """Write weights (without the frozen tokenizer) and configuration into an existing folder;
+    `tensors` are the weights where they were gathered before.
+    """
+    tensors = own_tensors(model) if tensors is None else tensors
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     content = {"model": asdict(model.config), **(config or {})}
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """What is saved of a model, on the CPU: everything but the frozen tokenizer."""
-    return {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-        if not name.startswith(FROZEN)
-    }
+    """What is saved of a model, on the CPU: everything but the frozen tokenizer. In a run, the
+    first process gets it; where the model is sharded, all must ask for it.
+    """
+    state = model.state_dict().items()
+    return gathered((name, tensor) for name, tensor in state if not name.startswith(FROZEN))
 
 
 def find_weights(path: Path) -> Path:

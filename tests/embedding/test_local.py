@@ -14,32 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from stellar import embedding
 from stellar.config import Fit, ModelConfig
 from stellar.data.folder import DataError
 from stellar.embedding import EmbeddingError, embed, read_embeddings
 from stellar.images import fitted, read_image
 from stellar.model import Stellar
 from stellar.model.files.saving import fingerprint, save_model
-
-
-@pytest.fixture
-def model(small: ModelConfig) -> Stellar:
-    return Stellar(small).eval()
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Seven pictures in two folders, one of them broken."""
-    folder = tmp_path / "photos"
-    (folder / "b").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for number in range(6):
-        pixels = rng.integers(0, 256, (20 + number, 30, 3), dtype=np.uint8)
-        place = folder / "b" if number % 2 else folder
-        Image.fromarray(pixels).save(place / f"{number}.png")
-    (folder / "broken.jpg").write_bytes(b"nothing")
-    return folder
 
 
 def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos: Path) -> None:
@@ -99,8 +79,7 @@ def test_fits_of_several_sizes_are_refused(tmp_path: Path, model: Stellar, photo
 def test_a_restart_does_not_repeat_finished_parts(
     tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "PART_SIZE", 2)
-    embed(model, photos, tmp_path / "whole.parquet", batch_size=1)
+    embed(model, photos, tmp_path / "whole.parquet", batch_size=1, part_size=2)
     original, encoded = Stellar.encode, []
 
     def dying(self: Stellar, images: torch.Tensor):
@@ -111,7 +90,7 @@ def test_a_restart_does_not_repeat_finished_parts(
 
     monkeypatch.setattr(Stellar, "encode", dying)
     with pytest.raises(KeyboardInterrupt):
-        embed(model, photos, tmp_path / "out.parquet", batch_size=1)
+        embed(model, photos, tmp_path / "out.parquet", batch_size=1, part_size=2)
     assert not (tmp_path / "out.parquet").exists()
     result = embed(model, photos, tmp_path / "out.parquet", batch_size=1)
     assert len(encoded) == 4 + (6 - 2)
@@ -128,10 +107,11 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
     for folder in (photos, saved):
         folder.mkdir()
     Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
-    for number in range(5000):
+    for number in range(2000):
         (photos / f"{number}.png").symlink_to(tmp_path / "red.png")
     save_model(saved, model)
     call = ["embed", saved, photos, "--out", out, "--batch-size", "1", "--num-workers", "2"]
+    call += ["--part-size", "400"]
     with subprocess.Popen(
         [sys.executable, "-m", "stellar", *map(str, call)],
         stdout=subprocess.PIPE,
@@ -140,10 +120,9 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
         # A shell's background jobs inherit an ignored SIGINT, and the tests may be one.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        while not list(tmp_path.glob("out.parquet.parts/[0-9]*.parquet")):
+        while not list(tmp_path.glob("out.parquet.parts/data/[0-9]*.parquet")):
             assert process.poll() is None, "it ended before it could be interrupted"
             time.sleep(0.01)
-        time.sleep(0.5)  # into the next part: Python drops an interrupt that comes during a fork
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -151,10 +130,10 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert not out.exists()
-    (tmp_path / "out.parquet.parts/.1.000000002048.parquet").write_bytes(b"half-wri")
+    (tmp_path / "out.parquet.parts/.1.000000001600.parquet").write_bytes(b"half-wri")
     done: list[int] = []
-    assert embed(model, photos, out, progress=lambda n, _: done.append(n)).num_images == 5000
-    assert min(done) >= embedding.PART_SIZE
+    assert embed(model, photos, out, progress=lambda n, _: done.append(n)).num_images == 2000
+    assert min(done) >= 400
 
 
 def test_parts_of_another_model_are_refused(
@@ -186,6 +165,13 @@ def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) 
         embed(model, photos, tmp_path / "nowhere" / "out.parquet")
     with pytest.raises(DataError, match="does not exist"):
         embed(model, tmp_path / "nowhere", tmp_path / "new.parquet")
+    with pytest.raises(EmbeddingError, match="a batch has at least 1 image, got 0"):
+        embed(model, photos, tmp_path / "new.parquet", batch_size=0)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(EmbeddingError, match="taken exists; remove it"):
+        embed(model, photos, tmp_path / "taken")
+    with pytest.raises(EmbeddingError, match="is not an embedding"):
+        read_embeddings(tmp_path / "taken")
     assert not (tmp_path / "new.parquet.parts").exists()
 
 

@@ -1,0 +1,67 @@
+"""What this machine can do at best, measured: matrix products in fp32 and bf16, and copies.
+
+    python benchmarks/limits.py
+
+The bound of a row that does f FLOP is f / matmul_flops(...) seconds; of one that moves b bytes,
+b / bandwidth(...). They hold for the threads that torch has when they are first asked for. A count
+of FLOP comes from `stellar.cost`.
+"""
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from math import nan
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from stellar.precision import choose_device
+from table import Row, medians, print_rows
+
+SIDE = {"cpu": 2048, "cuda": 8192}
+"""Of the square matrices."""
+COPIED = {"cpu": 1 << 28, "cuda": 1 << 31}
+"""Bytes of what is copied: more than a cache holds."""
+
+
+def matmul_flops(dtype: torch.dtype, device: str | torch.device) -> float:
+    """FLOP/s of a large matrix product in fp32 or bf16."""
+    kind = torch.device(device).type
+    return 2 * SIDE[kind] ** 3 / _seconds(kind, torch.get_num_threads())[str(dtype)]
+
+
+def bandwidth(device: str | torch.device) -> float:
+    """Bytes/s of a large copy, read and written."""
+    kind = torch.device(device).type
+    return 2 * COPIED[kind] / _seconds(kind, torch.get_num_threads())["copy"]
+
+
+@cache
+def _seconds(kind: str, _threads: int) -> dict[str, float]:
+    """Medians of the three, which take turns."""
+    a = torch.randn(SIDE[kind], SIDE[kind], device=kind)
+    low, source = a.bfloat16(), torch.zeros(COPIED[kind], dtype=torch.uint8, device=kind)
+    target = torch.empty_like(source)
+    sides = {
+        "torch.float32": lambda: a @ a,
+        "torch.bfloat16": lambda: low @ low,
+        "copy": lambda: target.copy_(source),
+    }
+    return medians(sides, rounds=7)
+
+
+def rows() -> Iterator[Row]:
+    """The limits themselves, so that they stand beside what they bound."""
+    device = choose_device("auto")
+    single, low = (matmul_flops(dtype, device) / 1e9 for dtype in (torch.float32, torch.bfloat16))
+    note = f"of {SIDE[device.type]} x {SIDE[device.type]}; plain: in fp32"
+    yield Row("matrix products in bf16", "GFLOP/s", low, single, None, note=note)
+    copy = bandwidth(device) / 1e9
+    note = f"of {COPIED[device.type] >> 20} MiB, reading and writing counted"
+    yield Row("copies", "GB/s", copy, nan, None, note=note)
+
+
+if __name__ == "__main__":
+    print_rows("What this machine can do at best", rows())

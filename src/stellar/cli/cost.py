@@ -1,0 +1,157 @@
+"""`stellar cost`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from stellar.config import RunConfig
+    from stellar.cost import Plan
+
+DESCRIPTION = """Say what a training run would cost: arithmetic, hours, memory, disk and network.
+
+  stellar cost b16 l16 h16 --images 1.28M --gpus 16
+  stellar cost h16 --images 100M --gpus 64 --sharded --training.epochs 1
+  stellar cost runs/photos/run.toml --images 20k --gpus 1 --tflops 80
+
+Computed by formulas from the settings, and not measured: --tflops is what you expect a GPU to
+sustain. Any setting of a run can be changed. Prints a Markdown table."""
+
+UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train, on what."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = (
+        "b16",
+    )
+    """Presets, or run.toml files; a column for each."""
+    images: str = "1.28M"
+    """Images of an epoch: 20k, 1.28M, 1G."""
+    image_kilobytes: float = 110.0
+    """Size of a picture's file; ImageNet's are about 110 kB."""
+    gpus: int = 8
+    """How many GPUs share the batch."""
+    tflops: float = 400.0
+    """TFLOP/s that each sustains in bf16: an assumption."""
+    images_per_core: float = 180.0
+    """Images/s that a CPU core makes the views of: an assumption."""
+    sharded: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Split the state over the GPUs (FSDP)."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options, rest = tyro.cli(
+        Options,
+        args=list(arguments),
+        prog="stellar cost",
+        description=DESCRIPTION,
+        return_unknown_args=True,
+    )
+    from stellar.config import RunConfig
+    from stellar.cost import Machines, plan
+    from stellar.errors import UserError
+
+    images = count(options.images)
+    if min(images, options.gpus, options.tflops, options.images_per_core) <= 0:
+        raise UserError("--images, --gpus, --tflops and --images-per-core must be above 0")
+    machines = Machines(
+        options.gpus, options.tflops * 1e12, options.sharded, options.images_per_core
+    )
+    columns = {}
+    for name in options.runs:
+        config = tyro.cli(RunConfig, default=_start(name), args=rest, prog="stellar cost")
+        figures = plan(config, images, machines)
+        columns[name] = rows(config, figures, images, options)
+    print(table(columns))
+    return 0
+
+
+def count(text: str) -> int:
+    """1.28M -> 1,280,000. Raises UserError for what is no number."""
+    from stellar.errors import UserError
+
+    number, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
+    try:
+        return round(float(number) * unit)
+    except ValueError:
+        raise UserError(
+            f"--images must be a number such as 20000, 20k, 1.28M or 1G, got {text!r}"
+        ) from None
+
+
+def _start(name: str) -> "RunConfig":
+    from stellar.cli.pretrain import start_from
+
+    return start_from(name, Path(name) if name.endswith(".toml") else None)
+
+
+def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> dict[str, str]:
+    """One column: what, and how much of it."""
+    training, image, memory = config.training, plan.image, plan.memory
+    encoder = {"full": image.full, "masked": image.masked, "local": image.local}
+    parts = {"encoder": sum(encoder.values()) + image.teacher, "tokenizer": image.tokenizer}
+    parts |= {"decoder": image.decoder, "heads": image.heads}
+    state = memory.total - memory.activations
+    seconds = training.batch_size / plan.images_per_second
+    exchange = f"{scaled(plan.exchange, 'B')}, {scaled(plan.exchange / seconds, 'B/s')}"
+    hours = plan.encoding * images / (options.tflops * 1e12) / 3600
+    embedded, folder = images * plan.embedding, images * options.image_kilobytes * 1e3
+    return {
+        "parameters that learn": scaled(plan.parameters),
+        "an image, forward and backward": scaled(image.total, "FLOP"),
+        "of it in " + ", ".join(parts): shares(parts),
+        "of the encoder in " + ", ".join(encoder) + " views": shares(encoder),
+        "epochs of images": f"{training.epochs:g} of {scaled(images)}"
+        if training.steps is None
+        else f"{training.steps * training.batch_size / images:.3g} of {scaled(images)}",
+        "steps of images": f"{plan.steps:,} of {training.batch_size:,}",
+        "the run": scaled(plan.flop, "FLOP"),
+        f"GPU hours at {options.tflops:g} TFLOP/s": digits(plan.gpu_hours),
+        f"hours on {options.gpus} of them": digits(plan.gpu_hours / options.gpus),
+        "seconds a step": digits(seconds),
+        "images a second, all GPUs": digits(plan.images_per_second),
+        "memory of a GPU": scaled(memory.total, "B"),
+        "of it state, activations": f"{scaled(state, 'B')}, {scaled(memory.activations, 'B')}",
+        "sent by a GPU in a step, a second": exchange if options.gpus > 1 else "none",
+        "a checkpoint": scaled(plan.checkpoint, "B"),
+        f"CPU cores, all together, at {options.images_per_core:g} images/s": digits(plan.cores),
+        "views to the GPUs": scaled(plan.images_per_second * plan.pixels, "B/s"),
+        f"picture files, {options.image_kilobytes:g} kB each": scaled(folder, "B"),
+        "read from disk": scaled(plan.images_per_second * options.image_kilobytes * 1e3, "B/s"),
+        "embedding: an image": f"{scaled(plan.encoding, 'FLOP')}, {scaled(plan.embedding, 'B')}",
+        "embedding: all images": f"{digits(hours)} GPU hours, {scaled(embedded, 'B')}",
+    }
+
+
+def shares(parts: dict[str, int]) -> str:
+    """In percent, in the order that they came."""
+    total = sum(parts.values())
+    return ", ".join(f"{100 * value / total:.0f}" for value in parts.values()) + " %"
+
+
+def digits(value: int | float) -> str:
+    """Three of them, or a whole number."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def scaled(value: int | float, unit: str = "") -> str:
+    """Three digits and a prefix: 1.28 M, 671 GFLOP."""
+    prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
+    power = 0
+    while abs(value) >= 999.5 and power < len(prefixes) - 1:
+        value, power = value / 1000, power + 1
+    return f"{digits(value)} {prefixes[power]}{unit}".strip()
+
+
+def table(columns: dict[str, dict[str, str]]) -> str:
+    """Markdown."""
+    names = next(iter(columns.values()))
+    lines = [["", *columns], ["---"] * (1 + len(columns))]
+    lines += [[name, *(column[name] for column in columns.values())] for name in names]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,176 @@
+"""Arithmetic of one image: multiplications and additions of its matrix products, part by part.
+
+A product of matrices (m k) and (k n) is 2 m k n FLOP. Its backward pass is two products of the same
+size, one for each factor, so what learns costs three times its forward pass; pixels get no
+gradient. Counted is what `objective.step` does: patches that are dropped are not embedded, and the
+last block answers only for the tokens that a loss reads.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+from stellar.config import ModelConfig, ObjectiveConfig, RunConfig
+
+TOKENIZER_FLOP = 502_988_800
+"""Of the encoder and codebook of the published MaskGIT-VQGAN, for each code (16 x 16 pixels)."""
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOP of one training image, forward and backward."""
+
+    full: int
+    """The encoder and L of the full view."""
+    masked: int
+    """The encoder on all masked views."""
+    local: int
+    """The encoder on all local crops."""
+    teacher: int
+    """The teacher's encoder, forward alone."""
+    decoder: int
+    """Z = L S, and the decoder."""
+    tokenizer: int
+    """The codes that are reconstructed, forward alone."""
+    heads: int
+    """Both prototype heads: predictions and targets."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def training_flops(config: RunConfig) -> Flops:
+    """What one image of a training step costs."""
+    model, views, objective = config.model, config.views, config.objective
+    patches = num_patches(model, model.image_size)
+    read = None if on(objective, "masked_reconstruction") else 1 + num_tokens(model)
+    if model.bottleneck:
+        read = None
+    learns = on(objective, "reconstruction", "token_clustering", "cls_clustering", "koleo")
+    passes = 3 if learns else 1
+    drawn = views.num_masked if on(objective, "masked_reconstruction") else 0
+    drawn += 1 if on(objective, "reconstruction") else 0
+    kept, crops = num_kept(config), num_patches(model, views.local_size)
+    return Flops(
+        full=_encoder(model, patches, None, passes)
+        + (3 if on(objective, "reconstruction") else 1) * _factorization(model, patches),
+        masked=uses_masked(objective) * views.num_masked * _encoder(model, kept, read, 3),
+        local=on(objective, "cls_local") * views.num_local * _encoder(model, crops, 1, 3),
+        teacher=(objective.teacher != "none") * _encoder(model, patches, 1 + num_tokens(model), 1),
+        decoder=3 * drawn * _decoder(model, patches),
+        tokenizer=drawn * TOKENIZER_FLOP * patches if model.decoder.target == "codes" else 0,
+        heads=_heads(config),
+    )
+
+
+def encoding_flops(model: ModelConfig) -> int:
+    """What encoding one image costs: tokens, maps and patches, without drawing it."""
+    patches = num_patches(model, model.image_size)
+    return _encoder(model, patches, None, 1) + _factorization(model, patches)
+
+
+def on(objective: ObjectiveConfig, *terms: str) -> bool:
+    """True when one of these terms is part of the objective."""
+    return any(getattr(objective, f"{term}_weight") != 0 for term in terms)
+
+
+def uses_masked(objective: ObjectiveConfig) -> bool:
+    """True when a term is about the masked views."""
+    return on(objective, "set_alignment", "cls_masked", "koleo", "masked_reconstruction")
+
+
+def num_patches(model: ModelConfig, size: int) -> int:
+    """Of a square image of this side, in pixels."""
+    return (size // model.patch_size) ** 2
+
+
+def num_kept(config: RunConfig) -> int:
+    """Patches that a masked view keeps."""
+    patches = num_patches(config.model, config.model.image_size)
+    return int(patches * (1 - config.views.masking_ratio))
+
+
+def num_tokens(model: ModelConfig) -> int:
+    """Rows of S; every patch where there is a dense bottleneck instead."""
+    patches = num_patches(model, model.image_size)
+    return patches if model.bottleneck else model.num_sparse_tokens
+
+
+def portions(views: int, config: RunConfig) -> int:
+    """How many times a step goes through a group of so many views of each image."""
+    return math.ceil(views / config.training.views_at_once)
+
+
+def _encoder(model: ModelConfig, patches: int, read: int | None, passes: int) -> int:
+    """Forward (and backward) of one view; the last block answers for `read` tokens, or all."""
+    width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
+    tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
+    embedding = 2 * patches * model.in_chans * model.patch_size**2 * width
+    blocks = (model.depth - 1) * _block(tokens, tokens, width, hidden)
+    blocks += _block(tokens, read or tokens, width, hidden)
+    squeezed = 4 * patches * width * model.bottleneck
+    return passes * (blocks + squeezed) + min(passes, 2) * embedding
+
+
+def _block(tokens: int, read: int, width: int, hidden: int) -> int:
+    """Keys and values of all tokens; queries, attention and MLP of those that are read."""
+    linear = 2 * width * (2 * width * tokens + 2 * (width + hidden) * read)
+    return linear + 4 * read * tokens * width
+
+
+def _factorization(model: ModelConfig, patches: int) -> int:
+    """L: both projections, and their cosines."""
+    width, tokens = model.embed_dim, model.num_sparse_tokens
+    if not tokens:
+        return 0
+    return 2 * (patches + tokens) * width**2 + 2 * patches * tokens * width
+
+
+def _decoder(model: ModelConfig, patches: int) -> int:
+    """Z = L S, and the blocks that draw from it."""
+    decoder = model.decoder
+    width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
+    outputs = decoder.num_codes
+    if decoder.target == "pixels":
+        outputs = model.in_chans * model.patch_size**2
+    lowrank = 2 * patches * model.num_sparse_tokens * model.embed_dim
+    blocks = decoder.depth * _block(patches, patches, width, hidden)
+    return lowrank + blocks + 2 * patches * width * (model.embed_dim + outputs)
+
+
+def _heads(config: RunConfig) -> int:
+    """Rows of predictions and of targets through the MLPs and against the prototypes."""
+    model, views, objective = config.model, config.views, config.objective
+    masked, local = portions(views.num_masked, config), portions(views.num_local, config)
+    tokens = num_tokens(model)
+    kept = num_kept(config) if model.bottleneck else tokens
+    own, aligned = on(objective, "token_clustering"), on(objective, "set_alignment")
+    sparse = _head(
+        objective,
+        model.embed_dim,
+        targets=(own or aligned) * tokens,
+        predictions=own * tokens + aligned * views.num_masked * kept,
+        uses=own + aligned * masked,
+    )
+    own, hidden, near = (on(objective, f"cls_{name}") for name in ("clustering", "masked", "local"))
+    cls = _head(
+        objective,
+        model.embed_dim,
+        targets=own or hidden or near,
+        predictions=own + hidden * views.num_masked + near * views.num_local,
+        uses=own + hidden * masked + near * local,
+    )
+    return sparse + cls
+
+
+def _head(
+    objective: ObjectiveConfig, in_dim: int, targets: int, predictions: int, uses: int
+) -> int:
+    """Predictions: logits and both their gradients. Targets: logits for Sinkhorn; then, for each
+    portion of views that uses them, q again and t = q W, and both once more on the way back.
+    """
+    mlp = 2 * objective.head_hidden_dim * (in_dim + objective.prototype_dim)
+    logits = 2 * objective.num_prototypes * objective.prototype_dim
+    taught = targets * mlp if objective.teacher != "none" else 0
+    return predictions * 3 * (mlp + logits) + targets * logits * (1 + 4 * uses) + taught

@@ -1,0 +1,160 @@
+"""Bytes of a training step on one device: the state that stays, and what a portion of views keeps
+for its backward pass.
+
+State is fp32: weights, their gradients, AdamW's two moments. Kept are, for each token and block,
+the residual stream twice in fp32, and in the networks' precision the results of both norms, q, k
+and v, the attended values twice, and the MLP's hidden layer before and after its GELU; not the
+scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less.
+"""
+
+from dataclasses import dataclass, fields
+
+from stellar.config import ModelConfig, RunConfig
+from stellar.cost.flops import num_kept, num_patches, num_tokens, on, uses_masked
+
+TOKENIZER_WEIGHTS = 54_515_587
+"""Parameters of the published MaskGIT-VQGAN, all of it."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device."""
+
+    weights: int
+    """What learns, and what is frozen beside it: a teacher, a tokenizer."""
+    gradients: int
+    moments: int
+    """AdamW's."""
+    activations: int
+    """Of the portion of views that keeps most, targets included."""
+    copies: int
+    """Of the weights in the networks' precision, while a portion lasts."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def training_memory(config: RunConfig, batch: int, shards: int = 1, number: int = 2) -> Memory:
+    """Of a step on `batch` images, its state split over `shards` devices (FSDP); `number`: bytes of
+    a number in the networks' precision, 2 for bf16 and 4 for fp32.
+    """
+    divided = split_parameters(config)
+    learning = 4 * (divided // shards + num_parameters(config) - divided)
+    frozen = 4 * TOKENIZER_WEIGHTS if config.model.decoder.target == "codes" else 0
+    if config.objective.teacher != "none":
+        frozen += 4 * (_encoder_parameters(config.model) // shards + 2 * _head_parameters(config))
+    return Memory(
+        weights=learning + frozen,
+        gradients=learning,
+        moments=2 * learning,
+        activations=batch * max(kept_bytes(config, number).values()),
+        copies=number * _cast_parameters(config) if number < 4 and shards == 1 else 0,
+    )
+
+
+def num_parameters(config: RunConfig) -> int:
+    """Of everything that learns: encoder, factorization, decoder and both heads."""
+    model = config.model
+    width = model.embed_dim
+    factorization = 2 * _linear(width, width) if model.num_sparse_tokens else 0
+    mask_token = width if on(config.objective, "masked_reconstruction") else 0
+    own = _encoder_parameters(model) + factorization + _decoder_parameters(model)
+    return own + mask_token + 2 * _head_parameters(config)
+
+
+def split_parameters(config: RunConfig) -> int:
+    """Of encoder and decoder, which FSDP splits; the rest is whole everywhere."""
+    return _encoder_parameters(config.model) + _decoder_parameters(config.model)
+
+
+def _cast_parameters(config: RunConfig) -> int:
+    """Weights that autocast copies: all but the prototypes."""
+    objective = config.objective
+    return num_parameters(config) - 2 * objective.num_prototypes * objective.prototype_dim
+
+
+def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
+    """What the backward pass of a portion of each group of views needs, for each image."""
+    model, views, objective = config.model, config.views, config.objective
+    patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
+    read = None if on(objective, "masked_reconstruction") or model.bottleneck else extra
+    masked, local = (
+        min(count, config.training.views_at_once) for count in (views.num_masked, views.num_local)
+    )
+    crops = num_patches(model, views.local_size)
+    drawn = _decoder_bytes(model, patches, number)
+    full = _encoder_bytes(model, patches, None, number)
+    hidden = masked * _encoder_bytes(model, num_kept(config), read, number)
+    if on(objective, "masked_reconstruction"):
+        hidden += masked * drawn
+    balance = 8 * num_tokens(model) * objective.num_prototypes  # logits and their exponentials
+    return {
+        "full": full + on(objective, "reconstruction") * drawn + balance,
+        "masked": uses_masked(objective) * hidden,
+        "local": on(objective, "cls_local") * local * _encoder_bytes(model, crops, 1, number),
+    }
+
+
+def _encoder_bytes(model: ModelConfig, patches: int, read: int | None, number: int) -> int:
+    tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
+    width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
+    blocks = (model.depth - 1) * _block_bytes(tokens, tokens, width, hidden, number)
+    blocks += _block_bytes(tokens, read or tokens, width, hidden, number)
+    pixels = patches * model.in_chans * model.patch_size**2 * number
+    return blocks + pixels
+
+
+def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -> int:
+    """Keys and values of all tokens; the rest of those that are read."""
+    everywhere = tokens * (4 + 3 * number) * width
+    return everywhere + read * (4 * width + number * (4 * width + 2 * hidden))
+
+
+def _decoder_bytes(model: ModelConfig, patches: int, number: int) -> int:
+    """With what L and Z = L S keep in fp32, and the logits of the codes."""
+    decoder = model.decoder
+    width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
+    blocks = decoder.depth * _block_bytes(patches, patches, width, hidden, number)
+    logits = 4 * decoder.num_codes if decoder.target == "codes" else 0
+    return blocks + patches * (3 * 4 * model.embed_dim + logits)
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return (inputs + 1) * outputs
+
+
+def _block_parameters(width: int, hidden: int) -> int:
+    attention = _linear(width, 3 * width) + _linear(width, width)
+    return attention + _linear(width, hidden) + _linear(hidden, width) + 4 * width
+
+
+def _encoder_parameters(model: ModelConfig) -> int:
+    width = model.embed_dim
+    block = _block_parameters(width, int(width * model.mlp_ratio))
+    block += 2 * width if model.layer_scale else 0
+    tokens = 2 + num_patches(model, model.image_size)  # cls, and a position for it and each patch
+    tokens += model.num_sparse_tokens + model.num_registers
+    narrow = model.bottleneck
+    squeezed = _linear(width, narrow) + _linear(narrow, width) + 2 * width if narrow else 0
+    patch = _linear(model.in_chans * model.patch_size**2, width)
+    return patch + tokens * width + model.depth * block + 2 * width + squeezed
+
+
+def _decoder_parameters(model: ModelConfig) -> int:
+    decoder = model.decoder
+    width = decoder.embed_dim
+    block = _block_parameters(width, int(width * decoder.mlp_ratio))
+    head = _linear(width, decoder.num_codes)
+    if decoder.target == "pixels":
+        head = width * model.in_chans * model.patch_size**2 + model.in_chans
+    return _linear(model.embed_dim, width) + decoder.depth * block + 2 * width + head
+
+
+def _head_parameters(config: RunConfig) -> int:
+    """Of one of the two."""
+    objective = config.objective
+    mlp = _linear(config.model.embed_dim, objective.head_hidden_dim)
+    mlp += _linear(objective.head_hidden_dim, objective.prototype_dim)
+    return mlp + objective.num_prototypes * objective.prototype_dim

@@ -1,0 +1,122 @@
+"""What a whole run takes: time, memory, disk and network, from its configuration and the machines
+that it is to run on.
+
+    hours = images seen x FLOP an image / (GPUs x FLOP/s that each sustains)
+
+as long as nothing else is slower; `feeding`, `exchange` and `checkpoint` say how fast the rest has
+to be for that.
+"""
+
+from dataclasses import dataclass
+
+from stellar.config import ModelConfig, RunConfig
+from stellar.cost.flops import (
+    Flops,
+    encoding_flops,
+    num_kept,
+    num_patches,
+    on,
+    portions,
+    training_flops,
+    uses_masked,
+)
+from stellar.cost.memory import Memory, num_parameters, split_parameters, training_memory
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where a run is to go."""
+
+    gpus: int = 8
+    flops: float = 400e12
+    """FLOP/s that a GPU sustains in the networks' precision: an assumption, of a benchmark."""
+    sharded: bool = False
+    """The state is split over the GPUs (FSDP), instead of each having all of it (DDP)."""
+    core_rate: float = 180.0
+    """Images/s that a CPU core makes the views of."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run in numbers; all of them computed, none measured."""
+
+    image: Flops
+    parameters: int
+    steps: int
+    flop: int
+    """Of the whole run."""
+    gpu_hours: float
+    images_per_second: float
+    """Over all GPUs."""
+    memory: Memory
+    """Of each GPU."""
+    exchange: float
+    """Bytes that each GPU sends in a step: gradients, and weights where they are split."""
+    checkpoint: int
+    """Bytes of a checkpoint: weights, AdamW's moments, and a teacher."""
+    cores: float
+    """CPU cores that make views as fast as the GPUs take them."""
+    pixels: int
+    """Bytes of uint8 views of an image, which go to its GPU."""
+    encoding: int
+    """FLOP to encode an image."""
+    embedding: int
+    """Bytes of an image in `stellar embed`'s file, before compression."""
+
+
+def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
+    """A run on so many images."""
+    training, image = config.training, training_flops(config)
+    steps = training.steps or max(1, round(training.epochs * images / training.batch_size))
+    flop = steps * training.batch_size * image.total
+    rate = machines.gpus * machines.flops / image.total
+    batch = max(1, training.batch_size // (training.accumulate * machines.gpus))
+    parameters = num_parameters(config)
+    return Plan(
+        image=image,
+        parameters=parameters,
+        steps=steps,
+        flop=flop,
+        gpu_hours=flop / machines.flops / 3600,
+        images_per_second=rate,
+        memory=training_memory(config, batch, machines.gpus if machines.sharded else 1),
+        exchange=exchanged_bytes(config, machines),
+        checkpoint=12 * parameters + 4 * parameters * (config.objective.teacher != "none"),
+        cores=rate / machines.core_rate,
+        pixels=pixel_bytes(config),
+        encoding=encoding_flops(config.model),
+        embedding=embedding_bytes(config.model),
+    )
+
+
+def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
+    """What each GPU sends in a step, by rings of n GPUs.
+
+    DDP: 2 (n - 1) / n of the fp32 gradients, once. FSDP: for each portion of views, (n - 1) / n of
+    the bf16 weights twice, for the forward and the backward pass, and of the fp32 gradients.
+    """
+    share = (machines.gpus - 1) / machines.gpus
+    if not machines.sharded:
+        return 2 * share * 4 * num_parameters(config)
+    divided = split_parameters(config)
+    whole = num_parameters(config) - divided
+    views, objective = config.views, config.objective
+    passes = 1 + uses_masked(objective) * portions(views.num_masked, config)
+    passes += on(objective, "cls_local") * portions(views.num_local, config)
+    passes *= config.training.accumulate
+    return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)
+
+
+def pixel_bytes(config: RunConfig) -> int:
+    """uint8 views of an image, and the indices of the patches that are kept."""
+    model, views = config.model, config.views
+    large = (1 + views.num_masked) * model.image_size**2
+    small = views.num_local * views.local_size**2
+    return model.in_chans * (large + small) + 8 * views.num_masked * num_kept(config)
+
+
+def embedding_bytes(model: ModelConfig) -> int:
+    """cls, S and L of an image in half precision."""
+    patches = num_patches(model, model.image_size)
+    width, tokens = model.embed_dim, model.num_sparse_tokens
+    return 2 * (width + tokens * (width + patches))

@@ -1,0 +1,187 @@
+"""Ranges of bytes of shards: in local files, or behind any address that fsspec reads.
+
+Both kinds find files with their sizes, read ranges, and may be sent to other processes; a process
+that was forked reads on without sharing anything that has a position.
+"""
+
+import glob
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from stellar.data.folder import DataError
+from stellar.data.indexfile import cached
+from stellar.data.tarindex import Read, ShardError
+from stellar.errors import MissingPackage
+from stellar.storage import write_file
+
+OPEN_FILES = 128
+"""Local shards that one process keeps open."""
+AT_ONCE = 16
+"""Requests that wait at the same time."""
+TRIES = 4
+"""For a range behind an address, with pauses of 1, 2 and 4 seconds."""
+INDEX = ".index"
+"""After the name of a shard: its index."""
+
+
+class _Opened:
+    """A descriptor that is closed when nobody uses it any more."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class LocalFiles:
+    """Shards on this machine, by their paths; `os.pread` needs no position of its own."""
+
+    def __init__(self) -> None:
+        self._open = lru_cache(OPEN_FILES)(_Opened)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(self), ()
+
+    def find(self, patterns: Sequence[str]) -> dict[str, int]:
+        """Paths and sizes. Raises ShardError for one that is not there."""
+        found = {}
+        for pattern in patterns:
+            if Path(pattern).is_dir():
+                pattern = f"{glob.escape(pattern)}/*.tar"
+            paths = sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
+            for path in paths:
+                try:
+                    found[path] = Path(path).stat().st_size
+                except OSError as error:
+                    raise ShardError(
+                        f"expected shards (.tar files) at {path}, but there are none"
+                    ) from error
+        return found
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """The bytes that are there. Raises OSError."""
+        # Held while it is read: another thread may have it dropped.
+        opened = self._open(path)
+        return os.pread(opened.descriptor, length, start)
+
+    @contextmanager
+    def reader(self, path: str) -> Iterator[Read]:
+        """Reads one shard from its beginning, with jumps."""
+        yield partial(self.read, path)
+
+    def index_places(self, path: str) -> Iterator[Path]:
+        """Where an index may be: beside its shard, or in the user's cache."""
+        whole = Path(path).absolute()
+        yield Path(f"{whole}{INDEX}")
+        yield cached(str(whole), INDEX)
+
+
+class RemoteFiles:
+    """Shards behind an address. fsspec keeps a file system for each process, which is asked for
+    anew at each use.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        file_system(address)
+
+    def find(self, patterns: Sequence[str]) -> dict[str, int]:
+        """Paths and sizes. Raises ShardError for one that is not there."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            parts = list(pool.map(self._find, patterns))
+        return {path: size for part in parts for path, size in part.items()}
+
+    def _find(self, pattern: str) -> dict[str, int]:
+        system, path = file_system(pattern)
+        try:
+            if glob.has_magic(path):
+                found = system.glob(path, detail=True)
+            elif path.endswith(".tar"):
+                found = {path: system.info(path)}
+            else:
+                found = system.glob(f"{path.rstrip('/')}/*.tar", detail=True)
+        except FileNotFoundError:
+            found = {}
+        except (OSError, ValueError) as error:
+            raise ShardError(f"{pattern} cannot be read ({error})") from error
+        if not found:
+            raise ShardError(f"expected shards (.tar files) at {pattern}, but there are none")
+        sizes = {path: info.get("size") for path, info in sorted(found.items())}
+        if None in sizes.values():
+            raise ShardError(f"{pattern} does not say how large its shards are, so they cannot be "
+                             "read by ranges; copy them to a local folder")  # fmt: skip
+        return sizes
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """The bytes that are there, tried a few times. Raises OSError."""
+        for pause in range(TRIES):
+            try:
+                return self._system().cat_file(path, start=start, end=start + length)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                if pause == TRIES - 1:
+                    raise
+                time.sleep(2**pause)
+        raise AssertionError
+
+    @contextmanager
+    def reader(self, path: str) -> Iterator[Read]:
+        """Reads one shard in a few large requests: thousands of small ones would take longer."""
+        with self._system().open(path, "rb", block_size=2**23, cache_type="readahead") as file:
+
+            def read(start: int, length: int) -> bytes:
+                file.seek(start)
+                return file.read(length)
+
+            yield read
+
+    def index_places(self, path: str) -> Iterator[Path]:
+        """Where an index may be: in the user's cache, made here before, or fetched from beside its
+        shard.
+        """
+        place = cached(f"{self.address} {path}", INDEX)
+        yield place
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_file(place, self._system().cat_file(path + INDEX))
+        except OSError:
+            return
+        yield place
+
+    def _system(self) -> Any:
+        return file_system(self.address)[0]
+
+
+def is_address(data: str) -> bool:
+    """Whether it is no local path, as in s3://bucket/shards."""
+    return "://" in data
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """fsspec's file system of an address, and the path there. Raises MissingPackage, DataError."""
+    from fsspec.core import url_to_fs
+
+    try:
+        return url_to_fs(address)
+    except ImportError as error:
+        raise MissingPackage(f"{address} cannot be read here: {error}") from error
+    except ValueError as error:
+        raise DataError(
+            f"{address} is no address that fsspec reads ({error}); expected a folder, shards "
+            "such as data/*.tar, or an address such as s3://bucket/{000000..000099}.tar"
+        ) from error
+
+
+def open_files(data: str) -> LocalFiles | RemoteFiles:
+    """What reads the shards at a path, a pattern or an address."""
+    return RemoteFiles(data) if is_address(data) else LocalFiles()

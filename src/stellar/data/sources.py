@@ -1,0 +1,46 @@
+"""Pictures without labels, told by what the user named: a folder of files, or shards."""
+
+import os
+import warnings
+from pathlib import Path
+
+from stellar.data.folder import EXTENSIONS, ImageFolder
+from stellar.data.folderindex import walk
+from stellar.data.ranges import is_address
+from stellar.data.shards import Shards
+
+
+def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
+    """The pictures below a folder; or those of shards, where `data` is a .tar file, a pattern, an
+    address, or a folder that holds .tar files and no pictures. Raises DataError.
+    """
+    data = os.fspath(data)
+    if are_shards(data):
+        return Shards(data, channels)
+    if Path(data).is_dir() and _holds_tars(data):
+        if next(walk(data, EXTENSIONS), None) is None:
+            return Shards(data, channels)
+        warnings.warn(
+            f"{data} holds pictures and .tar files; its pictures are read. "
+            f"To read its shards instead, name them: {data}/*.tar",
+            stacklevel=2,
+        )
+    return ImageFolder(data, channels)
+
+
+def are_shards(data: str) -> bool:
+    """Whether this can only mean shards: an address, a .tar file, or a pattern."""
+    if Path(data).exists():
+        return Path(data).is_file() and data.endswith(".tar")
+    return is_address(data) or data.endswith(".tar") or any(sign in data for sign in "*?[{")
+
+
+def whole_path(data: str) -> str:
+    """What was named, so that it can be found from any folder; what is missing stays as it is."""
+    local = not is_address(data) and (are_shards(data) or Path(data).is_dir())
+    return str(Path(data).resolve()) if local else data
+
+
+def _holds_tars(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entry.name.endswith(".tar") for entry in entries)

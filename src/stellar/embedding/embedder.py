@@ -1,0 +1,97 @@
+"""A model as a function from pictures to rows of a table."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from stellar.config import Fit
+from stellar.errors import UserError
+from stellar.images import preprocessing
+from stellar.images.sizes import ONE_SIZE
+from stellar.model import Stellar
+from stellar.model.files.saving import fingerprint
+from stellar.precision import inference
+
+Images = UInt8[Tensor, "B C H W"] | Float32[Tensor, "B C H W"]
+"""Pictures of the model's size."""
+
+
+class EmbeddingError(UserError):
+    """An embedding cannot be written, or a file is not one."""
+
+
+class Embedder:
+    """Pictures to rows: path, cls, tokens and maps, in half precision.
+
+    All maps of a data set have one size, so `fit`, the way the pictures came to it, is crop or
+    squash; EmbeddingError for another. `schema` has the columns, and `metadata` (also in the
+    schema, as JSON under the key `stellar`) what makes the rows readable on their own: shapes, the
+    model's hash, the preprocessing.
+    """
+
+    def __init__(self, model: Stellar, fit: Fit = "crop") -> None:
+        if fit not in ONE_SIZE:
+            raise EmbeddingError(
+                f"an embedding file holds maps of one size, so fit must be crop or squash, got "
+                f"{fit}; encode pictures of their own sizes one by one: model.encode(path, fit=...)"
+            )
+        self.model = model
+        self.fit: Fit = fit
+        self.metadata = _metadata(model, fit)
+        self.schema = schema_of(self.metadata)
+
+    def __call__(self, paths: Sequence[str], images: Images) -> pa.RecordBatch:
+        """The rows of a batch of pictures."""
+        return self.rows(paths, self.encode(images))
+
+    def encode(self, images: Images) -> tuple[Float[Tensor, "B n"], ...]:
+        """cls, tokens and maps of a batch, flat and on the model's device, where a GPU goes on
+        computing after this has returned.
+        """
+        with inference(self.model.device):
+            factors = self.model.encode(images.to(self.model.device, non_blocking=True))
+            return tuple(
+                value.half().flatten(1) for value in (factors.cls, factors.sparse, factors.maps)
+            )
+
+    def rows(self, paths: Sequence[str], vectors: Sequence[Tensor]) -> pa.RecordBatch:
+        """What `encode` gave, as rows; waits for the device."""
+        columns: list[pa.Array] = [pa.array(paths, pa.string())]
+        for value, field in zip(vectors, list(self.schema)[1:], strict=True):
+            flat = pa.array(value.cpu().flatten().numpy())
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _metadata(model: Stellar, fit: Fit) -> dict[str, Any]:
+    config = model.config
+    side = config.image_size // config.patch_size
+    return {
+        "model_sha256": fingerprint(model),
+        "preprocessing": preprocessing(fit, config),
+        "fit": fit,
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "shapes": {
+            "cls": [config.embed_dim],
+            "tokens": [config.num_sparse_tokens, config.embed_dim],
+            "maps": [config.num_sparse_tokens, side, side],
+        },
+    }
+
+
+def schema_of(metadata: dict[str, Any]) -> pa.Schema:
+    """The columns that hold vectors of these shapes, with the metadata."""
+    vectors = [
+        pa.field(name, pa.list_(pa.float16(), int(np.prod(shape))), nullable=False)
+        for name, shape in metadata["shapes"].items()
+    ]
+    return pa.schema(
+        [pa.field("path", pa.string(), nullable=False), *vectors],
+        metadata={"stellar": json.dumps(metadata)},
+    )

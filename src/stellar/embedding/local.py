@@ -1,0 +1,127 @@
+"""Embedding with one process, or with several that share a file system: the loop that keeps the
+encoder busy.
+
+Workers read and decode all the time, also from one part to the next; finished parts become rows and
+files in threads of their own, beside the next part. Only the encoder is never waited for.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stellar.config import Fit
+from stellar.data import open_source
+from stellar.data.inference import pictures_at
+from stellar.embedding.embedder import Embedder, EmbeddingError
+from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Listed, Parts, open_parts
+from stellar.launch import Ranks
+from stellar.model import Stellar
+
+WRITERS = 2
+"""Threads that write, and finished parts that may wait for them."""
+
+
+def embed(
+    model: Stellar,
+    folder: str | Path,
+    out: str | Path,
+    batch_size: int = 64,
+    num_workers: int | None = None,
+    fit: Fit = "crop",
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+    part_size: int = PART_SIZE,
+    ranks: Ranks = ALONE,
+) -> EmbedResult:
+    """Encode every image below `folder` and write them, in sorted order, to `out`: a Parquet file
+    where that ends in .parquet, else a folder of such files, which readers take as one data set.
+
+    Finished parts stay in `out`.parts until all are there, so a call that was killed goes on
+    where it was when it is made again, also by another number of processes. Each process calls
+    with its place in `ranks`; the first one finishes the result, and the others return before it
+    is there.
+
+    `num_workers` processes read; None: as many as suggest themselves. All maps have one size, so
+    `fit` is crop or squash. `progress` is called with (images done, images in all); it takes the
+    other processes to be as fast as this one. Raises DataError for a folder without images, and
+    EmbeddingError for another fit, for sizes below 1, and when `out` exists or its parts come from
+    another model or other data.
+    """
+    for name, size in (("batch", batch_size), ("part", part_size)):
+        if size < 1:
+            raise EmbeddingError(f"a {name} has at least 1 image, got {size}")
+    embedder = Embedder(model, fit)
+    source = open_source(folder, model.config.in_chans)
+    parts = open_parts(Path(out), source, embedder, part_size, ranks)
+    if num_workers is None:
+        num_workers = suggested_workers(model.device)
+    _make_parts(parts, source, embedder, batch_size, num_workers, ranks, progress)
+    progress(parts.num_images, parts.num_images)
+    return parts.finish() if ranks.rank == 0 else EmbedResult(parts.out, 0, 0)
+
+
+def suggested_workers(device: torch.device) -> int:
+    """Beside a GPU, this process's share of the cores; where the CPU encodes, one worker takes
+    little from it, and more would only take turns with it.
+    """
+    if device.type == "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count())
+    return min(16, max(1, cores - 1))
+
+
+def _make_parts(
+    parts: Parts,
+    source: Listed,
+    embedder: Embedder,
+    batch_size: int,
+    num_workers: int,
+    ranks: Ranks,
+    progress: Callable[[int, int], object],
+) -> None:
+    """Make the parts that are this process's turn."""
+    missing, total = (parts.count(numbers) for numbers in (parts.missing(), range(len(parts))))
+    done = total - missing
+    batches = (
+        list(indices[start : start + batch_size])
+        for indices in map(parts.indices, parts.turns(ranks))
+        for start in range(0, len(indices), batch_size)
+    )
+    pictures = pictures_at(
+        source, batches, embedder.fit, embedder.model.config, num_workers, embedder.model.device
+    )
+    with ThreadPoolExecutor(WRITERS) as writers:
+        writing: deque[Future[None]] = deque()
+        for number, of_part in groupby(pictures, lambda batch: batch.first // parts.part_size):
+            encoded, unreadable = [], []
+            for batch in of_part:
+                if parts.is_done(number):  # another process was faster
+                    break
+                if batch.indices:
+                    names = [source.name(index) for index in batch.indices]
+                    encoded.append((names, embedder.encode(batch.images)))
+                unreadable += batch.unreadable
+                done = min(done + len(batch) * ranks.world_size, total)
+                progress(done, total)
+            else:
+                if len(writing) == WRITERS:
+                    writing.popleft().result()
+                writing.append(writers.submit(_write, parts, number, embedder, encoded, unreadable))
+        for written in writing:
+            written.result()
+
+
+def _write(
+    parts: Parts,
+    number: int,
+    embedder: Embedder,
+    encoded: list[tuple[list[str], tuple[Tensor, ...]]],
+    unreadable: list[tuple[str, str]],
+) -> None:
+    rows = [embedder.rows(names, vectors) for names, vectors in encoded]
+    parts.write(number, rows, unreadable)

@@ -1,0 +1,95 @@
+"""Embedding on a Ray cluster: the cores of all machines read and decode; a few actors, each with
+its GPU, encode and write.
+
+A row that travels through Ray Data is a whole part: first its number, then its pictures, then the
+number again once its file is there. The files are those of the other engines, on a disk that all
+machines share, so what is done stays done when the cluster dies.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+from stellar.config import Fit
+from stellar.data.inference import picture_batches
+from stellar.data.sources import open_source, whole_path
+from stellar.embedding.embedder import Embedder
+from stellar.embedding.parts import PART_SIZE, EmbedResult, Listed, Parts, open_parts
+from stellar.errors import MissingPackage
+from stellar.model import Stellar
+from stellar.precision import choose_device
+
+Row = dict[str, Any]
+
+
+def embed_on_ray(
+    model: Stellar,
+    folder: str | Path,
+    out: str | Path,
+    batch_size: int = 64,
+    num_encoders: int = 1,
+    gpus_each: float = 1,
+    fit: Fit = "crop",
+    part_size: int = PART_SIZE,
+) -> EmbedResult:
+    """As `embed`, on the cluster that `ray.init` joined, or else on this machine.
+
+    `num_encoders` actors hold the model, with `gpus_each` GPUs; 0 encodes on CPUs. Raises as
+    `embed` does, and MissingPackage without Ray.
+    """
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "embedding on a cluster needs Ray: pip install 'stellar-vision[ray]'"
+        ) from error
+    embedder = Embedder(model.cpu(), fit)
+    source = open_source(whole_path(str(folder)), model.config.in_chans)
+    parts = open_parts(Path(out).resolve(), source, embedder, part_size)
+    if missing := parts.missing():
+        shared = {"parts": ray.put(parts), "embedder": ray.put(embedder)}
+        numbers = [{"part": number} for number in missing]
+        rows = ray.data.from_items(numbers, override_num_blocks=len(numbers))
+        rows = rows.map(
+            _read, fn_kwargs={**shared, "source": ray.put(source), "batch_size": batch_size}
+        )
+        encoders = ray.data.ActorPoolStrategy(size=num_encoders)
+        rows.map(
+            _Encoder, fn_constructor_kwargs=shared, compute=encoders, num_gpus=gpus_each
+        ).materialize()
+    return parts.finish()
+
+
+def _read(row: Row, parts: Any, embedder: Any, source: Any, batch_size: int) -> Row:
+    """The pictures of a part, with their paths; names and reasons of those that it lacks."""
+    import ray
+
+    where: Parts = ray.get(parts)
+    pictures: Listed = ray.get(source)
+    encoder: Embedder = ray.get(embedder)
+    indices = where.indices(row["part"])
+    batches = [
+        ([pictures.name(index) for index in batch.indices], batch.images, batch.unreadable)
+        for batch in picture_batches(
+            pictures, indices, encoder.fit, encoder.model.config, batch_size
+        )
+    ]
+    return {**row, "batches": pickle.dumps(batches)}
+
+
+class _Encoder:
+    """An actor that holds the model: the pictures of a part become its file."""
+
+    def __init__(self, parts: Any, embedder: Any) -> None:
+        import ray
+
+        self.parts: Parts = ray.get(parts)
+        self.embedder: Embedder = ray.get(embedder)
+        self.embedder.model.to(choose_device("auto"))
+
+    def __call__(self, row: Row) -> Row:
+        batches = pickle.loads(row["batches"])
+        rows = [self.embedder(names, images) for names, images, _ in batches if names]
+        self.parts.write(row["part"], rows, [left_out for *_, some in batches for left_out in some])
+        return {"part": row["part"]}

@@ -1,0 +1,58 @@
+"""The same parts from a Ray cluster; skipped where Ray is not installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.embedding.on_ray import embed_on_ray
+from stellar.errors import MissingPackage
+from stellar.model import Stellar
+from stellar.model.files.saving import save_model
+
+SCRIPT = """
+import sys, ray, stellar
+from pathlib import Path
+from stellar.embedding.on_ray import embed_on_ray
+folder = Path(sys.argv[1])
+ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, object_store_memory=100_000_000)
+model = stellar.load(str(folder / "model"))
+print(embed_on_ray(model, folder / "photos", folder / "many", batch_size=2, part_size=2))
+ray.shutdown()
+"""
+
+
+def test_a_cluster_makes_what_one_process_makes(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    """And goes on with what another engine began. The GPU is one in name only."""
+    pytest.importorskip("ray", reason="Ray is an extra of its own")
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", model)
+    embed(model, photos, tmp_path / "one.parquet", batch_size=2, part_size=2)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert "num_images=6, num_unreadable=1" in done.stdout
+    ours, theirs = (read_embeddings(tmp_path / name) for name in ("many", "one.parquet"))
+    assert ours.paths == theirs.paths
+    assert np.allclose(ours.tokens, theirs.tokens, rtol=1e-3, atol=1e-3)
+
+
+def test_without_ray_there_is_a_sentence(
+    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingPackage, match=r"pip install 'stellar-vision\[ray\]'"):
+        embed_on_ray(model, photos, tmp_path / "many")
+    assert not list(tmp_path.glob("many*"))
+
+
+def test_bad_calls_get_the_same_sentences(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is an extra of its own")
+    with pytest.raises(EmbeddingError, match="must be crop or squash, got pad"):
+        embed_on_ray(model, photos, tmp_path / "many", fit="pad")

@@ -1,0 +1,169 @@
+"""Parts are the unit of work: whoever makes them, and whatever dies, the result is the same."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from stellar.config import ModelConfig
+from stellar.data import ImageFolder
+from stellar.embedding import Embedder, EmbeddingError, embed, read_embeddings
+from stellar.embedding.parts import open_parts
+from stellar.launch import Ranks
+from stellar.model import Stellar
+
+
+def assert_same(ours: Path, theirs: Path) -> None:
+    one, other = read_embeddings(ours), read_embeddings(theirs)
+    assert one.paths == other.paths
+    assert one.metadata == other.metadata
+    for name in ("cls", "tokens", "maps"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_folder_is_one_data_set(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "one.parquet", batch_size=2, part_size=2)
+    result = embed(model, photos, tmp_path / "many", batch_size=2, part_size=2)
+    assert (result.num_images, result.num_unreadable) == (6, 1)
+    assert [path.name for path in sorted((tmp_path / "many").iterdir())] == [
+        f"{start:012d}.parquet" for start in (0, 2, 4, 6)
+    ]
+    assert (tmp_path / "many.unreadable.txt").read_text().startswith("broken.jpg\t")
+    assert_same(tmp_path / "many", tmp_path / "one.parquet")
+    table = pyarrow.dataset.dataset(tmp_path / "many").to_table()
+    assert table["path"].to_pylist() == read_embeddings(tmp_path / "one.parquet").paths
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "photos", "one.parquet", "one.parquet.unreadable.txt", "many", "many.unreadable.txt",
+    }  # fmt: skip
+
+
+def test_pandas_reads_it(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    embed(model, photos, tmp_path / "many", part_size=2)
+    frame = pandas.read_parquet(tmp_path / "many")
+    assert list(frame.path) == read_embeddings(tmp_path / "many").paths
+    assert len(frame.tokens[0]) == 72
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 9])
+def test_processes_at_once_make_what_one_makes(
+    tmp_path: Path, model: Stellar, photos: Path, world_size: int
+) -> None:
+    """Also more of them than parts: those help, or come when all is done."""
+    embed(model, photos, tmp_path / "one.parquet", batch_size=2, part_size=2)
+
+    def process(rank: int) -> None:
+        ranks = Ranks(rank, world_size)
+        embed(
+            model, photos, tmp_path / "many.parquet", batch_size=2, num_workers=0, part_size=2,
+            ranks=ranks,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(world_size) as processes:
+        list(processes.map(process, range(world_size)))
+    assert_same(tmp_path / "many.parquet", tmp_path / "one.parquet")
+    lines = (tmp_path / "many.parquet.unreadable.txt").read_text().splitlines()
+    assert [line.partition("\t")[0] for line in lines] == ["broken.jpg"]
+    assert not (tmp_path / "many.parquet.parts").exists()
+
+
+def test_a_process_takes_over_from_one_that_died(
+    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that is done is done again, and the parts keep their size."""
+    out, encoded = tmp_path / "out.parquet", []
+    embedder, source = Embedder(model), ImageFolder(photos)
+    parts = open_parts(out, source, embedder, 2)
+    images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    parts.write(1, [embedder(["made before"], images)], [("also before", "a reason")])
+    encode = Stellar.encode
+
+    def counting(self: Stellar, images: torch.Tensor):
+        encoded.append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(Stellar, "encode", counting)
+    embed(model, photos, out, part_size=5, ranks=Ranks(1, 2))
+    assert sum(encoded) == 4  # two pictures of the part that was there are not
+    assert not out.exists()
+    result = embed(model, photos, out, part_size=5, ranks=Ranks(0, 2))
+    assert sum(encoded) == 4
+    assert result.num_images == 5
+    assert read_embeddings(out).paths[2] == "made before"
+    assert "also before\ta reason\n" in out.with_name("out.parquet.unreadable.txt").read_text()
+
+
+def test_a_late_process_finds_nothing_to_do(
+    tmp_path: Path, small: ModelConfig, model: Stellar, photos: Path
+) -> None:
+    for out in (tmp_path / "one.parquet", tmp_path / "many"):
+        embed(model, photos, out)
+        before = sorted(tmp_path.rglob("*"))
+        embed(model, photos, out, ranks=Ranks(1, 2))
+        assert embed(model, photos, out, ranks=Ranks(0, 2)).num_images == 6
+        assert sorted(tmp_path.rglob("*")) == before
+        with pytest.raises(EmbeddingError, match="exists; remove it"):
+            embed(Stellar(small).eval(), photos, out, ranks=Ranks(1, 2))
+
+
+def test_a_slow_process_holds_nobody_up(
+    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others make its part and finish; what it brings then is not needed."""
+    slow, finished, encode = threading.local(), threading.Event(), Stellar.encode
+
+    def waiting(self: Stellar, images: torch.Tensor):
+        if getattr(slow, "here", False):
+            finished.wait(30)
+        return encode(self, images)
+
+    monkeypatch.setattr(Stellar, "encode", waiting)
+
+    def late() -> None:
+        slow.here = True
+        embed(model, photos, tmp_path / "many", num_workers=0, part_size=2, ranks=Ranks(1, 2))
+
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(late)
+        result = embed(model, photos, tmp_path / "many", part_size=2, ranks=Ranks(0, 2))
+        finished.set()
+        second.result()
+    assert result.num_images == 6
+    assert len(list((tmp_path / "many").iterdir())) == 4
+    assert not (tmp_path / "many.parts").exists()
+
+
+def test_the_turns_of_all_processes_are_all_parts(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    """Each begins with its share; helping starts at the end, away from where the owners are."""
+    parts = open_parts(tmp_path / "out", ImageFolder(photos), Embedder(model), 1)
+    assert list(parts.turns(Ranks(0, 1))) == list(range(7))
+    first, second = (list(parts.turns(Ranks(rank, 2))) for rank in range(2))
+    assert first[:4] == [0, 2, 4, 6]
+    assert second[:3] == [1, 3, 5]
+    assert sorted(first) == sorted(second) == list(range(7))
+    assert first[4] == 5
+
+
+def test_a_part_says_what_it_lacks(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "many", part_size=7)
+    (file,) = (tmp_path / "many").iterdir()
+    metadata = pq.read_schema(file).metadata
+    ((name, reason),) = json.loads(metadata[b"unreadable"])
+    assert name == "broken.jpg"
+    assert "picture" in reason
+    assert json.loads(metadata[b"stellar"])["images"] == 7
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    parts = open_parts(tmp_path / "out", ImageFolder(photos), Embedder(model), 2)
+    (tmp_path / "out.parts/data").write_text("in the way")
+    with pytest.raises(EmbeddingError, match=r"cannot be written .* the same command goes on"):
+        parts.write(0, [], [])

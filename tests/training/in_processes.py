@@ -1,0 +1,64 @@
+"""What each process of a launch does in test_distributed.py: the runs that a file lists, one after
+the other. One launch serves them all, since starting it takes longer than they do.
+"""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from stellar.configfile import read_run_config
+from stellar.distributed import process_group
+from stellar.launch import own_ranks
+from stellar.training import pretrain, resume
+from stellar.training.loop import Training
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a configuration file's name, or the rest of it."""
+
+    config: str
+    out: str
+    go_on: bool = False
+    stop_at: int = -1
+    """The step in which the last process is asked to stop."""
+    poisoned: int = -1
+    """The step in which the last process sees NaN."""
+
+
+def perform(job: Job) -> None:
+    """In this process, which may be one of several."""
+    original, ranks = Training.views, own_ranks()
+    last = ranks.rank == ranks.world_size - 1
+
+    def disturbed(self: Training, batch):
+        views, step = original(self, batch), self.counters.step
+        if step == job.stop_at and last:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if step == job.poisoned and last:
+            views = replace(views, masked=views.masked * float("nan"))
+        return views
+
+    Training.views = disturbed
+    try:
+        if job.go_on:
+            resume(job.out)
+        else:
+            pretrain(read_run_config(Path(job.config)), job.out)
+    finally:
+        Training.views = original
+
+
+def write(jobs: list[Job], path: Path) -> None:
+    path.write_text(json.dumps([asdict(job) for job in jobs]))
+
+
+if __name__ == "__main__":
+    with process_group(own_ranks(), torch.device("cpu")):
+        for entry in json.loads(Path(sys.argv[1]).read_text()):
+            perform(Job(**entry))
