@@ -9,13 +9,9 @@ from stellar.data.labelled import LabelledImages, Splits, open_labelled
 from stellar.data.loader import view_batches
 from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
 from stellar.data.opening import open_data, open_scenes
-<<<<<<< HEAD
-from stellar.data.views import MultiView, cut_on
-=======
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
-from stellar.data.views import MultiView, ViewBatch
->>>>>>> main
+from stellar.data.views import MultiView, cut_on
 
 __all__ = [
     "IGNORED",

@@ -148,7 +148,7 @@ class Training:
         """
         losses, results = Losses(), []
         for number, part in enumerate(parts):
-            share = len(part.full) / self.config.training.batch_size  # of a mean over the batch
+            share = len(part.index) / self.config.training.batch_size  # of a mean over the batch
             result = step(
                 self.model,
                 self.views(part),
