@@ -1,42 +1,43 @@
-"""How fast one core makes views: from JPEG files, from the embedded scenes, and the colour changes.
+"""What feeds a training: views made of JPEG files by one core, with its workers cutting the crops
+or with the device; and the colour changes.
 
     python benchmarks/loader.py
 
-The plain side is what a usual pipeline does: Pillow decodes, crops and resizes (bicubic), and every
-crop becomes a float32 tensor; with kornia installed, also with a colour change of every crop. All
-sides take turns, and each figure is the median of their runs in CPU seconds of one process with one
-thread, so that other work on the machine matters little.
+The plain side is what the published pipeline does, as its description says: Pillow decodes, the
+picture becomes float32, every crop is resized on its own (bicubic, not antialiased), and one image
+after the other has its colours changed by kornia. All sides take turns; a figure is the median of
+its runs in CPU seconds of one process with one thread, so that other work on the machine matters
+little. What a GPU then does is measured where there is one.
 """
 
-import argparse
-import io
-import platform
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import process_time
 
 import numpy as np
-import PIL
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
-from stellar import presets
+sys.path.insert(0, str(Path(__file__).parent))
+
 from stellar.config import ViewConfig
-from stellar.data import Cutouts, ImageFolder, MultiView, photometric
+from stellar.data import ImageFolder, MultiView, photometric, view_batches
 from stellar.data.crops import draw_box
-from stellar.data.loader import view_batches
-from stellar.images import files, read_image
+from stellar.images import read_image
+from table import Row, medians, print_rows, unmeasured
 
-PUBLISHED = 33.5
-"""Images a second and core of the published pipeline on the same work, as measured before."""
-RECIPE = ViewConfig()
-SIXTEEN = ViewConfig(num_masked=7)
+VIEWS = ViewConfig(num_masked=7)
 """One full and seven masked views at 224 px, eight local crops at 96 px: the published 16 crops."""
-NUM_FILES = 40
+NUM_FILES, BATCH = 40, 8
+PUBLISHED = (
+    "plain: Pillow, float32, a bicubic resize of each crop; a core of another machine gave 33.5"
+)
 
 
 def write_photographs(folder: Path) -> None:
@@ -57,146 +58,128 @@ def write_photographs(folder: Path) -> None:
         )
 
 
-def plain_views(path: Path, views: ViewConfig, rng: np.random.Generator) -> list[torch.Tensor]:
-    """The crops of one file, by Pillow, as float32 tensors."""
-    image = Image.open(path).convert("RGB")
-    sizes = [(224, views.global_scale)] * (1 + views.num_masked)
-    sizes += [(views.local_size, views.local_scale)] * views.num_local
+def plain_views(path: Path, rng: np.random.Generator) -> list[Tensor]:
+    """The crops of one file, as float32 tensors."""
+    pixels = np.array(Image.open(path).convert("RGB"))
+    image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+    sizes = [(224, VIEWS.global_scale)] * (1 + VIEWS.num_masked)
+    sizes += [(VIEWS.local_size, VIEWS.local_scale)] * VIEWS.num_local
     crops = []
     for size, scale in sizes:
-        top, left, height, width = draw_box(rng, image.height, image.width, scale)
-        crop = image.crop((left, top, left + width, top + height))
-        pixels = np.array(crop.resize((size, size), Image.Resampling.BICUBIC))
-        crops.append(torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255)
+        top, left, height, width = draw_box(rng, image.shape[1], image.shape[2], scale)
+        crop = image[None, :, top : top + height, left : left + width]
+        crop = F.interpolate(crop, (size, size), mode="bicubic").clamp_(0, 1)
+        crops.append(crop.flip(3) if rng.random() < VIEWS.flip_probability else crop)
     return crops
 
 
-@contextmanager
-def without_simplejpeg() -> Iterator[None]:
-    installed, files.simplejpeg = files.simplejpeg, None
-    try:
-        yield
-    finally:
-        files.simplejpeg = installed
+def cpu_medians(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """As `medians`, in CPU seconds of this process."""
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(1 + rounds):
+        for name, run in sides.items():
+            start = process_time()
+            run()
+            taken[name].append(process_time() - start)
+    return {name: median(times[1:]) for name, times in taken.items()}
 
 
-def decoding_jobs(folder: Path) -> dict[str, Callable[[], object]]:
-    """Each job works through all files once."""
-    paths = sorted(folder.iterdir())
-    source = ImageFolder(folder)
+def loader_rows(rounds: int) -> Iterator[Row]:
+    """Images a second of one core, from JPEG files to batches in this process."""
+    with TemporaryDirectory() as folder:
+        write_photographs(Path(folder))
+        source, paths = ImageFolder(folder), sorted(Path(folder).iterdir())
 
-    def ours(views: ViewConfig) -> None:
-        for _ in view_batches(MultiView(source, 224, 16, views, 0), 8, 0, 0, NUM_FILES // 8):
-            pass
+        def ours(uncut: bool) -> None:
+            data = MultiView(source, 224, 16, VIEWS, 0, uncut)
+            for _ in view_batches(data, BATCH, 0, 0, NUM_FILES // BATCH):
+                pass
 
-    def ours_with_pillow() -> None:
-        with without_simplejpeg():
-            ours(SIXTEEN)
+        def plain() -> None:
+            rng = np.random.default_rng(0)
+            for path in paths:
+                plain_views(path, rng)
 
-    def plain(change: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
-        rng = np.random.default_rng(0)
-        for path in paths:
-            for crop in plain_views(path, SIXTEEN, rng):
-                if change is not None:
-                    change(crop[None])
+        sides = {
+            "plain": plain,
+            "workers": lambda: ours(uncut=False),
+            "device": lambda: ours(uncut=True),
+            "decoding": lambda: [read_image(path) for path in paths],
+        }
+        rates = {name: NUM_FILES / taken for name, taken in cpu_medians(sides, rounds).items()}
+    what, limit = "loader, 500 x 375 JPEG to 16 crops", rates["decoding"]
+    limited = f"{PUBLISHED}; limit: reading the files alone"
+    unit = "images/s/core"
+    yield Row(
+        f"{what}, by workers", unit, rates["workers"], rates["plain"], 5.5, limit, note=limited
+    )
+    yield Row(
+        f"{what}, by the device", unit, rates["device"], rates["plain"], 15, limit, note=limited
+    )
 
-    jobs: dict[str, Callable[[], object]] = {"plain, 16 crops": plain}
-    if find_spec("kornia") is not None:
-        changes = kornia_changes()
-        jobs["plain, 16 crops, colours by kornia"] = lambda: plain(changes)
-    jobs["stellar, 16 crops"] = lambda: ours(SIXTEEN)
-    if files.simplejpeg is not None:
-        jobs["stellar, 16 crops, without simplejpeg"] = ours_with_pillow
-    jobs["stellar, all 17 views of the recipe"] = lambda: ours(RECIPE)
-    jobs["stellar, reading alone"] = lambda: [read_image(path) for path in paths]
-    return jobs
 
-
-def kornia_changes() -> Callable[[torch.Tensor], torch.Tensor]:
+def colour_row(rounds: int, number: int = 16) -> Row:
+    """Colour changes and blur of masked views: a batch at once, and image by image."""
+    what, unit, target = "colour changes, 224 px", "views/s/core", 10
+    if find_spec("kornia") is None:
+        return unmeasured(what, unit, target, "kornia is not installed")
     from kornia import augmentation
 
-    return augmentation.AugmentationSequential(
-        augmentation.ColorJitter(0.4, 0.4, 0.2, 0.1, p=0.8),
-        augmentation.RandomGrayscale(p=0.2),
-        augmentation.RandomGaussianBlur((9, 9), (0.1, 2.0), p=0.5),
-    )
-
-
-def colour_jobs(size: int, number: int) -> dict[str, Callable[[], object]]:
-    """Each job changes the colours of a batch of views; kornia's parameters are for the batch."""
-    generator = torch.Generator().manual_seed(0)
-    views = torch.randint(0, 256, (number, 3, size, size), generator=generator).byte()
-    rng = np.random.default_rng(0)
-    params = torch.stack([photometric.draw(rng, RECIPE) for _ in range(number)])
-    jobs: dict[str, Callable[[], object]] = {
-        f"stellar, {size} px": lambda: photometric.apply(views, params, RECIPE)
-    }
-    if find_spec("kornia") is not None:
-        change = kornia_changes()
-        jobs[f"kornia, {size} px"] = lambda: change(views.float() / 255)
-    return jobs
-
-
-def scene_jobs(number: int) -> dict[str, Callable[[], object]]:
-    source, preset = Cutouts("train"), presets.demo()
-    dataset = MultiView(source, 48, 6, preset.views, 0)
-    batch = preset.training.batch_size
-    return {
-        "scenes of 48 px": lambda: [source.read(index) for index in range(number)],
-        "scenes as the demo's views": lambda: list(
-            view_batches(dataset, batch, 0, 0, number // batch)
+    change = augmentation.AugmentationSequential(
+        augmentation.ColorJitter(
+            VIEWS.brightness,
+            VIEWS.contrast,
+            VIEWS.saturation,
+            VIEWS.hue,
+            p=VIEWS.jitter_probability,
         ),
-    }
-
-
-def medians(jobs: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
-    """CPU seconds of each job; the jobs take turns, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for run in range(runs + 1):
-        for name, job in jobs.items():
-            start = time.process_time()
-            job()
-            if run > 0:
-                seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    decoder = "none" if files.simplejpeg is None else files.simplejpeg.__version__
-    return (
-        f"{models[0] if models else platform.processor()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, Pillow {PIL.__version__}, simplejpeg {decoder}"
+        augmentation.RandomGrayscale(p=VIEWS.grey_probability),
+        augmentation.RandomGaussianBlur((9, 9), VIEWS.blur_sigma, p=VIEWS.blur_probability),
     )
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    views = torch.randint(0, 256, (number, 3, 224, 224), generator=generator).byte()
+    params = torch.stack([photometric.draw(rng, VIEWS) for _ in range(number)])
+    seconds = cpu_medians(
+        {
+            "plain": lambda: [change(view[None].float() / 255) for view in views],
+            "ours": lambda: photometric.apply(views, params, VIEWS),
+        },
+        rounds,
+    )
+    rates = {name: number / taken for name, taken in seconds.items()}
+    note = "plain: kornia, image by image"
+    return Row(what, unit, rates["ours"], rates["plain"], target, note=note)
 
 
-def report(runs: int) -> str:
-    out = io.StringIO()
-    print(f"{machine()}; one thread, medians of {runs} runs", file=out)
-    with tempfile.TemporaryDirectory() as folder:
+def device_row(rounds: int, batch: int = 128) -> Row:
+    """What a GPU does with pictures of 500 x 375: all 16 crops and their colours."""
+    what, unit, target = "16 crops and their colours, on the device", "images/s", None
+    if not torch.cuda.is_available():
+        return unmeasured(what, unit, target)
+    with TemporaryDirectory() as folder:
         write_photographs(Path(folder))
-        rates = {
-            name: NUM_FILES / seconds
-            for name, seconds in medians(decoding_jobs(Path(folder)), runs).items()
-        }
-    plain = rates["plain, 16 crops"]
-    print("\nJPEG 500 x 375 to views         images/s/core   x plain   x published", file=out)
-    for name, rate in rates.items():
-        print(f"{name:40}{rate:8.0f}{rate / plain:10.1f}{rate / PUBLISHED:14.1f}", file=out)
-    print("\nEmbedded scenes                            images/s/core", file=out)
-    for name, seconds in medians(scene_jobs(1024), runs).items():
-        print(f"{name:40}{1024 / seconds:8.0f}", file=out)
-    print("\nColours and blur of a view                 ms a view", file=out)
-    for jobs, number in ((colour_jobs(224, 24), 24), (colour_jobs(48, 256), 256)):
-        for name, seconds in medians(jobs, runs).items():
-            print(f"{name:40}{seconds / number * 1e3:10.3f}", file=out)
-    return out.getvalue()
+        data = MultiView(ImageFolder(folder), 224, 16, VIEWS, 0, uncut=True)
+        pictures = data.__getitems__([(0, number % NUM_FILES) for number in range(batch)])
+    crops = pictures.to("cpu")
+
+    def coloured(on: str) -> list[Tensor]:
+        views = (pictures if on == "ours" else crops).to("cuda")
+        groups = ((views.masked, views.masked_colour), (views.local, views.local_colour))
+        return [photometric.apply(v.flatten(0, 1), c.flatten(0, 1), VIEWS) for v, c in groups]
+
+    seconds = medians(
+        {side: lambda side=side: coloured(side) for side in ("ours", "plain")}, rounds
+    )
+    note = "plain: the colours alone, crops by the workers; both from pageable memory"
+    return Row(what, unit, batch / seconds["ours"], batch / seconds["plain"], target, note=note)
+
+
+def rows(rounds: int = 7) -> Iterator[Row]:
+    torch.set_num_threads(1)
+    yield colour_row(rounds)
+    yield from loader_rows(rounds)
+    yield device_row(rounds)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--runs", type=int, default=5, help="runs of each job (default: 5)")
-    torch.set_num_threads(1)
-    print(report(parser.parse_args().runs), end="")
+    print_rows("Views", rows())

@@ -7,10 +7,11 @@ import torch
 
 from stellar.config import ViewConfig
 from stellar.data import photometric
+from stellar.data.batches import UncutBatch, ViewBatch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.masking import num_kept
-from stellar.data.views import MultiView, ViewBatch
+from stellar.data.views import MultiView, cut_on, shortest_side
 from stellar.images import UnreadableImage
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)

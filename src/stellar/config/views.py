@@ -26,6 +26,11 @@ class ViewConfig:
     """Chance of a horizontal flip, for each view."""
     antialias: bool = True
     """Antialias when a crop is made smaller. The published crops are not antialiased."""
+    crops: Literal["auto", "workers", "device"] = "auto"
+    """Who cuts the crops out of the pictures: the loader's workers, or the device, so that workers
+    only decode. auto: a GPU cuts its own. The same crops either way; where two pixels of theirs
+    differ, then by a grey level, and more only at hard edges.
+    """
     masking: Literal["random", "block", "focal"] = "focal"
     """Which patches a masked view keeps: uniform, around a rectangle, or around a Gaussian focus
     (the paper).

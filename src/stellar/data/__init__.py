@@ -2,6 +2,7 @@
 and masks to evaluate on.
 """
 
+from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
 from stellar.data.labelled import LabelledImages, Splits, open_labelled
@@ -10,11 +11,12 @@ from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits
 from stellar.data.opening import open_data, open_scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
-from stellar.data.views import MultiView, ViewBatch
+from stellar.data.views import MultiView, cut_on
 
 __all__ = [
     "IGNORED",
     "MATERIALS",
+    "Batch",
     "Cutouts",
     "DataError",
     "ImageFolder",
@@ -31,6 +33,7 @@ __all__ = [
     "Splits",
     "ViewBatch",
     "check_readable",
+    "cut_on",
     "open_data",
     "open_labelled",
     "open_scenes",

@@ -5,6 +5,7 @@ bleed into it.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,11 +16,15 @@ from stellar.images.sizes import resize
 RATIO = (3 / 4, 4 / 3)
 """Width to height of a random crop, smallest and largest."""
 
+Box = tuple[int, int, int, int]
+"""Top, left, height, width, in pixels."""
+Crop = Sequence[int]
+"""A box, and then 1 where it is mirrored, else 0."""
+CROP_NUMBERS = 5
 
-def draw_box(
-    rng: np.random.Generator, height: int, width: int, scale: tuple[float, float]
-) -> tuple[int, int, int, int]:
-    """Top, left, height, width of a box with a random share of the area and a random ratio.
+
+def draw_box(rng: np.random.Generator, height: int, width: int, scale: tuple[float, float]) -> Box:
+    """A box with a random share of the area and a random ratio.
 
     After ten draws that do not fit: the largest centred box of an allowed ratio (as torchvision).
     """
@@ -38,15 +43,21 @@ def draw_box(
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def random_resized_crop(
+def draw_crop(
     rng: np.random.Generator,
-    image: UInt8[Tensor, "C h w"],
-    size: int,
+    height: int,
+    width: int,
     scale: tuple[float, float],
     flip_probability: float = 0.5,
-    antialias: bool = True,
+) -> Crop:
+    """A random box of an image of so many pixels, perhaps mirrored."""
+    return *draw_box(rng, height, width, scale), int(rng.random() < flip_probability)
+
+
+def cut(
+    image: UInt8[Tensor, "C h w"], crop: Crop, size: int, antialias: bool = True
 ) -> UInt8[Tensor, "C size size"]:
-    """A random box of the image, `size` by `size` pixels, perhaps mirrored."""
-    top, left, height, width = draw_box(rng, image.shape[1], image.shape[2], scale)
-    crop = resize(image[:, top : top + height, left : left + width], size, size, antialias)
-    return crop.flip(2) if rng.random() < flip_probability else crop
+    """The crop, `size` by `size` pixels."""
+    top, left, height, width, mirrored = crop
+    pixels = resize(image[:, top : top + height, left : left + width], size, size, antialias)
+    return pixels.flip(2) if mirrored else pixels

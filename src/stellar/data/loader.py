@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from stellar.data.views import MultiView, ViewBatch
+from stellar.data.batches import Batch
+from stellar.data.views import MultiView
 from stellar.distributed import share
 
 WORKER_TIMEOUT = 600
@@ -32,7 +33,7 @@ def view_batches(
     world_size: int = 1,
     num_workers: int = 0,
     device: torch.device | str = "cpu",
-) -> Generator[ViewBatch, None, None]:
+) -> Generator[Batch, None, None]:
     """This rank's batches of steps `start_step` to `start_step + num_steps - 1`, on the CPU.
 
     `batch_size` is the number of images of one step, over all ranks. Memory is pinned when

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from stellar.config import ConfigError, RunConfig
-from stellar.data import MultiView, ViewBatch, view_batches
+from stellar.data import Batch, MultiView, cut_on, view_batches
 from stellar.data.photometric import apply as change_colours
 from stellar.distributed import all_max, gather_lists, sum_gradients
 from stellar.errors import UserError
@@ -120,7 +120,7 @@ class Training:
                     return False
         return True
 
-    def optimize(self, parts: list[ViewBatch]) -> Update:
+    def optimize(self, parts: list[Batch]) -> Update:
         """One optimizer step over the parts of a batch, unless its loss or gradient is not
         finite.
         """
@@ -148,7 +148,7 @@ class Training:
         """
         losses, results = Losses(), []
         for number, part in enumerate(parts):
-            share = len(part.full) / self.config.training.batch_size  # of a mean over the batch
+            share = len(part.index) / self.config.training.batch_size  # of a mean over the batch
             result = step(
                 self.model,
                 self.views(part),
@@ -182,7 +182,7 @@ class Training:
                 "training.precision fp32"
             )
 
-    def views(self, batch: ViewBatch) -> Views:
+    def views(self, batch: Batch) -> Views:
         """A batch on the device, masked and local views with their colours changed."""
         batch, config = batch.to(self.device), self.config.views
         masked, local = batch.masked.flatten(0, 1), batch.local.flatten(0, 1)
@@ -201,13 +201,18 @@ class Training:
         seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
-    def batches(self) -> Iterator[ViewBatch]:
+    def batches(self) -> Iterator[Batch]:
         """The rest of the run's batches for this process, in parts of an accumulated step."""
         training, model = self.config.training, self.config.model
         parts = training.accumulate
         return view_batches(
             MultiView(
-                self.source, model.image_size, model.patch_size, self.config.views, training.seed
+                self.source,
+                model.image_size,
+                model.patch_size,
+                self.config.views,
+                training.seed,
+                uncut=cut_on(self.device, self.config.views),
             ),
             training.batch_size // parts,
             training.seed,
