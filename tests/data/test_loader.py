@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stellar.config import ViewConfig
-from stellar.data.batches import ViewBatch
+from stellar.data.batches import Batch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.loader import StepSampler, view_batches
@@ -28,12 +28,12 @@ def data() -> MultiView:
     return MultiView(Cutouts("train", size=24, length=10), 24, 6, VIEWS, seed=0)
 
 
-def same(first: ViewBatch, second: ViewBatch) -> bool:
+def same(first: Batch, second: Batch) -> bool:
     tensors = ("full", "masked", "keep", "local", "masked_colour", "local_colour", "index")
     return all(torch.equal(getattr(first, name), getattr(second, name)) for name in tensors)
 
 
-def joined(batches: list[ViewBatch], name: str) -> torch.Tensor:
+def joined(batches: list[Batch], name: str) -> torch.Tensor:
     return torch.cat([getattr(batch, name) for batch in batches])
 
 
@@ -115,6 +115,7 @@ def test_ranks_together_see_the_batches_of_one_process(data: MultiView) -> None:
 
 def test_a_batch_larger_than_the_data_runs_over_epochs(data: MultiView) -> None:
     (batch,) = view_batches(data, 25, seed=0, start_step=0, num_steps=1)
+    batch = batch.to("cpu")
     counts = Counter(batch.index.tolist())
     assert set(counts.values()) == {2, 3}
     # The same image in two epochs has two sets of views.
@@ -183,7 +184,7 @@ def test_workers_do_not_keep_a_process_from_ending() -> None:
 
 def test_workers_end_when_the_loop_fails(data: MultiView) -> None:
     class Fails(MultiView):
-        def __getitems__(self, keys: list[tuple[int, int]]) -> ViewBatch:
+        def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
             if 3 in [index for _, index in keys]:
                 raise DataError("nothing here can be read")
             return super().__getitems__(keys)

@@ -10,9 +10,10 @@ import random
 import signal
 import tarfile
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-import webdataset
+from webdataset.compat import WebDataset
 
 from stellar.data.folder import DataError, ImageFolder
 from stellar.data.sharding import LEFT_OUT, MANIFEST, ShardingError, key_of, write_shards
@@ -47,7 +48,7 @@ def test_webdataset_reads_every_file_as_it_is(folder: Path, tmp_path: Path) -> N
     urls = sorted(map(str, (tmp_path / "out").glob("*.tar")))
     assert len(urls) == result.num_shards == 4
     seen = {}
-    for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False):
+    for sample in WebDataset(urls, shardshuffle=False, empty_check=False):
         facts = json.loads(sample["json"])
         (extension,) = [name for name in sample if name[0] != "_" and name != "json"]
         path = Path(facts["path"])
@@ -91,8 +92,8 @@ def _write_until(folder: Path, out: Path, reads: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return read(path)
 
-    Path.read_bytes = counted
-    write_shards(folder, out, shard_size=1)
+    with patch.object(Path, "read_bytes", counted):
+        write_shards(folder, out, shard_size=1)
 
 
 def test_killed_at_any_file_it_goes_on_and_writes_the_same_bytes(
@@ -127,9 +128,9 @@ def test_other_shards_are_not_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_shards(folder, out, shard_size=1)
     before = contents(out)
-    for settings in ({"seed": 1}, {"shard_size": 2}):
+    for seed, shard_size in ((1, 1), (0, 2)):
         with pytest.raises(ShardingError, match="other pictures, or of another size or seed"):
-            write_shards(folder, out, **{"shard_size": 1, **settings})
+            write_shards(folder, out, shard_size, seed)
     (folder / "new.jpg").write_bytes(b"new")
     with pytest.raises(ShardingError, match="other pictures"):
         write_shards(folder, out, shard_size=1)

@@ -7,6 +7,7 @@ machines share, so what is done stays done when the cluster dies.
 """
 
 import pickle
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,7 @@ def embed_on_ray(
     `num_encoders` actors hold the model, with `gpus_each` GPUs; 0 encodes on CPUs. Raises as
     `embed` does, and MissingPackage without Ray.
     """
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise MissingPackage(
-            "embedding on a cluster needs Ray: pip install 'stellar-vision[ray]'"
-        ) from error
+    ray = the_package()
     embedder = Embedder(model.cpu(), fit)
     source = open_source(whole_path(str(folder)), model.config.in_chans)
     parts = open_parts(Path(out).resolve(), source, embedder, part_size)
@@ -61,10 +56,20 @@ def embed_on_ray(
     return parts.finish()
 
 
+def the_package() -> Any:
+    """Ray. Raises MissingPackage where it is not installed."""
+    try:
+        import_module("ray.data")
+        return import_module("ray")
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "embedding on a cluster needs Ray: pip install 'stellar-vision[ray]'"
+        ) from error
+
+
 def _read(row: Row, parts: Any, embedder: Any, source: Any, batch_size: int) -> Row:
     """The pictures of a part, with their paths; names and reasons of those that it lacks."""
-    import ray
-
+    ray = the_package()
     where: Parts = ray.get(parts)
     pictures: Listed = ray.get(source)
     encoder: Embedder = ray.get(embedder)
@@ -82,8 +87,7 @@ class _Encoder:
     """An actor that holds the model: the pictures of a part become its file."""
 
     def __init__(self, parts: Any, embedder: Any) -> None:
-        import ray
-
+        ray = the_package()
         self.parts: Parts = ray.get(parts)
         self.embedder: Embedder = ray.get(embedder)
         self.embedder.model.to(choose_device("auto"))

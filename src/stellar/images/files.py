@@ -10,6 +10,7 @@ import math
 import warnings
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -81,7 +82,7 @@ def _load_array(file: BufferedIOBase) -> np.ndarray:
 
 
 def _decode(file: BufferedIOBase, channels: int) -> Picture:
-    with Image.open(file, formats=FORMATS) as image:
+    with Image.open(cast("IO[bytes]", file), formats=FORMATS) as image:
         pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         if channels not in (1, 3) and pages == channels:
             _check_size(image.width, image.height * pages)
