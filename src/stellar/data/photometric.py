@@ -53,39 +53,53 @@ def apply(
     images: UInt8[Tensor, "n C h w"], params: Float32[Tensor, "n params"], views: ViewConfig
 ) -> Float32[Tensor, "n C h w"]:
     """The changed images, values in [0, 1]."""
+    rgb = images.shape[1] == 3
+    means = images.mean((2, 3), dtype=torch.float32) / 255
+    affine = colour_matrices(means, params) if rgb else _gains(means, params)
+    change = _change_colours if rgb else _change
     # On a CPU in parts that stay in its cache: three times faster than all at once.
     part = _CACHED_VALUES // images.shape[1:].numel()
     part = max(1, part if images.device.type == "cpu" else len(images))
-    parts = zip(images.split(part), params.split(part), strict=True)
-    return torch.cat([_apply(*images_and_params, views.blur_kernel) for images_and_params in parts])
+    done = torch.empty(images.shape, device=images.device)
+    parts = (whole.split(part) for whole in (images, affine, done))
+    for some, affine_of_some, out in zip(*parts, strict=True):
+        change(some.float().div_(255), affine_of_some, out)
+    # Apart from the colours, so that a part is full of blurred ones: a convolution of few channels
+    # is a slow one.
+    for some in params[:, _SIGMA].nonzero()[:, 0].split(2 * part):
+        if len(some) > 0:
+            done[some] = gaussian_blur(done[some], params[some, _SIGMA], views.blur_kernel)
+    return done
 
 
-def _apply(
-    images: UInt8[Tensor, "n C h w"], params: Float32[Tensor, "n params"], blur_kernel: int
-) -> Float32[Tensor, "n C h w"]:
-    pixels = images.float().div_(255)
-    out = _change_colours(pixels, params) if pixels.shape[1] == 3 else _change(pixels, params)
-    out.clamp_(0, 1)
-    blurred = params[:, _SIGMA].nonzero()[:, 0]
-    if len(blurred) > 0:
-        out[blurred] = gaussian_blur(out[blurred], params[blurred, _SIGMA], blur_kernel)
-    return out
+def _gains(
+    means: Float32[Tensor, "n C"], params: Float32[Tensor, "n params"]
+) -> Float32[Tensor, "n C 2"]:
+    """b (c x + (1 - c) mean(x)), channel by channel, as a factor of x and what is added; the order
+    makes no difference.
+    """
+    brightness, contrast = params[:, :_SATURATION, None].unbind(1)
+    factor, added = brightness * contrast, brightness * (1 - contrast) * means
+    return torch.stack([factor.expand_as(means), added], dim=2)
 
 
 def _change(
-    pixels: Float32[Tensor, "n C h w"], params: Float32[Tensor, "n params"]
-) -> Float32[Tensor, "n C h w"]:
-    """b (c x + (1 - c) mean(x)), channel by channel; the order makes no difference."""
-    brightness, contrast = params[:, :_SATURATION, None, None, None].unbind(1)
-    return brightness * (contrast * pixels + (1 - contrast) * pixels.mean((2, 3), keepdim=True))
+    pixels: Float32[Tensor, "n C h w"],
+    affine: Float32[Tensor, "n C 2"],
+    out: Float32[Tensor, "n C h w"],
+) -> None:
+    factor, added = affine[..., None, None].unbind(2)
+    torch.addcmul(added, factor, pixels, out=out).clamp_(0, 1)
 
 
 def _change_colours(
-    pixels: Float32[Tensor, "n 3 h w"], params: Float32[Tensor, "n params"]
-) -> Float32[Tensor, "n 3 h w"]:
-    colour = colour_matrices(pixels.mean((2, 3)), params)[:, :, :, None, None]
-    out = torch.addcmul(colour[:, :, 3], colour[:, :, 0], pixels[:, 0:1])
-    return out.addcmul_(colour[:, :, 1], pixels[:, 1:2]).addcmul_(colour[:, :, 2], pixels[:, 2:3])
+    pixels: Float32[Tensor, "n 3 h w"],
+    affine: Float32[Tensor, "n 3 4"],
+    out: Float32[Tensor, "n 3 h w"],
+) -> None:
+    red, green, blue, added = affine[..., None, None].unbind(2)
+    torch.addcmul(added, red, pixels[:, 0:1], out=out)
+    out.addcmul_(green, pixels[:, 1:2]).addcmul_(blue, pixels[:, 2:3]).clamp_(0, 1)
 
 
 def colour_matrices(

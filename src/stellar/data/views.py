@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from stellar.config import ViewConfig
 from stellar.data import photometric
 from stellar.data.batches import Batch, Draws, UncutBatch, ViewBatch
-from stellar.data.crops import CROP_NUMBERS, RATIO, Box, cut, draw_crop
+from stellar.data.crops import CROP_NUMBERS, RATIO, Box, Crop, cut, draw_crop
 from stellar.data.folder import DataError, ImageSource
 from stellar.data.masking import keep_patches, num_kept
 from stellar.images import UnreadableImage, eight_bits
@@ -96,15 +96,22 @@ class MultiView(Dataset[Batch]):
         views, (height, width) = self.views, image.shape[1:]
         large = (height, width, views.global_scale, views.flip_probability)
         small = (height, width, views.local_scale, views.flip_probability)
-        crops = [draw_crop(rng, *large)]
-        for view in range(views.num_masked):
+        crops, keep, colours = [draw_crop(rng, *large)], [], []
+        for _ in range(views.num_masked):
             crops.append(draw_crop(rng, *large))
-            draws.keep[row, view] = keep_patches(rng, self.grid, views)
-            draws.masked_colour[row, view] = photometric.draw(rng, views)
-        for view in range(views.num_local):
+            keep.append(keep_patches(rng, self.grid, views))
+            colours.append(photometric.draw(rng, views))
+        for _ in range(views.num_local):
             crops.append(draw_crop(rng, *small))
-            draws.local_colour[row, view] = photometric.draw(rng, views)
+            colours.append(photometric.draw(rng, views))
         draws.crops[row] = torch.tensor(crops)
+        for rows, drawn in (
+            (draws.keep, keep),
+            (draws.masked_colour, colours[: views.num_masked]),
+            (draws.local_colour, colours[views.num_masked :]),
+        ):
+            if drawn:
+                torch.stack(drawn, out=rows[row])
         return image
 
     def _read(
@@ -141,15 +148,18 @@ class MultiView(Dataset[Batch]):
 
     def _whole(self, draws: Draws, pictures: Iterator[UInt8[Tensor, "C _h _w"]]) -> UncutBatch:
         """Of every picture the part that some crop shows."""
-        parts, pixels = [], []
+        parts, shown = [], []
         for row, picture in enumerate(pictures):
-            top, left, height, width = part = shown(draws.crops[row])
-            shown_pixels = picture[:, top : top + height, left : left + width]
-            pixels.append(shown_pixels.permute(1, 2, 0).flatten())
+            top, left, height, width = part = around(draws.crops[row].tolist())
             parts.append(part)
+            shown.append(picture[:, top : top + height, left : left + width].permute(1, 2, 0))
+        pixels = torch.empty(sum(part.numel() for part in shown), dtype=torch.uint8)
+        places = pixels.split([part.numel() for part in shown])
+        for place, part in zip(places, shown, strict=True):
+            place.view(part.shape).copy_(part)
         return UncutBatch(
             **vars(draws),
-            pixels=torch.cat(pixels),
+            pixels=pixels,
             parts=torch.tensor(parts),
             channels=self.source.channels,
             image_size=self.image_size,
@@ -158,10 +168,14 @@ class MultiView(Dataset[Batch]):
         )
 
 
-def shown(crops: Int64[Tensor, "views numbers"]) -> Box:
+def around(crops: list[Crop]) -> Box:
     """The smallest box around all crops."""
-    (top, left), ends = crops[:, :2].amin(0).tolist(), (crops[:, :2] + crops[:, 2:4]).amax(0)
-    bottom, right = ends.tolist()
+    top, left, bottom, right = (
+        min(crop[0] for crop in crops),
+        min(crop[1] for crop in crops),
+        max(crop[0] + crop[2] for crop in crops),
+        max(crop[1] + crop[3] for crop in crops),
+    )
     return top, left, bottom - top, right - left
 
 
