@@ -15,7 +15,8 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-import webdataset
+from webdataset.compat import WebDataset
+from webdataset.shardlists import expand_urls
 
 from stellar.config import ViewConfig
 from stellar.data import ranges, shards
@@ -59,7 +60,7 @@ def test_the_samples_are_those_of_webdataset(folder: Path) -> None:
     source = Shards(folder)
     assert isinstance(source, ImageSource)
     urls = sorted(map(str, folder.glob("*.tar")))
-    theirs = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False))
+    theirs = list(WebDataset(urls, shardshuffle=False, empty_check=False))
     assert len(source) == len(theirs) == 30
     for index, sample in enumerate(theirs):
         assert source.name(index) == f"{Path(sample['__url__']).name}/{sample['__key__']}.png"
@@ -86,7 +87,7 @@ def test_patterns(folder: Path, pattern: str, expected: list[int]) -> None:
 
 def test_braces_are_those_of_webdataset() -> None:
     for pattern in ("a", "s-{000008..000011}.tar", "{a,b}/{1..3}.tar", "{08..11}", "x{7..7}"):
-        assert expand_braces(pattern) == webdataset.shardlists.expand_urls(pattern)
+        assert expand_braces(pattern) == expand_urls(pattern)
 
 
 def test_files_of_several_dots_are_no_pictures_and_damaged_ones_have_names(
