@@ -104,7 +104,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data cutouts --preset b16", 1, "fun-research/TiTok can be had neither"),
         ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
         ("pretrain --data s3x://bucket/a.tar", 1, "no address that fsspec reads"),
-        ("pretrain --data {a,b}.tar", 1, "expected shards (.tar files) at a.tar"),
+        ("pretrain --data {a,b}.tar", 1, "a.tar, but there are none"),
         ("shard nowhere --out shards", 1, "nowhere does not exist"),
         ("shard . --shard-size 0", 1, "at least 1 MB"),
         ("embed nowhere photos", 1, "nowhere does not exist"),

@@ -15,8 +15,8 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-import webdataset
 from webdataset.compat import WebDataset
+from webdataset.shardlists import expand_urls
 
 from stellar.config import ViewConfig
 from stellar.data import ranges, shards
@@ -87,7 +87,7 @@ def test_patterns(folder: Path, pattern: str, expected: list[int]) -> None:
 
 def test_braces_are_those_of_webdataset() -> None:
     for pattern in ("a", "s-{000008..000011}.tar", "{a,b}/{1..3}.tar", "{08..11}", "x{7..7}"):
-        assert expand_braces(pattern) == webdataset.shardlists.expand_urls(pattern)
+        assert expand_braces(pattern) == expand_urls(pattern)
 
 
 def test_files_of_several_dots_are_no_pictures_and_damaged_ones_have_names(

@@ -74,6 +74,15 @@ class Shards:
         return len(self._blocks)
 
     def read(self, index: int) -> Pixels:
+        content = self.content(index)
+        kind = "array.npy" if content.startswith(ARRAY) else "picture"
+        try:
+            return read_image(kind, self.channels, content)
+        except UnreadableImage as error:
+            raise UnreadableImage(self.name(index), error.reason) from error
+
+    def content(self, index: int) -> bytes:
+        """The bytes of a picture's file. Raises ShardError where they cannot be read any more."""
         shard, _ = self._place(index)
         path, start = self._paths[shard], int(self._blocks[index]) % 2**32 * BLOCK
         size = int(self._sizes[index]) % 2**32
@@ -87,12 +96,7 @@ class Shards:
                 f"the shard {path} was changed after it was opened: there is no picture of {size} "
                 f"bytes at {start}; start again, and its index is made anew"
             )
-        content = data[BLOCK:]
-        kind = "array.npy" if content.startswith(ARRAY) else "picture"
-        try:
-            return read_image(kind, self.channels, content)
-        except UnreadableImage as error:
-            raise UnreadableImage(self.name(index), error.reason) from error
+        return data[BLOCK:]
 
     def name(self, index: int) -> str:
         """The shard's file name and the member's name, with a slash between them."""

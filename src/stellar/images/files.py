@@ -8,9 +8,8 @@ files go through simplejpeg where that is installed: the same pixels, a third fa
 
 import math
 import warnings
-from io import BufferedIOBase, BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -59,11 +58,11 @@ def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None)
         raise UnreadableImage(path, reason_of(error)) from error
 
 
-def _opened(path: Path | str, data: bytes | None) -> BufferedIOBase:
+def _opened(path: Path | str, data: bytes | None) -> BufferedReader | BytesIO:
     return Path(path).open("rb") if data is None else BytesIO(data)
 
 
-def _load_array(file: BufferedIOBase) -> np.ndarray:
+def _load_array(file: BufferedReader | BytesIO) -> np.ndarray:
     """The array of a .npy file; a header cannot ask for more than there is."""
     version = np.lib.format.read_magic(file)
     read_header = {
@@ -81,8 +80,8 @@ def _load_array(file: BufferedIOBase) -> np.ndarray:
     return values.reshape(shape, order="F" if fortran_order else "C").copy()
 
 
-def _decode(file: BufferedIOBase, channels: int) -> Picture:
-    with Image.open(cast("IO[bytes]", file), formats=FORMATS) as image:
+def _decode(file: BufferedReader | BytesIO, channels: int) -> Picture:
+    with Image.open(file, formats=FORMATS) as image:
         pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         if channels not in (1, 3) and pages == channels:
             _check_size(image.width, image.height * pages)
