@@ -203,6 +203,24 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
     assert "4 x 4 patches" in told.stdout
 
 
+def test_shards_in_place_of_a_folder(tmp_path: Path, photos: Path) -> None:
+    written = stellar("shard", photos, "--out", "shards", "--shard-size", "1", cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    assert "30 images in 1 shards -> shards" in written.stdout
+    trained = stellar(
+        "pretrain", "--data", "shards/*.tar", "--out", "run", *SMALL, "--training.steps", "2",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "run/skipped.txt").read_text().count("shard-000000.tar/") == 3
+    assert f'data = "{tmp_path}/shards/*.tar"' in (tmp_path / "run/run.toml").read_text()
+    embedded = stellar("embed", "run", "shards", "--out", "shards.parquet", cwd=tmp_path)
+    assert embedded.returncode == 0, embedded.stderr
+    assert "27 images -> shards.parquet" in embedded.stdout
+    drawn = stellar("reconstruct", "run", "shards/shard-{000000..000000}.tar", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+
+
 def test_a_run_can_be_started_from_its_own_file(tmp_path: Path, photos: Path) -> None:
     first = stellar(
         "pretrain", "--data", photos, "--out", "a", *SMALL, "--training.steps", "2", cwd=tmp_path

@@ -63,6 +63,17 @@ def test_jpeg(tmp_path: Path, rgb: np.ndarray, decoder: str, options: dict) -> N
     assert same(read(path), rgb, 12), decoder
 
 
+def test_bytes_are_read_as_their_file_is(tmp_path: Path, rgb: np.ndarray, decoder: str) -> None:
+    for name in ("a.jpg", "a.png", "a.tif"):
+        path = saved(tmp_path / name, Image.fromarray(rgb))
+        assert torch.equal(read_image("elsewhere", 3, path.read_bytes()), read_image(path)), decoder
+    np.save(tmp_path / "a.npy", rgb)
+    data = (tmp_path / "a.npy").read_bytes()
+    assert torch.equal(read_image("elsewhere.npy", 3, data), read_image(tmp_path / "a.npy"))
+    with pytest.raises(UnreadableImage, match=r"cannot read shard\.tar/a: it is not a JPEG"):
+        read_image("shard.tar/a", 3, b"nothing")
+
+
 def test_the_extension_does_not_matter(tmp_path: Path, rgb: np.ndarray) -> None:
     assert same(read(saved(tmp_path / "a.jpg", Image.fromarray(rgb), format="PNG")), rgb)
 
