@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stellar.config import ViewConfig
-from stellar.data.batches import ViewBatch
+from stellar.data.batches import Batch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.loader import StepSampler, view_batches
@@ -28,12 +28,12 @@ def data() -> MultiView:
     return MultiView(Cutouts("train", size=24, length=10), 24, 6, VIEWS, seed=0)
 
 
-def same(first: ViewBatch, second: ViewBatch) -> bool:
+def same(first: Batch, second: Batch) -> bool:
     tensors = ("full", "masked", "keep", "local", "masked_colour", "local_colour", "index")
     return all(torch.equal(getattr(first, name), getattr(second, name)) for name in tensors)
 
 
-def joined(batches: list[ViewBatch], name: str) -> torch.Tensor:
+def joined(batches: list[Batch], name: str) -> torch.Tensor:
     return torch.cat([getattr(batch, name) for batch in batches])
 
 
@@ -160,6 +160,27 @@ def test_a_killed_worker_is_an_error(data: MultiView) -> None:
         list(batches)
 
 
+def test_full_shared_memory_is_a_sentence(data: MultiView) -> None:
+    class Full(MultiView):
+        """As the kernel ends a worker that writes where /dev/shm has no room left."""
+
+        def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+            os.kill(os.getpid(), signal.SIGBUS)
+            return super().__getitems__(keys)
+
+    full = Full(data.source, 24, 6, VIEWS, 0)
+    with pytest.raises(DataError, match=r"--shm-size 8g\), lower training\.num_workers"):
+        list(view_batches(full, 4, 0, 0, 3, num_workers=1))
+    assert multiprocessing.active_children() == []
+
+
+def test_whole_pictures_come_through_workers_unchanged(data: MultiView) -> None:
+    whole = MultiView(data.source, 24, 6, VIEWS, 0, uncut=True)
+    expected = [batch.to("cpu") for batch in view_batches(whole, 4, 0, 0, 4)]
+    batches = [batch.to("cpu") for batch in view_batches(whole, 4, 0, 0, 4, num_workers=2)]
+    assert all(same(a, b) for a, b in zip(batches, expected, strict=True))
+
+
 ABANDONED = """
 from stellar.config import ViewConfig
 from stellar.data import Cutouts, MultiView, view_batches
@@ -183,7 +204,7 @@ def test_workers_do_not_keep_a_process_from_ending() -> None:
 
 def test_workers_end_when_the_loop_fails(data: MultiView) -> None:
     class Fails(MultiView):
-        def __getitems__(self, keys: list[tuple[int, int]]) -> ViewBatch:
+        def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
             if 3 in [index for _, index in keys]:
                 raise DataError("nothing here can be read")
             return super().__getitems__(keys)

@@ -7,11 +7,11 @@ import torch
 
 from stellar.config import ViewConfig
 from stellar.data import photometric
-from stellar.data.batches import UncutBatch, ViewBatch
+from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.masking import num_kept
-from stellar.data.views import MultiView, cut_on, shortest_side
+from stellar.data.views import MultiView
 from stellar.images import UnreadableImage
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)
@@ -42,11 +42,21 @@ def source() -> Cutouts:
     return Cutouts("train")
 
 
-def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> MultiView:
-    return MultiView(source, 48, 6, views, seed)
+class Cut(MultiView):
+    """Batches that the workers cut."""
+
+    def __getitem__(self, key: tuple[int, int]) -> ViewBatch:
+        return super().__getitem__(key).to("cpu")
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> ViewBatch:
+        return super().__getitems__(keys).to("cpu")
 
 
-def equal(first: ViewBatch, second: ViewBatch) -> bool:
+def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> Cut:
+    return Cut(source, 48, 6, views, seed)
+
+
+def equal(first: Batch, second: Batch) -> bool:
     names = [field.name for field in fields(ViewBatch) if field.name != "skipped"]
     same = (torch.equal(getattr(first, name), getattr(second, name)) for name in names)
     return all(same) and first.skipped == second.skipped
