@@ -21,7 +21,9 @@ def noise(channels: int = 3) -> list[torch.Tensor]:
 def smooth() -> list[torch.Tensor]:
     coarse = np.random.default_rng(0).integers(40, 216, (len(SHAPES), 5, 7, 3), dtype=np.uint8)
     return [
-        torch.from_numpy(np.array(Image.fromarray(grid).resize((width, height), Image.BICUBIC)))
+        torch.from_numpy(
+            np.array(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
+        )
         for grid, (height, width) in zip(coarse, SHAPES, strict=True)
     ]
 
@@ -29,7 +31,10 @@ def smooth() -> list[torch.Tensor]:
 def drawn(pictures: list[torch.Tensor], views: int = 4) -> torch.Tensor:
     rng = np.random.default_rng(1)
     return torch.tensor(
-        [[draw_crop(rng, *p.shape[:2], (0.06, 1.0)) for _ in range(views)] for p in pictures]
+        [
+            [draw_crop(rng, p.shape[0], p.shape[1], (0.06, 1.0)) for _ in range(views)]
+            for p in pictures
+        ]
     )
 
 

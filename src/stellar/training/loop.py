@@ -142,7 +142,7 @@ class Training:
                 self.model.teacher.update(self.model, momentum)
         return Update(losses, loss, last, norm.item(), finite)
 
-    def learn_from(self, parts: list[ViewBatch]) -> tuple[Losses, StepResult]:
+    def learn_from(self, parts: list[Batch]) -> tuple[Losses, StepResult]:
         """Forward and backward over this process's share of the batch: the whole batch's losses,
         and the last part's result.
         """
