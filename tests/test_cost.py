@@ -199,7 +199,8 @@ def test_a_plan_adds_up() -> None:
 
 def test_a_split_state_takes_less_memory_and_more_network() -> None:
     config = h16()
-    whole, split = (plan(config, 1000, Machines(16, 400e12, sharded)) for sharded in (False, True))
+    fsdp = replace(config, training=replace(config.training, parallel="fsdp"))
+    whole, split = (plan(each, 1000, Machines(16, 400e12)) for each in (config, fsdp))
     assert split.memory.moments == pytest.approx(whole.memory.moments / 16, rel=0.5)
     assert split.memory.activations == whole.memory.activations
     assert split.exchange > whole.exchange

@@ -120,7 +120,8 @@ def test_a_batch_larger_than_the_data_runs_over_epochs(data: MultiView) -> None:
     assert set(counts.values()) == {2, 3}
     # The same image in two epochs has two sets of views.
     places = (batch.index == batch.index[0]).nonzero()[:, 0].tolist()
-    assert not torch.equal(batch.full[places[0]], batch.full[places[1]])
+    full = batch.to("cpu").full
+    assert not torch.equal(full[places[0]], full[places[1]])
 
 
 def test_no_steps_are_no_batches(data: MultiView) -> None:
@@ -159,6 +160,27 @@ def test_a_killed_worker_is_an_error(data: MultiView) -> None:
     worker.kill()
     with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):
         list(batches)
+
+
+def test_full_shared_memory_is_a_sentence(data: MultiView) -> None:
+    class Full(MultiView):
+        """As the kernel ends a worker that writes where /dev/shm has no room left."""
+
+        def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+            os.kill(os.getpid(), signal.SIGBUS)
+            return super().__getitems__(keys)
+
+    full = Full(data.source, 24, 6, VIEWS, 0)
+    with pytest.raises(DataError, match=r"--shm-size 8g\), lower training\.num_workers"):
+        list(view_batches(full, 4, 0, 0, 3, num_workers=1))
+    assert multiprocessing.active_children() == []
+
+
+def test_whole_pictures_come_through_workers_unchanged(data: MultiView) -> None:
+    whole = MultiView(data.source, 24, 6, VIEWS, 0, uncut=True)
+    expected = [batch.to("cpu") for batch in view_batches(whole, 4, 0, 0, 4)]
+    batches = [batch.to("cpu") for batch in view_batches(whole, 4, 0, 0, 4, num_workers=2)]
+    assert all(same(a, b) for a, b in zip(batches, expected, strict=True))
 
 
 ABANDONED = """

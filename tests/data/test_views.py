@@ -7,7 +7,7 @@ import torch
 
 from stellar.config import ViewConfig
 from stellar.data import photometric
-from stellar.data.batches import ViewBatch
+from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.masking import num_kept
@@ -42,11 +42,21 @@ def source() -> Cutouts:
     return Cutouts("train")
 
 
-def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> MultiView:
-    return MultiView(source, 48, 6, views, seed)
+class Cut(MultiView):
+    """Batches that the workers cut."""
+
+    def __getitem__(self, key: tuple[int, int]) -> ViewBatch:
+        return super().__getitem__(key).to("cpu")
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> ViewBatch:
+        return super().__getitems__(keys).to("cpu")
 
 
-def equal(first: ViewBatch, second: ViewBatch) -> bool:
+def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> Cut:
+    return Cut(source, 48, 6, views, seed)
+
+
+def equal(first: Batch, second: Batch) -> bool:
     names = [field.name for field in fields(ViewBatch) if field.name != "skipped"]
     same = (torch.equal(getattr(first, name), getattr(second, name)) for name in names)
     return all(same) and first.skipped == second.skipped
@@ -60,7 +70,7 @@ def test_views_have_the_channels_of_the_source_and_eight_bits(channels: int) -> 
 
     source = Precise(unreadable=set())
     source.channels = channels
-    batch = dataset(source).__getitems__([(0, 6)]).to("cpu")
+    batch = dataset(source).__getitems__([(0, 6)])
     assert batch.full.shape == (1, channels, 48, 48)
     assert batch.local.shape == (1, 2, channels, 24, 24)
     for views in (batch.full, batch.masked, batch.local):
@@ -68,7 +78,7 @@ def test_views_have_the_channels_of_the_source_and_eight_bits(channels: int) -> 
 
 
 def test_a_batch_has_every_view(source: Cutouts) -> None:
-    batch = dataset(source).__getitems__([(0, 5), (1, 3)]).to("cpu")
+    batch = dataset(source).__getitems__([(0, 5), (1, 3)])
     assert batch.full.shape == (2, 3, 48, 48)
     assert batch.masked.shape == (2, 3, 3, 48, 48)
     assert batch.local.shape == (2, 2, 3, 24, 24)
@@ -82,9 +92,9 @@ def test_a_batch_has_every_view(source: Cutouts) -> None:
 def test_an_image_has_the_same_views_in_any_batch(source: Cutouts) -> None:
     data = dataset(source)
     keys = [(0, 5), (1, 3), (0, 7), (0, 5)]
-    batch = data.__getitems__(keys).to("cpu")
+    batch = data.__getitems__(keys)
     for row, key in enumerate(keys):
-        alone = data[key].to("cpu")
+        alone = data[key]
         for field in fields(ViewBatch):
             if field.name != "skipped":
                 rows, single = getattr(batch, field.name), getattr(alone, field.name)
@@ -92,19 +102,15 @@ def test_an_image_has_the_same_views_in_any_batch(source: Cutouts) -> None:
 
 
 def test_views_are_a_function_of_seed_epoch_and_index(source: Cutouts) -> None:
-    sample = dataset(source)[2, 5].to("cpu")
-    assert equal(sample, dataset(Cutouts("train"))[2, 5].to("cpu"))
-    for other in (
-        dataset(source)[3, 5].to("cpu"),
-        dataset(source)[2, 6].to("cpu"),
-        dataset(source, seed=1)[2, 5].to("cpu"),
-    ):
+    sample = dataset(source)[2, 5]
+    assert equal(sample, dataset(Cutouts("train"))[2, 5])
+    for other in (dataset(source)[3, 5], dataset(source)[2, 6], dataset(source, seed=1)[2, 5]):
         assert not torch.equal(sample.full, other.full)
         assert not torch.equal(sample.masked_colour, other.masked_colour)
 
 
 def test_views_of_an_image_are_different_crops(source: Cutouts) -> None:
-    sample = dataset(source)[0, 0].to("cpu")
+    sample = dataset(source)[0, 0]
     crops = [sample.full[0], *sample.masked[0]]
     assert all(not torch.equal(a, b) for i, a in enumerate(crops) for b in crops[:i])
     assert not torch.equal(sample.keep[0, 0], sample.keep[0, 1])
@@ -112,17 +118,17 @@ def test_views_of_an_image_are_different_crops(source: Cutouts) -> None:
 
 def test_random_numbers_do_not_touch_the_global_state(source: Cutouts) -> None:
     before = torch.get_rng_state()
-    first = dataset(source)[0, 0].to("cpu")
+    first = dataset(source)[0, 0]
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(99)
-    assert equal(first, dataset(source)[0, 0].to("cpu"))
+    assert equal(first, dataset(source)[0, 0])
 
 
 @pytest.mark.parametrize(("num_masked", "num_local"), [(0, 2), (3, 0), (0, 0)])
 def test_groups_of_views_can_be_left_out(source: Cutouts, num_masked: int, num_local: int) -> None:
     views = replace(VIEWS, num_masked=num_masked, num_local=num_local)
     data = dataset(source, views)
-    batch = data.__getitems__([(0, index) for index in range(4)]).to("cpu")
+    batch = data.__getitems__([(0, index) for index in range(4)])
     assert batch.full.shape == (4, 3, 48, 48)
     assert batch.masked.shape == (4, num_masked, 3, 48, 48)
     assert batch.keep.shape == (4, num_masked, num_kept(64, 0.6))
@@ -141,7 +147,7 @@ def test_crops_have_the_scale_that_is_asked_for() -> None:
     views = replace(VIEWS, global_scale=(0.81, 1.0), local_scale=(0.04, 0.09))
     data = dataset(Ramp(set()), views)
     for index in range(12):
-        sample = data[0, index].to("cpu")
+        sample = data[0, index]
         widths = [int(crop.max()) - int(crop.min()) for crop in (sample.full, *sample.masked[0])]
         assert min(widths) > 0.9 * 200 * (3 / 4) ** 0.5 - 8
         widths = [int(crop.max()) - int(crop.min()) for crop in sample.local[0]]
@@ -150,12 +156,12 @@ def test_crops_have_the_scale_that_is_asked_for() -> None:
 
 def test_unreadable_images_are_replaced_by_the_next_and_named() -> None:
     data = dataset(Damaged({3, 4, 11}))
-    sample = data[0, 3].to("cpu")
+    sample = data[0, 3]
     assert (sample.full == 5).all()
     assert sample.index.tolist() == [5]
     assert sample.skipped == (("3.png", "it is broken"), ("4.png", "it is broken"))
     assert data[0, 11].index.tolist() == [0]
-    batch = data.__getitems__([(0, 3), (0, 4), (0, 5), (0, 11)]).to("cpu")
+    batch = data.__getitems__([(0, 3), (0, 4), (0, 5), (0, 11)])
     assert batch.index.tolist() == [5, 5, 5, 0]
     assert [name for name, _ in batch.skipped] == ["3.png", "4.png", "11.png"]
 
@@ -166,7 +172,7 @@ def test_nothing_readable_ends_the_run_with_a_sentence() -> None:
 
 
 def test_batches_move_whole(source: Cutouts) -> None:
-    batch = dataset(source).__getitems__([(0, 0), (0, 1)]).to("cpu")
+    batch = dataset(source).__getitems__([(0, 0), (0, 1)])
     moved = batch.to("meta")
     for field in fields(ViewBatch):
         if field.name != "skipped":

@@ -69,6 +69,19 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path, config: RunConfig) -> 
     assert final_hash(tmp_path / "a") == final_hash(tmp_path / "b") != final_hash(tmp_path / "c")
 
 
+def test_crops_cut_on_the_device_train_alike_with_any_workers(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    whole = replace(config, views=replace(config.views, crops="device"))
+    for name, settings in (("workers", config), ("device", whole)):
+        pretrain(settings, tmp_path / name)
+    theirs, ours = rows(tmp_path / "workers"), rows(tmp_path / "device")
+    assert ours != theirs
+    assert [row["loss"] for row in ours] == pytest.approx([row["loss"] for row in theirs], rel=0.02)
+    pretrain(with_training(whole, num_workers=1), tmp_path / "again")
+    assert rows(tmp_path / "again") == ours
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_resumed_equals_uninterrupted(
     tmp_path: Path, config: RunConfig, stop: signal.Signals, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Say what a training run would cost: arithmetic, hours, memory, disk and network.
 
   stellar cost b16 l16 h16 --images 1.28M --gpus 16
-  stellar cost h16 --images 100M --gpus 64 --sharded --training.epochs 1
+  stellar cost h16 --images 100M --gpus 64 --training.parallel fsdp --training.epochs 1
   stellar cost runs/photos/run.toml --images 20k --gpus 1 --tflops 80
 
 Computed by formulas from the settings, and not measured: --tflops is what you expect a GPU to
@@ -41,8 +41,6 @@ class Options:
     """TFLOP/s that each sustains in bf16: an assumption."""
     images_per_core: float = 180.0
     """Images/s that a CPU core makes the views of: an assumption."""
-    sharded: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Split the state over the GPUs (FSDP)."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -60,9 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     images = count(options.images)
     if min(images, options.gpus, options.tflops, options.images_per_core) <= 0:
         raise UserError("--images, --gpus, --tflops and --images-per-core must be above 0")
-    machines = Machines(
-        options.gpus, options.tflops * 1e12, options.sharded, options.images_per_core
-    )
+    machines = Machines(options.gpus, options.tflops * 1e12, options.images_per_core)
     columns = {}
     for name in options.runs:
         config = tyro.cli(RunConfig, default=_start(name), args=rest, prog="stellar cost")

@@ -30,8 +30,6 @@ class Machines:
     gpus: int = 8
     flops: float = 400e12
     """FLOP/s that a GPU sustains in the networks' precision: an assumption, of a benchmark."""
-    sharded: bool = False
-    """The state is split over the GPUs (FSDP), instead of each having all of it (DDP)."""
     core_rate: float = 180.0
     """Images/s that a CPU core makes the views of."""
 
@@ -79,7 +77,7 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
         flop=flop,
         gpu_hours=flop / machines.flops / 3600,
         images_per_second=rate,
-        memory=training_memory(config, batch, machines.gpus if machines.sharded else 1),
+        memory=training_memory(config, batch, machines.gpus if training.parallel == "fsdp" else 1),
         exchange=exchanged_bytes(config, machines),
         checkpoint=12 * parameters + 4 * parameters * (config.objective.teacher != "none"),
         cores=rate / machines.core_rate,
@@ -96,7 +94,7 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     the bf16 weights twice, for the forward and the backward pass, and of the fp32 gradients.
     """
     share = (machines.gpus - 1) / machines.gpus
-    if not machines.sharded:
+    if config.training.parallel == "ddp":
         return 2 * share * 4 * num_parameters(config)
     divided = split_parameters(config)
     whole = num_parameters(config) - divided

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from stellar.data.resampling import cut_all
 
+Some = TypeVar("Some", bound="Batch")
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -36,7 +38,7 @@ class Batch(Draws, ABC):
     def to(self, device: torch.device | str) -> "ViewBatch":
         """The views on a device; from pinned memory the copy runs beside other work."""
 
-    def pin_memory(self) -> "Batch":
+    def pin_memory(self: Some) -> Some:
         """The batch in page-locked memory; DataLoader calls this."""
         return _changed(self, Tensor.pin_memory)
 
@@ -81,10 +83,7 @@ class UncutBatch(Batch):
         return ViewBatch(**drawn, full=whole[:, 0], masked=whole[:, 1:], local=local)
 
 
-_Any = TypeVar("_Any", bound=Batch)
-
-
-def _changed(batch: _Any, change: Callable[[Tensor], Tensor]) -> _Any:
+def _changed(batch: Some, change: Callable[[Tensor], Tensor]) -> Some:
     """The batch with every tensor changed."""
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
     tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from stellar.data.batches import Batch
+from stellar.data.folder import DataError
 from stellar.data.views import MultiView
 from stellar.distributed import share
 
@@ -57,7 +58,7 @@ def view_batches(
 def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
     """The batches of a loader whose workers were set up by `prepare_worker`, and the end of them.
 
-    Whatever ends the loop, the workers end too.
+    Whatever ends the loop, the workers end too. Raises DataError when shared memory is full.
     """
     iterator = iter(loader)
     # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
@@ -68,6 +69,14 @@ def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
     except (ConnectionError, EOFError) as error:
         # DataLoader says so itself unless the worker died while it was handing over a batch.
         raise RuntimeError("a DataLoader worker exited unexpectedly") from error
+    except RuntimeError as error:
+        if "shared memory" not in f"{error} {error.__cause__}":
+            raise
+        raise DataError(
+            "the shared memory through which loader workers hand over their batches is full; give "
+            "the container more (docker run --shm-size 8g), lower training.num_workers or "
+            "training.batch_size, or set training.num_workers to 0, which needs none"
+        ) from error
     finally:
         end_workers()
         atexit.unregister(end_workers)

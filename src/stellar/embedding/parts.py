@@ -28,7 +28,7 @@ from stellar.storage import make_folder, place_file, sync, write_file
 PART_SIZE = 2048
 """Pictures of a part: one row group, and what a restart repeats at most."""
 LAYOUT: dict[str, Any] = {
-    # Measured: a fifth of the time of pyarrow's defaults, and smaller files (docs/scale-E.md).
+    # Measured: a fifth of the time of pyarrow's defaults, and smaller files (docs/scale.md).
     "compression": "zstd",
     "compression_level": 1,
     "use_dictionary": ["path"],
