@@ -242,3 +242,26 @@ def test_info_without_a_model() -> None:
     assert "torch" in done.stdout
     assert "b16-scratch" in done.stdout
     assert stellar("--version").stdout.startswith("stellar 0.")
+
+
+def test_cost_needs_no_pictures_and_no_model() -> None:
+    done = stellar("cost", "b16", "--images", "1.28M", "--gpus", "8")
+    assert done.returncode == 0
+    assert "| GPU hours at 400 TFLOP/s | 89.5 |" in done.stdout
+
+
+def test_changes_fit_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from stellar.evaluation.measures import HEADLINE
+    from stellar.evaluation.scores import Evaluation, ModelScores, Score
+    from stellar.evaluation.table import print_changes
+
+    scores = tuple(Score(m.test, m.names[0], 0.25, "%", spread=0.01) for m in HEADLINE)
+    models = tuple(ModelScores(f"without {name}", "", "", 0, scores) for name in ("a", "b"))
+    evaluation = Evaluation("scenes", 1, 1, (), None, {"spread": "of two"}, models)
+    print_changes(evaluation, Console(width=80))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert shown.count("without a") == shown.count("without b") > 1
+    assert max(map(len, shown.splitlines())) <= 80

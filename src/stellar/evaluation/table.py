@@ -9,6 +9,8 @@ from stellar.evaluation.scores import Evaluation, ModelScores, Score
 
 SHOWN_NEIGHBOURS = "k = 20"
 """Of all k; the others are in the files."""
+CHANGES_WIDTH = 18
+"""Columns of the terminal that a number with its spread and unit takes."""
 _PROBES = ("kNN", "linear")
 
 
@@ -36,17 +38,24 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
 
 
 def print_changes(evaluation: Evaluation, console: Console | None = None) -> None:
-    """Print many variants of one model: a row for each, a column for each number that matters."""
+    """Print many variants of one model: a row for each, a column for each number that matters; as
+    many tables below each other as the width asks for.
+    """
+    console = console or Console()
     measures = [m for m in HEADLINE if any(m.of(model) for model in evaluation.models)]
-    table = Table(title="Test pictures", title_justify="left", caption_justify="left")
-    table.caption = escape("; ".join((evaluation.data, evaluation.protocol["spread"])))
-    table.add_column("", no_wrap=True)
-    for measure in measures:
-        table.add_column(escape(measure.label), justify="right")
-    for model in evaluation.models:
-        cells = (measure.of(model) for measure in measures)
-        table.add_row(escape(model.name), *("-" if c is None else text(c) for c in cells))
-    (console or Console()).print(table)
+    names = max(len(model.name) for model in evaluation.models)
+    at_once = max(1, (console.width - names - 4) // CHANGES_WIDTH)
+    for start in range(0, len(measures), at_once):
+        some = measures[start : start + at_once]
+        table = Table()
+        table.add_column("", no_wrap=True)
+        for measure in some:
+            table.add_column(escape(measure.label), justify="right")
+        for model in evaluation.models:
+            cells = (measure.of(model) for measure in some)
+            table.add_row(escape(model.name), *("-" if c is None else text(c) for c in cells))
+        console.print(table)
+    console.print(f"{evaluation.data}; {evaluation.protocol['spread']}", markup=False)
 
 
 def _caption(evaluation: Evaluation) -> str:
