@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,6 +175,31 @@ def test_full_shared_memory_is_a_sentence(data: MultiView) -> None:
     with pytest.raises(DataError, match=r"--shm-size 8g\), lower training\.num_workers"):
         list(view_batches(full, 4, 0, 0, 3, num_workers=1))
     assert multiprocessing.active_children() == []
+
+
+FULL = """
+from stellar.config import ViewConfig
+from stellar.data import Cutouts, DataError, MultiView, view_batches
+
+data = MultiView(Cutouts("train", size=96, length=10), 96, 8, ViewConfig(), 0)
+try:
+    list(view_batches(data, 8, 0, 0, 2, num_workers=1))
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_batch_larger_than_shared_memory_is_that_sentence() -> None:
+    """In a container of the kernel's, whose /dev/shm holds a megabyte."""
+    small = "mount -t tmpfs -o size=1m tmpfs /dev/shm"
+    container = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*container, small]).returncode:
+        pytest.skip("no small /dev/shm can be made here")
+    command = f'{small} && exec "$0" -c "$1"'
+    done = subprocess.run(
+        [*container, command, sys.executable, FULL], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("the shared memory through which"), done.stderr
 
 
 def test_whole_pictures_come_through_workers_unchanged(data: MultiView) -> None:

@@ -38,6 +38,12 @@ class Batch(Draws, ABC):
     def to(self, device: torch.device | str) -> "ViewBatch":
         """The views on a device; from pinned memory the copy runs beside other work."""
 
+    def share_memory(self: Some) -> Some:
+        """The batch in memory that other processes see; a RuntimeError where there is not enough
+        of it.
+        """
+        return _changed(self, Tensor.share_memory_)
+
     def pin_memory(self: Some) -> Some:
         """The batch in page-locked memory; DataLoader calls this."""
         return _changed(self, Tensor.pin_memory)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from stellar.data.batches import Batch
 from stellar.data.folder import DataError
@@ -44,7 +44,7 @@ def view_batches(
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=_as_it_is,
+        collate_fn=_handed_over,
         num_workers=num_workers,
         worker_init_fn=prepare_worker,
         timeout=WORKER_TIMEOUT if num_workers > 0 else 0,
@@ -82,9 +82,12 @@ def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
         atexit.unregister(end_workers)
 
 
-def _as_it_is(batch: Any) -> Any:
-    """MultiView makes whole batches; nothing is left to collate."""
-    return batch
+def _handed_over(batch: Batch) -> Batch:
+    """MultiView makes whole batches; nothing is left to collate. A worker shares its batch here:
+    where shared memory is full, an error in the thread that DataLoader shares it in would be lost,
+    and the training would wait for ever.
+    """
+    return batch if get_worker_info() is None else batch.share_memory()
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
