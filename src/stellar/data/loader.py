@@ -82,7 +82,7 @@ def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
         atexit.unregister(end_workers)
 
 
-def _handed_over(batch: Batch) -> Batch:
+def _handed_over(batch: Any) -> Any:
     """MultiView makes whole batches; nothing is left to collate. A worker shares its batch here:
     where shared memory is full, an error in the thread that DataLoader shares it in would be lost,
     and the training would wait for ever.
