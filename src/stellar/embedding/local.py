@@ -67,8 +67,8 @@ def embed(
 
 def suggested_workers(device: torch.device) -> int:
     """Beside a GPU, this process's share of the cores. Where the CPU encodes, none: all threads of
-    a matrix product wait for the one whose core a worker has taken (ViT-B/16 on two cores: 0.985
-    of encoding alone, and 0.94 with a worker). A small model gains by workers all the same.
+    a matrix product wait for the one whose core a worker has taken. A small model gains by workers
+    all the same.
     """
     if device.type == "cpu":
         return 0
