@@ -206,7 +206,7 @@ def test_from_a_folder_of_pictures_to_their_tokens(tmp_path: Path, photos: Path)
 def test_shards_in_place_of_a_folder(tmp_path: Path, photos: Path) -> None:
     written = stellar("shard", photos, "--out", "shards", "--shard-size", "1", cwd=tmp_path)
     assert written.returncode == 0, written.stderr
-    assert "30 images in 1 shards -> shards" in written.stdout
+    assert "30 images in 1 shard -> shards" in written.stdout
     trained = stellar(
         "pretrain", "--data", "shards/*.tar", "--out", "run", *SMALL, "--training.steps", "2",
         cwd=tmp_path,

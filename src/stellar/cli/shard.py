@@ -46,7 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was")
         return 130
-    print(f"{result.num_images} images in {result.num_shards} shards -> {result.folder}")
+    shards = "1 shard" if result.num_shards == 1 else f"{result.num_shards} shards"
+    print(f"{result.num_images} images in {shards} -> {result.folder}")
     if result.num_left_out:
         print(f"{result.num_left_out} could not be looked at: {result.folder / LEFT_OUT}")
     return 0
