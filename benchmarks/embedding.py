@@ -25,7 +25,7 @@ from stellar.embedding.parts import LAYOUT
 from stellar.model import Stellar
 from stellar.precision import choose_device, inference
 from stellar.presets import PRESETS
-from table import Row, medians, print_table
+from table import Row, medians, print_rows
 
 
 def rows(
@@ -122,20 +122,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     measured = rows(options.preset, options.repeats, options.batch, options.rounds)
-    print_table(
-        "Embedding",
-        ("what", "ours", "plain", "ratio", "note"),
-        [
-            (
-                row.what,
-                f"{row.value:.4g} {row.unit}",
-                f"{row.plain:.4g}",
-                f"{row.ratio:.3f}",
-                row.note,
-            )
-            for row in measured
-        ],
-    )
+    print_rows("Embedding", measured)
 
 
 if __name__ == "__main__":

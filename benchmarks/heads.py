@@ -4,8 +4,6 @@
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,12 +17,12 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 
 import plain_step
-from stellar.objective.prototypes import assign, cross_entropy
+from stellar.objective.prototypes import Assignment, assign, cross_entropy, mean_prototype
 from stellar.precision import choose_device
 from stellar.presets import b16
-from table import Row, print_rows
+from table import Row, in_turns, peak_memory, print_rows
 
-OBJECTIVE = b16().objective
+OBJECTIVE, VIEWS = b16().objective, b16().training.views_at_once
 COUNT, WIDTH = OBJECTIVE.num_prototypes, OBJECTIVE.prototype_dim
 TAU = OBJECTIVE.prediction_temperature
 BALANCE = (OBJECTIVE.target_temperature, OBJECTIVE.sinkhorn_iterations, OBJECTIVE.sinkhorn_scale)
@@ -34,15 +32,14 @@ def unit_rows(count: int, device: torch.device) -> Tensor:
     return F.normalize(torch.randn(count, WIDTH, device=device), dim=1)
 
 
-def ours(x: Tensor, target: Tensor, prototypes: Tensor) -> None:
-    """Loss and gradients, from the mean prototype under each row's target."""
-    cross_entropy(x, target, prototypes, TAU).backward()
+def ours(x: Tensor, assignment: Assignment, row: Tensor, prototypes: Tensor) -> Tensor:
+    """The loss of predictions to rows of the targets: q is made in chunks, and never kept."""
+    return cross_entropy(x, mean_prototype(prototypes, assignment)[row], prototypes, TAU)
 
 
-def plain(x: Tensor, logits: Tensor, prototypes: Tensor) -> None:
-    """The same of logits, log-probabilities and a target that are all there at once."""
-    q = torch.softmax(logits, dim=1)
-    plain_step.cross_entropy(x @ prototypes.T, q, TAU).backward()
+def plain(x: Tensor, q: Tensor, row: Tensor, prototypes: Tensor) -> Tensor:
+    """The same of logits, log-probabilities and targets that are all there at once."""
+    return plain_step.cross_entropy(x @ prototypes.T, q[row], TAU)
 
 
 def measure(side: str, count: int, rounds: int) -> dict[str, float]:
@@ -51,37 +48,23 @@ def measure(side: str, count: int, rounds: int) -> dict[str, float]:
     torch.manual_seed(0)
     prototypes = torch.randn(COUNT, WIDTH, device=device, requires_grad=True)
     x = unit_rows(count, device).requires_grad_()
-    target = torch.randn(count, WIDTH, device=device)
-    logits = torch.randn(count, COUNT, device=device) if side == "plain" else torch.empty(0)
-    warm = unit_rows(64, device).requires_grad_()
-    ours(warm, target[:64], prototypes)  # so that gradients and libraries are there
-    before, times = peak(device), []
+    row = torch.arange(count, device=device) % (count // VIEWS)
+    assignment = assign(unit_rows(count // VIEWS, device), prototypes, *BALANCE)
+    # The plain way has q already; it was made for all views.
+    q = torch.cat([part for _, part in assignment.chunks()]) if side == "plain" else x.new_empty(0)
+    few = row[:64]
+    ours(
+        x[:64], assignment, few, prototypes
+    ).backward()  # so that gradients and libraries are there
+    before, times = peak_memory(device), []
     for _ in range(rounds + 1):
         start = perf_counter()
-        plain(x, logits, prototypes) if side == "plain" else ours(x, target, prototypes)
+        loss = plain(x, q, row, prototypes) if q.numel() else ours(x, assignment, row, prototypes)
+        loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(perf_counter() - start)
-    return {"seconds": median(times[1:]), "memory": (peak(device) - before) / 1e9}
-
-
-def peak(device: torch.device) -> float:
-    """Most bytes that were ever in use."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def in_processes(count: int, rounds: int) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
-    """Ours and plain, each in a process of its own, by turns."""
-
-    def run(side: str) -> dict[str, float]:
-        command = [sys.executable, __file__, "--side", side, "--rows", str(count)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)
-
-    for _ in range(rounds):
-        yield run("ours"), run("plain")
+    return {"seconds": median(times[1:]), "memory": (peak_memory(device) - before) / 1e9}
 
 
 def rows(count: int | None = None, rounds: int = 3) -> Iterator[Row]:
@@ -89,11 +72,12 @@ def rows(count: int | None = None, rounds: int = 3) -> Iterator[Row]:
     device = choose_device("auto")
     gpu = device.type == "cuda"
     count = count or (16384 if gpu else 4096)
-    found = list(in_processes(count, rounds))
+    found = in_turns(__file__, ("ours", "plain"), ["--rows", str(count)], rounds)
     name = f"a head, forward and backward, {COUNT} prototypes, {count} rows"
-    note = "plain: fp32 logits, log-probabilities and targets written out"
+    note = f"{VIEWS} predictions to each target; plain: fp32 logits, log-probabilities and targets "
+    note += "written out, the targets before"
     for key, unit, target in (("seconds", "s", 4.0 if gpu else 1.0), ("memory", "GB", 50.0)):
-        fast, slow = (median(pair[side][key] for pair in found) for side in (0, 1))
+        fast, slow = (found[side][key] for side in ("ours", "plain"))
         yield Row(
             f"{name}{', beyond its inputs' if key == 'memory' else ''}",
             unit, fast, slow, target, smaller_is_better=True, note=note,

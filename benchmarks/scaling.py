@@ -28,7 +28,7 @@ from stellar.precision import autocast, resolve_precision
 from stellar.presets import PRESETS
 from stellar.sharded import clip_gradients
 from stellar.training.optimizer import build_optimizer
-from table import Row, print_table
+from table import Row, print_rows
 from training_step import random_views
 
 CPU = torch.device("cpu")
@@ -123,11 +123,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.batch, options.steps)))
         return
-    cells = [
-        (row.what, f"{row.plain:.3f}", f"{row.value:.3f}", f"{row.ratio:.2f}", row.note)
-        for row in rows(options.batch, options.steps, options.rounds)
-    ]
-    print_table("Weak scaling", ("images/s", "1 process", "2 processes", "ratio", "note"), cells)
+    print_rows("Weak scaling", rows(options.batch, options.steps, options.rounds))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import torch
 from stellar.data import ImageFolder, Shards, folderindex, ranges, tarindex
 from stellar.data.folder import EXTENSIONS
 from stellar.data.sharding import write_shards
-from table import Row, medians, print_table
+from table import Row, medians, print_rows
 
 NUM_FILES = 4000
 NUM_EMPTY = 100_000
@@ -131,8 +131,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=5, help="of each side (default: 5)")
     torch.set_num_threads(1)
-    measured = [
-        [row.what, row.unit, f"{row.value:,.4g}", f"{row.plain:,.4g}", f"{row.ratio:.1f}", row.note]
-        for row in rows(parser.parse_args().rounds)
-    ]
-    print_table("Shards", ("what", "unit", "ours", "plain", "ratio", "note"), measured)
+    print_rows("Shards", rows(parser.parse_args().rounds))

@@ -6,8 +6,11 @@ how many times better ours is; its limit is what the arithmetic, or another boun
 names, would allow.
 """
 
+import json
 import platform
+import resource
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,6 +109,31 @@ def medians(
     return {name: median(times[warm_up:]) for name, times in taken.items()}
 
 
+def in_turns(
+    script: str, sides: Sequence[str], options: Sequence[str], rounds: int
+) -> dict[str, dict[str, float]]:
+    """Medians of what each side measures in processes of its own, which take turns: so its memory
+    is its own. `script --side SIDE`, with the options, prints its figures as JSON.
+    """
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, results in found.items():
+            command = [sys.executable, script, "--side", side, *options]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            results.append(json.loads(done.stdout))
+    return {
+        side: {key: median(result[key] for result in results) for key in results[0]}
+        for side, results in found.items()
+    }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that this process ever had in use; on a GPU, of the GPU's memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def machine() -> str:
     """Processor, cores in use, and the GPU if there is one."""
     name = platform.processor() or platform.machine()
@@ -131,12 +159,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown, so that a result can be committed as it is printed."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Header and table on the terminal."""
-    print(header(title))
-    print(table(columns, rows))
 
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:

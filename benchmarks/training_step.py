@@ -8,8 +8,6 @@ so that its peak memory is its own; rounds alternate.
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +29,7 @@ from stellar.objective import PretrainingModel, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import PRESETS
 from stellar.training.optimizer import build_optimizer
-from table import Row, print_rows, unmeasured
+from table import Row, in_turns, peak_memory, print_rows, unmeasured
 
 
 def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
@@ -48,7 +46,7 @@ def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
     )
 
 
-def measure(variant: str, preset: str, batch: int, steps: int) -> dict[str, float]:
+def measure(side: str, preset: str, batch: int, steps: int) -> dict[str, float]:
     """One round in this process: median seconds of a step, and the process's peak memory in GB."""
     device, config = choose_device("auto"), PRESETS[preset]()
     tokenizer = VQGAN(VQGANConfig()) if config.model.decoder.target == "codes" else None
@@ -63,7 +61,7 @@ def measure(variant: str, preset: str, batch: int, steps: int) -> dict[str, floa
     for _ in range(steps + 1):
         start = perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        if variant == "plain":
+        if side == "plain":
             plain_step(model, views)[0].backward()
         else:
             at_once = config.training.views_at_once
@@ -72,9 +70,7 @@ def measure(variant: str, preset: str, batch: int, steps: int) -> dict[str, floa
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated()
+    peak = peak_memory(device)
     return {"seconds": median(times[1:]), "memory": peak / 1e9, "rest": (peak - state) / 1e9}
 
 
@@ -83,25 +79,11 @@ def resident() -> int:
     return psutil.Process().memory_info().rss
 
 
-def in_processes(preset: str, batch: int, steps: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians of each side, in processes of their own that take turns."""
-    found: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
-    for _ in range(rounds):
-        for variant, results in found.items():
-            command = [sys.executable, __file__, "--variant", variant, "--preset", preset]
-            command += ["--batch", str(batch), "--steps", str(steps)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            results.append(json.loads(done.stdout))
-    return {
-        variant: {key: median(result[key] for result in results) for key in results[0]}
-        for variant, results in found.items()
-    }
-
-
 def step_rows(preset: str, batch: int, target: float, steps: int, rounds: int) -> Iterator[Row]:
     """Speed and memory of one preset at one batch size."""
     device, name = choose_device("auto"), f"training step, {preset}, batch {batch}"
-    found = in_processes(preset, batch, steps, rounds)
+    options = ["--preset", preset, "--batch", str(batch), "--steps", str(steps)]
+    found = in_turns(__file__, ("plain", "ours"), options, rounds)
     flops = training_flops(PRESETS[preset]()).total
     low = torch.bfloat16 if resolve_precision("auto", device) == "bf16" else torch.float32
     yield Row(
@@ -143,10 +125,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--variant", choices=("plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("plain", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.variant:
-        print(json.dumps(measure(options.variant, options.preset, options.batch, options.steps)))
+    if options.side:
+        print(json.dumps(measure(options.side, options.preset, options.batch, options.steps)))
     elif options.preset:
         chosen = step_rows(options.preset, options.batch, 1.5, options.steps, options.rounds)
         print_rows("Training step", chosen)
