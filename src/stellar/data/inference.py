@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from stellar.config import Fit, ModelConfig
 from stellar.data.folder import ImageSource
-from stellar.data.loader import WORKER_TIMEOUT, batches_of, prepare_worker
+from stellar.data.loader import loaded
 from stellar.images import InputError, fitted, one_batch
 
 
@@ -31,6 +31,10 @@ class PictureBatch:
 
     def __len__(self) -> int:
         return len(self.indices) + len(self.unreadable)
+
+    def share_memory(self) -> "PictureBatch":
+        """The batch in memory that other processes read."""
+        return replace(self, images=self.images.share_memory_())
 
     def pin_memory(self) -> "PictureBatch":
         """The batch in page-locked memory; DataLoader calls this."""
@@ -95,14 +99,4 @@ def pictures_at(
             ),
         )
 
-    loader = DataLoader(
-        _Pictures(source, fit, config),
-        batch_sampler=batches,
-        collate_fn=collate,
-        num_workers=num_workers,
-        worker_init_fn=prepare_worker,
-        timeout=WORKER_TIMEOUT if num_workers else 0,
-        pin_memory=torch.device(device).type == "cuda",
-        generator=torch.Generator(),
-    )
-    yield from batches_of(loader)
+    yield from loaded(_Pictures(source, fit, config), batches, collate, num_workers, device)

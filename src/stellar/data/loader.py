@@ -7,13 +7,13 @@ step and on any number of ranks, and a batch may run over the end of an epoch.
 
 import atexit
 import signal
-from collections.abc import Generator, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from stellar.data.batches import Batch
 from stellar.data.folder import DataError
@@ -41,10 +41,25 @@ def view_batches(
     `device` is a GPU. A worker that dies or hangs is a RuntimeError; workers are not restarted.
     """
     sampler = StepSampler(len(dataset), batch_size, seed, start_step, num_steps, rank, world_size)
+    yield from loaded(dataset, sampler, _as_it_is, num_workers, device)
+
+
+def loaded(
+    dataset: Dataset[Any],
+    batches: Iterable[list[Any]],
+    collate: Callable[[Any], Any],
+    num_workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Generator[Any, None, None]:
+    """What `collate` makes of each list of keys, in order, by the same workers all the time; a
+    batch has `share_memory`, and `pin_memory`, which is called when `device` is a GPU.
+
+    Whatever ends the loop, the workers end too. Raises DataError when shared memory is full.
+    """
     loader = DataLoader(
         dataset,
-        batch_sampler=sampler,
-        collate_fn=_handed_over,
+        batch_sampler=batches,
+        collate_fn=partial(_handed_over, collate),
         num_workers=num_workers,
         worker_init_fn=prepare_worker,
         timeout=WORKER_TIMEOUT if num_workers > 0 else 0,
@@ -52,14 +67,6 @@ def view_batches(
         # DataLoader draws a seed from it; without it, from the process's own random state.
         generator=torch.Generator(),
     )
-    yield from batches_of(loader)
-
-
-def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
-    """The batches of a loader whose workers were set up by `prepare_worker`, and the end of them.
-
-    Whatever ends the loop, the workers end too. Raises DataError when shared memory is full.
-    """
     iterator = iter(loader)
     # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
     end_workers = getattr(iterator, "_shutdown_workers", lambda: None)
@@ -82,11 +89,16 @@ def batches_of(loader: DataLoader[Any]) -> Generator[Any, None, None]:
         atexit.unregister(end_workers)
 
 
-def _handed_over(batch: Any) -> Any:
-    """MultiView makes whole batches; nothing is left to collate. A worker shares its batch here:
-    where shared memory is full, an error in the thread that DataLoader shares it in would be lost,
-    and the training would wait for ever.
+def _as_it_is(batch: Any) -> Any:
+    """MultiView makes whole batches; nothing is left to collate."""
+    return batch
+
+
+def _handed_over(collate: Callable[[Any], Any], items: Any) -> Any:
+    """A worker shares its batch here: where shared memory is full, an error in the thread that
+    DataLoader shares it in would be lost, and the main process would wait for ever.
     """
+    batch = collate(items)
     return batch if get_worker_info() is None else batch.share_memory()
 
 
