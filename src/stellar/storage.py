@@ -38,6 +38,13 @@ def _publish(file: Path) -> None:
     sync(file)
 
 
+def hidden(path: Path) -> Path:
+    """A name beside this one for what is not whole yet, or not wanted any more. No other process
+    has it: not by its number, which a process of another machine may have too.
+    """
+    return path.with_name(f".{token_hex(4)}.{path.name}")
+
+
 def make_folder(path: Path) -> None:
     """A folder for results, with those above it. Raises UserError when it cannot be made."""
     try:
@@ -58,8 +65,7 @@ def place_file(path: Path, write: Callable[[Path], object], staging: Path | None
     """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays
     behind if it fails. Until it is whole the file lies in `staging`, by default beside its place.
     """
-    # Not the process's number: on a shared disk, another machine may have a process of the same.
-    temporary = (staging or path.parent) / f".{token_hex(4)}.{path.name}"
+    temporary = hidden((staging or path.parent) / path.name)
     try:
         write(temporary)
         _publish(temporary)
@@ -87,8 +93,7 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
     """Fill a new folder through `write`, seal it with checksums, and rename it to `path` in one
     step.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = hidden(path)
     temporary.mkdir(parents=True)
     try:
         write(temporary)

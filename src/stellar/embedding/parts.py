@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from stellar.data import ImageSource
 from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
 from stellar.launch import Ranks
-from stellar.storage import make_folder, place_file, sync, write_file
+from stellar.storage import hidden, make_folder, place_file, sync, write_file
 
 PART_SIZE = 2048
 """Pictures of a part: one row group, and what a restart repeats at most."""
@@ -216,7 +215,7 @@ def _contents(out: Path) -> object:
 
 def _create(folder: Path, manifest: dict[str, Any]) -> None:
     """The folder appears with its manifest in it; of several processes, one makes it."""
-    temporary = folder.with_name(f".{token_hex(4)}.{folder.name}")
+    temporary = hidden(folder)
     make_folder(temporary)
     write_file(temporary / MANIFEST, json.dumps(manifest))
     try:
@@ -227,6 +226,6 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _remove(folder: Path) -> None:
     """The folder goes in one step, whatever a late process may still do in it."""
-    trash = folder.with_name(f".{token_hex(4)}.{folder.name}")
+    trash = hidden(folder)
     folder.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
