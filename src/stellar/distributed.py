@@ -52,7 +52,7 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
         ) from error
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is, the others must hear of it; it goes on its way
         _tell(store, ranks.rank, error)
         raise
     # Not after a failure: it may wait for processes that are no more.
@@ -121,7 +121,7 @@ def together() -> Iterator[None]:
     failure: Exception | None = None
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # raised below, once the others have heard of it
         failure = error
     failures = gather_lists([_first_line(failure) if failure else None])
     if failure is not None:

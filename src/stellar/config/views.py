@@ -6,6 +6,11 @@ from typing import Literal
 from stellar.config.checks import check_choices, require
 
 
+def num_kept(num_patches: int, masking_ratio: float) -> int:
+    """How many patches a masked view keeps."""
+    return int(num_patches * (1 - masking_ratio))
+
+
 @dataclass(frozen=True)
 class ViewConfig:
     """The views of an image that a training step sees: one full view, V masked views, W local

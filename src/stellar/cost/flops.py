@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, ObjectiveConfig, RunConfig
+from stellar.config.views import num_kept
 
 TOKENIZER_FLOP = 502_988_800
 """Of the encoder and codebook of the published MaskGIT-VQGAN, for each code (16 x 16 pixels)."""
@@ -51,7 +52,7 @@ def training_flops(config: RunConfig) -> Flops:
     passes = 3 if learns else 1
     drawn = views.num_masked if on(objective, "masked_reconstruction") else 0
     drawn += 1 if on(objective, "reconstruction") else 0
-    kept, crops = num_kept(config), num_patches(model, views.local_size)
+    kept, crops = kept_patches(config), num_patches(model, views.local_size)
     return Flops(
         full=_encoder(model, patches, None, passes)
         + (3 if on(objective, "reconstruction") else 1) * _factorization(model, patches),
@@ -85,10 +86,10 @@ def num_patches(model: ModelConfig, size: int) -> int:
     return (size // model.patch_size) ** 2
 
 
-def num_kept(config: RunConfig) -> int:
+def kept_patches(config: RunConfig) -> int:
     """Patches that a masked view keeps."""
     patches = num_patches(config.model, config.model.image_size)
-    return int(patches * (1 - config.views.masking_ratio))
+    return num_kept(patches, config.views.masking_ratio)
 
 
 def num_tokens(model: ModelConfig) -> int:
@@ -144,7 +145,7 @@ def _heads(config: RunConfig) -> int:
     model, views, objective = config.model, config.views, config.objective
     masked, local = portions(views.num_masked, config), portions(views.num_local, config)
     tokens = num_tokens(model)
-    kept = num_kept(config) if model.bottleneck else tokens
+    kept = kept_patches(config) if model.bottleneck else tokens
     own, aligned = on(objective, "token_clustering"), on(objective, "set_alignment")
     sparse = _head(
         objective,

@@ -10,7 +10,7 @@ scores of attention (flash attention). Eager torch keeps all of it; a compiler m
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.cost.flops import num_kept, num_patches, num_tokens, on, uses_masked
+from stellar.cost.flops import kept_patches, num_patches, num_tokens, on, uses_masked
 
 TOKENIZER_WEIGHTS = 54_515_587
 """Parameters of the published MaskGIT-VQGAN, all of it."""
@@ -86,7 +86,7 @@ def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
     crops = num_patches(model, views.local_size)
     drawn = _decoder_bytes(model, patches, number)
     full = _encoder_bytes(model, patches, None, number)
-    hidden = masked * _encoder_bytes(model, num_kept(config), read, number)
+    hidden = masked * _encoder_bytes(model, kept_patches(config), read, number)
     if on(objective, "masked_reconstruction"):
         hidden += masked * drawn
     balance = 8 * num_tokens(model) * objective.num_prototypes  # logits and their exponentials

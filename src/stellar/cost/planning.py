@@ -13,7 +13,7 @@ from stellar.config import ModelConfig, RunConfig
 from stellar.cost.flops import (
     Flops,
     encoding_flops,
-    num_kept,
+    kept_patches,
     num_patches,
     on,
     portions,
@@ -110,7 +110,7 @@ def pixel_bytes(config: RunConfig) -> int:
     model, views = config.model, config.views
     large = (1 + views.num_masked) * model.image_size**2
     small = views.num_local * views.local_size**2
-    return model.in_chans * (large + small) + 8 * views.num_masked * num_kept(config)
+    return model.in_chans * (large + small) + 8 * views.num_masked * kept_patches(config)
 
 
 def embedding_bytes(model: ModelConfig) -> int:

@@ -16,6 +16,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from stellar.config import ViewConfig
+from stellar.config.views import num_kept
 
 FOCAL_SIGMA = (0.1, 0.5)
 """Standard deviation of the focus, smallest and largest, as a share of the grid's side."""
@@ -23,11 +24,6 @@ BLOCK_SHARE = (0.5, 1.0)
 """Area of the rectangle, smallest and largest, as a share of the kept patches."""
 BLOCK_RATIO = (1 / 2, 2.0)
 """Width to height of the rectangle, smallest and largest."""
-
-
-def num_kept(num_patches: int, masking_ratio: float) -> int:
-    """How many patches a masked view keeps."""
-    return int(num_patches * (1 - masking_ratio))
 
 
 def keep_patches(
