@@ -40,4 +40,19 @@ def test_what_a_model_lacks_is_a_dash(make_evaluation) -> None:
     evaluation = make_evaluation("a")
     evaluation = Evaluation(**{**vars(evaluation), "models": (with_all, without)})
     (row,) = (line for line in printed(evaluation).splitlines() if "PSNR" in line)
-    assert row.count(" - ") == 1
+    assert row.split().count("-") == 1
+
+
+def test_four_models_fit_eighty_columns_with_every_number_in_one_piece(make_evaluation) -> None:
+    evaluation = make_evaluation("stellar", "dino", "mae", "dense")
+    lines = printed(evaluation, width=80).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    for model in evaluation.models:
+        for score in model.scores:
+            assert "k = 10" in score.name or any(text(score) in line for line in lines), score
+
+
+def test_a_test_is_named_once_above_its_rows(make_evaluation) -> None:
+    lines = [line.rstrip() for line in printed(make_evaluation("a")).splitlines()]
+    assert lines.count("factorization") == 1
+    assert lines[lines.index("factorization") + 1].startswith("  S to")
