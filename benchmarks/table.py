@@ -8,7 +8,6 @@ names, would allow.
 
 import json
 import platform
-import resource
 import shlex
 import subprocess
 import sys
@@ -128,10 +127,21 @@ def in_turns(
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes that this process ever had in use; on a GPU, of the GPU's memory."""
+    """Most bytes that this process had in use since `forget_peak`, or ever; on a GPU, of the GPU's
+    memory.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak be what is in use now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def machine() -> str:

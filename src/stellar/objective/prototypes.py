@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stellar.model.transformer import Mlp, init_weights, normal
 from stellar.objective.sinkhorn import Potentials, sinkhorn
 
-CHUNK_ELEMENTS = 1 << 22
+CHUNK_ELEMENTS = 1 << 21
 """Size of the largest temporary matrix (rows x prototypes) of the prediction loss."""
 
 
@@ -113,17 +113,16 @@ class _CrossEntropy(torch.autograd.Function):
                 grad_prototypes.addmm_(probability.T, x[rows])
         loss = (loss - (target * x).sum() / tau) / count
         if grad_x is not None and grad_prototypes is not None:
-            scale = 1 / (tau * count)
-            ctx.save_for_backward(
-                (grad_x - target).mul_(scale), x * -scale, grad_prototypes.mul_(scale)
-            )
+            ctx.scale = 1 / (tau * count)
+            ctx.save_for_backward(grad_x.sub_(target), x, grad_prototypes)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
-        wanted = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
-        return (*(gradient * saved if needed else None for saved, needed in wanted), None)
+        scale = gradients[0] * ctx.scale
+        scales = (scale, -scale, scale)
+        parts = zip(scales, ctx.saved_tensors, ctx.needs_input_grad, strict=False)
+        return (*(factor * saved if needed else None for factor, saved, needed in parts), None)
 
 
 def cross_entropy(

@@ -45,7 +45,7 @@ def sinkhorn(
     """
     tiny = torch.finfo(logits.dtype).tiny
     offset = all_max(logits.amax(dim=0)) / temperature
-    kernel = torch.exp(logits / temperature - offset)
+    kernel = (logits / temperature).sub_(offset).exp_()
     row = torch.ones_like(kernel[:, 0])
     column = torch.ones_like(kernel[0])
     for _ in range(iterations):
