@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stellar.data.indexfile import Texts
-from stellar.data.tarindex import BLOCK, Member, ShardError, index_pictures, members, split_name
+from stellar.data.shards.tar import BLOCK, Member, ShardError, index_pictures, members, split_name
 
 LONG = "folder/" * 40 + "picture.jpg"
 NAMES = ["a.jpg", "a.json", "b/c.d.png", "ü/日本.jpg", "x" * 99 + ".jpg", "y" * 140 + ".jpg", LONG]

@@ -1,7 +1,7 @@
 """Shards in the WebDataset format as a source of images: tar files, local or behind an address.
 
 Any picture is read at once, in any order, by an index of offsets that is made from the headers of
-each shard (`tarindex.py`) and kept beside it. So shards go through the same sampler as folders, and
+each shard (`tar.py`) and kept beside it. So shards go through the same sampler as folders, and
 order, shares of ranks and workers, and resuming do not depend on where the pictures lie.
 """
 
@@ -17,8 +17,8 @@ import torch
 
 from stellar.data.folder import EXTENSIONS, extensions_of, printable
 from stellar.data.indexfile import Arrays, Texts, read_index, write_index
-from stellar.data.ranges import AT_ONCE, LocalFiles, RemoteFiles, open_files
-from stellar.data.tarindex import (
+from stellar.data.shards.ranges import AT_ONCE, LocalFiles, RemoteFiles, open_files
+from stellar.data.shards.tar import (
     BLOCK,
     ShardError,
     arrays_of,
