@@ -24,8 +24,8 @@ from stellar.data.folder import DataError, ImageSource
 from stellar.data.indexfile import write_index
 from stellar.data.loader import view_batches
 from stellar.data.shards import ShardError, Shards, ranges
+from stellar.data.shards.index import index_pictures
 from stellar.data.shards.source import expand_braces
-from stellar.data.shards.tar import index_pictures
 from stellar.data.views import MultiView
 from stellar.errors import MissingPackage
 from stellar.images import UnreadableImage
@@ -129,7 +129,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The shards whose headers are read from here on."""
     made = []
     monkeypatch.setattr(
-        "stellar.data.shards.source.index_pictures",
+        "stellar.data.shards.index.index_pictures",
         lambda read, size, shard: (
             made.append(Path(shard).name) or index_pictures(read, size, shard)
         ),
@@ -168,7 +168,7 @@ def test_where_a_folder_cannot_be_written_the_index_is_in_the_users_cache(
     folder: Path, user_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "stellar.data.shards.source.write_index",
+        "stellar.data.shards.index.write_index",
         lambda place, *rest: place.parent != folder and write_index(place, *rest),
     )
     made = scans(monkeypatch)
