@@ -1,8 +1,9 @@
 """Picture files, shards and the embedded scenes: batches of views to train on, labelled pictures
 and masks to evaluate on.
+
+`sources.py` and `opening.py` open what a user names; `loader.py` and `inference.py` batch it.
 """
 
-from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
 from stellar.data.labelled import (
@@ -19,7 +20,7 @@ from stellar.data.loader import view_batches
 from stellar.data.opening import open_data, open_scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
-from stellar.data.views import MultiView, cut_on
+from stellar.data.views import Batch, MultiView, ViewBatch, cut_on
 
 __all__ = [
     "IGNORED",
