@@ -26,8 +26,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 
 from stellar.config import ViewConfig
-from stellar.data import ImageFolder, MultiView, photometric, view_batches
-from stellar.data.crops import draw_box
+from stellar.data import ImageFolder, MultiView, view_batches
+from stellar.data.views import photometric
+from stellar.data.views.crops import draw_box
 from stellar.images import read_image
 from table import Row, medians, print_rows, unmeasured
 

@@ -22,9 +22,11 @@ from pathlib import Path
 
 import torch
 
-from stellar.data import ImageFolder, Shards, folderindex, ranges, tarindex
+from stellar.data import ImageFolder, Shards, folderindex
 from stellar.data.folder import EXTENSIONS
-from stellar.data.sharding import write_shards
+from stellar.data.shards.index import index_pictures
+from stellar.data.shards.ranges import LocalFiles
+from stellar.data.shards.writing import write_shards
 from table import Row, medians, print_rows
 
 NUM_FILES = 4000
@@ -79,8 +81,8 @@ def indexing(folder: Path, rounds: int) -> Iterator[Row]:
 
     def ours() -> None:
         for path in paths:
-            with ranges.LocalFiles().reader(str(path)) as read:
-                tarindex.index_pictures(read, path.stat().st_size, str(path))
+            with LocalFiles().reader(str(path)) as read:
+                index_pictures(read, path.stat().st_size, str(path))
 
     def plain() -> None:
         for path in paths:

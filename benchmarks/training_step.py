@@ -23,7 +23,7 @@ import limits
 from plain_step import plain_step
 from stellar.config import RunConfig
 from stellar.cost import training_flops
-from stellar.data.masking import num_kept
+from stellar.data.views.masking import num_kept
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision

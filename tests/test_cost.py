@@ -25,7 +25,7 @@ from stellar.cost import (
 )
 from stellar.cost.flops import TOKENIZER_FLOP, _block, _encoder
 from stellar.cost.memory import TOKENIZER_WEIGHTS, kept_bytes
-from stellar.data.masking import num_kept
+from stellar.data.views.masking import num_kept
 from stellar.evaluation.cost import floats_per_image
 from stellar.model import transformer
 from stellar.model.vqgan import VQGAN, VQGANConfig

@@ -20,7 +20,7 @@ from stellar.config import (
     ViewConfig,
 )
 from stellar.configfile import read_run_config, to_toml
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits
 from stellar.data.opening import open_scenes
 from stellar.errors import UserError
 from stellar.evaluation.measures import NUMBERS

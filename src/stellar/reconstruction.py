@@ -13,8 +13,7 @@ from stellar.config import Fit, ModelConfig
 from stellar.data import Cutouts, ImageSource, open_source
 from stellar.data.folder import DataError, evenly_spread
 from stellar.data.inference import PictureBatch, picture_batches
-from stellar.data.labelled import Splits
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits, Splits
 from stellar.data.sources import are_shards
 from stellar.evaluation.reconstruction import draw_again
 from stellar.images import Pixels, one_batch, read_image

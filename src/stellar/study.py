@@ -18,8 +18,7 @@ from rich.console import Console
 
 from stellar.config import ConfigError, EvaluationConfig, RunConfig
 from stellar.configfile import read_run_config
-from stellar.data import Cutouts, Splits
-from stellar.data.masked import MaskedSplits
+from stellar.data import Cutouts, MaskedSplits, Splits
 from stellar.errors import Interrupted
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.page import write_report

@@ -15,11 +15,10 @@ import pytest
 import torch
 
 from stellar.config import ViewConfig
-from stellar.data.batches import Batch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.loader import StepSampler, view_batches
-from stellar.data.views import MultiView
+from stellar.data.views import Batch, MultiView
 
 VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)
 

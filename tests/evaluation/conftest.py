@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stellar.config import EvaluationConfig, ModelConfig
-from stellar.data.masked import MaskedSplits, Masks
+from stellar.data.labelled import MaskedSplits, Masks
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range

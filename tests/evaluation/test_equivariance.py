@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.equivariance import (
     changes,
     equivariance,

@@ -7,7 +7,7 @@ import pytest
 
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
-from stellar.data.masked import MaskedFiles, MaskedSplits
+from stellar.data.labelled import MaskedFiles, MaskedSplits
 from stellar.evaluation.factorization import factorization
 from stellar.evaluation.probes import LABELS
 from stellar.evaluation.subject import Subject

@@ -11,7 +11,7 @@ import torch
 from stellar.config import DecoderConfig, EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.folder import DataError
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.frozen_decoder import frozen_reconstruction, train_decoder
 from stellar.evaluation.reconstruction import psnr
 from stellar.evaluation.subject import Subject

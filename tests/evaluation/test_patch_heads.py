@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stellar.config import ModelConfig
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.holdout import shuffled
 from stellar.evaluation.patch_heads import (
     BATCH,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from stellar.config import ModelConfig
-from stellar.data.masked import MaskedFiles, MaskedSplits
+from stellar.data.labelled import MaskedFiles, MaskedSplits
 from stellar.errors import UserError
 from stellar.evaluation.patches import class_shares, extract_patches
 from stellar.images import InputError, fitted

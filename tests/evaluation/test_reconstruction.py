@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits
 from stellar.evaluation import inception, lpips
 from stellar.evaluation.frechet import Moments, RandomConvolutions, frechet_distance
 from stellar.evaluation.reconstruction import draw_again, judge, psnr, reconstruction

@@ -11,8 +11,7 @@ from sklearn.metrics import accuracy_score, jaccard_score
 
 from stellar.config import ModelConfig
 from stellar.data.cutouts import Cutouts
-from stellar.data.labelled import Splits
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits, Splits
 from stellar.data.opening import open_scenes
 from stellar.evaluation.confusion import class_iou
 from stellar.evaluation.patch_heads import LEARNING_RATES, Feature, fit_norm, inputs_of

@@ -15,7 +15,7 @@ from PIL import Image
 
 from stellar.config import RunConfig
 from stellar.configfile import to_toml
-from stellar.data.sharding import write_shards
+from stellar.data.shards.writing import write_shards
 from stellar.model.files.saving import WEIGHTS, checkpoints
 from stellar.storage import checksum
 from stellar.training import pretrain, resume

@@ -1,17 +1,26 @@
 """Picture files, shards and the embedded scenes: batches of views to train on, labelled pictures
 and masks to evaluate on.
+
+`sources.py` and `opening.py` open what a user names; `loader.py` and `inference.py` batch it.
 """
 
-from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
-from stellar.data.labelled import LabelledImages, Splits, open_labelled
+from stellar.data.labelled import (
+    IGNORED,
+    LabelledImages,
+    MaskedFiles,
+    MaskedSource,
+    MaskedSplits,
+    Masks,
+    Splits,
+    open_labelled,
+)
 from stellar.data.loader import view_batches
-from stellar.data.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
 from stellar.data.opening import open_data, open_scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
-from stellar.data.views import MultiView, cut_on
+from stellar.data.views import Batch, MultiView, ViewBatch, cut_on
 
 __all__ = [
     "IGNORED",

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from stellar.data.folder import DataError
-from stellar.data.masked import Masks
+from stellar.data.labelled import Masks
 from stellar.errors import MissingPackage
 
 # Material: package, file in it, window of the photograph (left, top, right, bottom) that shows it.

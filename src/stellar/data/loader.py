@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from stellar.data.batches import Batch
 from stellar.data.folder import DataError
-from stellar.data.views import MultiView
+from stellar.data.views import Batch, MultiView
 from stellar.distributed import share
 
 WORKER_TIMEOUT = 600

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from stellar.config import ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
-from stellar.data.labelled import Splits, open_labelled
-from stellar.data.masked import MaskedSplits
-from stellar.data.pairs import are_pairs, open_pairs
-from stellar.data.published import (
+from stellar.data.labelled import MaskedSplits, Splits, open_labelled
+from stellar.data.labelled.pairs import are_pairs, open_pairs
+from stellar.data.labelled.published import (
     ade20k_folder,
     cityscapes_folder,
     open_ade20k,

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from stellar.data.folder import EXTENSIONS, ImageFolder
 from stellar.data.folderindex import walk
-from stellar.data.ranges import is_address
-from stellar.data.shards import Shards
+from stellar.data.shards import Shards, is_address
 
 
 def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:

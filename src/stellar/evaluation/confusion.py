@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64, Int64, Integer, Num
 from torch import Tensor
 
-from stellar.data.masked import IGNORED
+from stellar.data.labelled import IGNORED
 
 
 def confusion_matrix(

@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from stellar.config import DecoderConfig, EvaluationConfig
-from stellar.data.labelled import Splits
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits, Splits
 from stellar.evaluation.classification import neighbours, probe
 from stellar.evaluation.cost import cost
 from stellar.evaluation.equivariance import equivariance

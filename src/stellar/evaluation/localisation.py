@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64, Integer
 from torch import Tensor
 
-from stellar.data.masked import IGNORED, MaskedSource, MaskedSplits
+from stellar.data.labelled import IGNORED, MaskedSource, MaskedSplits
 from stellar.evaluation.kmeans import kmeans
 from stellar.evaluation.overlap import best_overlap, contingency, matched_iou, overlaps
 from stellar.evaluation.patches import PatchBatch, Patches

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from stellar.data.masked import MaskedSource
+from stellar.data.labelled import MaskedSource
 from stellar.evaluation.cache import Unreadable, write_rows
 from stellar.model import Backbone, Factors, Stellar
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from stellar.data.masked import MaskedSource, MaskedSplits
+from stellar.data.labelled import MaskedSource, MaskedSplits
 from stellar.evaluation.confusion import confusion_matrix, mean_iou, pixel_accuracy
 from stellar.evaluation.holdout import hold_out, shuffled
 from stellar.evaluation.localisation import segment

@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from stellar.config import DecoderConfig, EvaluationConfig, Fit
-from stellar.data.labelled import Splits
-from stellar.data.masked import MaskedSplits
+from stellar.data.labelled import MaskedSplits, Splits
 from stellar.evaluation.features import Features, extract
 from stellar.evaluation.patches import Patches, extract_patches
 from stellar.model import Backbone, Stellar

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Batch, MultiView, cut_on, view_batches
-from stellar.data.photometric import apply as change_colours
+from stellar.data.views.photometric import apply as change_colours
 from stellar.distributed import all_max, gather_lists, sum_gradients
 from stellar.errors import UserError
 from stellar.launch import Ranks

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from stellar.data.folder import DataError
-from stellar.data.listing import HELD_OUT, TRAIN, LabelsOf
+from stellar.data.labelled.listing import HELD_OUT, TRAIN, LabelsOf
 
 SEPARATOR = ";"
 """Between the labels of one picture."""

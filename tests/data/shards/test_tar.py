@@ -7,12 +7,10 @@ import io
 import os
 import random
 import tarfile
-from pathlib import Path
 
 import pytest
 
-from stellar.data.indexfile import Texts
-from stellar.data.tarindex import BLOCK, Member, ShardError, index_pictures, members, split_name
+from stellar.data.shards.tar import BLOCK, Member, ShardError, members
 
 LONG = "folder/" * 40 + "picture.jpg"
 NAMES = ["a.jpg", "a.json", "b/c.d.png", "ü/日本.jpg", "x" * 99 + ".jpg", "y" * 140 + ".jpg", LONG]
@@ -80,35 +78,6 @@ def test_every_checksum_is_right_or_refused() -> None:
         header[148:154] = f"{wrong:06o}".encode()
         with pytest.raises(ShardError, match="no header at byte 0"):
             found(bytes(header) + end)
-
-
-def test_contents_are_passed_over(tmp_path: Path) -> None:
-    """Reading the index of large members reads their headers alone."""
-    path = tmp_path / "a.tar"
-    with tarfile.open(path, "w") as tar:
-        for number in range(20):
-            member = tarfile.TarInfo(f"{number}.jpg")
-            member.size = 100_000
-            tar.addfile(member, io.BytesIO(bytes(member.size)))
-    lengths = []
-    with path.open("rb") as file:
-
-        def read(start: int, length: int) -> bytes:
-            lengths.append(length)
-            return os.pread(file.fileno(), length, start)
-
-        arrays, seal = index_pictures(read, path.stat().st_size, "a.tar")
-    assert sum(lengths) == 8 + (20 + 1 + 1) * BLOCK
-    assert len(arrays["blocks"]) == 20
-    assert seal["size"] == str(path.stat().st_size)
-
-
-def test_the_first_picture_of_a_sample() -> None:
-    names = ["a.json", "a.seg.png", "a.jpg", "a.png", "b.c.jpg", "x.y/d.JPEG", ".h.jpg", "e", "f."]
-    data = archive(names)
-    arrays, _ = index_pictures(lambda start, size: data[start : start + size], len(data), "a.tar")
-    assert list(Texts(arrays["names"], arrays["offsets"])) == [b"a.jpg", b"x.y/d.JPEG"]
-    assert split_name(b"x.y/a.Seg.PNG") == (b"x.y/a", b".seg.png")
 
 
 def test_truncated_at_any_place_is_one_sentence() -> None:

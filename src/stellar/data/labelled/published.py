@@ -7,10 +7,10 @@ they call validation, as the labels of their test sets are secret.
 
 from pathlib import Path
 
-from stellar.data import class_names
 from stellar.data.folder import DataError
-from stellar.data.masked import IGNORED, MaskedFiles, MaskedSplits
-from stellar.data.pairs import MaskOf, pair
+from stellar.data.labelled import class_names
+from stellar.data.labelled.masks import IGNORED, MaskedFiles, MaskedSplits
+from stellar.data.labelled.pairs import MaskOf, pair
 
 ADE20K_TREE = """ ADE20K as
   ADEChallengeData2016/images/training/*.jpg and ADEChallengeData2016/images/validation/*.jpg,

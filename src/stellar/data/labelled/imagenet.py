@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from stellar.data.folder import DataError
-from stellar.data.listing import LabelsOf, some
+from stellar.data.labelled.listing import LabelsOf, some
 
 PICTURES = Path("Data/CLS-LOC")
 SOLUTION = "LOC_val_solution.csv"

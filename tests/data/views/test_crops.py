@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stellar.data.crops import RATIO, cut, draw_box, draw_crop
+from stellar.data.views.crops import RATIO, cut, draw_box, draw_crop
 
 
 def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:

@@ -1,23 +1,16 @@
-"""Where the pictures of a tar file lie: its headers alone are read, contents are passed over.
+"""The members of a tar file: its headers alone are read, contents are passed over.
 
-The file is a shard in the WebDataset format: members `key.jpg`, `key.json`, ... that follow each
-other and share a key are a sample. The key ends at the first dot of the base name, so `a.seg.png`
-is the `seg.png` of sample `a`, and not its picture. A picture's member is kept with the place and
-the size of its contents. POSIX (pax) and GNU archives are read, with names of any length.
+POSIX (pax) and GNU archives are read, with names of any length.
 """
 
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from stellar.data.folder import EXTENSIONS, DataError
-from stellar.data.indexfile import Arrays, Texts
+from stellar.data.folder import DataError
 
 BLOCK = 512
 """Bytes of a header; contents start at a multiple of it."""
-PICTURES = tuple(extension.encode() for extension in (*EXTENSIONS, ".npy"))
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -25,8 +18,6 @@ COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstandard",
 }
 REGULAR = (b"0", b"\0", b"7")
-LARGEST = 2**32 - 1
-"""Bytes of a picture, and blocks of a shard, that an index can hold."""
 LONGEST = 2**20
 """Bytes of an extended header or a long name that are read."""
 
@@ -74,57 +65,6 @@ def members(read: Read, size: int, shard: str) -> Iterator[Member]:
         if kind in REGULAR:
             yield Member(pax.get(b"path") or long_name or _name(header), start, length)
         place, pax, long_name = start + _whole_blocks(length), {}, b""
-
-
-def index_pictures(read: Read, size: int, shard: str) -> tuple[Arrays, dict[str, str]]:
-    """The index of the first picture of each sample of a shard, and its seal.
-
-    `blocks` and `sizes` (n) say where contents start, in blocks, and how many bytes they have;
-    `names` and `offsets` are the members' names. Raises ShardError.
-    """
-    names, starts, sizes, last = [], [], [], (b"", False)
-    for member in members(read, size, shard):
-        key, extension = split_name(member.name)
-        this = (key, extension == b".npy")
-        if extension in PICTURES and this != last:
-            if max(member.size, member.start // BLOCK) > LARGEST:
-                raise ShardError(f"{shard} is too large, or has a picture that is: {member.name!r}")
-            names.append(member.name)
-            starts.append(member.start)
-            sizes.append(member.size)
-            last = this
-    arrays = arrays_of(np.array(starts) // BLOCK, np.array(sizes), names)
-    return arrays, {"size": str(size), "last": last_header(arrays, read)}
-
-
-def arrays_of(blocks: np.ndarray, sizes: np.ndarray, names: list[bytes]) -> Arrays:
-    """An index of pictures with these names."""
-    texts = Texts.of(names)
-    return {
-        "blocks": blocks.astype(np.uint32),
-        "sizes": sizes.astype(np.uint32),
-        "names": texts.data,
-        "offsets": texts.offsets,
-    }
-
-
-def last_header(arrays: Arrays, read: Read) -> str:
-    """Checksum of what lies where an index has the last header: another archive has another there.
-
-    Times would tell less: they change when a file is copied or uploaded.
-    """
-    if len(arrays["blocks"]) == 0:
-        return ""
-    return f"{zlib.crc32(read((int(arrays['blocks'][-1]) - 1) * BLOCK, BLOCK)):08x}"
-
-
-def split_name(name: bytes) -> tuple[bytes, bytes]:
-    """Key and extension (in small letters, with its dot) of a member, as WebDataset splits it; no
-    extension for hidden files.
-    """
-    folder, slash, base = name.rpartition(b"/")
-    stem, dot, extension = base.partition(b".")
-    return folder + slash + stem, (dot + extension).lower() if stem else b""
 
 
 def size_in(header: bytes) -> int | None:

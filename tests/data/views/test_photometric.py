@@ -11,7 +11,7 @@ from kornia.color import rgb_to_grayscale, rgb_to_hsv
 from kornia.filters import gaussian_blur2d
 
 from stellar.config import ViewConfig
-from stellar.data import photometric
+from stellar.data.views import photometric
 
 VIEWS = ViewConfig()
 ORDERS = tuple(itertools.permutations(range(4)))

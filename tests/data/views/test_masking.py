@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stellar.config import ViewConfig
-from stellar.data.masking import keep_patches, num_kept
+from stellar.data.views.masking import keep_patches, num_kept
 
 Mode = Literal["random", "block", "focal"]
 MODES: tuple[Mode, ...] = ("random", "block", "focal")

@@ -20,11 +20,12 @@ from webdataset.compat import WebDataset
 from webdataset.shardlists import expand_urls
 
 from stellar.config import ViewConfig
-from stellar.data import ranges, shards
 from stellar.data.folder import DataError, ImageSource
+from stellar.data.indexfile import write_index
 from stellar.data.loader import view_batches
-from stellar.data.shards import Shards, expand_braces
-from stellar.data.tarindex import ShardError
+from stellar.data.shards import ShardError, Shards, ranges
+from stellar.data.shards.index import index_pictures
+from stellar.data.shards.source import expand_braces
 from stellar.data.views import MultiView
 from stellar.errors import MissingPackage
 from stellar.images import UnreadableImage
@@ -127,11 +128,11 @@ def test_objects_are_never_unpickled(tmp_path: Path, write_tar: WriteTar) -> Non
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The shards whose headers are read from here on."""
     made = []
-    scan = shards.index_pictures
     monkeypatch.setattr(
-        shards,
-        "index_pictures",
-        lambda read, size, shard: made.append(Path(shard).name) or scan(read, size, shard),
+        "stellar.data.shards.index.index_pictures",
+        lambda read, size, shard: (
+            made.append(Path(shard).name) or index_pictures(read, size, shard)
+        ),
     )
     return made
 
@@ -166,11 +167,10 @@ def test_an_index_is_made_once_and_again_when_its_shard_changed(
 def test_where_a_folder_cannot_be_written_the_index_is_in_the_users_cache(
     folder: Path, user_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = shards.write_index
     monkeypatch.setattr(
-        shards, "write_index",
-        lambda place, *rest: place.parent != folder and write(place, *rest),
-    )  # fmt: skip
+        "stellar.data.shards.index.write_index",
+        lambda place, *rest: place.parent != folder and write_index(place, *rest),
+    )
     made = scans(monkeypatch)
     for _ in range(2):
         assert greys(Shards(folder)) == list(range(30))

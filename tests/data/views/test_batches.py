@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from stellar.config import ConfigError, ViewConfig
-from stellar.data.batches import Draws, UncutBatch, ViewBatch
-from stellar.data.crops import RATIO
 from stellar.data.cutouts import Cutouts
-from stellar.data.views import MultiView, around, cut_on, shortest_side, shrunk
+from stellar.data.views.batches import Draws, UncutBatch, ViewBatch
+from stellar.data.views.crops import RATIO
+from stellar.data.views.multiview import MultiView, around, cut_on, shortest_side, shrunk
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)
 

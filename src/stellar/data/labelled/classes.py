@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from stellar.data import imagenet
 from stellar.data.folder import DataError, ImageFiles, extensions_of, printable
 from stellar.data.folderindex import walk
-from stellar.data.listing import (
+from stellar.data.labelled import imagenet
+from stellar.data.labelled.listing import (
     HELD_OUT,
     TRAIN,
     LabelsOf,
@@ -27,7 +27,7 @@ from stellar.data.listing import (
     some,
     subfolders,
 )
-from stellar.data.table import NoTable, read_table
+from stellar.data.labelled.table import NoTable, read_table
 
 TREE = f"""
   FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg (or validation/, or test/), or

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from stellar.data.folder import ImageFolder
-from stellar.data.ranges import LocalFiles
-from stellar.data.shards import open_index
+from stellar.data.shards.index import open_index
+from stellar.data.shards.ranges import LocalFiles
 from stellar.errors import UserError
 from stellar.storage import make_folder, place_file, write_file
 

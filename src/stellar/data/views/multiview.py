@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stellar.config import ViewConfig
-from stellar.data import photometric
-from stellar.data.batches import Batch, Draws, UncutBatch, ViewBatch
-from stellar.data.crops import CROP_NUMBERS, RATIO, Box, Crop, cut, draw_crop
 from stellar.data.folder import DataError, ImageSource
-from stellar.data.masking import keep_patches, num_kept
+from stellar.data.views import photometric
+from stellar.data.views.batches import Batch, Draws, UncutBatch, ViewBatch
+from stellar.data.views.crops import CROP_NUMBERS, RATIO, Box, Crop, cut, draw_crop
+from stellar.data.views.masking import keep_patches, num_kept
 from stellar.images import UnreadableImage, eight_bits
 from stellar.images.sizes import resize
 

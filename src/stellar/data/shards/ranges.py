@@ -16,7 +16,7 @@ from typing import Any
 
 from stellar.data.folder import DataError
 from stellar.data.indexfile import cached
-from stellar.data.tarindex import Read, ShardError
+from stellar.data.shards.tar import Read, ShardError
 from stellar.errors import MissingPackage
 from stellar.storage import write_file
 

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from stellar.data.crops import CROP_NUMBERS
+from stellar.data.views.crops import CROP_NUMBERS
 
 PICTURES_AT_ONCE = 16
 """Pictures of a GPU's batch that share a canvas: enough for few kernels, with little padding."""

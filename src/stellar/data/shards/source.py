@@ -1,7 +1,7 @@
 """Shards in the WebDataset format as a source of images: tar files, local or behind an address.
 
 Any picture is read at once, in any order, by an index of offsets that is made from the headers of
-each shard (`tarindex.py`) and kept beside it. So shards go through the same sampler as folders, and
+each shard (`index.py`) and kept beside it. So shards go through the same sampler as folders, and
 order, shares of ranks and workers, and resuming do not depend on where the pictures lie.
 """
 
@@ -16,17 +16,10 @@ import numpy as np
 import torch
 
 from stellar.data.folder import EXTENSIONS, extensions_of, printable
-from stellar.data.indexfile import Arrays, Texts, read_index, write_index
-from stellar.data.ranges import AT_ONCE, LocalFiles, RemoteFiles, open_files
-from stellar.data.tarindex import (
-    BLOCK,
-    ShardError,
-    arrays_of,
-    index_pictures,
-    last_header,
-    size_in,
-    split_name,
-)
+from stellar.data.indexfile import Arrays, Texts
+from stellar.data.shards.index import arrays_of, open_index, split_name
+from stellar.data.shards.ranges import AT_ONCE, open_files
+from stellar.data.shards.tar import BLOCK, ShardError, size_in
 from stellar.images import Pixels, UnreadableImage, read_image
 
 ARRAY = b"\x93NUMPY"
@@ -133,25 +126,6 @@ class Shards:
                 last = key
         chosen = [names[number] for number in kept]
         return arrays_of(arrays["blocks"][kept], arrays["sizes"][kept], chosen)
-
-
-def open_index(files: LocalFiles | RemoteFiles, path: str, size: int) -> Arrays:
-    """The index of a shard of `size` bytes: the one that is kept if it belongs to the shard, else
-    made and kept where that is possible. Raises ShardError.
-    """
-    try:
-        with files.reader(path) as read:
-            places = []
-            for place in files.index_places(path):
-                places.append(place)
-                found = read_index(place)
-                if found and found[1] == {"size": str(size), "last": last_header(found[0], read)}:
-                    return found[0]
-            arrays, seal = index_pictures(read, size, path)
-    except OSError as error:
-        raise ShardError(f"the shard {path} cannot be read ({error})") from error
-    any(write_index(place, arrays, seal) for place in places)
-    return arrays
 
 
 def expand_braces(pattern: str) -> list[str]:

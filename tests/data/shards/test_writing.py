@@ -15,8 +15,8 @@ import pytest
 from webdataset.compat import WebDataset
 
 from stellar.data.folder import DataError, ImageFolder
-from stellar.data.sharding import LEFT_OUT, MANIFEST, ShardingError, key_of, write_shards
 from stellar.data.shards import Shards
+from stellar.data.shards.writing import LEFT_OUT, MANIFEST, ShardingError, key_of, write_shards
 
 NAMES = [
     "a.jpg", "a.png", "a.JPG", "a.b.jpg", "a%2Eb.jpg", "a%png.png", "ü/日本.webp", "x.y/1.jpg",

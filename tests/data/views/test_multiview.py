@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from stellar.config import ViewConfig
-from stellar.data import photometric
-from stellar.data.batches import Batch, ViewBatch
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
-from stellar.data.masking import num_kept
-from stellar.data.views import MultiView
+from stellar.data.views import photometric
+from stellar.data.views.batches import Batch, ViewBatch
+from stellar.data.views.masking import num_kept
+from stellar.data.views.multiview import MultiView
 from stellar.images import UnreadableImage
 
 VIEWS = ViewConfig(num_masked=3, num_local=2, local_size=24, masking_ratio=0.6)

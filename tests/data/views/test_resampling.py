@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from stellar.data.crops import cut, draw_crop
-from stellar.data.resampling import _canvas, cut_all, resampled, weights
+from stellar.data.views.crops import cut, draw_crop
+from stellar.data.views.resampling import _canvas, cut_all, resampled, weights
 
 SHAPES = ((75, 100), (100, 75), (40, 30), (1, 1), (1, 90), (90, 2))
 

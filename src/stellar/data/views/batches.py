@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from stellar.data.resampling import cut_all
+from stellar.data.views.resampling import cut_all
 
 Some = TypeVar("Some", bound="Batch")
 
