@@ -136,12 +136,13 @@ def judged(
     settings: EvaluationConfig,
 ) -> Evaluation:
     """The evaluation of a run, kept in its folder: not made again for the same weights, pictures
-    and settings.
+    and settings. Raises UserError when the one that is kept cannot be read.
     """
     file = run / EVALUATION
     if file.is_file():
-        found = Evaluation.from_json(file.read_text())
-        same = (found.models[0].sha256, found.data) == (fingerprint(model), data.description)
+        found = Evaluation.read(file)
+        hashes = [one.sha256 for one in found.models]
+        same = (hashes, found.data) == ([fingerprint(model)], data.description)
         if same and found.protocol.items() >= settings.protocol.items():
             return found
     found = evaluate({name: model}, data, run, settings)
