@@ -132,6 +132,23 @@ def test_studies_take_the_same_options(command: str, out: str) -> None:
         assert option in told
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["--help", "cost --help", "cost"])
+def test_a_reader_that_leaves_early_is_no_error(arguments: str, unbuffered: str) -> None:
+    """As `head` does: while a command writes, or as it ends, where Python held its output back."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "stellar", *arguments.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_settings_lists_every_field() -> None:
     done = stellar("pretrain", "--settings")
     assert done.returncode == 0, done.stderr
