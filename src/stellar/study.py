@@ -180,12 +180,7 @@ def ablations(base: RunConfig) -> dict[str, Change]:
     def with_model(**fields: object) -> Change:
         return lambda run: replace(run, model=replace(run.model, **fields))  # pyright: ignore[reportArgumentType]
 
-    terms = [
-        name.removesuffix("_weight")
-        for name in base.objective.__dataclass_fields__
-        if name.endswith("_weight") and getattr(base.objective, name) != 0
-    ]
-    changes = {f"without {term.replace('_', ' ')}": without(term) for term in terms}
+    changes = {f"without {term.replace('_', ' ')}": without(term) for term in base.objective.terms}
     for tokens in (4, 8, 16, 32, 64):
         if tokens != base.model.num_sparse_tokens:
             changes[f"{tokens} tokens"] = with_model(num_sparse_tokens=tokens)
