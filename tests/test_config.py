@@ -172,6 +172,15 @@ def test_whole_numbers_are_numbers() -> None:
     assert config == replace(RunConfig(), training=TrainingConfig(epochs=3.0))
 
 
+def test_terms_are_on_by_their_weights() -> None:
+    objective = ObjectiveConfig(koleo_weight=0.0, masked_reconstruction_weight=1.0)
+    assert objective.on("reconstruction"), "by default its weight depends on what is drawn"
+    assert not objective.on("koleo")
+    assert objective.on("koleo", "cls_local")
+    assert len(objective.terms) == 7
+    assert "koleo" not in objective.terms
+
+
 def test_every_field_has_a_docstring() -> None:
     """What `stellar pretrain --settings` shows."""
     undocumented, found = set(), 0

@@ -26,7 +26,6 @@ from stellar.cost import (
 from stellar.cost.flops import TOKENIZER_FLOP, _block, _encoder
 from stellar.cost.memory import TOKENIZER_WEIGHTS, kept_bytes
 from stellar.data.views.masking import num_kept
-from stellar.evaluation.cost import floats_per_image
 from stellar.model import transformer
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
@@ -193,8 +192,7 @@ def test_a_plan_adds_up() -> None:
     assert one.exchange == 0
     assert many.exchange == pytest.approx(2 * 15 / 16 * 4 * num_parameters(config))
     assert one.memory.activations == 16 * many.memory.activations
-    floats = floats_per_image(config.model)
-    assert many.embedding == 2 * (floats["cls"] + floats["S and L"])
+    assert many.embedding == 2 * (768 + 16 * (768 + 196))
 
 
 def test_a_split_state_takes_less_memory_and_more_network() -> None:

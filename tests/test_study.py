@@ -199,6 +199,13 @@ def test_from_the_command_line(base: RunConfig, tmp_path: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert "without koleo" in out
     assert "the whole" in out
+    kept = tmp_path / "ablation/runs/the-whole-seed-0" / EVALUATION
+    kept.write_text(kept.read_text().replace('"num_unreadable"', '"unreadable"'))
+    assert main([*call, "--out", str(tmp_path / "ablation")]) == 1
+    assert f"error: {kept} is damaged, or from another version" in capsys.readouterr().err
+    kept.unlink()
+    assert main([*call, "--out", str(tmp_path / "ablation")]) == 0
+    assert kept.exists()
     assert main(["ablate", "--list"]) == 0
     assert "16 tokens" in capsys.readouterr().out
     assert main(["ablate", "without colour"]) == 1

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
-from stellar.evaluation.cost import floats_per_image
 from stellar.model import Stellar
 from stellar.objective import PretrainingModel, Views, step
 from stellar.systems import SYSTEMS
@@ -73,9 +72,14 @@ def test_each_system_encodes_and_draws(base: RunConfig, name: str) -> None:
     assert factors.sparse.shape[1] == (3 if name == "stellar" else 0)
 
 
+def test_terms_that_a_run_adds_are_not_their_own(base: RunConfig) -> None:
+    more = replace(base, objective=replace(base.objective, masked_reconstruction_weight=1.0))
+    assert set(SYSTEMS["dino"](more).objective.terms) == TERMS["dino"]
+
+
 def test_the_dense_bottleneck_takes_as_many_numbers_as_the_tokens(base: RunConfig) -> None:
-    stellar = floats_per_image(SYSTEMS["stellar"](base).model)["S and L"]
-    dense = floats_per_image(SYSTEMS["dense"](base).model)["bottleneck"]
+    stellar = SYSTEMS["stellar"](base).model.numbers_per_image()["S and L"]
+    dense = SYSTEMS["dense"](base).model.numbers_per_image()["bottleneck"]
     assert abs(dense - stellar) <= 16 / 2
     bottleneck = Stellar(SYSTEMS["dense"](base).model).encoder.bottleneck
     assert bottleneck is not None

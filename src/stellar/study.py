@@ -135,12 +135,13 @@ def judged(
     settings: EvaluationConfig,
 ) -> Evaluation:
     """The evaluation of a run, kept in its folder: not made again for the same weights, pictures
-    and settings.
+    and settings. Raises UserError when the one that is kept cannot be read.
     """
     file = run / EVALUATION
     if file.is_file():
-        found = Evaluation.from_json(file.read_text())
-        same = (found.models[0].sha256, found.data) == (fingerprint(model), data.description)
+        found = Evaluation.read(file)
+        hashes = [one.sha256 for one in found.models]
+        same = (hashes, found.data) == ([fingerprint(model)], data.description)
         if same and found.protocol.items() >= settings.protocol.items():
             return found
     found = evaluate({name: model}, data, run, settings)
@@ -178,12 +179,7 @@ def ablations(base: RunConfig) -> dict[str, Change]:
     def with_model(**fields: object) -> Change:
         return lambda run: replace(run, model=replace(run.model, **fields))  # pyright: ignore[reportArgumentType]
 
-    terms = [
-        name.removesuffix("_weight")
-        for name in base.objective.__dataclass_fields__
-        if name.endswith("_weight") and getattr(base.objective, name) != 0
-    ]
-    changes = {f"without {term.replace('_', ' ')}": without(term) for term in terms}
+    changes = {f"without {term.replace('_', ' ')}": without(term) for term in base.objective.terms}
     for tokens in (4, 8, 16, 32, 64):
         if tokens != base.model.num_sparse_tokens:
             changes[f"{tokens} tokens"] = with_model(num_sparse_tokens=tokens)

@@ -15,20 +15,6 @@ from dataclasses import replace
 
 from stellar.config import ModelConfig, ObjectiveConfig, RunConfig
 
-OFF = {
-    f"{term}_weight": 0.0
-    for term in (
-        "reconstruction",
-        "token_clustering",
-        "cls_clustering",
-        "set_alignment",
-        "cls_masked",
-        "cls_local",
-        "koleo",
-    )
-}
-"""Every term that is on by default."""
-
 
 def stellar(base: RunConfig) -> RunConfig:
     """The run as it is."""
@@ -73,10 +59,8 @@ def dense(base: RunConfig) -> RunConfig:
     """STELLAR's objective on a dense bottleneck of as many numbers as S and L have."""
     model = base.model
     patches = (model.image_size // model.patch_size) ** 2
-    numbers = model.num_sparse_tokens * (model.embed_dim + patches)
-    return replace(
-        base, model=replace(_without_tokens(model), bottleneck=max(1, round(numbers / patches)))
-    )
+    bottleneck = max(1, round(model.numbers_per_image()["S and L"] / patches))
+    return replace(base, model=replace(_without_tokens(model), bottleneck=bottleneck))
 
 
 SYSTEMS: dict[str, Callable[[RunConfig], RunConfig]] = {
@@ -90,4 +74,5 @@ def _without_tokens(model: ModelConfig) -> ModelConfig:
 
 def _only(objective: ObjectiveConfig, **settings: object) -> ObjectiveConfig:
     """An objective of the terms that are named alone, and other settings as given."""
-    return replace(objective, **(OFF | settings))  # pyright: ignore[reportArgumentType]
+    off = {f"{term}_weight": 0.0 for term in objective.terms}
+    return replace(objective, **(off | settings))  # pyright: ignore[reportArgumentType]

@@ -19,7 +19,7 @@ from stellar.model.files.saving import CONFIG, FROZEN, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
-from stellar.objective import PretrainingModel, Weights
+from stellar.objective import PretrainingModel
 
 Purpose = Literal["encode", "reconstruct", "pretrain"]
 
@@ -87,9 +87,7 @@ def _build(file: ModelFile, purpose: Purpose) -> Stellar:
 
 def _learned_to_draw(file: ModelFile) -> bool:
     """Whether a term of its training was about drawing whole pictures, as far as the file says."""
-    if file.objective is None:
-        return True
-    return Weights.of(file.objective, file.config.decoder.target).on("reconstruction")
+    return file.objective is None or file.objective.on("reconstruction")
 
 
 def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool) -> VQGAN | None:

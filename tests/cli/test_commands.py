@@ -12,18 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = (
-    "pretrain",
-    "shard",
-    "embed",
-    "reconstruct",
-    "evaluate",
-    "export",
-    "cost",
-    "info",
-    "convert",
-    "demo",
-)
+from stellar.cli import COMMANDS
+
 SMALL = [
     "--model.image-size",
     "32",
@@ -127,6 +117,36 @@ def test_mistakes_get_a_sentence_and_leave_nothing(
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "out"), [("compare", "comparison"), ("ablate", "ablation")])
+def test_studies_take_the_same_options(command: str, out: str) -> None:
+    """Said once, for both; each has its own folder."""
+    told = " ".join(stellar(command, "--help").stdout.replace("│", "").split())
+    for option in (
+        f"--out PATH Folder for the runs and the report. (default: {out})",
+        "--data STR Folder of images, or cutouts: the embedded scenes. (default: cutouts)",
+        "--preset STR The run that all others are variants of. (default: demo)",
+        "--config FILE A run.toml in its place. (default: None)",
+    ):
+        assert option in told
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["--help", "cost --help", "cost"])
+def test_a_reader_that_leaves_early_is_no_error(arguments: str, unbuffered: str) -> None:
+    """As `head` does: while a command writes, or as it ends, where Python held its output back."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "stellar", *arguments.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_settings_lists_every_field() -> None:

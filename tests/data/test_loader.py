@@ -14,9 +14,10 @@ from itertools import islice
 import pytest
 import torch
 
-from stellar.config import ViewConfig
+from stellar.config import ModelConfig, ViewConfig
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
+from stellar.data.inference import picture_batches
 from stellar.data.loader import StepSampler, view_batches
 from stellar.data.views import Batch, MultiView
 
@@ -162,17 +163,22 @@ def test_a_killed_worker_is_an_error(data: MultiView) -> None:
         list(batches)
 
 
-def test_full_shared_memory_is_a_sentence(data: MultiView) -> None:
-    class Full(MultiView):
-        """As the kernel ends a worker that writes where /dev/shm has no room left."""
+class Full(Cutouts):
+    """As the kernel ends a worker that writes where /dev/shm has no room left."""
 
-        def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
-            os.kill(os.getpid(), signal.SIGBUS)
-            return super().__getitems__(keys)
+    def read(self, index: int) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGBUS)
+        return super().read(index)
 
-    full = Full(data.source, 24, 6, VIEWS, 0)
-    with pytest.raises(DataError, match=r"--shm-size 8g\), lower training\.num_workers"):
-        list(view_batches(full, 4, 0, 0, 3, num_workers=1))
+
+def test_full_shared_memory_is_a_sentence_in_training_and_in_reading(small: ModelConfig) -> None:
+    full = Full("train", size=24, length=10)
+    for batches in (
+        view_batches(MultiView(full, 24, 6, VIEWS, 0), 4, 0, 0, 3, num_workers=1),
+        picture_batches(full, range(10), "crop", small, 4, num_workers=1),
+    ):
+        with pytest.raises(DataError, match=r"--shm-size 8g\), lower batch_size or num_workers, "):
+            list(batches)
     assert multiprocessing.active_children() == []
 
 

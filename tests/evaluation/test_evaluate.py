@@ -13,7 +13,6 @@ from rich.console import Console
 from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data.labelled import Splits, open_labelled
-from stellar.evaluation.cost import floats_per_image
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.knn import NEIGHBOURS
 from stellar.evaluation.reconstruction import psnr
@@ -98,12 +97,12 @@ def test_psnr_is_the_mean_over_the_test_pictures(
 
 def test_cost_counts_the_factors(small: ModelConfig) -> None:
     factors = Stellar(small).encode(torch.rand(1, 3, 16, 16))
-    counts = floats_per_image(small)
+    counts = small.numbers_per_image()
     assert counts["S"] == factors.sparse.numel()
     assert counts["L"] == factors.spatial.numel()
     assert counts["S and L"] == counts["S"] + counts["L"]
     assert counts["dense"] == factors.dense.numel()
-    assert set(floats_per_image(replace(small, num_sparse_tokens=0))) == {"cls", "dense"}
+    assert replace(small, num_sparse_tokens=0).numbers_per_image()["S and L"] == 0
 
 
 def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:

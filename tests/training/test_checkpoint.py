@@ -9,8 +9,9 @@ import torch
 from stellar.config import RunConfig
 from stellar.model.files.history import public_name
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.saving import WEIGHTS, checkpoints
+from stellar.model.files.saving import CONFIG, WEIGHTS, checkpoints
 from stellar.objective import PretrainingModel, Views, step
+from stellar.storage import place_folder
 from stellar.training import pretrain
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
 from stellar.training.optimizer import build_optimizer
@@ -88,6 +89,29 @@ def test_a_damaged_one_falls_back_to_the_one_before(
     assert "step-00000002 is damaged" in warnings[0]
     assert file in warnings[0]
     load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"optimizer": {"state": {}, "param_groups": []}, "counters": {"step": 1}},
+        {"moments": {}, "counters": {"step": 1, "epoch": 0}},
+        Path("no tensors"),
+    ],
+)
+def test_the_state_of_another_version_is_a_sentence(
+    tmp_path: Path, config: RunConfig, parts, state: object
+) -> None:
+    whole = save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=1))
+
+    def write(folder: Path) -> None:
+        for name in (WEIGHTS, CONFIG):
+            (folder / name).write_bytes((whole / name).read_bytes())
+        torch.save(state, folder / STATE)
+
+    place_folder(tmp_path / "checkpoints/step-00000002", write)
+    with pytest.raises(WeightsError, match=f"from another version .* --init {tmp_path} "):
+        restore(tmp_path, *fresh(config), warn=pytest.fail)
 
 
 def test_a_half_written_one_is_not_seen(tmp_path: Path, config: RunConfig, parts) -> None:

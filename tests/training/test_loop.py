@@ -13,14 +13,16 @@ import torch
 
 import stellar
 from stellar.config import ConfigError, RunConfig
+from stellar.data import Cutouts
+from stellar.launch import Ranks
 from stellar.model.files.saving import checkpoints
 from stellar.objective import Teacher
 from stellar.storage import checksum
 from stellar.systems import mae
 from stellar.training import RunError, TrainingStopped, pretrain, resume
 from stellar.training.loop import Training
-from stellar.training.run_folder import METRICS, read_metrics
-from stellar.training.setup import build_model
+from stellar.training.run_folder import METRICS, RunFolder, read_metrics
+from stellar.training.setup import build_model, prepare
 
 TIMING = ("images_per_second",)
 
@@ -54,6 +56,29 @@ def test_what_a_run_leaves(tmp_path: Path, config: RunConfig) -> None:
     ]
     factors = stellar.load(run).encode(torch.rand(1, 3, 16, 16))
     assert factors.sparse.shape == (1, 3, 24)
+
+
+def test_pictures_are_read_at_the_start_where_they_will_be_drawn(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """By the first process, of a run that draws any."""
+
+    class Counted(Cutouts):
+        reads = 0
+
+        def read(self, index: int) -> torch.Tensor:
+            self.reads += 1
+            return super().read(index)
+
+    def reads(sample_every: int, run: RunFolder | None) -> int:
+        source = Counted("train", size=16, length=10)
+        drawing = with_training(config, sample_every=sample_every)
+        parts = replace(prepare(drawing), source=source)
+        Training(drawing, parts, run, Ranks(int(run is None), 2), torch.device("cpu"), None)
+        return source.reads
+
+    with RunFolder.create(tmp_path / "run", config) as run:
+        assert [reads(4, run), reads(0, run), reads(4, None)] == [6, 0, 0]
 
 
 def test_learning_lowers_the_reconstruction_error(tmp_path: Path, config: RunConfig) -> None:

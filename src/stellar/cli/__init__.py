@@ -2,6 +2,7 @@
 called.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -47,9 +48,20 @@ no pictures at hand? nothing is downloaded
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when
-    interrupted.
+    interrupted, 141 when what reads the output has closed it, as `head` does.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left would be tried once more, and fail with a message, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help(), end="")
         return 0 if arguments else 2

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.study import StudyOptions
+
 DESCRIPTION = """Take the objective apart: what each term, the tokens and the temperature are for.
 
   stellar ablate --data cutouts --steps 300
@@ -18,48 +20,34 @@ table with mean and spread, and writes OUT/report.json. Called again, it goes on
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(StudyOptions):
     """What to change, what to train on, and what to judge by."""
 
     changes: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHANGE")] = ()
     """Which changes; by default all that --list names."""
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Name the changes, and leave."""
-    data: str = "cutouts"
-    """Folder of images, or cutouts: the embedded scenes."""
-    test: str | None = None
-    """Pictures with labels or masks, as for `stellar evaluate`; by default the same as DATA."""
-    preset: str = "demo"
-    """The run that is changed."""
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A run.toml in its place."""
     steps: int = 300
     """Of each training."""
     num_seeds: int = 3
     """Trainings of each change."""
     out: Path = Path("ablation")
-    """Folder for the runs and the report."""
 
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=tuple(arguments), prog="stellar ablate", description=DESCRIPTION
     )
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from stellar.cli.pretrain import start_from
     from stellar.config import nearest
-    from stellar.data.opening import open_data
     from stellar.errors import UserError
     from stellar.evaluation.table import print_changes
     from stellar.study import ablate, ablations
 
     if options.num_seeds < 1:
         raise UserError(f"--num-seeds must be at least 1, got {options.num_seeds}")
-    base = replace(start_from(options.preset, options.config), data=options.data)
-    base = replace(base, training=replace(base.training, steps=options.steps))
+    base = options.base(options.steps)
     known = ablations(base)
     if options.list:
         print("\n".join(known))
@@ -73,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     console = Console()
     evaluation = ablate(
         base,
-        open_data(options.test or options.data, base.model),
+        options.test_data(base.model),
         options.out,
         {name: known[name] for name in options.changes or known},
         options.num_seeds,

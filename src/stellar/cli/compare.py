@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.study import StudyOptions
+
 DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set them side by side.
 
   stellar compare --data cutouts --budget 500
@@ -18,21 +20,13 @@ semantics against reconstruction, and OUT/report.json. Called again, it goes on.
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(StudyOptions):
     """What to train on, for how long, and what to judge by."""
 
     systems: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SYSTEM")] = (
         "stellar", "dino", "mae", "dense",
     )  # fmt: skip
     """Which of them."""
-    data: str = "cutouts"
-    """Folder of images, or cutouts: the embedded scenes."""
-    test: str | None = None
-    """Pictures with labels or masks, as for `stellar evaluate`; by default the same as DATA."""
-    preset: str = "demo"
-    """The run that all systems are variants of."""
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A run.toml in its place."""
     budget: str = "500"
     """Of each system: steps, as 500, or minutes, as 10min."""
     decoder_steps: int = 500
@@ -40,32 +34,25 @@ class Options:
     num_seeds: int = 3
     """Repetitions of everything random in the evaluation."""
     out: Path = Path("comparison")
-    """Folder for the runs and the report."""
 
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar compare", description=DESCRIPTION
     )
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from stellar.cli.pretrain import start_from
     from stellar.cli.progress import progress_line
     from stellar.config import EvaluationConfig
-    from stellar.data.opening import open_data
     from stellar.evaluation.table import print_evaluation
     from stellar.study import compare
 
     steps, minutes = read_budget(options.budget)
-    base = replace(start_from(options.preset, options.config), data=options.data)
-    if steps is not None:
-        base = replace(base, training=replace(base.training, steps=steps))
+    base = options.base(steps)
     console = Console()
     evaluation = compare(
         base,
-        open_data(options.test or options.data, base.model),
+        options.test_data(base.model),
         options.out,
         options.systems,
         minutes,

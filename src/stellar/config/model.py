@@ -93,6 +93,19 @@ class ModelConfig:
     """
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
+    def numbers_per_image(self) -> dict[str, int]:
+        """How many numbers each part of an image's factors takes, at the model's own image size."""
+        patches = (self.image_size // self.patch_size) ** 2
+        sparse, spatial = self.num_sparse_tokens * self.embed_dim, patches * self.num_sparse_tokens
+        return {
+            "cls": self.embed_dim,
+            "S": sparse,
+            "L": spatial,
+            "S and L": sparse + spatial,
+            "bottleneck": patches * self.bottleneck,
+            "dense": 0 if self.bottleneck else patches * self.embed_dim,
+        }
+
     def __post_init__(self) -> None:
         require(
             self.image_size % self.patch_size == 0,

@@ -66,6 +66,26 @@ class ObjectiveConfig:
     teacher_momentum: float = 0.996
     """Momentum of the teacher, at the start when it follows a cosine."""
 
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms that are on."""
+        weights = (name for name in self.__dataclass_fields__ if name.endswith("_weight"))
+        return tuple(filter(self.on, (name.removesuffix("_weight") for name in weights)))
+
+    def on(self, *terms: str) -> bool:
+        """True when one of these terms is part of the objective."""
+        return any(getattr(self, f"{term}_weight") != 0 for term in terms)
+
+    @property
+    def uses_full(self) -> bool:
+        """True when a term is about the full view itself, which else gives targets alone."""
+        return self.on("reconstruction", "token_clustering", "cls_clustering", "koleo")
+
+    @property
+    def uses_masked(self) -> bool:
+        """True when a term is about the masked views."""
+        return self.on("set_alignment", "cls_masked", "koleo", "masked_reconstruction")
+
     def __post_init__(self) -> None:
         check_choices(self, "objective")
         for name in self.__dataclass_fields__:

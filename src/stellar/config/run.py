@@ -7,7 +7,7 @@ from stellar.config.checks import require
 from stellar.config.model import ModelConfig
 from stellar.config.objective import ObjectiveConfig
 from stellar.config.training import TrainingConfig
-from stellar.config.views import ViewConfig
+from stellar.config.views import ViewConfig, num_kept
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ class RunConfig:
             f"views.local_size must be a multiple of model.patch_size = {patch}, "
             f"got {self.views.local_size}",
         )
-        kept = int((self.model.image_size // patch) ** 2 * (1 - self.views.masking_ratio))
         require(
-            kept >= 1,
+            num_kept((self.model.image_size // patch) ** 2, self.views.masking_ratio) >= 1,
             f"views.masking_ratio = {self.views.masking_ratio} leaves no patch "
             "of a masked view; lower it",
         )
@@ -53,9 +52,8 @@ class RunConfig:
     def _require_what_terms_need(self) -> None:
         """Some term is on, and what it is about is there."""
         objective, views = self.objective, self.views
-        weights = [name for name in objective.__dataclass_fields__ if name.endswith("_weight")]
         require(
-            any(getattr(objective, name) != 0 for name in weights),
+            bool(objective.terms),
             "every term of the objective is off; set one of its weights above 0",
         )
         if not self.model.num_sparse_tokens and not self.model.bottleneck:
@@ -67,7 +65,7 @@ class RunConfig:
                     "is 0; set the weight to 0",
                 )
         require(
-            objective.masked_reconstruction_weight == 0
+            not objective.on("masked_reconstruction")
             or (views.num_masked > 0 and views.masking_ratio > 0),
             "objective.masked_reconstruction_weight needs views that hide something; raise "
             "views.num_masked and views.masking_ratio",

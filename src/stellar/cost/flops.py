@@ -45,19 +45,18 @@ def training_flops(config: RunConfig) -> Flops:
     """What one image of a training step costs."""
     model, views, objective = config.model, config.views, config.objective
     patches = num_patches(model, model.image_size)
-    read = None if on(objective, "masked_reconstruction") else 1 + num_tokens(model)
+    read = None if objective.on("masked_reconstruction") else 1 + num_tokens(model)
     if model.bottleneck:
         read = None
-    learns = on(objective, "reconstruction", "token_clustering", "cls_clustering", "koleo")
-    passes = 3 if learns else 1
-    drawn = views.num_masked if on(objective, "masked_reconstruction") else 0
-    drawn += 1 if on(objective, "reconstruction") else 0
+    passes = 3 if objective.uses_full else 1
+    drawn = views.num_masked if objective.on("masked_reconstruction") else 0
+    drawn += 1 if objective.on("reconstruction") else 0
     kept, crops = kept_patches(config), num_patches(model, views.local_size)
     return Flops(
         full=_encoder(model, patches, None, passes)
-        + (3 if on(objective, "reconstruction") else 1) * _factorization(model, patches),
-        masked=uses_masked(objective) * views.num_masked * _encoder(model, kept, read, 3),
-        local=on(objective, "cls_local") * views.num_local * _encoder(model, crops, 1, 3),
+        + (3 if objective.on("reconstruction") else 1) * _factorization(model, patches),
+        masked=objective.uses_masked * views.num_masked * _encoder(model, kept, read, 3),
+        local=objective.on("cls_local") * views.num_local * _encoder(model, crops, 1, 3),
         teacher=(objective.teacher != "none") * _encoder(model, patches, 1 + num_tokens(model), 1),
         decoder=3 * drawn * _decoder(model, patches),
         tokenizer=drawn * TOKENIZER_FLOP * patches if model.decoder.target == "codes" else 0,
@@ -69,16 +68,6 @@ def encoding_flops(model: ModelConfig) -> int:
     """What encoding one image costs: tokens, maps and patches, without drawing it."""
     patches = num_patches(model, model.image_size)
     return _encoder(model, patches, None, 1) + _factorization(model, patches)
-
-
-def on(objective: ObjectiveConfig, *terms: str) -> bool:
-    """True when one of these terms is part of the objective."""
-    return any(getattr(objective, f"{term}_weight") != 0 for term in terms)
-
-
-def uses_masked(objective: ObjectiveConfig) -> bool:
-    """True when a term is about the masked views."""
-    return on(objective, "set_alignment", "cls_masked", "koleo", "masked_reconstruction")
 
 
 def num_patches(model: ModelConfig, size: int) -> int:
@@ -146,7 +135,7 @@ def _heads(config: RunConfig) -> int:
     masked, local = portions(views.num_masked, config), portions(views.num_local, config)
     tokens = num_tokens(model)
     kept = kept_patches(config) if model.bottleneck else tokens
-    own, aligned = on(objective, "token_clustering"), on(objective, "set_alignment")
+    own, aligned = objective.on("token_clustering"), objective.on("set_alignment")
     sparse = _head(
         objective,
         model.embed_dim,
@@ -154,7 +143,7 @@ def _heads(config: RunConfig) -> int:
         predictions=own * tokens + aligned * views.num_masked * kept,
         uses=own + aligned * masked,
     )
-    own, hidden, near = (on(objective, f"cls_{name}") for name in ("clustering", "masked", "local"))
+    own, hidden, near = (objective.on(f"cls_{name}") for name in ("clustering", "masked", "local"))
     cls = _head(
         objective,
         model.embed_dim,

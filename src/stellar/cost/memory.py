@@ -10,7 +10,7 @@ scores of attention (flash attention). Eager torch keeps all of it; a compiler m
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.cost.flops import kept_patches, num_patches, num_tokens, on, uses_masked
+from stellar.cost.flops import kept_patches, num_patches, num_tokens
 
 TOKENIZER_WEIGHTS = 54_515_587
 """Parameters of the published MaskGIT-VQGAN, all of it."""
@@ -59,7 +59,7 @@ def num_parameters(config: RunConfig) -> int:
     model = config.model
     width = model.embed_dim
     factorization = 2 * _linear(width, width) if model.num_sparse_tokens else 0
-    mask_token = width if on(config.objective, "masked_reconstruction") else 0
+    mask_token = width if config.objective.on("masked_reconstruction") else 0
     own = _encoder_parameters(model) + factorization + _decoder_parameters(model)
     return own + mask_token + 2 * _head_parameters(config)
 
@@ -79,7 +79,7 @@ def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
     """What the backward pass of a portion of each group of views needs, for each image."""
     model, views, objective = config.model, config.views, config.objective
     patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
-    read = None if on(objective, "masked_reconstruction") or model.bottleneck else extra
+    read = None if objective.on("masked_reconstruction") or model.bottleneck else extra
     masked, local = (
         min(count, config.training.views_at_once) for count in (views.num_masked, views.num_local)
     )
@@ -87,13 +87,13 @@ def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
     drawn = _decoder_bytes(model, patches, number)
     full = _encoder_bytes(model, patches, None, number)
     hidden = masked * _encoder_bytes(model, kept_patches(config), read, number)
-    if on(objective, "masked_reconstruction"):
+    if objective.on("masked_reconstruction"):
         hidden += masked * drawn
     balance = 8 * num_tokens(model) * objective.num_prototypes  # logits and their exponentials
     return {
-        "full": full + on(objective, "reconstruction") * drawn + balance,
-        "masked": uses_masked(objective) * hidden,
-        "local": on(objective, "cls_local") * local * _encoder_bytes(model, crops, 1, number),
+        "full": full + objective.on("reconstruction") * drawn + balance,
+        "masked": objective.uses_masked * hidden,
+        "local": objective.on("cls_local") * local * _encoder_bytes(model, crops, 1, number),
     }
 
 

@@ -14,11 +14,8 @@ from stellar.cost.flops import (
     Flops,
     encoding_flops,
     kept_patches,
-    num_patches,
-    on,
     portions,
     training_flops,
-    uses_masked,
 )
 from stellar.cost.memory import Memory, num_parameters, split_parameters, training_memory
 
@@ -99,8 +96,8 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     divided = split_parameters(config)
     whole = num_parameters(config) - divided
     views, objective = config.views, config.objective
-    passes = 1 + uses_masked(objective) * portions(views.num_masked, config)
-    passes += on(objective, "cls_local") * portions(views.num_local, config)
+    passes = 1 + objective.uses_masked * portions(views.num_masked, config)
+    passes += objective.on("cls_local") * portions(views.num_local, config)
     passes *= config.training.accumulate
     return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)
 
@@ -115,6 +112,5 @@ def pixel_bytes(config: RunConfig) -> int:
 
 def embedding_bytes(model: ModelConfig) -> int:
     """cls, S and L of an image in half precision."""
-    patches = num_patches(model, model.image_size)
-    width, tokens = model.embed_dim, model.num_sparse_tokens
-    return 2 * (width + tokens * (width + patches))
+    numbers = model.numbers_per_image()
+    return 2 * (numbers["cls"] + numbers["S and L"])

@@ -80,8 +80,8 @@ def loaded(
             raise
         raise DataError(
             "the shared memory through which loader workers hand over their batches is full; give "
-            "the container more (docker run --shm-size 8g), lower training.num_workers or "
-            "training.batch_size, or set training.num_workers to 0, which needs none"
+            "the container more (docker run --shm-size 8g), lower batch_size or num_workers, or "
+            "set num_workers to 0, which needs none"
         ) from error
     finally:
         end_workers()

@@ -5,7 +5,10 @@ of.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean, stdev
+
+from stellar.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,21 @@ class Evaluation:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Evaluation":
-        """What `to_json` wrote. Raises ValueError, KeyError or TypeError for any other text."""
-        fields = json.loads(text)
-        models = (
-            model
-            | {"scores": tuple(Score(**score) for score in model["scores"])}
-            | {"notes": tuple(model["notes"])}
-            for model in fields["models"]
-        )
-        fields |= {"models": tuple(ModelScores(**model) for model in models)}
-        return cls(**fields | {"classes": tuple(fields["classes"])})
+    def read(cls, file: Path) -> "Evaluation":
+        """What `to_json` wrote into this file. Raises UserError for anything else."""
+        try:
+            fields = json.loads(file.read_text())
+            models = (
+                model
+                | {"scores": tuple(Score(**score) for score in model["scores"])}
+                | {"notes": tuple(model["notes"])}
+                for model in fields["models"]
+            )
+            fields |= {"models": tuple(ModelScores(**model) for model in models)}
+            fields |= {"classes": tuple(fields["classes"]), "protocol": dict(fields["protocol"])}
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{file} is damaged, or from another version of stellar; delete it, and its model "
+                "is judged again"
+            ) from error

@@ -88,10 +88,7 @@ class Weights:
             given["reconstruction"] = RECONSTRUCTION_WEIGHT[target]
         return cls(**given)
 
-    def on(self, *names: str) -> bool:
-        """True when one of these terms is part of the objective."""
-        return any(getattr(self, name) > 0 for name in names)
 
-    def term(self, name: str, compute: Callable[[], Scalar]) -> Scalar | None:
-        """The term's value, or None without computing it when it is switched off."""
-        return compute() if self.on(name) else None
+def term(objective: ObjectiveConfig, name: str, compute: Callable[[], Scalar]) -> Scalar | None:
+    """The term's value, or None without computing it when it is switched off."""
+    return compute() if objective.on(name) else None

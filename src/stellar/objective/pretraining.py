@@ -48,7 +48,7 @@ class PretrainingModel(Stellar):
         # Stands in for the patches that a masked view hides, where they are to be drawn.
         self.mask_token = (
             nn.Parameter(normal(1, 1, model.embed_dim, std=0.02))
-            if self.weights.on("masked_reconstruction")
+            if objective.on("masked_reconstruction")
             else None
         )
         self.teacher = None if objective.teacher == "none" else Teacher(self)

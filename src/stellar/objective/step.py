@@ -8,6 +8,7 @@ Each term is a mean over its views, so a group can go through in portions as wel
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from stellar.model import Factors
 from stellar.model.encoder import Images, Tokens
 from stellar.model.factorization import perturbed
 from stellar.objective.koleo import koleo
-from stellar.objective.losses import Losses, Scalar
+from stellar.objective.losses import Losses, Scalar, term
 from stellar.objective.matching import match
 from stellar.objective.pretraining import PretrainingModel, Teacher
 from stellar.objective.prototypes import Assignment, assign, cross_entropy, mean_prototype
@@ -88,10 +89,10 @@ def step(
     losses, factors, targets = _full(model, views.full, teacher_targets, autocast, generator)
     done = finish(losses)
     batch = len(views.full)
-    if model.weights.on("set_alignment", "cls_masked", "koleo", "masked_reconstruction"):
+    if model.objective.uses_masked:
         for images, keep, share in _portions(views.masked, views.keep, batch, views_at_once):
             done += finish(_masked(model, images, keep, targets, autocast), share)
-    if model.weights.on("cls_local"):
+    if model.objective.on("cls_local"):
         for images, _, share in _portions(views.local, None, batch, views_at_once):
             done += finish(_local(model, images, targets, autocast), share)
     total = done.total(model.weights)
@@ -125,8 +126,7 @@ def _full(
     """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
     teacher gave them.
     """
-    learns = model.weights.on("reconstruction", "token_clustering", "cls_clustering", "koleo")
-    with autocast(), torch.set_grad_enabled(learns):
+    with autocast(), torch.set_grad_enabled(model.objective.uses_full):
         factors = model.encode(images)
         sparse = _tokens(model, factors)
         tokens, cls = _features(model, sparse, factors.cls, model)
@@ -134,7 +134,7 @@ def _full(
     matched = None
     if teacher_targets is not None and targets.token is not None:
         matched = _matched_rows(model, sparse, targets.sparse)
-    on = model.weights.term
+    on = partial(term, model.objective)
     losses = Losses(
         reconstruction=on(
             "reconstruction", lambda: _reconstruction(model, images, factors, autocast, generator)
@@ -159,12 +159,12 @@ def _masked(
     autocast: Autocast,
 ) -> Losses:
     """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
-    read = "all" if model.weights.on("masked_reconstruction") else "tokens"
+    read = "all" if model.objective.on("masked_reconstruction") else "tokens"
     with autocast():
         encoded = model.encoder(images, keep, read)
         sparse = _tokens(model, encoded)
         tokens, cls = _features(model, sparse, encoded.cls, model)
-    on = model.weights.term
+    on = partial(term, model.objective)
     return Losses(
         set_alignment=on(
             "set_alignment",
@@ -220,10 +220,10 @@ def _features(
     model: PretrainingModel, sparse: Tensor, cls: Tensor, heads: PretrainingModel | Teacher
 ) -> tuple[Tensor | None, Tensor | None]:
     """S and cls as the heads see them, each where a term of the objective is about it."""
-    weights = model.weights
+    on = model.objective.on
     return (
-        heads.sparse_head(sparse) if weights.on("token_clustering", "set_alignment") else None,
-        heads.cls_head(cls) if weights.on("cls_clustering", "cls_masked", "cls_local") else None,
+        heads.sparse_head(sparse) if on("token_clustering", "set_alignment") else None,
+        heads.cls_head(cls) if on("cls_clustering", "cls_masked", "cls_local") else None,
     )
 
 

@@ -121,10 +121,11 @@ def _read(folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimize
     load_weights(model, read_state(folder / WEIGHTS), ignore=FROZEN)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise WeightsError(f"{folder / STATE} cannot be read: {error}") from error
-    if "optimizer" in state:  # by position, as checkpoints had it before models were sharded
-        optimizer.load_state_dict(state["optimizer"])
-    else:
-        set_moments(model, optimizer, state["moments"])
-    return Counters(**state["counters"])
+        found, counters = state["moments"], Counters(**state["counters"])
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{folder / STATE} is from another version of stellar; start a new run, with --init "
+            f"{folder.parents[1]} from what this one learned"
+        ) from error
+    set_moments(model, optimizer, found)
+    return counters

@@ -75,7 +75,8 @@ class Training:
                 f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
             )
         self.config, self.source, self.ranks, self.device = config, parts.source, ranks, device
-        samples = sample_images(parts.source, config.model)
+        draws = training.sample_every and (run is not None or training.parallel == "fsdp")
+        samples = sample_images(parts.source, config.model, count=6 if draws else 0)
         self.recorder, self.console = Recorder(run, console, samples), console if run else None
         self.recorder.begin(parts.source, parts.unreadable)
         self.precision = resolve_precision(training.precision, device)

@@ -91,8 +91,8 @@ class Recorder:
                 self._tensorboard.add_scalar(name, value, counters.step)
 
     def draw(self, model: PretrainingModel, counters: Counters) -> None:
-        """A sample picture, which all processes draw and the first keeps: where the model is
-        sharded, none can alone.
+        """A sample picture, which the first process keeps; where the model is sharded, all draw it,
+        since none can alone.
         """
         if len(self._samples):
             picture = draw_samples(model, self._samples)

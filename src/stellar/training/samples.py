@@ -14,9 +14,7 @@ from stellar.model import MissingTokenizer, Stellar
 from stellar.pictures import picture_sheet
 
 
-def sample_images(
-    source: ImageSource, config: ModelConfig, count: int = 6
-) -> UInt8[Tensor, "n C h w"]:
+def sample_images(source: ImageSource, config: ModelConfig, count: int) -> UInt8[Tensor, "n C h w"]:
     """Up to `count` readable images, spread over the data and cropped to a square."""
     images = []
     for index in torch.linspace(0, len(source) - 1, min(count, len(source))).long().tolist():

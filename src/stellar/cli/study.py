@@ -1,0 +1,40 @@
+"""What `stellar compare` and `stellar ablate` are both told: the run that is varied, its data."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from stellar.cli.pretrain import start_from
+from stellar.config import ModelConfig, RunConfig
+
+if TYPE_CHECKING:
+    from stellar.data import MaskedSplits, Splits
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What to train on, what to judge by, and where to."""
+
+    out: Path
+    """Folder for the runs and the report."""
+    data: str = "cutouts"
+    """Folder of images, or cutouts: the embedded scenes."""
+    test: str | None = None
+    """Pictures with labels or masks, as for `stellar evaluate`; by default the same as DATA."""
+    preset: str = "demo"
+    """The run that all others are variants of."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A run.toml in its place."""
+
+    def base(self, steps: int | None) -> RunConfig:
+        """The run that all others are variants of; None: with its own steps. Raises UserError."""
+        run = replace(start_from(self.preset, self.config), data=self.data)
+        return run if steps is None else replace(run, training=replace(run.training, steps=steps))
+
+    def test_data(self, model: ModelConfig) -> "Splits | MaskedSplits":
+        """What its models are judged by. Raises DataError."""
+        from stellar.data.opening import open_data
+
+        return open_data(self.test or self.data, model)

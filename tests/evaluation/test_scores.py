@@ -1,0 +1,41 @@
+"""Numbers as a file, and back."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stellar.errors import UserError
+from stellar.evaluation.scores import Evaluation
+
+
+def test_what_was_written_is_read(tmp_path: Path, make_evaluation) -> None:
+    evaluation = make_evaluation("untrained", "trained")
+    (tmp_path / "evaluation.json").write_text(evaluation.to_json())
+    assert Evaluation.read(tmp_path / "evaluation.json") == evaluation
+
+
+@pytest.mark.parametrize("added", [True, False])
+@pytest.mark.parametrize("part", ["evaluation", "model", "score"])
+def test_a_key_too_many_or_too_few_is_a_sentence(
+    tmp_path: Path, make_evaluation, part: str, added: bool
+) -> None:
+    content = json.loads(make_evaluation("trained").to_json())
+    model = content["models"][0]
+    fields = {"evaluation": content, "model": model, "score": model["scores"][0]}[part]
+    if added:
+        fields["new"] = 1
+    else:
+        del fields[next(iter(fields))]
+    assert_refused(tmp_path / "evaluation.json", json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": 3}', '{"models": [', "3", "\udc80"])
+def test_damage_is_a_sentence(tmp_path: Path, text: str) -> None:
+    assert_refused(tmp_path / "evaluation.json", text)
+
+
+def assert_refused(file: Path, text: str) -> None:
+    file.write_text(text, errors="surrogateescape")
+    with pytest.raises(UserError, match=r"evaluation.json is damaged, or .* delete it"):
+        Evaluation.read(file)
