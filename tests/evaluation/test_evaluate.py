@@ -110,9 +110,9 @@ def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
     print_evaluation(evaluation, console)
     text = console.export_text()
     assert "always naming the largest class: 37.5%" in " ".join(text.split())
-    assert "kNN: cls, k = 20" in text
+    assert text.index("kNN") < text.index("  cls, k = 20") < text.index("linear probe")
     (row,) = (line for line in text.splitlines() if "PSNR" in line)
-    assert row.count(" - ") == 1
+    assert row.rstrip().endswith(" -")
 
 
 def test_from_the_command_line(
