@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -9,16 +11,25 @@ from stellar.errors import UserError
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` becomes bf16 where the device computes in it: recent GPUs, and CPUs with
-    AVX512-BF16.
+    """`auto` becomes bf16 where the device computes faster in it than in fp32: recent GPUs, CPUs
+    with AMX, and those of AMD with AVX512-BF16 (on Intel's, that alone takes twice the time of
+    fp32: `python benchmarks/limits.py`).
     """
     if precision != "auto":
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+        return "bf16" if _cpu_gains_by_bf16() else "fp32"
     return "fp32"
+
+
+@cache
+def _cpu_gains_by_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    is_amd = cpuinfo.is_file() and "AuthenticAMD" in cpuinfo.read_text()
+    return is_amd and torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
