@@ -2,6 +2,7 @@
 that have shapes but no numbers, so that ViT-B/16 is as quick as any other.
 """
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from stellar.config import RunConfig
@@ -31,6 +34,7 @@ from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.presets import b16, demo, h16, tiny
 from stellar.systems import dense, dino
+from stellar.training.blocks import recompute_blocks
 
 BATCH = 2
 RUNS = {"tiny": tiny(), "b16": b16(), "dense": dense(demo()), "dino": dino(demo())}
@@ -43,16 +47,24 @@ def build(config: RunConfig) -> PretrainingModel:
         return PretrainingModel(config.model, config.objective, tokenizer)
 
 
-def views_of(config: RunConfig) -> Views:
+def views_of(config: RunConfig, batch: int = BATCH) -> Views:
     size, views = config.model.image_size, config.views
-    masked, local = BATCH * views.num_masked, BATCH * views.num_local
+    masked, local = batch * views.num_masked, batch * views.num_local
     kept = num_kept((size // config.model.patch_size) ** 2, views.masking_ratio)
     return Views(
-        torch.rand(BATCH, 3, size, size),
+        torch.rand(batch, 3, size, size),
         torch.rand(masked, 3, size, size),
         torch.zeros(masked, kept, dtype=torch.int64) if views.masking_ratio else None,
         torch.rand(local, 3, views.local_size, views.local_size),
     )
+
+
+def recomputed(config: RunConfig, again: bool) -> tuple[RunConfig, PretrainingModel]:
+    """The run and its model, with blocks that are computed again or not."""
+    model = build(config)
+    if again:
+        recompute_blocks(model)
+    return replace(config, training=replace(config.training, recompute=again)), model
 
 
 def fill(model: nn.Module) -> None:
@@ -88,9 +100,10 @@ def counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: added})
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
 @pytest.mark.parametrize("name", RUNS)
-def test_flop_of_a_training_step(name: str) -> None:
-    config, model = RUNS[name], build(RUNS[name])
+def test_flop_of_a_training_step(name: str, again: bool) -> None:
+    config, model = recomputed(RUNS[name], again)
     with without_numbers(), counter() as count:
         run_step(config, model, Tensor.backward)
     assert count.get_total_flops() / BATCH == pytest.approx(training_flops(config).total, rel=0.005)
@@ -179,6 +192,48 @@ def test_bytes_kept_for_the_backward_pass(
     assert memory.activations + memory.copies == pytest.approx(max(kept.groups), rel=0.2)
     masked = kept.groups[1] - (memory.copies if number == 2 else 0)
     assert BATCH * kept_bytes(config, number)["masked"] == pytest.approx(masked, rel=0.2)
+
+
+class Alive(TorchDispatchMode):
+    """Bytes of all tensors that were made within and are still there: the most at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.peak = 0, 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and storage(tensor) not in self.known:
+                held, number = tensor.untyped_storage(), storage(tensor)
+                self.known.add(number)
+                self.now += held.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(held, self.forget, number, held.nbytes())
+        return result
+
+    def forget(self, number: int, size: int) -> None:
+        self.known.discard(number)
+        self.now -= size
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
+@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2)], ids=["fp32", "bf16"])
+def test_memory_of_a_step_at_its_peak(
+    name: str, number: int, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 128 images, so that nothing beside activations is large; not even the tokenizer."""
+    monkeypatch.setattr(transformer, "LONGEST_PLAIN", 0)
+    config, model = recomputed(RUNS[name], again)
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16) if number == 2 else nullcontext
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        fill(model)
+        views = views_of(config, 128)
+        with Alive() as alive:
+            step(model, views, Tensor.backward, autocast, config.training.views_at_once)
+    memory = training_memory(config, 128, number=number)
+    assert alive.peak == pytest.approx(memory.activations + memory.copies, rel=0.25)
 
 
 def test_a_plan_adds_up() -> None:

@@ -43,7 +43,10 @@ def configurations(config: RunConfig) -> dict[str, RunConfig]:
         ),
         "dense": dense(config),
         "sharded": replace(
-            teacher, training=replace(training, parallel="fsdp", gradient_clip=0.5, sample_every=2)
+            teacher,
+            training=replace(
+                training, parallel="fsdp", recompute=True, gradient_clip=0.5, sample_every=2
+            ),
         ),
         "poisoned": config,
     }
@@ -106,3 +109,21 @@ def test_any_split_gives_the_numbers_of_one_process(tmp_path: Path, config: RunC
     assert_same_runs(tmp_path / "moving", tmp_path / "sharded-1")
     assert rows(tmp_path / "poisoned-3")[-1]["skipped_steps"] == 1
     assert "non-finite set_alignment" in (tmp_path / "poisoned-3/log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_compiled_and_computed_again_when_sharded(tmp_path: Path, config: RunConfig) -> None:
+    """FSDP's hooks stay outside of both."""
+    sharded = configurations(config)["sharded"]
+    compiled = replace(sharded, training=replace(sharded.training, compile=True))
+    cases = {"sharded": sharded, "compiled": compiled}
+    for name, case in cases.items():
+        (tmp_path / f"{name}.toml").write_text(to_toml(case))
+    write(
+        [Job(str(tmp_path / f"{name}.toml"), str(tmp_path / name)) for name in cases],
+        tmp_path / "jobs.json",
+    )
+    script = Path(__file__).with_name("in_processes.py")
+    done = torchrun(2, script, tmp_path / "jobs.json")
+    assert done.returncode == 0, done.stderr
+    assert_same_runs(tmp_path / "compiled", tmp_path / "sharded")

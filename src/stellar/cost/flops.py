@@ -1,9 +1,11 @@
 """Arithmetic of one image: multiplications and additions of its matrix products, part by part.
 
-A product of matrices (m k) and (k n) is 2 m k n FLOP. Its backward pass is two products of the same
-size, one for each factor, so what learns costs three times its forward pass; pixels get no
-gradient. Counted is what `objective.step` does: patches that are dropped are not embedded, and the
-last block answers only for the tokens that a loss reads.
+A product of matrices (m k) and (k n) is 2 m k n FLOP. Its backward pass is two products of the
+same size, one for each factor, so what learns costs three times its forward pass; pixels get no
+gradient. Blocks that are computed again in the backward pass (`training.recompute`) cost a fourth
+time, all but their last product, which nothing needs. Counted is what `objective.step` does:
+patches that are dropped are not embedded, and the last block answers only for the tokens that a
+loss reads.
 """
 
 import math
@@ -52,13 +54,14 @@ def training_flops(config: RunConfig) -> Flops:
     drawn = views.num_masked if objective.on("masked_reconstruction") else 0
     drawn += 1 if objective.on("reconstruction") else 0
     kept, crops = kept_patches(config), num_patches(model, views.local_size)
+    again = config.training.recompute
     return Flops(
-        full=_encoder(model, patches, None, passes)
+        full=_encoder(model, patches, None, passes, again and objective.uses_full)
         + (3 if objective.on("reconstruction") else 1) * _factorization(model, patches),
-        masked=objective.uses_masked * views.num_masked * _encoder(model, kept, read, 3),
-        local=objective.on("cls_local") * views.num_local * _encoder(model, crops, 1, 3),
+        masked=objective.uses_masked * views.num_masked * _encoder(model, kept, read, 3, again),
+        local=objective.on("cls_local") * views.num_local * _encoder(model, crops, 1, 3, again),
         teacher=(objective.teacher != "none") * _encoder(model, patches, 1 + num_tokens(model), 1),
-        decoder=3 * drawn * _decoder(model, patches),
+        decoder=drawn * _decoder(model, patches, again),
         tokenizer=drawn * TOKENIZER_FLOP * patches if model.decoder.target == "codes" else 0,
         heads=_heads(config),
     )
@@ -92,21 +95,26 @@ def portions(views: int, config: RunConfig) -> int:
     return math.ceil(views / config.training.views_at_once)
 
 
-def _encoder(model: ModelConfig, patches: int, read: int | None, passes: int) -> int:
+def _encoder(
+    model: ModelConfig, patches: int, read: int | None, passes: int, again: bool = False
+) -> int:
     """Forward (and backward) of one view; the last block answers for `read` tokens, or all."""
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
     tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
     embedding = 2 * patches * model.in_chans * model.patch_size**2 * width
-    blocks = (model.depth - 1) * _block(tokens, tokens, width, hidden)
-    blocks += _block(tokens, read or tokens, width, hidden)
+    blocks = (model.depth - 1) * _block(tokens, tokens, width, hidden, passes, again)
+    blocks += _block(tokens, read or tokens, width, hidden, passes, again)
     squeezed = 4 * patches * width * model.bottleneck
-    return passes * (blocks + squeezed) + min(passes, 2) * embedding
+    return blocks + passes * squeezed + min(passes, 2) * embedding
 
 
-def _block(tokens: int, read: int, width: int, hidden: int) -> int:
+def _block(
+    tokens: int, read: int, width: int, hidden: int, passes: int = 1, again: bool = False
+) -> int:
     """Keys and values of all tokens; queries, attention and MLP of those that are read."""
     linear = 2 * width * (2 * width * tokens + 2 * (width + hidden) * read)
-    return linear + 4 * read * tokens * width
+    forward = linear + 4 * read * tokens * width
+    return passes * forward + again * (forward - 2 * width * hidden * read)
 
 
 def _factorization(model: ModelConfig, patches: int) -> int:
@@ -117,16 +125,16 @@ def _factorization(model: ModelConfig, patches: int) -> int:
     return 2 * (patches + tokens) * width**2 + 2 * patches * tokens * width
 
 
-def _decoder(model: ModelConfig, patches: int) -> int:
-    """Z = L S, and the blocks that draw from it."""
+def _decoder(model: ModelConfig, patches: int, again: bool) -> int:
+    """Forward and backward: Z = L S, and the blocks that draw from it."""
     decoder = model.decoder
     width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
     outputs = decoder.num_codes
     if decoder.target == "pixels":
         outputs = model.in_chans * model.patch_size**2
     lowrank = 2 * patches * model.num_sparse_tokens * model.embed_dim
-    blocks = decoder.depth * _block(patches, patches, width, hidden)
-    return lowrank + blocks + 2 * patches * width * (model.embed_dim + outputs)
+    blocks = decoder.depth * _block(patches, patches, width, hidden, 3, again)
+    return blocks + 3 * (lowrank + 2 * patches * width * (model.embed_dim + outputs))
 
 
 def _heads(config: RunConfig) -> int:

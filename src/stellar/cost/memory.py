@@ -4,7 +4,8 @@ for its backward pass.
 State is fp32: weights, their gradients, AdamW's two moments. Kept are, for each token and block,
 the residual stream twice in fp32, and in the networks' precision the results of both norms, q, k
 and v, the attended values twice, and the MLP's hidden layer before and after its GELU; not the
-scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less.
+scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less. With
+`training.recompute`, blocks keep their input in fp32, and one at a time has the rest.
 """
 
 from dataclasses import dataclass, fields
@@ -84,26 +85,30 @@ def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
         min(count, config.training.views_at_once) for count in (views.num_masked, views.num_local)
     )
     crops = num_patches(model, views.local_size)
-    drawn = _decoder_bytes(model, patches, number)
-    full = _encoder_bytes(model, patches, None, number)
-    hidden = masked * _encoder_bytes(model, kept_patches(config), read, number)
+    again = config.training.recompute
+    drawn = _decoder_bytes(model, patches, number, again)
+    full = _encoder_bytes(model, patches, None, number, again)
+    hidden = masked * _encoder_bytes(model, kept_patches(config), read, number, again)
     if objective.on("masked_reconstruction"):
         hidden += masked * drawn
     balance = 8 * num_tokens(model) * objective.num_prototypes  # logits and their exponentials
     return {
         "full": full + objective.on("reconstruction") * drawn + balance,
         "masked": objective.uses_masked * hidden,
-        "local": objective.on("cls_local") * local * _encoder_bytes(model, crops, 1, number),
+        "local": objective.on("cls_local") * local * _encoder_bytes(model, crops, 1, number, again),
     }
 
 
-def _encoder_bytes(model: ModelConfig, patches: int, read: int | None, number: int) -> int:
+def _encoder_bytes(
+    model: ModelConfig, patches: int, read: int | None, number: int, again: bool
+) -> int:
     tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
-    blocks = (model.depth - 1) * _block_bytes(tokens, tokens, width, hidden, number)
-    blocks += _block_bytes(tokens, read or tokens, width, hidden, number)
+    blocks = [_block_bytes(tokens, tokens, width, hidden, number)] * (model.depth - 1)
+    blocks.append(_block_bytes(tokens, read or tokens, width, hidden, number))
+    kept = model.depth * 4 * tokens * width + max(blocks) if again else sum(blocks)
     pixels = patches * model.in_chans * model.patch_size**2 * number
-    return blocks + pixels
+    return kept + pixels
 
 
 def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -> int:
@@ -112,13 +117,14 @@ def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -
     return everywhere + read * (4 * width + number * (4 * width + 2 * hidden))
 
 
-def _decoder_bytes(model: ModelConfig, patches: int, number: int) -> int:
+def _decoder_bytes(model: ModelConfig, patches: int, number: int, again: bool) -> int:
     """With what L and Z = L S keep in fp32, and the logits of the codes."""
     decoder = model.decoder
     width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
-    blocks = decoder.depth * _block_bytes(patches, patches, width, hidden, number)
+    block = _block_bytes(patches, patches, width, hidden, number)
+    kept = decoder.depth * 4 * patches * width + block if again else decoder.depth * block
     logits = 4 * decoder.num_codes if decoder.target == "codes" else 0
-    return blocks + patches * (3 * 4 * model.embed_dim + logits)
+    return kept + patches * (3 * 4 * model.embed_dim + logits)
 
 
 def _linear(inputs: int, outputs: int) -> int:

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+CODED_AT_ONCE = 16
+"""Images whose codes are found together: at 224 px, each needs 80 MB for that moment."""
 FOLLOW_AUTOCAST = 2
 """Levels of the encoder that autocast may bring to bf16, from the finest."""
 
@@ -201,6 +203,9 @@ class VQGAN(nn.Module):
     @torch.no_grad()
     def codes(self, images: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B P"]:
         """The code of each cell of `factor` x `factor` pixels, row by row."""
+        return torch.cat([self._codes(some) for some in images.split(CODED_AT_ONCE)])
+
+    def _codes(self, images: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B P"]:
         vectors = self.encoder(images).permute(0, 2, 3, 1)
         with torch.autocast(images.device.type, enabled=False):
             return self.quantize.nearest(vectors.flatten(0, 2)).unflatten(0, (len(images), -1))

@@ -24,6 +24,7 @@ from stellar.launch import Ranks
 from stellar.objective import Losses, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
 from stellar.sharded import clip_gradients
+from stellar.training.blocks import compile_blocks, recompute_blocks
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.health import measure_health
 from stellar.training.interruption import Interruption
@@ -81,6 +82,10 @@ class Training:
         self.recorder.begin(parts.source, parts.unreadable)
         self.precision = resolve_precision(training.precision, device)
         self.model = parts.model.to(device)
+        if training.compile:
+            compile_blocks(self.model)
+        if training.recompute:
+            recompute_blocks(self.model)
         if training.parallel == "fsdp" and ranks.world_size > 1:
             shard(self.model, self.precision)
         self.optimizer = build_optimizer(self.model, training)

@@ -7,14 +7,11 @@ outside of any module's forward pass.
 """
 
 import warnings
-from collections.abc import Iterator
 
 import torch
-from torch import nn
 
-from stellar.model.decoder import Decoder
-from stellar.model.encoder import Encoder
 from stellar.objective import PretrainingModel
+from stellar.training.blocks import stacks
 
 
 def shard(model: PretrainingModel, precision: str) -> None:
@@ -32,7 +29,7 @@ def shard(model: PretrainingModel, precision: str) -> None:
     )
     # It warns of in-place operations on results that are views; there are none here.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
-    for stack in _stacks(model):
+    for stack in stacks(model):
         for block in stack.blocks:
             fully_shard(block, mp_policy=in_blocks, reshard_after_forward=True)
         fully_shard(stack, reshard_after_forward=True)
@@ -41,8 +38,3 @@ def shard(model: PretrainingModel, precision: str) -> None:
                 # Losses are weighted so that gradients add up; gloo knows no other reduction.
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
-
-
-def _stacks(model: nn.Module) -> Iterator[Encoder | Decoder]:
-    """Encoder and decoder, and the teacher's encoder."""
-    return (module for module in model.modules() if isinstance(module, Encoder | Decoder))

@@ -1,0 +1,59 @@
+"""How the transformer blocks of a training are computed: again in the backward pass, compiled.
+
+Only how a block's forward pass is called changes: parameters keep their names, results are the
+same. Both come before FSDP, whose hooks stay outside of what is compiled or computed again.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from stellar.config import ConfigError
+from stellar.model.decoder import Decoder
+from stellar.model.encoder import Encoder
+
+MOST_SHAPES = 64
+"""Of the views, each compiled once; beyond them torch goes on without compiling."""
+
+
+def stacks(model: nn.Module) -> Iterator[Encoder | Decoder]:
+    """Encoder and decoder, and the teacher's encoder."""
+    return (module for module in model.modules() if isinstance(module, Encoder | Decoder))
+
+
+def find_compiler() -> str | None:
+    """Path of the C++ compiler that torch.compile would use, about."""
+    names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Compile each block's forward and backward pass, when it is first called. The blocks of a
+    stack are alike, so that they share what is compiled: one graph a shape. Raises ConfigError
+    where torch would find no compiler for its launchers and kernels.
+    """
+    if find_compiler() is None:
+        raise ConfigError(
+            "training.compile needs a C++ compiler, and none was found; install g++ or clang++, "
+            "or set training.compile to false"
+        )
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_SHAPES)
+    for stack in stacks(model):
+        for block in stack.blocks:
+            block.forward = torch.compile(block.forward, dynamic=False)
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Keep a block's input alone for the backward pass, and compute the rest again there
+    (activation checkpointing).
+    """
+    for stack in stacks(model):
+        for block in stack.blocks:
+            block.forward = partial(
+                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+            )

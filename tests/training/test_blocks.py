@@ -1,0 +1,95 @@
+"""Blocks that are computed again, and blocks that are compiled: the numbers of plain ones."""
+
+import copy
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from in_processes import Job, write
+from torch import Tensor
+
+from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig
+from stellar.configfile import to_toml
+from stellar.objective import PretrainingModel, Views, step
+from stellar.training.blocks import compile_blocks, find_compiler, recompute_blocks
+from stellar.training.run_folder import METRICS, read_metrics
+
+
+@pytest.fixture
+def model(small: ModelConfig, small_objective: ObjectiveConfig) -> PretrainingModel:
+    torch.manual_seed(0)
+    return PretrainingModel(small, small_objective)
+
+
+@pytest.fixture
+def views() -> Views:
+    keep = torch.stack([torch.randperm(16)[:8] for _ in range(6)])
+    full, masked, local = (
+        torch.rand(count, 3, size, size) for count, size in ((3, 16), (6, 16), (3, 8))
+    )
+    return Views(full, masked, keep, local)
+
+
+def learned(model: PretrainingModel, views: Views, low: bool) -> tuple[float, dict[str, Tensor]]:
+    """Loss and gradients of a step, in portions."""
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=low)
+    result = step(model, views, lambda loss: loss.backward(), autocast, views_at_once=1)
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return result.total.item(), gradients
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["fp32", "bf16"])
+def test_blocks_computed_again_give_the_same_gradients(
+    model: PretrainingModel, views: Views, low: bool
+) -> None:
+    loss, gradients = learned(model, views, low)
+    other = copy.deepcopy(model)
+    recompute_blocks(other)
+    assert other.state_dict().keys() == model.state_dict().keys()
+    again, others = learned(other, views, low)
+    assert again == loss
+    torch.testing.assert_close(others, gradients, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
+def test_a_compiled_run_gives_the_same_numbers(tmp_path: Path, config: RunConfig) -> None:
+    """In a process of its own, without the checks of shapes that tests come with. The full view
+    and its tokens alone, which take one graph.
+    """
+    others = ("set_alignment", "cls_masked", "cls_local", "koleo", "reconstruction")
+    off = {f"{term}_weight": 0.0 for term in others}
+    config = replace(config, objective=replace(config.objective, **off))
+    for compiled in (False, True):
+        training = replace(config.training, steps=4, precision="fp32", compile=compiled)
+        run = to_toml(replace(config, training=training))
+        (tmp_path / f"{compiled}.toml").write_text(run)
+    jobs = [
+        Job(str(tmp_path / f"{name}.toml"), str(tmp_path / str(name))) for name in (False, True)
+    ]
+    write(jobs, tmp_path / "jobs.json")
+    script = Path(__file__).with_name("in_processes.py")
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled_graphs")}
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "jobs.json"],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plain, ours = (
+        [(row["loss"], row["gradient_norm"]) for row in read_metrics(tmp_path / name / METRICS)]
+        for name in ("False", "True")
+    )
+    assert len(ours) == 4
+    assert ours == [pytest.approx(row, rel=1e-4) for row in plain]
+    assert any((tmp_path / "compiled_graphs").rglob("*.so"))
+
+
+def test_no_compiler_is_said(model: PretrainingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ConfigError, match=r"compile needs a C\+\+ compiler.*none was found"):
+        compile_blocks(model)
