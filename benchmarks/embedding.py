@@ -29,7 +29,7 @@ from table import Row, medians, print_rows
 
 
 def rows(
-    preset: str = "b16", repeats: int = 1, batch_size: int = 16, rounds: int = 5
+    preset: str = "b16", repeats: int = 4, batch_size: int = 16, rounds: int = 3
 ) -> Iterator[Row]:
     """End to end, and writing alone; on a GPU, ask for more repeats of the files and bigger
     batches.
@@ -117,9 +117,9 @@ def writing(model: Stellar, folder: Path, rounds: int, preset: str) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--preset", default="b16", choices=PRESETS)
-    parser.add_argument("--repeats", type=int, default=1, help=f"times {NUM_FILES} pictures")
+    parser.add_argument("--repeats", type=int, default=4, help=f"times {NUM_FILES} pictures")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     measured = rows(options.preset, options.repeats, options.batch, options.rounds)
     print_rows("Embedding", measured)

@@ -18,6 +18,8 @@ from stellar.launch import LaunchError, Ranks
 Result = TypeVar("Result")
 TIMEOUT = timedelta(minutes=15)
 """How long a process waits for the others; more than a stuck loader worker takes to be noticed."""
+LARGE = 1 << 18
+"""Numbers of a gradient that is exchanged by itself, without a copy."""
 FAILED = "failed"
 """Where the first process to fail leaves its reason for the others."""
 
@@ -211,15 +213,18 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over all processes, in one flat exchange; those of sharded
-    parameters were summed in their backward pass.
+    """Replace every gradient by its sum over all processes: large ones in place, the others in one
+    message. Those of sharded parameters were summed in their backward pass.
     """
     gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p)]
     if not is_distributed() or not gradients:
         return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat, dist.ReduceOp.SUM)
-    for gradient, total in zip(
-        gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True
-    ):
+    large = [g for g in gradients if g.numel() >= LARGE and g.is_contiguous()]
+    small = [g for g in gradients if g.numel() < LARGE or not g.is_contiguous()]
+    message = torch.cat([gradients[0].new_empty(0), *(gradient.flatten() for gradient in small)])
+    exchanges = [dist.all_reduce(each, async_op=True) for each in (*large, message)]
+    for exchange in filter(None, exchanges):
+        exchange.wait()
+    sizes = [gradient.numel() for gradient in small]
+    for gradient, total in zip(small, message.split(sizes), strict=True):
         gradient.copy_(total.view_as(gradient))

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import torch
 
+from stellar import distributed
 from stellar.configfile import read_run_config
 from stellar.distributed import process_group
 from stellar.launch import own_ranks
 from stellar.training import pretrain, resume
 from stellar.training.loop import Training
+
+distributed.LARGE = 64  # of a model this small, too, some gradients are exchanged by themselves
 
 
 @dataclass(frozen=True)
