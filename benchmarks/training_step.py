@@ -2,8 +2,9 @@
 peak memory.
 
 Plain: fp32, all views at once, logits materialised. Ours: the precision that the machine computes
-in, one group of views at a time, the heads by their identity. Each round is a process of its own,
-so that its peak memory is its own; rounds alternate.
+in, one group of views at a time, the heads by their identity. Compiled, recomputed: the same with
+`training.compile`, or `training.recompute`, against ours without. Each round is a process of its
+own, so that its peak memory is its own; rounds alternate.
 """
 
 import argparse
@@ -28,8 +29,12 @@ from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import PRESETS
+from stellar.training.blocks import compile_blocks, recompute_blocks
 from stellar.training.optimizer import build_optimizer
 from table import Row, in_turns, peak_memory, print_rows, unmeasured
+
+CHANGES = {"compiled": compile_blocks, "recomputed": recompute_blocks}
+"""Of how the blocks are computed, by the name of a side."""
 
 
 def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
@@ -51,6 +56,8 @@ def measure(side: str, preset: str, batch: int, steps: int) -> dict[str, float]:
     device, config = choose_device("auto"), PRESETS[preset]()
     tokenizer = VQGAN(VQGANConfig()) if config.model.decoder.target == "codes" else None
     model = PretrainingModel(config.model, config.objective, tokenizer).to(device)
+    if side in CHANGES:
+        CHANGES[side](model)
     optimizer = build_optimizer(model, config.training)
     views = random_views(config, batch, device)
     context = autocast(resolve_precision("auto", device), device)
@@ -107,9 +114,27 @@ def step_rows(preset: str, batch: int, target: float, steps: int, rounds: int) -
         )  # fmt: skip
 
 
+def changed_rows(preset: str, batch: int, steps: int, rounds: int) -> Iterator[Row]:
+    """What compiling the blocks, or computing them again, changes."""
+    name = f"training step, {preset}, batch {batch}"
+    options = ["--preset", preset, "--batch", str(batch), "--steps", str(steps)]
+    found = in_turns(__file__, ("ours", *CHANGES), options, rounds)
+    note = "plain: the same without; the first step, which compiles, is not counted"
+    for side in CHANGES:
+        speed, plain = (batch / found[each]["seconds"] for each in (side, "ours"))
+        yield Row(f"{name}, blocks {side}", "images/s", speed, plain, None, note=note)
+        memory, plain = (found[each]["memory"] for each in (side, "ours"))
+        yield Row(
+            f"{name}, blocks {side}: at its peak, whole process",
+            "GB", memory, plain, None, smaller_is_better=True,
+        )  # fmt: skip
+
+
 def rows() -> Iterator[Row]:
     """What a GPU is measured by, where there is one; else what two cores are."""
     if choose_device("auto").type == "cuda":
+        yield from changed_rows("b16", 128, steps=5, rounds=3)
+        yield from changed_rows("b16", 8, steps=10, rounds=3)
         yield from step_rows("b16", 128, 1.9, steps=5, rounds=3)
         yield from step_rows("b16", 8, 3.0, steps=10, rounds=3)
         return
@@ -117,6 +142,7 @@ def rows() -> Iterator[Row]:
         yield unmeasured(f"training step, b16, batch {batch}, on a GPU", "images/s", target)
     yield from step_rows("b16", 2, 1.5, steps=2, rounds=3)
     yield from step_rows("tiny", 64, 1.5, steps=2, rounds=3)
+    yield from changed_rows("tiny", 64, steps=3, rounds=3)
 
 
 def main() -> None:
@@ -125,7 +151,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", choices=("plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("plain", "ours", *CHANGES), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         print(json.dumps(measure(options.side, options.preset, options.batch, options.steps)))

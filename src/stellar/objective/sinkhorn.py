@@ -30,7 +30,7 @@ class Potentials:
         self, logits: Float[Tensor, "n C"], rows: slice = slice(None)
     ) -> Float[Tensor, "n C"]:
         """q for the given rows, whose logits these are."""
-        return torch.exp(logits / self.temperature + self.row[rows, None] + self.column)
+        return (logits / self.temperature).add_(self.row[rows, None]).add_(self.column).exp_()
 
 
 @torch.no_grad()
