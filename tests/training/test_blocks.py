@@ -15,9 +15,12 @@ from torch import Tensor
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig
 from stellar.configfile import to_toml
+from stellar.launch import Ranks
 from stellar.objective import PretrainingModel, Views, step
-from stellar.training.blocks import compile_blocks, find_compiler, recompute_blocks
+from stellar.training import pretrain
+from stellar.training.blocks import find_compiler, recompute_blocks
 from stellar.training.run_folder import METRICS, read_metrics
+from stellar.training.setup import require_possible
 
 
 @pytest.fixture
@@ -88,8 +91,19 @@ def test_a_compiled_run_gives_the_same_numbers(tmp_path: Path, config: RunConfig
     assert any((tmp_path / "compiled_graphs").rglob("*.so"))
 
 
-def test_no_compiler_is_said(model: PretrainingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(ConfigError, match=r"compile needs a C\+\+ compiler.*none was found"):
-        compile_blocks(model)
+    too_small = replace(config.training, batch_size=4, accumulate=4)
+    for training, said in (
+        (replace(config.training, compile=True), "C.. compiler on a CPU, and none was found"),
+        (too_small, "batch_size = 4 must be at least accumulate x processes = 4 x 2"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            require_possible(training, Ranks(0, 2), torch.device("cpu"))
+    compiled = replace(config, training=replace(config.training, compile=True))
+    with pytest.raises(ConfigError, match="compiler"):
+        pretrain(compiled, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from stellar.config import ConfigError
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
 
@@ -27,21 +26,15 @@ def stacks(model: nn.Module) -> Iterator[Encoder | Decoder]:
 
 
 def find_compiler() -> str | None:
-    """Path of the C++ compiler that torch.compile would use, about."""
+    """Path of a C++ compiler, of those that torch.compile looks for."""
     names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 def compile_blocks(model: nn.Module) -> None:
     """Compile each block's forward and backward pass, when it is first called. The blocks of a
-    stack are alike, so that they share what is compiled: one graph a shape. Raises ConfigError
-    where torch would find no compiler for its launchers and kernels.
+    stack are alike, so that they share what is compiled: one graph a shape.
     """
-    if find_compiler() is None:
-        raise ConfigError(
-            "training.compile needs a C++ compiler, and none was found; install g++ or clang++, "
-            "or set training.compile to false"
-        )
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_SHAPES)
     for stack in stacks(model):
         for block in stack.blocks:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from stellar.config import ConfigError, RunConfig
+from stellar.config import RunConfig
 from stellar.data import Batch, MultiView, cut_on, view_batches
 from stellar.data.views.photometric import apply as change_colours
 from stellar.distributed import all_max, gather_lists, sum_gradients
@@ -70,11 +70,6 @@ class Training:
         console: Console | None,
     ) -> None:
         training = config.training
-        if training.batch_size < training.accumulate * ranks.world_size:
-            raise ConfigError(
-                f"training.batch_size = {training.batch_size} must be at least accumulate x "
-                f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
-            )
         self.config, self.source, self.ranks, self.device = config, parts.source, ranks, device
         draws = training.sample_every and (run is not None or training.parallel == "fsdp")
         samples = sample_images(parts.source, config.model, count=6 if draws else 0)

@@ -21,7 +21,12 @@ from stellar.model.files.saving import checkpoints
 from stellar.precision import choose_device
 from stellar.training.loop import Training
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
-from stellar.training.setup import prepare, require_the_same_data, with_whole_path
+from stellar.training.setup import (
+    prepare,
+    require_possible,
+    require_the_same_data,
+    with_whole_path,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def _train(
     resumed: bool,
 ) -> PretrainResult:
     with together():
+        require_possible(config.training, ranks, device)
         parts = prepare(config, start=not (resumed and checkpoints(out)))
     require_the_same_data(parts.source)
     config = parts.config

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from stellar.config import ConfigError, RunConfig
+from stellar.config import ConfigError, RunConfig, TrainingConfig
 from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
 from stellar.data.folder import evenly_spread
 from stellar.distributed import gather_lists, is_first
 from stellar.images import nearest_multiple
+from stellar.launch import Ranks
 from stellar.model.backbones import BackboneFiles, is_backbone, read_backbone
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import open_model
@@ -18,6 +19,7 @@ from stellar.model.files.saving import FROZEN, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
+from stellar.training.blocks import find_compiler
 
 TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")
 """What makes S and L."""
@@ -39,16 +41,30 @@ class Parts:
     """What was taken over from a backbone, in a sentence."""
 
 
+def require_possible(training: TrainingConfig, ranks: Ranks, device: torch.device) -> None:
+    """Raises ConfigError for what these processes, on this machine, cannot do."""
+    if training.batch_size < training.accumulate * ranks.world_size:
+        raise ConfigError(
+            f"training.batch_size = {training.batch_size} must be at least accumulate x "
+            f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
+        )
+    if training.compile and device.type == "cpu" and find_compiler() is None:
+        raise ConfigError(
+            "training.compile needs a C++ compiler on a CPU, and none was found; install g++ or "
+            "clang++, or set training.compile to false"
+        )
+    if training.tensorboard and find_spec("tensorboard") is None:
+        raise ConfigError(
+            "training.tensorboard needs the package tensorboard: "
+            'pip install "stellar-vision[tensorboard]"'
+        )
+
+
 def prepare(config: RunConfig, start: bool = True) -> Parts:
     """Build a run's parts. Without `start`, `init` is not read: a checkpoint follows.
 
     Raises ConfigError, DataError or WeightsError with a sentence.
     """
-    if config.training.tensorboard and find_spec("tensorboard") is None:
-        raise ConfigError(
-            "training.tensorboard needs the package tensorboard: "
-            'pip install "stellar-vision[tensorboard]"'
-        )
     init = config.init if start else ""
     backbone = read_backbone(init) if init and is_backbone(init) else None
     taken_over = ""
