@@ -219,8 +219,10 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p)]
     if not is_distributed() or not gradients:
         return
-    large = [g for g in gradients if g.numel() >= LARGE and g.is_contiguous()]
-    small = [g for g in gradients if g.numel() < LARGE or not g.is_contiguous()]
+    large, small = [], []
+    for gradient in gradients:
+        alone = gradient.numel() >= LARGE and gradient.is_contiguous()
+        (large if alone else small).append(gradient)
     message = torch.cat([gradients[0].new_empty(0), *(gradient.flatten() for gradient in small)])
     exchanges = [dist.all_reduce(each, async_op=True) for each in (*large, message)]
     for exchange in filter(None, exchanges):

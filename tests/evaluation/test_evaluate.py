@@ -112,6 +112,7 @@ def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
     assert "always naming the largest class: 37.5%" in " ".join(text.split())
     assert text.index("kNN") < text.index("  cls, k = 20") < text.index("linear probe")
     (row,) = (line for line in text.splitlines() if "PSNR" in line)
+    assert row.split().count("-") == 1
     assert row.rstrip().endswith(" -")
 
 

@@ -29,7 +29,7 @@ class TrainingConfig:
     """
     compile: bool = False
     """Compile the transformer blocks (torch.compile): a minute or two at the start, and again for
-    each new shape, then faster steps. Needs a C++ compiler on a CPU.
+    each new shape; steps may then be faster. Needs a C++ compiler on a CPU.
     """
     recompute: bool = False
     """Keep each transformer block's input alone and compute the rest again in the backward pass:

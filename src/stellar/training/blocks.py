@@ -25,6 +25,11 @@ def stacks(model: nn.Module) -> Iterator[Encoder | Decoder]:
     return (module for module in model.modules() if isinstance(module, Encoder | Decoder))
 
 
+def blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """Those of all stacks."""
+    return (block for stack in stacks(model) for block in stack.blocks)
+
+
 def find_compiler() -> str | None:
     """Path of a C++ compiler, of those that torch.compile looks for."""
     names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
@@ -36,17 +41,14 @@ def compile_blocks(model: nn.Module) -> None:
     stack are alike, so that they share what is compiled: one graph a shape.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_SHAPES)
-    for stack in stacks(model):
-        for block in stack.blocks:
-            block.forward = torch.compile(block.forward, dynamic=False)
+    for block in blocks(model):
+        block.forward = torch.compile(block.forward, dynamic=False)
 
 
 def recompute_blocks(model: nn.Module) -> None:
     """Keep a block's input alone for the backward pass, and compute the rest again there
     (activation checkpointing).
     """
-    for stack in stacks(model):
-        for block in stack.blocks:
-            block.forward = partial(
-                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
-            )
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+    for block in blocks(model):
+        block.forward = partial(again, block.forward)
