@@ -191,7 +191,7 @@ def test_bytes_kept_for_the_backward_pass(
     memory = training_memory(config, BATCH, number=number)
     assert memory.activations + memory.copies == pytest.approx(max(kept.groups), rel=0.2)
     masked = kept.groups[1] - (memory.copies if number == 2 else 0)
-    assert BATCH * kept_bytes(config, number)["masked"] == pytest.approx(masked, rel=0.2)
+    assert BATCH * kept_bytes(config, BATCH, number)["masked"] == pytest.approx(masked, rel=0.2)
 
 
 class Alive(TorchDispatchMode):
@@ -265,4 +265,4 @@ def test_terms_that_are_off_cost_nothing() -> None:
     assert training_flops(off).decoder == training_flops(off).tokenizer == 0
     off = replace(config, objective=replace(config.objective, cls_local_weight=0.0))
     assert training_flops(off).local == 0
-    assert kept_bytes(off, 2)["local"] == 0
+    assert kept_bytes(off, BATCH, 2)["local"] == 0

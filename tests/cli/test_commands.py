@@ -267,7 +267,7 @@ def test_info_without_a_model() -> None:
 def test_cost_needs_no_pictures_and_no_model() -> None:
     done = stellar("cost", "b16", "--images", "1.28M", "--gpus", "8")
     assert done.returncode == 0
-    assert "| GPU hours at 400 TFLOP/s | 89.5 |" in done.stdout
+    assert "| GPU hours at 330 TFLOP/s | 108 |" in done.stdout
 
 
 def test_changes_fit_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,23 +59,18 @@ def test_every_parameter_learns(small: ModelConfig, small_objective: ObjectiveCo
     assert gradients(model).keys() == dict(model.named_parameters()).keys()
 
 
-def test_groups_in_turn_equal_one_backward_pass(
+def test_each_group_has_a_backward_pass_of_its_own(
     small: ModelConfig, small_objective: ObjectiveConfig
 ) -> None:
+    """`test_plain_step.py` compares their sum with a single one."""
     model = PretrainingModel(small, small_objective)
-    in_turn = step(model, views(), backward)
-    expected = gradients(model)
-    model.zero_grad()
-    totals: list[Tensor] = []
-    at_once = step(model, views(), totals.append)
-    torch.stack(totals).sum().backward()
-    torch.testing.assert_close(at_once.total, in_turn.total)
-    assert len(totals) == 3
-    for name, gradient in gradients(model).items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-7)
+    calls: list[float] = []
+    result = step(model, views(), lambda loss: calls.append(loss.item()) or loss.backward())
+    assert len(calls) == 3
+    assert sum(calls) == pytest.approx(result.total.item())
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 5, 9])
+@pytest.mark.parametrize("at_once", [1, 7, 15, 30])
 def test_views_in_portions_equal_all_together(
     small: ModelConfig, small_objective: ObjectiveConfig, at_once: int
 ) -> None:
@@ -99,7 +94,7 @@ def test_no_more_views_are_encoded_together_than_allowed(
     model = PretrainingModel(small, small_objective)
     sizes: list[int] = []
     model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    step(model, views(masked=5, local=3), backward, views_at_once=2)
+    step(model, views(masked=5, local=3), backward, views_at_once=7)
     assert sizes == [3, 6, 6, 3, 6, 3]
 
 

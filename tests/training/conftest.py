@@ -19,6 +19,7 @@ def config(small: ModelConfig, small_objective: ObjectiveConfig) -> RunConfig:
             batch_size=4,
             learning_rate=1e-3,
             num_workers=0,
+            compile="off",
             log_every=1,
             checkpoint_every=3,
             sample_every=0,

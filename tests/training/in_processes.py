@@ -36,25 +36,25 @@ class Job:
 
 def perform(job: Job) -> None:
     """In this process, which may be one of several."""
-    original, ranks = Training.views, own_ranks()
+    original, ranks = Training.run_step, own_ranks()
     last = ranks.rank == ranks.world_size - 1
 
-    def disturbed(self: Training, batch):
-        views, step = original(self, batch), self.counters.step
+    def disturbed(self: Training, views, share: float):
+        step = self.counters.step
         if step == job.stop_at and last:
             os.kill(os.getpid(), signal.SIGTERM)
         if step == job.poisoned and last:
             views = replace(views, masked=views.masked * float("nan"))
-        return views
+        return original(self, views, share)
 
-    Training.views = disturbed
+    Training.run_step = disturbed
     try:
         if job.go_on:
             resume(job.out)
         else:
             pretrain(read_run_config(Path(job.config)), job.out)
     finally:
-        Training.views = original
+        Training.run_step = original
 
 
 def write(jobs: list[Job], path: Path) -> None:

@@ -41,7 +41,7 @@ def views() -> Views:
 def learned(model: PretrainingModel, views: Views, low: bool) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients of a step, in portions."""
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=low)
-    result = step(model, views, lambda loss: loss.backward(), autocast, views_at_once=1)
+    result = step(model, views, lambda loss: loss.backward(), autocast, views_at_once=3)
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return result.total.item(), gradients
 
@@ -67,13 +67,11 @@ def test_a_compiled_run_gives_the_same_numbers(tmp_path: Path, config: RunConfig
     others = ("set_alignment", "cls_masked", "cls_local", "koleo", "reconstruction")
     off = {f"{term}_weight": 0.0 for term in others}
     config = replace(config, objective=replace(config.objective, **off))
-    for compiled in (False, True):
-        training = replace(config.training, steps=4, precision="fp32", compile=compiled)
+    for setting in ("off", "on"):
+        training = replace(config.training, steps=4, precision="fp32", compile=setting)
         run = to_toml(replace(config, training=training))
-        (tmp_path / f"{compiled}.toml").write_text(run)
-    jobs = [
-        Job(str(tmp_path / f"{name}.toml"), str(tmp_path / str(name))) for name in (False, True)
-    ]
+        (tmp_path / f"{setting}.toml").write_text(run)
+    jobs = [Job(str(tmp_path / f"{name}.toml"), str(tmp_path / name)) for name in ("off", "on")]
     write(jobs, tmp_path / "jobs.json")
     script = Path(__file__).with_name("in_processes.py")
     environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled_graphs")}
@@ -84,7 +82,7 @@ def test_a_compiled_run_gives_the_same_numbers(tmp_path: Path, config: RunConfig
     assert done.returncode == 0, done.stderr
     plain, ours = (
         [(row["loss"], row["gradient_norm"]) for row in read_metrics(tmp_path / name / METRICS)]
-        for name in ("False", "True")
+        for name in ("off", "on")
     )
     assert len(ours) == 4
     assert ours == [pytest.approx(row, rel=1e-4) for row in plain]
@@ -97,13 +95,18 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     too_small = replace(config.training, batch_size=4, accumulate=4)
-    for training, said in (
-        (replace(config.training, compile=True), "C.. compiler on a CPU, and none was found"),
-        (too_small, "batch_size = 4 must be at least accumulate x processes = 4 x 2"),
+    recorded = replace(config.training, cuda_graph=True)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for training, processes, device, said in (
+        (replace(config.training, compile="on"), 1, cpu, "C.. compiler, and none was found"),
+        (too_small, 2, cpu, "batch_size = 4 must be at least accumulate x processes = 4 x 2"),
+        (recorded, 1, cpu, "one process on a GPU, and here are 1 on cpu"),
+        (recorded, 2, gpu, "one process on a GPU, and here are 2 on cuda"),
+        (recorded, 1, gpu, "objective.spatial_noise = 0.5 draws some"),
     ):
         with pytest.raises(ConfigError, match=said):
-            require_possible(training, Ranks(0, 2), torch.device("cpu"))
-    compiled = replace(config, training=replace(config.training, compile=True))
+            require_possible(replace(config, training=training), Ranks(0, processes), device)
+    compiled = replace(config, training=replace(config.training, compile="on"))
     with pytest.raises(ConfigError, match="compiler"):
         pretrain(compiled, tmp_path / "run")
     assert not (tmp_path / "run").exists()

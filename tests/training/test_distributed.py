@@ -115,7 +115,7 @@ def test_any_split_gives_the_numbers_of_one_process(tmp_path: Path, config: RunC
 def test_compiled_and_computed_again_when_sharded(tmp_path: Path, config: RunConfig) -> None:
     """FSDP's hooks stay outside of both."""
     sharded = configurations(config)["sharded"]
-    compiled = replace(sharded, training=replace(sharded.training, compile=True))
+    compiled = replace(sharded, training=replace(sharded.training, compile="on"))
     cases = {"sharded": sharded, "compiled": compiled}
     for name, case in cases.items():
         (tmp_path / f"{name}.toml").write_text(to_toml(case))

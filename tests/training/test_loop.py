@@ -161,16 +161,15 @@ def test_accumulation_is_the_mean_over_parts_and_updates_the_teacher_once(
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, steps: range) -> None:
-    """Images of these steps' batches get a colour that makes every masked view NaN."""
-    original = Training.views
+    """Every masked view of these steps is NaN."""
+    original = Training.run_step
 
-    def poisoned(self: Training, batch):
-        views = original(self, batch)
+    def poisoned(self: Training, views, share: float):
         if self.counters.step in steps:
             views = replace(views, masked=views.masked * float("nan"))
-        return views
+        return original(self, views, share)
 
-    monkeypatch.setattr(Training, "views", poisoned)
+    monkeypatch.setattr(Training, "run_step", poisoned)
 
 
 def test_a_non_finite_step_is_skipped_and_reported(

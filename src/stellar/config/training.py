@@ -23,13 +23,18 @@ class TrainingConfig:
     gradients and optimizer state are split over them, for models too large for one GPU. The result
     is the same.
     """
-    views_at_once: int = 4
-    """Masked or local views of each image that go through the network together. Fewer take less
-    memory, more take a little less time; the result is the same.
+    views_at_once: int = 512
+    """Masked or local views that go through the network together in a process, at least one of each
+    image. Fewer take less memory, more take a little less time; the result is the same.
     """
-    compile: bool = False
-    """Compile the transformer blocks (torch.compile): a minute or two at the start, and again for
-    each new shape; steps may then be faster. Needs a C++ compiler on a CPU.
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the transformer blocks and the tokenizer (torch.compile): a minute at the start, and
+    again for each new shape, for faster steps. auto: on a GPU. Needs a C++ compiler.
+    """
+    cuda_graph: bool = False
+    """Record the step on a GPU as a CUDA graph and play it back: the GPU no longer waits for the
+    host, which with a small batch is most of the time. For one process, and without
+    `spatial_noise`.
     """
     recompute: bool = False
     """Keep each transformer block's input alone and compute the rest again in the backward pass:

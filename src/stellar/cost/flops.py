@@ -8,7 +8,6 @@ patches that are dropped are not embedded, and the last block answers only for t
 loss reads.
 """
 
-import math
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, ObjectiveConfig, RunConfig
@@ -90,9 +89,9 @@ def num_tokens(model: ModelConfig) -> int:
     return patches if model.bottleneck else model.num_sparse_tokens
 
 
-def portions(views: int, config: RunConfig) -> int:
-    """How many times a step goes through a group of so many views of each image."""
-    return math.ceil(views / config.training.views_at_once)
+def views_together(config: RunConfig, batch: int) -> int:
+    """Masked or local views of each image that go through the network together."""
+    return max(1, config.training.views_at_once // batch)
 
 
 def _encoder(
@@ -140,7 +139,6 @@ def _decoder(model: ModelConfig, patches: int, again: bool) -> int:
 def _heads(config: RunConfig) -> int:
     """Rows of predictions and of targets through the MLPs and against the prototypes."""
     model, views, objective = config.model, config.views, config.objective
-    masked, local = portions(views.num_masked, config), portions(views.num_local, config)
     tokens = num_tokens(model)
     kept = kept_patches(config) if model.bottleneck else tokens
     own, aligned = objective.on("token_clustering"), objective.on("set_alignment")
@@ -149,7 +147,6 @@ def _heads(config: RunConfig) -> int:
         model.embed_dim,
         targets=(own or aligned) * tokens,
         predictions=own * tokens + aligned * views.num_masked * kept,
-        uses=own + aligned * masked,
     )
     own, hidden, near = (objective.on(f"cls_{name}") for name in ("clustering", "masked", "local"))
     cls = _head(
@@ -157,18 +154,15 @@ def _heads(config: RunConfig) -> int:
         model.embed_dim,
         targets=own or hidden or near,
         predictions=own + hidden * views.num_masked + near * views.num_local,
-        uses=own + hidden * masked + near * local,
     )
     return sparse + cls
 
 
-def _head(
-    objective: ObjectiveConfig, in_dim: int, targets: int, predictions: int, uses: int
-) -> int:
-    """Predictions: logits and both their gradients. Targets: logits for Sinkhorn; then, for each
-    portion of views that uses them, q again and t = q W, and both once more on the way back.
+def _head(objective: ObjectiveConfig, in_dim: int, targets: int, predictions: int) -> int:
+    """Predictions: logits and both their gradients. Targets: logits for Sinkhorn; then q again and
+    t = q W, and both once more on the way back.
     """
     mlp = 2 * objective.head_hidden_dim * (in_dim + objective.prototype_dim)
     logits = 2 * objective.num_prototypes * objective.prototype_dim
     taught = targets * mlp if objective.teacher != "none" else 0
-    return predictions * 3 * (mlp + logits) + targets * logits * (1 + 4 * uses) + taught
+    return predictions * 3 * (mlp + logits) + 5 * targets * logits + taught

@@ -5,13 +5,14 @@ State is fp32: weights, their gradients, AdamW's two moments. Kept are, for each
 the residual stream twice in fp32, and in the networks' precision the results of both norms, q, k
 and v, the attended values twice, and the MLP's hidden layer before and after its GELU; not the
 scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less. With
-`training.recompute`, blocks keep their input in fp32, and one at a time has the rest.
+`training.recompute`, blocks keep their input in fp32, and one at a time has the rest, with the
+gradient of its hidden layer.
 """
 
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.cost.flops import kept_patches, num_patches, num_tokens
+from stellar.cost.flops import kept_patches, num_patches, num_tokens, views_together
 
 TOKENIZER_WEIGHTS = 54_515_587
 """Parameters of the published MaskGIT-VQGAN, all of it."""
@@ -50,7 +51,7 @@ def training_memory(config: RunConfig, batch: int, shards: int = 1, number: int 
         weights=learning + frozen,
         gradients=learning,
         moments=2 * learning,
-        activations=batch * max(kept_bytes(config, number).values()),
+        activations=batch * max(kept_bytes(config, batch, number).values()),
         copies=number * _cast_parameters(config) if number < 4 and shards == 1 else 0,
     )
 
@@ -76,13 +77,15 @@ def _cast_parameters(config: RunConfig) -> int:
     return num_parameters(config) - 2 * objective.num_prototypes * objective.prototype_dim
 
 
-def kept_bytes(config: RunConfig, number: int) -> dict[str, int]:
-    """What the backward pass of a portion of each group of views needs, for each image."""
+def kept_bytes(config: RunConfig, batch: int, number: int) -> dict[str, int]:
+    """What the backward pass of a portion of each group of views needs, for each image of a
+    batch.
+    """
     model, views, objective = config.model, config.views, config.objective
     patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
     read = None if objective.on("masked_reconstruction") or model.bottleneck else extra
     masked, local = (
-        min(count, config.training.views_at_once) for count in (views.num_masked, views.num_local)
+        min(count, views_together(config, batch)) for count in (views.num_masked, views.num_local)
     )
     crops = num_patches(model, views.local_size)
     again = config.training.recompute
@@ -106,7 +109,8 @@ def _encoder_bytes(
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
     blocks = [_block_bytes(tokens, tokens, width, hidden, number)] * (model.depth - 1)
     blocks.append(_block_bytes(tokens, read or tokens, width, hidden, number))
-    kept = model.depth * 4 * tokens * width + max(blocks) if again else sum(blocks)
+    inputs, gradient = model.depth * 4 * tokens * width, number * tokens * hidden
+    kept = inputs + max(blocks) + gradient if again else sum(blocks)
     pixels = patches * model.in_chans * model.patch_size**2 * number
     return kept + pixels
 
@@ -122,7 +126,8 @@ def _decoder_bytes(model: ModelConfig, patches: int, number: int, again: bool) -
     decoder = model.decoder
     width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
     block = _block_bytes(patches, patches, width, hidden, number)
-    kept = decoder.depth * 4 * patches * width + block if again else decoder.depth * block
+    inputs, gradient = decoder.depth * 4 * patches * width, number * patches * hidden
+    kept = inputs + block + gradient if again else decoder.depth * block
     logits = 4 * decoder.num_codes if decoder.target == "codes" else 0
     return kept + patches * (3 * 4 * model.embed_dim + logits)
 

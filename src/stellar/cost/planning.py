@@ -7,6 +7,7 @@ as long as nothing else is slower; `feeding`, `exchange` and `checkpoint` say ho
 to be for that.
 """
 
+import math
 from dataclasses import dataclass
 
 from stellar.config import ModelConfig, RunConfig
@@ -14,8 +15,8 @@ from stellar.cost.flops import (
     Flops,
     encoding_flops,
     kept_patches,
-    portions,
     training_flops,
+    views_together,
 )
 from stellar.cost.memory import Memory, num_parameters, split_parameters, training_memory
 
@@ -25,8 +26,10 @@ class Machines:
     """Where a run is to go."""
 
     gpus: int = 8
-    flops: float = 400e12
-    """FLOP/s that a GPU sustains in the networks' precision: an assumption, of a benchmark."""
+    flops: float = 330e12
+    """FLOP/s that a GPU sustains in the networks' precision; an H200 did in the training step of
+    B/16 (`benchmarks/results/gpu.md`).
+    """
     core_rate: float = 180.0
     """Images/s that a CPU core makes the views of."""
 
@@ -65,7 +68,7 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     steps = training.steps or max(1, round(training.epochs * images / training.batch_size))
     flop = steps * training.batch_size * image.total
     rate = machines.gpus * machines.flops / image.total
-    batch = max(1, training.batch_size // (training.accumulate * machines.gpus))
+    batch = images_together(config, machines)
     parameters = num_parameters(config)
     return Plan(
         image=image,
@@ -84,6 +87,12 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     )
 
 
+def images_together(config: RunConfig, machines: Machines) -> int:
+    """Of a batch, on each GPU."""
+    training = config.training
+    return max(1, training.batch_size // (training.accumulate * machines.gpus))
+
+
 def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     """What each GPU sends in a step, by rings of n GPUs.
 
@@ -96,8 +105,9 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     divided = split_parameters(config)
     whole = num_parameters(config) - divided
     views, objective = config.views, config.objective
-    passes = 1 + objective.uses_masked * portions(views.num_masked, config)
-    passes += objective.on("cls_local") * portions(views.num_local, config)
+    at_once = views_together(config, images_together(config, machines))
+    passes = 1 + objective.uses_masked * math.ceil(views.num_masked / at_once)
+    passes += objective.on("cls_local") * math.ceil(views.num_local / at_once)
     passes *= config.training.accumulate
     return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)
 

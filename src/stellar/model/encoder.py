@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
@@ -40,16 +40,16 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, patch_size)
 
-    def forward(
-        self, images: Float[Tensor, "B C H W"], keep: Int[Tensor, "B n"] | None
-    ) -> Float[Tensor, "B P D"]:
+    def cut(self, images: Images, keep: Int[Tensor, "B n"] | None) -> Shaped[Tensor, "B P C p p"]:
+        """The pixels of the patches that take part."""
         size = self.proj.kernel_size[0]
         patches = images.unflatten(3, (-1, size)).unflatten(2, (-1, size)).permute(0, 2, 4, 1, 3, 5)
         if keep is None:
-            patches = patches.flatten(1, 2)
-        else:
-            batch = torch.arange(len(images), device=keep.device).unsqueeze(1)
-            patches = patches[batch, keep // patches.shape[2], keep % patches.shape[2]]
+            return patches.flatten(1, 2)
+        batch = torch.arange(len(images), device=keep.device).unsqueeze(1)
+        return patches[batch, keep // patches.shape[2], keep % patches.shape[2]]
+
+    def forward(self, patches: Float[Tensor, "B P C p p"]) -> Float[Tensor, "B P D"]:
         return F.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
 
 
@@ -121,16 +121,8 @@ class Encoder(nn.Module):
 
         Raises ValueError for sizes that the patch does not divide.
         """
-        grid = self.grid(images)
+        x = self.embed(images, keep)
         num_sparse = len(self.sparse_tokens)
-        patches = self.patch_embed(self._normalise(images), keep)
-        cls_position, positions = self._positions(grid)
-        patches = patches + (positions if keep is None else F.embedding(keep, positions[0]))
-        batch = images.shape[0]
-        cls = (self.cls_token + cls_position).expand(batch, -1, -1)
-        sparse = self.sparse_tokens.expand(batch, -1, -1)
-        registers = [self.register_tokens.expand(batch, -1, -1)] if self.num_registers else []
-        x = torch.cat([cls, sparse, *registers, patches], dim=1)
         num_read = {"all": None, "tokens": 1 + num_sparse, "cls": 1}[read]
         if self.bottleneck is not None and read == "tokens":
             num_read = None
@@ -140,11 +132,23 @@ class Encoder(nn.Module):
             dense = self.bottleneck(dense)
         return Tokens(x[:, 0], sparse, dense)
 
-    def _normalise(self, images: Images) -> Float[Tensor, "B C H W"]:
+    def embed(self, images: Images, keep: Int[Tensor, "B n"] | None) -> Float[Tensor, "B N D"]:
+        """All tokens, as they enter the first block."""
+        grid = self.grid(images)
+        patches = self.patch_embed(self._normalise(self.patch_embed.cut(images, keep)))
+        cls_position, positions = self._positions(grid)
+        patches = patches + (positions if keep is None else F.embedding(keep, positions[0]))
+        batch = images.shape[0]
+        cls = (self.cls_token + cls_position).expand(batch, -1, -1)
+        sparse = self.sparse_tokens.expand(batch, -1, -1)
+        registers = [self.register_tokens.expand(batch, -1, -1)] if self.num_registers else []
+        return torch.cat([cls, sparse, *registers, patches], dim=1)
+
+    def _normalise(self, patches: Shaped[Tensor, "B P C p p"]) -> Float[Tensor, "B P C p p"]:
         mean, std = self.mean, self.std
-        if images.dtype == torch.uint8:
+        if patches.dtype == torch.uint8:
             mean, std = mean * 255, std * 255
-        return (images - mean) / std
+        return (patches - mean) / std
 
     def _positions(self, grid: tuple[int, int]) -> tuple[Tensor, Float[Tensor, "1 P D"]]:
         """The position of cls, and those of the patches."""

@@ -11,9 +11,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 LONGEST_PLAIN = 1024
 """Most tokens for which plain attention is used in bf16 on a CPU."""
+LONGEST_EFFICIENT = 64
+"""Most tokens for which memory-efficient attention is used on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,18 @@ class BlockSize:
 def attend(
     q: Float[Tensor, "B H M d"], k: Float[Tensor, "B H N d"], v: Float[Tensor, "B H N d"]
 ) -> Float[Tensor, "B H M d"]:
-    """softmax(q k' / sqrt(d)) v.
+    """softmax(q k' / sqrt(d)) v, by torch's fastest kernel (`benchmarks/attention.py`).
 
-    torch's fused kernel, except in bf16 on a CPU: there its backward pass is several times slower
-    than the three plain operations for as long as the scores fit in cache
-    (`benchmarks/attention.py`).
+    In bf16 on a CPU, the fused one's backward pass is several times slower than the three plain
+    operations for as long as the scores fit in cache. On a GPU, few tokens leave most of a tile of
+    the default one empty.
     """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.shape[2] <= LONGEST_PLAIN:
+    tokens = k.shape[2]
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and tokens <= LONGEST_PLAIN:
         return ((q * q.shape[3] ** -0.5) @ k.mT).softmax(dim=3) @ v
+    if q.device.type == "cuda" and tokens <= LONGEST_EFFICIENT:
+        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            return F.scaled_dot_product_attention(q, k, v)
     return F.scaled_dot_product_attention(q, k, v)
 
 

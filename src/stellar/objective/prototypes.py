@@ -6,9 +6,14 @@ With t = W' q, and rows of q that sum to 1, the loss of a row x is  logsumexp(W 
 view gathers its rows. Both functions below work in chunks of rows: the loss takes its gradient in
 the forward pass, and q is computed again from Sinkhorn's potentials when the gradient of t
 arrives. Exact: loss and gradients are those of the plain formula.
+
+Under autocast, a GPU multiplies in fp16, summed in fp32: features, prototypes and probabilities are
+of the size of 1, and the 8 bits of bf16 would be too few for what a temperature divides. The logits
+of targets are fp32 always.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +25,10 @@ from torch import Tensor, nn
 from stellar.model.transformer import Mlp, init_weights, normal
 from stellar.objective.sinkhorn import Potentials, sinkhorn
 
-CHUNK_ELEMENTS = 1 << 21
-"""Size of the largest temporary matrix (rows x prototypes) of the prediction loss."""
+CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 23}
+"""Size of the largest temporary matrix (rows x prototypes), by the kind of device: what its cache
+holds.
+"""
 
 
 class PrototypeHead(nn.Module):
@@ -51,7 +58,7 @@ class Assignment:
 
     def chunks(self) -> Iterator[tuple[slice, Float[Tensor, "n C"]]]:
         """Consecutive rows of q."""
-        for rows in _row_slices(len(self.features), len(self.prototypes)):
+        for rows in _row_slices(self.features, self.prototypes):
             yield rows, self.potentials.assignment(self.features[rows] @ self.prototypes.T, rows)
 
 
@@ -73,47 +80,52 @@ class _MeanPrototype(torch.autograd.Function):
     """t = q W. Saves q's factors, not q."""
 
     @staticmethod
-    def forward(ctx: Any, prototypes: Tensor, assignment: Assignment) -> Tensor:
-        ctx.assignment = assignment
-        return torch.cat([q @ prototypes for _, q in assignment.chunks()])
+    def forward(ctx: Any, prototypes: Tensor, assignment: Assignment, half: bool) -> Tensor:
+        ctx.assignment, ctx.half = assignment, half
+        narrow = prototypes.half() if half else prototypes
+        return torch.cat([_product(q, narrow) for _, q in assignment.chunks()])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        # Too small for fp16.
+        gradient = gradients[0].bfloat16() if ctx.half else gradients[0]
         total = torch.zeros_like(ctx.assignment.prototypes)
         for rows, q in ctx.assignment.chunks():
-            total.addmm_(q.T, gradient[rows])
-        return total, None
+            _add_product(total, q.T, gradient[rows])
+        return total, None, None
 
 
 def mean_prototype(
     prototypes: Float[Tensor, "C d"], assignment: Assignment
 ) -> Float[Tensor, "N d"]:
     """t = q W: the mean of the (student's) prototypes under each token's target."""
-    return _MeanPrototype.apply(prototypes, assignment)  # pyright: ignore[reportReturnType]
+    with _own_precision(prototypes) as half:
+        return _MeanPrototype.apply(prototypes, assignment, half)  # pyright: ignore[reportReturnType]
 
 
 class _CrossEntropy(torch.autograd.Function):
     """mean over rows of logsumexp(x W' / tau) - <t, x> / tau, its gradient taken on the way."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, target: Tensor, prototypes: Tensor, tau: float) -> Tensor:
-        count = len(x)
-        loss = x.new_zeros(())
+    def forward(
+        ctx: Any, x: Tensor, target: Tensor, prototypes: Tensor, tau: float, half: bool
+    ) -> Tensor:
+        loss, scaled = x.new_zeros(()), x / tau
         wanted = any(ctx.needs_input_grad)
         grad_x = torch.empty_like(x) if wanted else None
         grad_prototypes = torch.zeros_like(prototypes) if wanted else None
-        for rows in _row_slices(count, len(prototypes)):
-            logits = (x[rows] @ prototypes.T).div_(tau)
-            normalizer = logits.logsumexp(dim=1)
+        narrow_x, narrow = (x.half(), prototypes.half()) if half else (x, prototypes)
+        for rows in _row_slices(x, prototypes):
+            logits = _product(scaled[rows], narrow.T)
+            normalizer, probability = _softmax(logits, narrow.dtype)
             loss += normalizer.sum()
             if grad_x is not None and grad_prototypes is not None:
-                probability = logits.sub_(normalizer[:, None]).exp_()
-                torch.mm(probability, prototypes, out=grad_x[rows])
-                grad_prototypes.addmm_(probability.T, x[rows])
-        loss = (loss - (target * x).sum() / tau) / count
+                grad_x[rows] = _product(probability, narrow)
+                _add_product(grad_prototypes, probability.T, narrow_x[rows])
+            del logits, probability  # not beside the next ones
+        loss = (loss - (target * scaled).sum()) / len(x)
         if grad_x is not None and grad_prototypes is not None:
-            ctx.scale = 1 / (tau * count)
+            ctx.scale = 1 / (tau * len(x))
             ctx.save_for_backward(grad_x.sub_(target), x, grad_prototypes)
         return loss
 
@@ -122,7 +134,8 @@ class _CrossEntropy(torch.autograd.Function):
         scale = gradients[0] * ctx.scale
         scales = (scale, -scale, scale)
         parts = zip(scales, ctx.saved_tensors, ctx.needs_input_grad, strict=False)
-        return (*(factor * saved if needed else None for factor, saved, needed in parts), None)
+        given = (factor * saved if needed else None for factor, saved, needed in parts)
+        return (*given, None, None)
 
 
 def cross_entropy(
@@ -134,9 +147,45 @@ def cross_entropy(
     """Mean cross-entropy of softmax(x W' / temperature) to the assignments whose mean prototypes
     are `target`.
     """
-    return _CrossEntropy.apply(x, target, prototypes, temperature)  # pyright: ignore[reportReturnType]
+    with _own_precision(x) as half:
+        return _CrossEntropy.apply(x, target, prototypes, temperature, half)  # pyright: ignore[reportReturnType]
 
 
-def _row_slices(rows: int, columns: int) -> Iterator[slice]:
-    size = max(1, CHUNK_ELEMENTS // columns)
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+def _softmax(
+    logits: Float[Tensor, "n C"], dtype: torch.dtype
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n C"]]:
+    """logsumexp of each row, and its softmax in the given precision; the logits are lost."""
+    log_probability = logits.log_softmax(dim=1)
+    normalizer = logits[:, 0] - log_probability[:, 0]
+    probability = logits if dtype == logits.dtype else torch.empty_like(logits, dtype=dtype)
+    return normalizer, torch.exp(log_probability, out=probability)
+
+
+@contextmanager
+def _own_precision(x: Tensor) -> Iterator[bool]:
+    """Without autocast; gives whether half precision takes its place."""
+    half = x.is_cuda and torch.is_autocast_enabled("cuda")
+    with torch.autocast(x.device.type, enabled=False):
+        yield half
+
+
+def _product(left: Float[Tensor, "n k"], right: Float[Tensor, "k m"]) -> Float[Tensor, "n m"]:
+    """In the precision of `right`; from half precision, summed in fp32 and given in it."""
+    if right.element_size() > 2:
+        return left @ right
+    return torch.mm(left.to(right.dtype), right, out_dtype=torch.float32)
+
+
+def _add_product(
+    total: Float[Tensor, "n m"], left: Float[Tensor, "n k"], right: Float[Tensor, "k m"]
+) -> None:
+    """total += left @ right, as `_product` does it."""
+    if right.element_size() > 2:
+        total.addmm_(left, right)
+    else:
+        total += _product(left, right)
+
+
+def _row_slices(x: Tensor, prototypes: Tensor) -> Iterator[slice]:
+    size = max(1, CHUNK_ELEMENTS[x.device.type] // len(prototypes))
+    return (slice(start, min(start + size, len(x))) for start in range(0, len(x), size))

@@ -2,7 +2,8 @@
 
 Targets carry no gradient, so the groups are independent given the full view's targets: running
 them in turn equals one pass over everything, with the activations of one group alive at a time.
-Each term is a mean over its views, so a group can go through in portions as well.
+Each term is a mean over its views, so a group can go through in portions as well. What all groups
+share, the prototypes' means under the targets, takes its gradient on to the prototypes at the end.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,6 +53,35 @@ class Targets:
     cls: Assignment | None
 
 
+class Mean:
+    """The prototypes' means under a target, for every group of views; `gathered` collects their
+    gradient over the groups.
+    """
+
+    def __init__(self, prototypes: Float[Tensor, "C d"], target: Assignment) -> None:
+        self.mean = mean_prototype(prototypes, target)
+        self.gathered = self.mean.detach().requires_grad_()
+
+    def finish(self) -> None:
+        """Take the gradient on to the prototypes."""
+        if self.gathered.grad is not None:
+            self.mean.backward(self.gathered.grad)
+
+
+@dataclass(frozen=True)
+class Means:
+    """Of both heads, where a term reads them."""
+
+    token: Mean | None
+    cls: Mean | None
+
+    def finish(self) -> None:
+        """Take their gradients on to the prototypes."""
+        for mean in (self.token, self.cls):
+            if mean is not None:
+                mean.finish()
+
+
 @dataclass(frozen=True)
 class StepResult:
     """A step's terms and what health is read from, all without gradient."""
@@ -70,12 +100,13 @@ def step(
     views_at_once: int | None = None,
     generator: torch.Generator | None = None,
 ) -> StepResult:
-    """Run the objective on one batch; `backward` is called once for each portion of a group of
-    views that has a term.
+    """Run the objective on one batch; `backward`, which goes back at once, is called for each
+    portion of a group of views that has a term.
 
-    `autocast` is entered around the networks; logits, Sinkhorn, matching and KoLeo are fp32. At
-    most `views_at_once` masked or local views of each image are alive at a time; None: all.
-    `generator` is what the noise of `spatial_noise` is drawn from; None: torch's own.
+    `autocast` is entered around the networks and the heads' losses (`prototypes.py` says what it
+    means there); Sinkhorn, matching and KoLeo are fp32. About `views_at_once` masked or local views
+    are alive at a time, at least one of each image; None: all. `generator` is what the noise of
+    `spatial_noise` is drawn from; None: torch's own.
     """
 
     def finish(losses: Losses, share: float = 1.0) -> Losses:
@@ -86,15 +117,16 @@ def step(
         return losses.detached()
 
     teacher_targets = _teacher_targets(model, views, autocast)
-    losses, factors, targets = _full(model, views.full, teacher_targets, autocast, generator)
+    losses, factors, targets, means = _full(model, views.full, teacher_targets, autocast, generator)
     done = finish(losses)
     batch = len(views.full)
     if model.objective.uses_masked:
         for images, keep, share in _portions(views.masked, views.keep, batch, views_at_once):
-            done += finish(_masked(model, images, keep, targets, autocast), share)
+            done += finish(_masked(model, images, keep, targets, means, autocast), share)
     if model.objective.on("cls_local"):
         for images, _, share in _portions(views.local, None, batch, views_at_once):
-            done += finish(_local(model, images, targets, autocast), share)
+            done += finish(_local(model, images, means, autocast), share)
+    means.finish()
     total = done.total(model.weights)
     return StepResult(done, total if total is not None else torch.zeros(()), factors, targets)
 
@@ -103,12 +135,13 @@ def _portions(
     views: Float[Tensor, "BV C H W"],
     keep: Int[Tensor, "BV n"] | None,
     batch: int,
-    at_once: int | None,
+    views_at_once: int | None,
 ) -> Iterator[tuple[Tensor, Tensor | None, float]]:
     """A group in portions of some views of every image, each with its share of the group."""
     per_image = len(views) // batch
-    for start in range(0, per_image, at_once or max(per_image, 1)):
-        some = slice(start, start + at_once if at_once else None)
+    at_once = max(1, (views_at_once or len(views)) // batch)
+    for start in range(0, per_image, at_once):
+        some = slice(start, start + at_once)
         images = views.unflatten(0, (batch, per_image))[:, some]
         kept = (
             None if keep is None else keep.unflatten(0, (batch, per_image))[:, some].flatten(0, 1)
@@ -122,33 +155,35 @@ def _full(
     teacher_targets: Targets | None,
     autocast: Autocast,
     generator: torch.Generator | None,
-) -> tuple[Losses, Factors, Targets]:
+) -> tuple[Losses, Factors, Targets, Means]:
     """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
     teacher gave them.
     """
+    on = partial(term, model.objective)
+    drawing = _drawing(model, images, autocast) if model.objective.on("reconstruction") else None
     with autocast(), torch.set_grad_enabled(model.objective.uses_full):
         factors = model.encode(images)
         sparse = _tokens(model, factors)
         tokens, cls = _features(model, sparse, factors.cls, model)
     targets = teacher_targets or _targets(model, sparse, tokens, cls, model)
+    means = _means(model, targets, autocast)
     matched = None
     if teacher_targets is not None and targets.token is not None:
         matched = _matched_rows(model, sparse, targets.sparse)
-    on = partial(term, model.objective)
     losses = Losses(
         reconstruction=on(
-            "reconstruction", lambda: _reconstruction(model, images, factors, autocast, generator)
+            "reconstruction", lambda: _reconstruction(model, drawing, factors, autocast, generator)
         ),
         token_clustering=on(
             "token_clustering",
-            lambda: _predict(model, "sparse_head", tokens, targets.token, matched),
+            lambda: _predict(model, "sparse_head", tokens, means.token, matched, autocast),
         ),
         cls_clustering=on(
-            "cls_clustering", lambda: _predict(model, "cls_head", cls, targets.cls, None)
+            "cls_clustering", lambda: _predict(model, "cls_head", cls, means.cls, None, autocast)
         ),
         koleo=on("koleo", lambda: koleo(sparse)),
     )
-    return losses, _detached(factors), targets
+    return losses, _detached(factors), targets, means
 
 
 def _masked(
@@ -156,10 +191,13 @@ def _masked(
     images: Images,
     keep: Int[Tensor, "BV n"] | None,
     targets: Targets,
+    means: Means,
     autocast: Autocast,
 ) -> Losses:
     """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
-    read = "all" if model.objective.on("masked_reconstruction") else "tokens"
+    redraws = model.objective.on("masked_reconstruction")
+    drawing = _drawing(model, images, autocast) if redraws else None
+    read = "all" if redraws else "tokens"
     with autocast():
         encoded = model.encoder(images, keep, read)
         sparse = _tokens(model, encoded)
@@ -172,29 +210,32 @@ def _masked(
                 model,
                 "sparse_head",
                 tokens,
-                targets.token,
+                means.token,
                 _matched_rows(model, sparse, targets.sparse),
+                autocast,
             ),
         ),
         cls_masked=on(
             "cls_masked",
-            lambda: _predict(model, "cls_head", cls, targets.cls, _view_rows(encoded.cls, targets)),
+            lambda: _predict(
+                model, "cls_head", cls, means.cls, _view_rows(encoded.cls, means.cls), autocast
+            ),
         ),
         koleo=on("koleo", lambda: koleo(sparse)),
         masked_reconstruction=on(
             "masked_reconstruction",
-            lambda: _masked_reconstruction(model, images, keep, encoded.dense, autocast),
+            lambda: _masked_reconstruction(model, drawing, images, keep, encoded.dense, autocast),
         ),
     )
 
 
-def _local(model: PretrainingModel, images: Images, targets: Targets, autocast: Autocast) -> Losses:
+def _local(model: PretrainingModel, images: Images, means: Means, autocast: Autocast) -> Losses:
     """The local crops: cls alignment."""
     with autocast():
         encoded = model.encoder(images, read="cls")
         cls = model.cls_head(encoded.cls)
-    rows = _view_rows(encoded.cls, targets)
-    return Losses(cls_local=_predict(model, "cls_head", cls, targets.cls, rows))
+    rows = _view_rows(encoded.cls, means.cls)
+    return Losses(cls_local=_predict(model, "cls_head", cls, means.cls, rows, autocast))
 
 
 @torch.no_grad()
@@ -244,21 +285,30 @@ def _targets(
     )
 
 
+def _means(model: PretrainingModel, targets: Targets, autocast: Autocast) -> Means:
+    """Of the student's prototypes."""
+    with autocast():
+        return Means(
+            targets.token and Mean(model.sparse_head.prototypes, targets.token),
+            targets.cls and Mean(model.cls_head.prototypes, targets.cls),
+        )
+
+
 def _predict(
     model: PretrainingModel,
     head: str,
     features: Float[Tensor, "N d"] | None,
-    target: Assignment | None,
+    mean: Mean | None,
     rows: Int[Tensor, "N"] | None,
+    autocast: Autocast,
 ) -> Scalar:
     """Cross-entropy of the head's prediction to rows of the target (all, in order, when None)."""
     assert features is not None
-    assert target is not None
+    assert mean is not None
     prototypes = model.get_parameter(f"{head}.prototypes")
-    mean = mean_prototype(prototypes, target)
-    if rows is not None:
-        mean = mean.index_select(0, rows)
-    return cross_entropy(features, mean, prototypes, model.objective.prediction_temperature)
+    target = mean.gathered if rows is None else mean.gathered.index_select(0, rows)
+    with autocast():
+        return cross_entropy(features, target, prototypes, model.objective.prediction_temperature)
 
 
 def _matched_rows(
@@ -274,15 +324,27 @@ def _matched_rows(
     return (index + image[:, None] * target.shape[1]).flatten()
 
 
-def _view_rows(views: Float[Tensor, "BV D"], targets: Targets) -> Int[Tensor, "BV"]:
+def _view_rows(views: Float[Tensor, "BV D"], mean: Mean | None) -> Int[Tensor, "BV"]:
     """Row of the image that each view was cut from."""
-    images = len(targets.sparse)
+    assert mean is not None
+    images = len(mean.mean)
     return torch.arange(images, device=views.device).repeat_interleave(len(views) // images)
+
+
+def _drawing(model: PretrainingModel, images: Images, autocast: Autocast) -> Tensor:
+    """What the decoder is to draw: pixels in [0, 1], or the code of each patch. Made before the
+    networks run, since the tokenizer takes memory for a moment.
+    """
+    images = unit_range(images)
+    if model.config.decoder.target == "pixels":
+        return images
+    with autocast():
+        return model.codes(images)
 
 
 def _reconstruction(
     model: PretrainingModel,
-    images: Images,
+    drawing: Tensor | None,
     factors: Factors,
     autocast: Autocast,
     generator: torch.Generator | None,
@@ -291,11 +353,12 @@ def _reconstruction(
     noise = model.objective.spatial_noise
     if noise:
         factors = replace(factors, spatial=perturbed(factors.spatial, noise, generator))
-    return _patch_errors(model, images, factors.lowrank, autocast).mean()
+    return _patch_errors(model, drawing, factors.lowrank, factors.grid, autocast).mean()
 
 
 def _masked_reconstruction(
     model: PretrainingModel,
+    drawing: Tensor | None,
     images: Images,
     keep: Int[Tensor, "BV n"] | None,
     dense: Float[Tensor, "BV n D"],
@@ -306,28 +369,33 @@ def _masked_reconstruction(
     """
     assert keep is not None
     assert model.mask_token is not None
-    height, width = model.encoder.grid(images)
+    height, width = grid = model.encoder.grid(images)
     place = keep[:, :, None].expand_as(dense)
     everywhere = model.mask_token.to(dense.dtype).expand(len(dense), height * width, -1)
-    errors = _patch_errors(model, images, everywhere.scatter(1, place, dense), autocast)
-    return errors[torch.ones_like(errors, dtype=torch.bool).scatter(1, keep, False)].mean()
+    everywhere = everywhere.scatter(1, place, dense)
+    errors = _patch_errors(model, drawing, everywhere, grid, autocast)
+    hidden = torch.ones_like(errors).scatter(1, keep, 0)
+    return (errors * hidden).sum() / hidden.sum()
 
 
 def _patch_errors(
-    model: PretrainingModel, images: Images, tokens: Float[Tensor, "B P D"], autocast: Autocast
+    model: PretrainingModel,
+    drawing: Tensor | None,
+    tokens: Float[Tensor, "B P D"],
+    grid: tuple[int, int],
+    autocast: Autocast,
 ) -> Float[Tensor, "B P"]:
     """Mean squared error of each patch in [0, 1], or cross-entropy to its code, as the decoder
     draws it from these patch features.
     """
-    images = unit_range(images)
+    assert drawing is not None
     with autocast():
-        prediction = model.decoder(tokens, model.encoder.grid(images))
-        if model.config.decoder.target == "codes":
-            codes = model.codes(images)
+        prediction = model.decoder(tokens, grid)
     if model.config.decoder.target == "pixels":
-        error = F.mse_loss(prediction.float(), images, reduction="none").mean(dim=1)
+        error = F.mse_loss(prediction.float(), drawing, reduction="none").mean(dim=1)
         return F.avg_pool2d(error, model.config.patch_size).flatten(1)
-    return F.cross_entropy(prediction.float().mT, codes, reduction="none")
+    error = F.cross_entropy(prediction.float().flatten(0, 1), drawing.flatten(), reduction="none")
+    return error.unflatten(0, drawing.shape)
 
 
 def _detached(factors: Factors) -> Factors:

@@ -1,13 +1,15 @@
-"""How the transformer blocks of a training are computed: again in the backward pass, compiled.
+"""How the networks of a training are computed: blocks again in the backward pass, blocks and
+tokenizer compiled.
 
-Only how a block's forward pass is called changes: parameters keep their names, results are the
-same. Both come before FSDP, whose hooks stay outside of what is compiled or computed again.
+Only how a forward pass is called changes: parameters keep their names, results are the same. Both
+come before FSDP, whose hooks stay outside of what is compiled or computed again.
 """
 
 import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -15,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
+from stellar.model.transformer import Block
+from stellar.model.vqgan import VQEncoder
 
 MOST_SHAPES = 64
 """Of the views, each compiled once; beyond them torch goes on without compiling."""
@@ -36,13 +40,23 @@ def find_compiler() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-def compile_blocks(model: nn.Module) -> None:
-    """Compile each block's forward and backward pass, when it is first called. The blocks of a
-    stack are alike, so that they share what is compiled: one graph a shape.
+def compiles(setting: str, device: torch.device) -> bool:
+    """Whether `training.compile` means that."""
+    able = find_compiler() is not None and find_spec("triton") is not None
+    return setting == "on" or (setting == "auto" and device.type == "cuda" and able)
+
+
+def compile_networks(model: nn.Module) -> None:
+    """Compile each block's forward and backward pass, what makes tokens of images, and the
+    tokenizer's encoder, when they are first called. The blocks of a stack are alike, so that they
+    share what is compiled: one graph a shape.
     """
+    compiled = partial(torch.compile, dynamic=False)
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_SHAPES)
-    for block in blocks(model):
-        block.forward = torch.compile(block.forward, dynamic=False)
+    parts = {Block: "forward", Encoder: "embed", VQEncoder: "forward"}
+    for module in model.modules():
+        if part := parts.get(type(module)):
+            setattr(module, part, compiled(getattr(module, part)))
 
 
 def recompute_blocks(model: nn.Module) -> None:

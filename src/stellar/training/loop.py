@@ -8,7 +8,6 @@ optimizer and its counters.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,9 @@ from stellar.launch import Ranks
 from stellar.objective import Losses, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
 from stellar.sharded import clip_gradients
-from stellar.training.blocks import compile_blocks, recompute_blocks
+from stellar.training.ahead import Ahead
+from stellar.training.blocks import compile_networks, compiles, recompute_blocks
+from stellar.training.captured import CapturedStep
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.health import measure_health
 from stellar.training.interruption import Interruption
@@ -57,6 +58,17 @@ class Update:
     """False when the step was skipped."""
 
 
+@dataclass(frozen=True)
+class BatchPart:
+    """A part of a step's batch, on the device."""
+
+    views: Views
+    share: float
+    """Of a mean over the batch."""
+    skipped: tuple[tuple[str, str], ...]
+    """Name and reason of images that could not be read."""
+
+
 class Training:
     """One run in one process: its parts, and the loop over them."""
 
@@ -77,14 +89,16 @@ class Training:
         self.recorder.begin(parts.source, parts.unreadable)
         self.precision = resolve_precision(training.precision, device)
         self.model = parts.model.to(device)
-        if training.compile:
-            compile_blocks(self.model)
+        if compiles(training.compile, device):
+            compile_networks(self.model)
         if training.recompute:
             recompute_blocks(self.model)
         if training.parallel == "fsdp" and ranks.world_size > 1:
             shard(self.model, self.precision)
         self.optimizer = build_optimizer(self.model, training)
         self.autocast = autocast(self.precision, device)
+        self.generator = torch.Generator(device)
+        self.step = CapturedStep(self.run_step) if training.cuda_graph else self.run_step
         self.total = num_steps(len(self.source), training)
         self.counters = Counters()
         self.skipped: list[tuple[str, str]] = []
@@ -98,18 +112,16 @@ class Training:
         """The loop; False when Ctrl-C or SIGTERM ended it early, with a checkpoint."""
         training, recorder = self.config.training, self.recorder
         self.announce()
-        batches = self.batches()
+        parts = Ahead(self.parts())
         progress = TrainingProgress(
             self.console, self.counters.step, self.total, training.batch_size
         )
         with Interruption() as interruption, progress:
             while self.counters.step < self.total:
-                parts = list(islice(batches, training.accumulate))
                 update = self.optimize(parts)
                 self.count(update)
                 step_now, last = self.counters.step, self.counters.step == self.total
                 stop = all_max(torch.tensor(float(interruption.requested), device=self.device))
-                self.skipped += [image for part in parts for image in part.skipped]
                 progress.advance(step_now, update.total)
                 if step_now % training.log_every == 0 or last:
                     self.log(update, progress.images_per_second)
@@ -121,14 +133,12 @@ class Training:
                     return False
         return True
 
-    def optimize(self, parts: list[Batch]) -> Update:
-        """One optimizer step over the parts of a batch, unless its loss or gradient is not
-        finite.
-        """
+    def optimize(self, parts: Ahead[BatchPart]) -> Update:
+        """One optimizer step over the next parts, unless its loss or gradient is not finite."""
         training, done = self.config.training, self.counters.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(done, self.total, training)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=not training.cuda_graph)
         losses, last = self.learn_from(parts)
         learning = [p for p in self.model.parameters() if p.grad is not None]
         sum_gradients(learning)
@@ -143,24 +153,32 @@ class Training:
                 self.model.teacher.update(self.model, momentum)
         return Update(losses, loss, last, norm.item(), finite)
 
-    def learn_from(self, parts: list[Batch]) -> tuple[Losses, StepResult]:
+    def learn_from(self, parts: Ahead[BatchPart]) -> tuple[Losses, StepResult]:
         """Forward and backward over this process's share of the batch: the whole batch's losses,
         and the last part's result.
         """
-        losses, results = Losses(), []
-        for number, part in enumerate(parts):
-            share = len(part.index) / self.config.training.batch_size  # of a mean over the batch
-            result = step(
-                self.model,
-                self.views(part),
-                backward=lambda loss, share=share: (loss * share).backward(),
-                autocast=self.autocast,
-                views_at_once=self.config.training.views_at_once,
-                generator=self.generator(number),
-            )
-            losses += result.losses * share
-            results.append(result)
-        return losses.summed(), results[-1]
+        losses, last = Losses(), None
+        for number in range(self.config.training.accumulate):
+            part = next(parts)
+            self.skipped += part.skipped
+            self.generator.manual_seed(self.seed(number))
+            last = self.step(part.views, part.share)
+            losses += last.losses * part.share
+            del part  # its memory, for the next, which is made while a GPU is at this one
+            parts.make()
+        assert last is not None
+        return losses.summed(), last
+
+    def run_step(self, views: Views, share: float) -> StepResult:
+        """Add the gradient of one part of a batch, by its share."""
+        return step(
+            self.model,
+            views,
+            backward=lambda loss: (loss * share).backward(),
+            autocast=self.autocast,
+            views_at_once=self.config.training.views_at_once,
+            generator=self.generator,
+        )
 
     def count(self, update: Update) -> None:
         """Advance the counters. Raises TrainingStopped after too many skipped steps in a row."""
@@ -185,28 +203,27 @@ class Training:
 
     def views(self, batch: Batch) -> Views:
         """A batch on the device, masked and local views with their colours changed."""
-        batch, config = batch.to(self.device), self.config.views
-        masked, local = batch.masked.flatten(0, 1), batch.local.flatten(0, 1)
-        second = batch.masked[:, :2][:, -1] if config.num_masked else batch.full
+        there, config = batch.to(self.device), self.config.views
+        masked, local = there.masked.flatten(0, 1), there.local.flatten(0, 1)
+        second = there.masked[:, :2][:, -1] if config.num_masked else there.full
         return Views(
-            full=batch.full,
+            full=there.full,
             masked=change_colours(masked, batch.masked_colour.flatten(0, 1), config),
-            keep=batch.keep.flatten(0, 1) if config.masking_ratio > 0 else None,
+            keep=there.keep.flatten(0, 1) if config.masking_ratio > 0 else None,
             local=change_colours(local, batch.local_colour.flatten(0, 1), config),
             teacher=None if self.model.teacher is None else second,
         )
 
-    def generator(self, part: int) -> torch.Generator:
-        """The random numbers of a part of this step: a function of seed, step and part alone."""
+    def seed(self, part: int) -> int:
+        """Of a part of this step: a function of the run's seed, step and part alone."""
         key = (self.config.training.seed, self.counters.step, part)
-        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-        return torch.Generator(self.device).manual_seed(seed % 2**63)
+        return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) % 2**63
 
-    def batches(self) -> Iterator[Batch]:
+    def parts(self) -> Iterator[BatchPart]:
         """The rest of the run's batches for this process, in parts of an accumulated step."""
         training, model = self.config.training, self.config.model
         parts = training.accumulate
-        return view_batches(
+        batches = view_batches(
             MultiView(
                 self.source,
                 model.image_size,
@@ -224,6 +241,9 @@ class Training:
             num_workers=training.num_workers,
             device=self.device,
         )
+        for batch in batches:
+            share = len(batch.index) / training.batch_size
+            yield BatchPart(self.views(batch), share, batch.skipped)
 
     def announce(self) -> None:
         """Say what is going to happen."""

@@ -86,7 +86,7 @@ def _train(
     resumed: bool,
 ) -> PretrainResult:
     with together():
-        require_possible(config.training, ranks, device)
+        require_possible(config, ranks, device)
         parts = prepare(config, start=not (resumed and checkpoints(out)))
     require_the_same_data(parts.source)
     config = parts.config

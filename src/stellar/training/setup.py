@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from stellar.config import ConfigError, RunConfig, TrainingConfig
+from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
 from stellar.data.folder import evenly_spread
 from stellar.distributed import gather_lists, is_first
@@ -41,17 +41,29 @@ class Parts:
     """What was taken over from a backbone, in a sentence."""
 
 
-def require_possible(training: TrainingConfig, ranks: Ranks, device: torch.device) -> None:
+def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> None:
     """Raises ConfigError for what these processes, on this machine, cannot do."""
+    training = config.training
     if training.batch_size < training.accumulate * ranks.world_size:
         raise ConfigError(
             f"training.batch_size = {training.batch_size} must be at least accumulate x "
             f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
         )
-    if training.compile and device.type == "cpu" and find_compiler() is None:
+    if training.compile == "on" and find_compiler() is None:
         raise ConfigError(
-            "training.compile needs a C++ compiler on a CPU, and none was found; install g++ or "
-            "clang++, or set training.compile to false"
+            "training.compile needs a C++ compiler, and none was found; install g++ or clang++, "
+            "or set training.compile to off"
+        )
+    if training.cuda_graph and (device.type != "cuda" or ranks.world_size > 1):
+        raise ConfigError(
+            f"training.cuda_graph is for one process on a GPU, and here are {ranks.world_size} on "
+            f"{device.type}; set it to false"
+        )
+    if training.cuda_graph and config.objective.spatial_noise:
+        raise ConfigError(
+            "training.cuda_graph plays back a step without random numbers, and "
+            f"objective.spatial_noise = {config.objective.spatial_noise} draws some in each; set "
+            "one of them to 0 or false"
         )
     if training.tensorboard and find_spec("tensorboard") is None:
         raise ConfigError(

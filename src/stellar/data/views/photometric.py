@@ -15,6 +15,7 @@ mean) and blur change each channel; saturation, hue and grey, drawn all the same
 """
 
 import math
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
@@ -52,8 +53,12 @@ def draw(rng: np.random.Generator, views: ViewConfig) -> Float32[Tensor, " param
 def apply(
     images: UInt8[Tensor, "n C h w"], params: Float32[Tensor, "n params"], views: ViewConfig
 ) -> Float32[Tensor, "n C h w"]:
-    """The changed images, values in [0, 1]."""
+    """The changed images, values in [0, 1]. `params` are best left on the CPU, where they were
+    drawn: so a GPU is not waited for.
+    """
     rgb = images.shape[1] == 3
+    blurred = params[:, _SIGMA].nonzero()[:, 0].to(images.device, non_blocking=True)
+    params = params.to(images.device, non_blocking=True)
     means = images.mean((2, 3), dtype=torch.float32) / 255
     affine = colour_matrices(means, params) if rgb else _gains(means, params)
     change = _change_colours if rgb else _change
@@ -66,7 +71,7 @@ def apply(
         change(some.float().div_(255), affine_of_some, out)
     # Apart from the colours, so that a part is full of blurred ones: a convolution of few channels
     # is a slow one.
-    for some in params[:, _SIGMA].nonzero()[:, 0].split(2 * part):
+    for some in blurred.split(2 * part):
         if len(some) > 0:
             done[some] = gaussian_blur(done[some], params[some, _SIGMA], views.blur_kernel)
     return done
@@ -106,7 +111,7 @@ def colour_matrices(
     means: Float32[Tensor, "n 3"], params: Float32[Tensor, "n params"]
 ) -> Float32[Tensor, "n 3 4"]:
     """The affine map of each image's colours; contrast needs `means`, the image's mean colour."""
-    luma = means.new_tensor(_LUMA)
+    luma = _constant(_LUMA, means.device)
     identity, grey = torch.eye(3, device=means.device), luma.expand(3, 3)
     brightness, contrast, saturation = params[:, :_HUE, None, None].unbind(1)
     steps = torch.stack(
@@ -118,7 +123,7 @@ def colour_matrices(
         ],
         dim=1,
     )
-    orders = torch.tensor(_ORDERS, device=params.device)[params[:, _ORDER].long()]
+    orders = _constant(_ORDERS, params.device)[params[:, _ORDER].long()]
     image = torch.arange(len(params), device=params.device)
     affine = torch.eye(3, 4, device=means.device).expand(len(params), 3, 4)
     for kind in orders.unbind(1):
@@ -142,9 +147,14 @@ def _hue_rotations(turns: Float32[Tensor, " n"]) -> Float32[Tensor, "n 3 3"]:
     """Rotations about the axis of greys (Rodrigues); a third of a turn takes red to green."""
     angle = (2 * math.pi * turns)[:, None, None]
     identity, ones = torch.eye(3, device=turns.device), torch.ones(3, 3, device=turns.device)
-    cross = turns.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    cross = _constant(((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0)), turns.device)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     return cosine * identity + (1 - cosine) / 3 * ones + sine / math.sqrt(3) * cross
+
+
+def _constant(values: Sequence, device: torch.device) -> Tensor:
+    """On the device, without waiting for what it is at."""
+    return torch.tensor(values).to(device, non_blocking=True)
 
 
 def gaussian_blur(

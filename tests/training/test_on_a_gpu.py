@@ -1,0 +1,146 @@
+"""What only a GPU does: a step in its precision, and recorded, against the plain one."""
+
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from in_processes import Job, write
+from torch import Tensor
+
+from plain_step import plain_step
+from stellar.config import ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
+from stellar.configfile import to_toml
+from stellar.data.views import photometric
+from stellar.model.vqgan import VQGAN, VQGANConfig
+from stellar.objective import PretrainingModel, StepResult, Views, step
+from stellar.precision import autocast
+from stellar.training.blocks import find_compiler
+from stellar.training.captured import CapturedStep
+from stellar.training.run_folder import METRICS, read_metrics
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+GPU = torch.device("cuda")
+SMALL_VQGAN = VQGANConfig(channels=32, multipliers=(1, 1, 2), num_blocks=1, num_codes=64)
+
+
+@pytest.fixture(params=["pixels", "codes"])
+def model(
+    request: pytest.FixtureRequest, small: ModelConfig, small_objective: ObjectiveConfig
+) -> PretrainingModel:
+    decoder = replace(small.decoder, target=request.param, num_codes=SMALL_VQGAN.num_codes)
+    tokenizer = VQGAN(SMALL_VQGAN) if request.param == "codes" else None
+    return PretrainingModel(replace(small, decoder=decoder), small_objective, tokenizer).to(GPU)
+
+
+def views(images: int = 4) -> Views:
+    keep = torch.stack([torch.randperm(16)[:8].sort().values for _ in range(2 * images)])
+    full, masked, local = (
+        torch.rand(count, 3, size, size, device=GPU)
+        for count, size in ((images, 16), (2 * images, 16), (images, 8))
+    )
+    return Views(full, masked, keep.to(GPU), local)
+
+
+def gradients(model: PretrainingModel) -> Tensor:
+    """All of them in one vector."""
+    found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return torch.cat(found).clone()
+
+
+def test_a_step_equals_the_plain_one(model: PretrainingModel) -> None:
+    batch = views()
+    total, _ = plain_step(model, batch)
+    total.backward()
+    expected = gradients(model)
+    model.zero_grad()
+    result = step(model, batch, lambda loss: loss.backward(), nullcontext, 4)
+    torch.testing.assert_close(result.total, total.detach(), rtol=1e-5, atol=0)
+    assert (gradients(model) - expected).norm() <= 1e-4 * expected.norm()
+
+
+def test_a_step_in_bf16_stays_near_the_plain_one(model: PretrainingModel) -> None:
+    batch = views()
+    total, _ = plain_step(model, batch)
+    total.backward()
+    expected = gradients(model)
+    model.zero_grad()
+    result = step(model, batch, lambda loss: loss.backward(), autocast("bf16", GPU))
+    torch.testing.assert_close(result.total, total.detach(), rtol=0.02, atol=0)
+    assert torch.cosine_similarity(gradients(model), expected, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_recorded_step_equals_one_that_is_not(model: PretrainingModel, precision: str) -> None:
+    """For views it was not recorded with, and added to the gradient that is there."""
+
+    def run(views: Views, share: float) -> StepResult:
+        return step(
+            model, views, lambda loss: (loss * share).backward(), autocast(precision, GPU), 4
+        )
+
+    captured = CapturedStep(run)
+    for _ in range(3):
+        captured(views(), 0.5)
+    assert len(captured.recordings) == 1
+    first, second = views(), views()
+    model.zero_grad(set_to_none=False)
+    losses = [captured(each, 0.5).total.item() for each in (first, second)]
+    recorded = gradients(model)
+    model.zero_grad(set_to_none=False)
+    expected = [run(each, 0.5).total.item() for each in (first, second)]
+    assert losses == pytest.approx(expected, rel=1e-5)
+    assert losses[0] != losses[1]
+    assert (gradients(model) - recorded).norm() <= 1e-3 * recorded.norm()
+
+
+def test_colours_are_changed_without_waiting_for_the_gpu() -> None:
+    """So the views of the next step are made beside this one."""
+    rng = np.random.default_rng(0)
+    config = ViewConfig(blur_probability=0.5)
+    params = torch.stack([photometric.draw(rng, config) for _ in range(8)])
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    there = images.to(GPU)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        changed = photometric.apply(there, params, config)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = photometric.apply(images, params, config)
+    torch.testing.assert_close(changed.cpu(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
+def test_a_run_is_the_same_recorded_and_compiled(tmp_path: Path, config: RunConfig) -> None:
+    """In a process of its own, without the checks of shapes that tests come with. The views come
+    from the device, which cuts the full one out of a larger tensor.
+    """
+    config = replace(config, objective=replace(config.objective, spatial_noise=0.0))
+    for setting in ("off", "auto"):
+        training = replace(
+            config.training,
+            precision="fp32",
+            accumulate=2,
+            compile=setting,
+            cuda_graph=setting == "auto",
+        )
+        (tmp_path / f"{setting}.toml").write_text(to_toml(replace(config, training=training)))
+    jobs = [Job(str(tmp_path / f"{name}.toml"), str(tmp_path / name)) for name in ("off", "auto")]
+    write(jobs, tmp_path / "jobs.json")
+    command = [sys.executable, Path(__file__).with_name("in_processes.py"), tmp_path / "jobs.json"]
+    graphs = tmp_path / "compiled_graphs"
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(graphs)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plain, ours = (
+        [(row["loss"], row["gradient_norm"]) for row in read_metrics(tmp_path / name / METRICS)]
+        for name in ("off", "auto")
+    )
+    assert len(ours) == config.training.steps
+    assert ours == [pytest.approx(row, rel=1e-3) for row in plain]
+    assert any(graphs.iterdir())
