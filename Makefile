@@ -17,8 +17,9 @@ install: .venv/installed
 demo: install
 	$(BIN)/stellar demo
 
+# In two processes of a thread each, which takes little more than half the time of one.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: install
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from stellar.storage import checksum
 from stellar.training.checkpoint import STATE
 from stellar.training.run_folder import METRICS, read_metrics
 
-STEPS = 200
+STEPS = 100
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -66,7 +66,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     tmp_path: Path, config: RunConfig, num_workers: int
 ) -> None:
     training = replace(
-        config.training, steps=STEPS, checkpoint_every=37, log_every=5, num_workers=num_workers
+        config.training, steps=STEPS, checkpoint_every=17, log_every=5, num_workers=num_workers
     )
     config = replace(config, data=str(photographs(tmp_path / "photos")), training=training)
     (tmp_path / "run.toml").write_text(to_toml(config))
