@@ -1,5 +1,6 @@
 """The prototype heads and their targets: rows in chunks, by the identity of
-`objective/prototypes.py`, against logits that are written out.
+`objective/prototypes.py`, against logits that are written out. On a GPU, both under the precision
+of a training and played back from a CUDA graph, as a training plays them.
 """
 
 import argparse
@@ -7,8 +8,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import plain_step
 from stellar.objective.prototypes import Assignment, assign, cross_entropy, mean_prototype
-from stellar.precision import choose_device
+from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import b16
-from table import Row, forget_peak, in_turns, peak_memory, print_rows
+from table import Row, forget_peak, in_turns, medians, peak_memory, print_rows, replayed
 
-OBJECTIVE, VIEWS = b16().objective, b16().training.views_at_once
+OBJECTIVE, VIEWS = b16().objective, 4
 COUNT, WIDTH = OBJECTIVE.num_prototypes, OBJECTIVE.prototype_dim
 TAU = OBJECTIVE.prediction_temperature
 BALANCE = (OBJECTIVE.target_temperature, OBJECTIVE.sinkhorn_iterations, OBJECTIVE.sinkhorn_scale)
@@ -52,20 +51,23 @@ def measure(side: str, count: int, rounds: int) -> dict[str, float]:
     assignment = assign(unit_rows(count // VIEWS, device), prototypes, *BALANCE)
     # The plain way has q already; it was made for all views.
     q = torch.cat([part for _, part in assignment.chunks()]) if side == "plain" else x.new_empty(0)
-    few = row[:64]
-    ours(
-        x[:64], assignment, few, prototypes
-    ).backward()  # so that gradients and libraries are there
-    forget_peak(device)
-    before, times = peak_memory(device), []
-    for _ in range(rounds + 1):
-        start = perf_counter()
-        loss = plain(x, q, row, prototypes) if q.numel() else ours(x, assignment, row, prototypes)
+    precision = "fp32" if side == "plain" else resolve_precision("auto", device)
+
+    def run(count: int = count) -> None:
+        with autocast(precision, device)():
+            if side == "plain":
+                loss = plain(x[:count], q, row[:count], prototypes)
+            else:
+                loss = ours(x[:count], assignment, row[:count], prototypes)
         loss.backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(perf_counter() - start)
-    return {"seconds": median(times[1:]), "memory": (peak_memory(device) - before) / 1e9}
+
+    run(64)  # so that gradients and libraries are there
+    forget_peak(device)
+    before = peak_memory(device)
+    run()
+    memory = peak_memory(device) - before
+    taken = medians({side: replayed(run, device)}, rounds)
+    return {"seconds": taken[side], "memory": memory / 1e9}
 
 
 def rows(count: int | None = None, rounds: int = 3) -> Iterator[Row]:

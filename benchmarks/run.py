@@ -29,9 +29,8 @@ from stellar.storage import write_file
 from table import Row, cells, header, rows_table, unmeasured
 
 MODULES = (
-    "training_step", "heads", "tokenizer", "loader", "encoding", "embedding", "scaling", "shards",
-    "attention", "export", "loading", "linear_probe",
-    "limits",
+    "training_step", "pretraining", "heads", "tokenizer", "loader", "encoding", "embedding",
+    "scaling", "shards", "attention", "export", "loading", "linear_probe", "limits",
 )  # fmt: skip
 """In the order of the table."""
 RESULTS = Path(__file__).parent / "results"

@@ -6,6 +6,7 @@ how many times better ours is; its limit is what the arithmetic, or another boun
 names, would allow.
 """
 
+import ctypes
 import json
 import platform
 import shlex
@@ -108,6 +109,18 @@ def medians(
     return {name: median(times[warm_up:]) for name, times in taken.items()}
 
 
+def replayed(run: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """On a GPU, the kernels of `run`, recorded and played back at once; else itself. It has run
+    before.
+    """
+    if device.type != "cuda":
+        return run
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
 def in_turns(
     script: str, sides: Sequence[str], options: Sequence[str], rounds: int
 ) -> dict[str, dict[str, float]]:
@@ -140,8 +153,10 @@ def forget_peak(device: torch.device) -> None:
     """Let the peak be what is in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    else:
-        Path("/proc/self/clear_refs").write_text("5")
+        return
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what is free counts no longer
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def machine() -> str:

@@ -1,4 +1,5 @@
-"""Codes of the MaskGIT-VQGAN: bf16 and channels last where it pays, against fp32 as it comes.
+"""Codes of the MaskGIT-VQGAN: bf16 and channels last where it pays, compiled on a GPU, against fp32
+as it comes.
 
 Weights are random, and the codebook is made of vectors that the encoder gives for other pictures,
 so that the nearest two rows are as near as they can be; the pictures are crops of photographs.
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from stellar.images import read_image, unit_range
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.precision import autocast, choose_device, resolve_precision
+from stellar.training.blocks import compile_networks, compiles
 from table import Row, medians, print_rows
 
 
@@ -77,6 +79,8 @@ def rows(batch: int | None = None, rounds: int = 5) -> Iterator[Row]:
     with_near_rows(model, photographs(48, size).to(device))
     images = photographs(48 + 4 * batch, size)[48:].to(device)
     low, plain = autocast(resolve_precision("auto", device), device), plain_encoder(model)
+    if compiles("auto", device):
+        compile_networks(model)
 
     def exact(part: Tensor) -> Tensor:
         return model.quantize.nearest(plain(part).permute(0, 2, 3, 1).flatten(0, 2))
