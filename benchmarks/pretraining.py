@@ -3,7 +3,7 @@ colours, logging and the host's waits take away.
 
     python benchmarks/pretraining.py
 
-B/16 at batch 128 on a GPU, from photographs of 500 x 375; each side in a process of its own.
+B/16 at batch 128 on a GPU, from photographs of 500 x 375; the step alone in a process of its own.
 """
 
 import os
@@ -52,7 +52,7 @@ def run_of(folder: Path) -> RunConfig:
 
 
 def rows() -> Iterator[Row]:
-    """Images a second, over the last half of the steps."""
+    """Images a second, as the run's last lines of metrics say."""
     what, unit = f"stellar pretrain, b16, batch {BATCH}, from JPEG files", "images/s"
     if choose_device("auto").type != "cuda":
         yield unmeasured(what, unit, None)

@@ -57,8 +57,8 @@ def measure(batch: int, steps: int) -> dict[str, float]:
         for _ in range(steps + 1):
             start = perf_counter()
             optimizer.zero_grad(set_to_none=True)
-            at_once = config.training.views_at_once
-            step(model, views, lambda loss: (loss / ranks.world_size).backward(), context, at_once)
+            of_each = config.training.views_of_each(batch)
+            step(model, views, lambda loss: (loss / ranks.world_size).backward(), context, of_each)
             before = perf_counter()
             sum_gradients(learning)
             exchanges.append(perf_counter() - before)

@@ -2,8 +2,8 @@
 peak memory.
 
 Plain: all views at once, logits materialised, eager, in fp32 on a CPU and under bf16 autocast on a
-GPU. Ours: as `stellar pretrain` does it, in the precision that the machine computes in, one group
-of views at a time, the heads by their identity; on a GPU compiled, and with `training.cuda_graph`.
+GPU. Ours: by the step of `stellar pretrain`, in the precision that the machine computes in, one
+group of views at a time, the heads by their identity; on a GPU compiled, and a CUDA graph.
 Further rows show what single settings change. Each round is a process of its own, so that its peak
 memory is its own; rounds alternate.
 """
@@ -84,8 +84,8 @@ def measure(side: str, preset: str, batch: int, steps: int) -> dict[str, float]:
         loss.backward()
 
     def run_ours(views: Views, _share: float) -> StepResult:
-        at_once = config.training.views_at_once
-        return step(model, views, lambda loss: loss.backward(), context, at_once)
+        of_each = config.training.views_of_each(batch)
+        return step(model, views, lambda loss: loss.backward(), context, of_each)
 
     run = run_plain if side == "plain" else CapturedStep(run_ours) if captures else run_ours
     warm_up = WARM_UP + 1 if captures else 1

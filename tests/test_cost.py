@@ -88,7 +88,7 @@ def run_step(
 ) -> None:
     """A step of the objective, as the training loop takes it."""
     fill(model)
-    step(model, views_of(config), backward, autocast, config.training.views_at_once)
+    step(model, views_of(config), backward, autocast, config.training.views_of_each(BATCH))
 
 
 def counter() -> FlopCounterMode:
@@ -231,7 +231,7 @@ def test_memory_of_a_step_at_its_peak(
         fill(model)
         views = views_of(config, 128)
         with Alive() as alive:
-            step(model, views, Tensor.backward, autocast, config.training.views_at_once)
+            step(model, views, Tensor.backward, autocast, config.training.views_of_each(128))
     memory = training_memory(config, 128, number=number)
     assert alive.peak == pytest.approx(memory.activations + memory.copies, rel=0.25)
 

@@ -19,7 +19,7 @@ def plain_loss(x: Tensor, q: Tensor, weight: Tensor, rows: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 22])
 def test_loss_and_gradients_are_exact(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(prototypes.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setattr(prototypes, "CHUNK_ELEMENTS", chunk)
     project = torch.nn.Linear(6, 5).double()
     weight = torch.randn(30, 5).double().requires_grad_()
     full, other = torch.randn(7, 6).double(), torch.randn(11, 6).double()

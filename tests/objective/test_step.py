@@ -70,7 +70,7 @@ def test_each_group_has_a_backward_pass_of_its_own(
     assert sum(calls) == pytest.approx(result.total.item())
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 15, 30])
+@pytest.mark.parametrize("at_once", [1, 2, 5, 9])
 def test_views_in_portions_equal_all_together(
     small: ModelConfig, small_objective: ObjectiveConfig, at_once: int
 ) -> None:
@@ -80,7 +80,7 @@ def test_views_in_portions_equal_all_together(
     together = step(model, batch, backward)
     expected = gradients(model)
     model.zero_grad()
-    in_portions = step(model, batch, backward, views_at_once=at_once)
+    in_portions = step(model, batch, backward, views_of_each=at_once)
     for name, value in together.losses.present():
         torch.testing.assert_close(getattr(in_portions.losses, name), value)
     torch.testing.assert_close(in_portions.total, together.total)
@@ -94,7 +94,7 @@ def test_no_more_views_are_encoded_together_than_allowed(
     model = PretrainingModel(small, small_objective)
     sizes: list[int] = []
     model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    step(model, views(masked=5, local=3), backward, views_at_once=7)
+    step(model, views(masked=5, local=3), backward, views_of_each=2)
     assert sizes == [3, 6, 6, 3, 6, 3]
 
 

@@ -23,6 +23,19 @@ def test_an_item_is_made_once_in_order_and_only_when_asked_for() -> None:
     assert list(ahead) == []
 
 
+def test_a_failure_is_raised_when_its_item_is_asked_for() -> None:
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    ahead = Ahead(items())
+    assert next(ahead) == 1
+    ahead.make()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            next(ahead)
+
+
 def test_the_loop_makes_views_one_part_ahead(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

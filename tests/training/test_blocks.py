@@ -41,7 +41,7 @@ def views() -> Views:
 def learned(model: PretrainingModel, views: Views, low: bool) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients of a step, in portions."""
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=low)
-    result = step(model, views, lambda loss: loss.backward(), autocast, views_at_once=3)
+    result = step(model, views, lambda loss: loss.backward(), autocast, views_of_each=1)
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return result.total.item(), gradients
 

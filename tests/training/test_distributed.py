@@ -45,7 +45,12 @@ def configurations(config: RunConfig) -> dict[str, RunConfig]:
         "sharded": replace(
             teacher,
             training=replace(
-                training, parallel="fsdp", recompute=True, gradient_clip=0.5, sample_every=2
+                training,
+                parallel="fsdp",
+                views_at_once=7,  # of 3 or 4 images, in one portion or in two
+                recompute=True,
+                gradient_clip=0.5,
+                sample_every=2,
             ),
         ),
         "poisoned": config,

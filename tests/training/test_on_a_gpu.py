@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from in_processes import Job, write
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from stellar.configfile import to_toml
 from stellar.data.views import photometric
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, StepResult, Views, step
+from stellar.objective.prototypes import assign, cross_entropy, mean_prototype
 from stellar.precision import autocast
 from stellar.training.blocks import find_compiler
 from stellar.training.captured import CapturedStep
@@ -59,7 +61,7 @@ def test_a_step_equals_the_plain_one(model: PretrainingModel) -> None:
     total.backward()
     expected = gradients(model)
     model.zero_grad()
-    result = step(model, batch, lambda loss: loss.backward(), nullcontext, 4)
+    result = step(model, batch, lambda loss: loss.backward(), nullcontext, 1)
     torch.testing.assert_close(result.total, total.detach(), rtol=1e-5, atol=0)
     assert (gradients(model) - expected).norm() <= 1e-4 * expected.norm()
 
@@ -81,7 +83,7 @@ def test_a_recorded_step_equals_one_that_is_not(model: PretrainingModel, precisi
 
     def run(views: Views, share: float) -> StepResult:
         return step(
-            model, views, lambda loss: (loss * share).backward(), autocast(precision, GPU), 4
+            model, views, lambda loss: (loss * share).backward(), autocast(precision, GPU), 1
         )
 
     captured = CapturedStep(run)
@@ -106,13 +108,29 @@ def test_colours_are_changed_without_waiting_for_the_gpu() -> None:
     params = torch.stack([photometric.draw(rng, config) for _ in range(8)])
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     there = images.to(GPU)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        changed = photometric.apply(there, params, config)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    changed = photometric.apply(there, params, config)  # so that every kernel is loaded
     expected = photometric.apply(images, params, config)
     torch.testing.assert_close(changed.cpu(), expected, rtol=0, atol=1e-5)
+    busy = torch.cuda.Event()
+    torch.cuda._sleep(1 << 31)  # a second
+    busy.record()
+    photometric.apply(there, params, config)
+    assert not busy.query()
+
+
+def test_heads_in_half_precision_stay_near_those_in_fp32() -> None:
+    """Among many prototypes, whose probabilities are small."""
+    prototypes = torch.randn(4096, 64, device=GPU, requires_grad=True)
+    full, x = (F.normalize(torch.randn(512, 64, device=GPU), dim=1) for _ in range(2))
+    x.requires_grad_()
+    target = assign(full, prototypes, 0.06, 3, 1.0)
+    found = []
+    for precision in ("fp32", "bf16"):
+        with autocast(precision, GPU)():
+            loss = cross_entropy(x, mean_prototype(prototypes, target), prototypes, 0.12)
+        found.append((loss, *torch.autograd.grad(loss, (x, prototypes))))
+    for exact, near in zip(*found, strict=True):
+        assert 0 < (near - exact).norm() <= 5e-3 * exact.norm()
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")

@@ -1,5 +1,6 @@
 """The loop: how long, how fast, and what is kept."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,9 +33,8 @@ class TrainingConfig:
     again for each new shape, for faster steps. auto: on a GPU. Needs a C++ compiler.
     """
     cuda_graph: bool = False
-    """Record the step on a GPU as a CUDA graph and play it back: the GPU no longer waits for the
-    host, which with a small batch is most of the time. For one process, and without
-    `spatial_noise`.
+    """Record the step on a GPU as a CUDA graph and play it back, so that the GPU does not wait for
+    the host; for small batches. For one process, and without `spatial_noise`.
     """
     recompute: bool = False
     """Keep each transformer block's input alone and compute the rest again in the backward pass:
@@ -74,6 +74,16 @@ class TrainingConfig:
     """Keep every checkpoint whose step is a multiple of this, besides the last two; 0: only the
     last two.
     """
+
+    def views_of_each(self, images: int) -> int:
+        """Masked or local views of an image that go through the network together, of so many
+        images.
+        """
+        return max(1, self.views_at_once // images)
+
+    def largest_share(self, processes: int) -> int:
+        """Images of a part of a batch in a process; others may have one less."""
+        return math.ceil(self.batch_size / (self.accumulate * processes))
 
     def __post_init__(self) -> None:
         check_choices(self, "training")

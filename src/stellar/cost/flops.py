@@ -89,11 +89,6 @@ def num_tokens(model: ModelConfig) -> int:
     return patches if model.bottleneck else model.num_sparse_tokens
 
 
-def views_together(config: RunConfig, batch: int) -> int:
-    """Masked or local views of each image that go through the network together."""
-    return max(1, config.training.views_at_once // batch)
-
-
 def _encoder(
     model: ModelConfig, patches: int, read: int | None, passes: int, again: bool = False
 ) -> int:

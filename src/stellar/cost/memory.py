@@ -12,7 +12,7 @@ gradient of its hidden layer.
 from dataclasses import dataclass, fields
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.cost.flops import kept_patches, num_patches, num_tokens, views_together
+from stellar.cost.flops import kept_patches, num_patches, num_tokens
 
 TOKENIZER_WEIGHTS = 54_515_587
 """Parameters of the published MaskGIT-VQGAN, all of it."""
@@ -84,9 +84,8 @@ def kept_bytes(config: RunConfig, batch: int, number: int) -> dict[str, int]:
     model, views, objective = config.model, config.views, config.objective
     patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
     read = None if objective.on("masked_reconstruction") or model.bottleneck else extra
-    masked, local = (
-        min(count, views_together(config, batch)) for count in (views.num_masked, views.num_local)
-    )
+    most = config.training.views_of_each(batch)
+    masked, local = min(views.num_masked, most), min(views.num_local, most)
     crops = num_patches(model, views.local_size)
     again = config.training.recompute
     drawn = _decoder_bytes(model, patches, number, again)

@@ -16,7 +16,6 @@ from stellar.cost.flops import (
     encoding_flops,
     kept_patches,
     training_flops,
-    views_together,
 )
 from stellar.cost.memory import Memory, num_parameters, split_parameters, training_memory
 
@@ -68,7 +67,7 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     steps = training.steps or max(1, round(training.epochs * images / training.batch_size))
     flop = steps * training.batch_size * image.total
     rate = machines.gpus * machines.flops / image.total
-    batch = images_together(config, machines)
+    batch = training.largest_share(machines.gpus)
     parameters = num_parameters(config)
     return Plan(
         image=image,
@@ -87,12 +86,6 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     )
 
 
-def images_together(config: RunConfig, machines: Machines) -> int:
-    """Of a batch, on each GPU."""
-    training = config.training
-    return max(1, training.batch_size // (training.accumulate * machines.gpus))
-
-
 def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     """What each GPU sends in a step, by rings of n GPUs.
 
@@ -104,11 +97,11 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
         return 2 * share * 4 * num_parameters(config)
     divided = split_parameters(config)
     whole = num_parameters(config) - divided
-    views, objective = config.views, config.objective
-    at_once = views_together(config, images_together(config, machines))
+    views, objective, training = config.views, config.objective, config.training
+    at_once = training.views_of_each(training.largest_share(machines.gpus))
     passes = 1 + objective.uses_masked * math.ceil(views.num_masked / at_once)
     passes += objective.on("cls_local") * math.ceil(views.num_local / at_once)
-    passes *= config.training.accumulate
+    passes *= training.accumulate
     return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)
 
 

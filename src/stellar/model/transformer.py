@@ -34,11 +34,12 @@ class BlockSize:
 def attend(
     q: Float[Tensor, "B H M d"], k: Float[Tensor, "B H N d"], v: Float[Tensor, "B H N d"]
 ) -> Float[Tensor, "B H M d"]:
-    """softmax(q k' / sqrt(d)) v, by torch's fastest kernel (`benchmarks/attention.py`).
+    """softmax(q k' / sqrt(d)) v, by torch's fused kernel, with two exceptions
+    (`benchmarks/attention.py`).
 
-    In bf16 on a CPU, the fused one's backward pass is several times slower than the three plain
-    operations for as long as the scores fit in cache. On a GPU, few tokens leave most of a tile of
-    the default one empty.
+    In bf16 on a CPU, its backward pass is several times slower than the three plain operations for
+    as long as the scores fit in cache. On a GPU, few tokens leave most of a tile of the default
+    kernel empty.
     """
     tokens = k.shape[2]
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and tokens <= LONGEST_PLAIN:

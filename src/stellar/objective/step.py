@@ -97,15 +97,15 @@ def step(
     views: Views,
     backward: Callable[[Scalar], None],
     autocast: Autocast = nullcontext,
-    views_at_once: int | None = None,
+    views_of_each: int | None = None,
     generator: torch.Generator | None = None,
 ) -> StepResult:
     """Run the objective on one batch; `backward`, which goes back at once, is called for each
     portion of a group of views that has a term.
 
     `autocast` is entered around the networks and the heads' losses (`prototypes.py` says what it
-    means there); Sinkhorn, matching and KoLeo are fp32. About `views_at_once` masked or local views
-    are alive at a time, at least one of each image; None: all. `generator` is what the noise of
+    means there); Sinkhorn, matching and KoLeo are fp32. At most `views_of_each` masked or local
+    views of each image are alive at a time; None: all. `generator` is what the noise of
     `spatial_noise` is drawn from; None: torch's own.
     """
 
@@ -121,10 +121,10 @@ def step(
     done = finish(losses)
     batch = len(views.full)
     if model.objective.uses_masked:
-        for images, keep, share in _portions(views.masked, views.keep, batch, views_at_once):
+        for images, keep, share in _portions(views.masked, views.keep, batch, views_of_each):
             done += finish(_masked(model, images, keep, targets, means, autocast), share)
     if model.objective.on("cls_local"):
-        for images, _, share in _portions(views.local, None, batch, views_at_once):
+        for images, _, share in _portions(views.local, None, batch, views_of_each):
             done += finish(_local(model, images, means, autocast), share)
     means.finish()
     total = done.total(model.weights)
@@ -135,13 +135,12 @@ def _portions(
     views: Float[Tensor, "BV C H W"],
     keep: Int[Tensor, "BV n"] | None,
     batch: int,
-    views_at_once: int | None,
+    views_of_each: int | None,
 ) -> Iterator[tuple[Tensor, Tensor | None, float]]:
     """A group in portions of some views of every image, each with its share of the group."""
     per_image = len(views) // batch
-    at_once = max(1, (views_at_once or len(views)) // batch)
-    for start in range(0, per_image, at_once):
-        some = slice(start, start + at_once)
+    for start in range(0, per_image, views_of_each or max(per_image, 1)):
+        some = slice(start, start + views_of_each if views_of_each else None)
         images = views.unflatten(0, (batch, per_image))[:, some]
         kept = (
             None if keep is None else keep.unflatten(0, (batch, per_image))[:, some].flatten(0, 1)

@@ -8,18 +8,27 @@ Item = TypeVar("Item")
 
 
 class Ahead(Iterator[Item], Generic[Item]):
-    """An iterator whose next item can be made before it is asked for."""
+    """An iterator whose next item can be made before it is asked for. What fails in the making is
+    raised when it is asked for, so that this step is whole.
+    """
 
     def __init__(self, items: Iterable[Item]) -> None:
         self.items, self.made = iter(items), []
+        self.failure: Exception | None = None
 
     def make(self) -> None:
         """Make the next item now, if there is one."""
-        if not self.made:
+        if self.made or self.failure is not None:
+            return
+        try:
             self.made = list(islice(self.items, 1))
+        except Exception as failure:  # of any kind: it is the asker's
+            self.failure = failure
 
     def __next__(self) -> Item:
         self.make()
+        if self.failure is not None:
+            raise self.failure
         if not self.made:
             raise StopIteration
         return self.made.pop()

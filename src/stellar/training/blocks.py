@@ -7,9 +7,11 @@ come before FSDP, whose hooks stay outside of what is compiled or computed again
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -41,9 +43,12 @@ def find_compiler() -> str | None:
 
 
 def compiles(setting: str, device: torch.device) -> bool:
-    """Whether `training.compile` means that."""
-    able = find_compiler() is not None and find_spec("triton") is not None
-    return setting == "on" or (setting == "auto" and device.type == "cuda" and able)
+    """Whether `training.compile` means that; auto: on a GPU where Triton has all that it needs."""
+    if setting != "auto" or device.type != "cuda":
+        return setting == "on"
+    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    able = find_compiler() is not None and find_spec("triton") is not None and headers
+    return able and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def compile_networks(model: nn.Module) -> None:

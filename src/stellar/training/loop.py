@@ -98,6 +98,8 @@ class Training:
         self.optimizer = build_optimizer(self.model, training)
         self.autocast = autocast(self.precision, device)
         self.generator = torch.Generator(device)
+        # Of the largest share of all processes: FSDP exchanges weights for each portion of views.
+        self.views_of_each = training.views_of_each(training.largest_share(ranks.world_size))
         self.step = CapturedStep(self.run_step) if training.cuda_graph else self.run_step
         self.total = num_steps(len(self.source), training)
         self.counters = Counters()
@@ -176,7 +178,7 @@ class Training:
             views,
             backward=lambda loss: (loss * share).backward(),
             autocast=self.autocast,
-            views_at_once=self.config.training.views_at_once,
+            views_of_each=self.views_of_each,
             generator=self.generator,
         )
 
