@@ -60,8 +60,12 @@ def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
     )
 
 
-def measure(side: str, preset: str, batch: int, steps: int) -> dict[str, float]:
-    """One round in this process: median seconds of a step, and the process's peak memory in GB."""
+def measure(
+    side: str, preset: str, batch: int, steps: int, profile: bool = False
+) -> dict[str, float]:
+    """One round in this process: median seconds of a step, and the process's peak memory in GB.
+    `profile` prints what one more step spends its time in.
+    """
     device, config = choose_device("auto"), PRESETS[preset]()
     tokenizer = VQGAN(VQGANConfig()) if config.model.decoder.target == "codes" else None
     model = PretrainingModel(config.model, config.objective, tokenizer).to(device)
@@ -89,16 +93,23 @@ def measure(side: str, preset: str, batch: int, steps: int) -> dict[str, float]:
 
     run = run_plain if side == "plain" else CapturedStep(run_ours) if captures else run_ours
     warm_up = WARM_UP + 1 if captures else 1
-    times = []
-    for _ in range(warm_up + steps):
+
+    def seconds() -> float:
         start = perf_counter()
         optimizer.zero_grad(set_to_none=not captures)
         run(views, 1.0)
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(perf_counter() - start)
+        return perf_counter() - start
+
+    times = [seconds() for _ in range(warm_up + steps)]
     peak = peak_memory(device)
+    if profile:
+        with torch.profiler.profile() as profiler:
+            seconds()
+        order = f"self_{device.type}_time_total"
+        print(profiler.key_averages().table(sort_by=order, row_limit=100))
     return {"seconds": median(times[warm_up:]), "memory": peak / 1e9, "rest": (peak - state) / 1e9}
 
 
@@ -175,8 +186,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=("plain", *COMPILE), help=argparse.SUPPRESS)
+    parser.add_argument("--profile", action="store_true", help="what a step of ours spends time in")
     options = parser.parse_args()
-    if options.side:
+    if options.profile:
+        measure("ours", options.preset or "b16", options.batch, options.steps, profile=True)
+    elif options.side:
         print(json.dumps(measure(options.side, options.preset, options.batch, options.steps)))
     elif options.preset:
         chosen = step_rows(options.preset, options.batch, 1.5, options.steps, options.rounds)

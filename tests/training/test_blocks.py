@@ -100,8 +100,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     for training, processes, device, said in (
         (replace(config.training, compile="on"), 1, cpu, "C.. compiler, and none was found"),
         (too_small, 2, cpu, "batch_size = 4 must be at least accumulate x processes = 4 x 2"),
-        (recorded, 1, cpu, "one process on a GPU, and here are 1 on cpu"),
-        (recorded, 2, gpu, "one process on a GPU, and here are 2 on cuda"),
+        (recorded, 1, cpu, "one process on a GPU, got 1 on cpu"),
+        (recorded, 2, gpu, "one process on a GPU, got 2 on cuda"),
         (recorded, 1, gpu, "objective.spatial_noise = 0.5 draws some"),
     ):
         with pytest.raises(ConfigError, match=said):

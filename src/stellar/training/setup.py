@@ -56,7 +56,7 @@ def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> N
         )
     if training.cuda_graph and (device.type != "cuda" or ranks.world_size > 1):
         raise ConfigError(
-            f"training.cuda_graph is for one process on a GPU, and here are {ranks.world_size} on "
+            f"training.cuda_graph is for one process on a GPU, got {ranks.world_size} on "
             f"{device.type}; set it to false"
         )
     if training.cuda_graph and config.objective.spatial_noise:
