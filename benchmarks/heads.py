@@ -21,7 +21,9 @@ from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import b16
 from table import Row, forget_peak, in_turns, medians, peak_memory, print_rows, replayed
 
-OBJECTIVE, VIEWS = b16().objective, 4
+OBJECTIVE = b16().objective
+VIEWS = 4
+"""Predictions to each target."""
 COUNT, WIDTH = OBJECTIVE.num_prototypes, OBJECTIVE.prototype_dim
 TAU = OBJECTIVE.prediction_temperature
 BALANCE = (OBJECTIVE.target_temperature, OBJECTIVE.sinkhorn_iterations, OBJECTIVE.sinkhorn_scale)

@@ -9,6 +9,9 @@ import torch
 
 from stellar.errors import UserError
 
+Autocast = Callable[[], AbstractContextManager]
+"""A context for the networks, to be entered any number of times."""
+
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` becomes bf16 where the device computes faster in it than in fp32: recent GPUs, CPUs
@@ -32,7 +35,7 @@ def _cpu_gains_by_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return is_amd and torch.cpu._is_avx512_bf16_supported()
 
 
-def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
+def autocast(precision: str, device: torch.device) -> Autocast:
     """A context for the networks in this precision (after `resolve_precision`)."""
     if precision == "bf16":
         return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

@@ -5,6 +5,7 @@ the other. One launch serves them all, since starting it takes longer than they 
 import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,12 +13,15 @@ from pathlib import Path
 import torch
 
 from stellar import distributed
-from stellar.configfile import read_run_config
+from stellar.config import RunConfig
+from stellar.configfile import read_run_config, to_toml
 from stellar.distributed import process_group
 from stellar.launch import own_ranks
 from stellar.training import pretrain, resume
 from stellar.training.loop import Training
+from stellar.training.run_folder import METRICS, read_metrics
 
+COMPILED = "compiled_graphs"
 distributed.LARGE = 64  # of a model this small, too, some gradients are exchanged by themselves
 
 
@@ -55,6 +59,23 @@ def perform(job: Job) -> None:
             pretrain(read_run_config(Path(job.config)), job.out)
     finally:
         Training.run_step = original
+
+
+def losses_elsewhere(runs: dict[str, RunConfig], folder: Path) -> list[list[tuple[float, float]]]:
+    """Loss and gradient norm of each run's steps, taken in a process of its own, without the checks
+    of shapes that tests come with: they cannot be compiled. What is compiled is in the folder.
+    """
+    for name, run in runs.items():
+        (folder / f"{name}.toml").write_text(to_toml(run))
+    write([Job(str(folder / f"{name}.toml"), str(folder / name)) for name in runs], folder / "jobs")
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / COMPILED)}
+    command = [sys.executable, __file__, folder / "jobs"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [
+        [(row["loss"], row["gradient_norm"]) for row in read_metrics(folder / name / METRICS)]
+        for name in runs
+    ]
 
 
 def write(jobs: list[Job], path: Path) -> None:

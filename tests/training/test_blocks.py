@@ -1,25 +1,20 @@
 """Blocks that are computed again, and blocks that are compiled: the numbers of plain ones."""
 
 import copy
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from in_processes import Job, write
+from in_processes import COMPILED, losses_elsewhere
 from torch import Tensor
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig
-from stellar.configfile import to_toml
 from stellar.launch import Ranks
 from stellar.objective import PretrainingModel, Views, step
 from stellar.training import pretrain
 from stellar.training.blocks import find_compiler, recompute_blocks
-from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import require_possible
 
 
@@ -61,32 +56,19 @@ def test_blocks_computed_again_give_the_same_gradients(
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
 def test_a_compiled_run_gives_the_same_numbers(tmp_path: Path, config: RunConfig) -> None:
-    """In a process of its own, without the checks of shapes that tests come with. The full view
-    and its tokens alone, which take one graph.
-    """
+    """The full view and its tokens alone, which take one graph."""
     others = ("set_alignment", "cls_masked", "cls_local", "koleo", "reconstruction")
     off = {f"{term}_weight": 0.0 for term in others}
     config = replace(config, objective=replace(config.objective, **off))
-    for setting in ("off", "on"):
-        training = replace(config.training, steps=4, precision="fp32", compile=setting)
-        run = to_toml(replace(config, training=training))
-        (tmp_path / f"{setting}.toml").write_text(run)
-    jobs = [Job(str(tmp_path / f"{name}.toml"), str(tmp_path / name)) for name in ("off", "on")]
-    write(jobs, tmp_path / "jobs.json")
-    script = Path(__file__).with_name("in_processes.py")
-    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled_graphs")}
-    done = subprocess.run(
-        [sys.executable, script, tmp_path / "jobs.json"],
-        env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    plain, ours = (
-        [(row["loss"], row["gradient_norm"]) for row in read_metrics(tmp_path / name / METRICS)]
-        for name in ("off", "on")
-    )
+    training = replace(config.training, steps=4, precision="fp32")
+    runs = {
+        setting: replace(config, training=replace(training, compile=setting))
+        for setting in ("off", "on")
+    }
+    plain, ours = losses_elsewhere(runs, tmp_path)
     assert len(ours) == 4
     assert ours == [pytest.approx(row, rel=1e-4) for row in plain]
-    assert any((tmp_path / "compiled_graphs").rglob("*.so"))
+    assert any((tmp_path / COMPILED).rglob("*.so"))
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_written(

@@ -1,8 +1,5 @@
 """What only a GPU does: a step in its precision, and recorded, against the plain one."""
 
-import os
-import subprocess
-import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from in_processes import Job, write
+from in_processes import COMPILED, losses_elsewhere
 from torch import Tensor
 
 from plain_step import plain_step
 from stellar.config import ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
-from stellar.configfile import to_toml
 from stellar.data.views import photometric
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, StepResult, Views, step
@@ -24,7 +20,6 @@ from stellar.objective.prototypes import assign, cross_entropy, mean_prototype
 from stellar.precision import autocast
 from stellar.training.blocks import find_compiler
 from stellar.training.captured import CapturedStep
-from stellar.training.run_folder import METRICS, read_metrics
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 GPU = torch.device("cuda")
@@ -138,30 +133,12 @@ def test_heads_in_half_precision_stay_near_those_in_fp32() -> None:
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
 def test_a_run_is_the_same_recorded_and_compiled(tmp_path: Path, config: RunConfig) -> None:
-    """In a process of its own, without the checks of shapes that tests come with. The views come
-    from the device, which cuts the full one out of a larger tensor.
-    """
+    """The views come from the device, which cuts the full one out of a larger tensor."""
     config = replace(config, objective=replace(config.objective, spatial_noise=0.0))
-    for setting in ("off", "auto"):
-        training = replace(
-            config.training,
-            precision="fp32",
-            accumulate=2,
-            compile=setting,
-            cuda_graph=setting == "auto",
-        )
-        (tmp_path / f"{setting}.toml").write_text(to_toml(replace(config, training=training)))
-    jobs = [Job(str(tmp_path / f"{name}.toml"), str(tmp_path / name)) for name in ("off", "auto")]
-    write(jobs, tmp_path / "jobs.json")
-    command = [sys.executable, Path(__file__).with_name("in_processes.py"), tmp_path / "jobs.json"]
-    graphs = tmp_path / "compiled_graphs"
-    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(graphs)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    plain, ours = (
-        [(row["loss"], row["gradient_norm"]) for row in read_metrics(tmp_path / name / METRICS)]
-        for name in ("off", "auto")
-    )
+    training = replace(config.training, precision="fp32", accumulate=2)
+    fast = replace(training, compile="auto", cuda_graph=True)
+    runs = {"plain": replace(config, training=training), "fast": replace(config, training=fast)}
+    plain, ours = losses_elsewhere(runs, tmp_path)
     assert len(ours) == config.training.steps
     assert ours == [pytest.approx(row, rel=1e-3) for row in plain]
-    assert any(graphs.iterdir())
+    assert any((tmp_path / COMPILED).iterdir())

@@ -108,10 +108,14 @@ def _encoder_bytes(
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
     blocks = [_block_bytes(tokens, tokens, width, hidden, number)] * (model.depth - 1)
     blocks.append(_block_bytes(tokens, read or tokens, width, hidden, number))
-    inputs, gradient = model.depth * 4 * tokens * width, number * tokens * hidden
-    kept = inputs + max(blocks) + gradient if again else sum(blocks)
+    kept = _stack_bytes(blocks, tokens, width, hidden, number) if again else sum(blocks)
     pixels = patches * model.in_chans * model.patch_size**2 * number
     return kept + pixels
+
+
+def _stack_bytes(blocks: list[int], tokens: int, width: int, hidden: int, number: int) -> int:
+    """Of blocks that are computed again: their inputs, and all of one at a time."""
+    return len(blocks) * 4 * tokens * width + max(blocks) + number * tokens * hidden
 
 
 def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -> int:
@@ -124,9 +128,8 @@ def _decoder_bytes(model: ModelConfig, patches: int, number: int, again: bool) -
     """With what L and Z = L S keep in fp32, and the logits of the codes."""
     decoder = model.decoder
     width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
-    block = _block_bytes(patches, patches, width, hidden, number)
-    inputs, gradient = decoder.depth * 4 * patches * width, number * patches * hidden
-    kept = inputs + block + gradient if again else decoder.depth * block
+    blocks = [_block_bytes(patches, patches, width, hidden, number)] * decoder.depth
+    kept = _stack_bytes(blocks, patches, width, hidden, number) if again else sum(blocks)
     logits = 4 * decoder.num_codes if decoder.target == "codes" else 0
     return kept + patches * (3 * 4 * model.embed_dim + logits)
 

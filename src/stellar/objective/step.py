@@ -7,26 +7,23 @@ share, the prototypes' means under the targets, takes its gradient on to the pro
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from stellar.images import unit_range
 from stellar.model import Factors
 from stellar.model.encoder import Images, Tokens
-from stellar.model.factorization import perturbed
+from stellar.objective.drawing import masked_reconstruction, reconstruction, what_to_draw
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar, term
 from stellar.objective.matching import match
 from stellar.objective.pretraining import PretrainingModel, Teacher
 from stellar.objective.prototypes import Assignment, assign, cross_entropy, mean_prototype
-
-Autocast = Callable[[], AbstractContextManager]
+from stellar.precision import Autocast
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Mean:
     """
 
     def __init__(self, prototypes: Float[Tensor, "C d"], target: Assignment) -> None:
-        self.mean = mean_prototype(prototypes, target)
+        self.prototypes, self.mean = prototypes, mean_prototype(prototypes, target)
         self.gathered = self.mean.detach().requires_grad_()
 
     def finish(self) -> None:
@@ -159,7 +156,8 @@ def _full(
     teacher gave them.
     """
     on = partial(term, model.objective)
-    drawing = _drawing(model, images, autocast) if model.objective.on("reconstruction") else None
+    drawn = model.objective.on("reconstruction")
+    drawing = what_to_draw(model, images, autocast) if drawn else None
     with autocast(), torch.set_grad_enabled(model.objective.uses_full):
         factors = model.encode(images)
         sparse = _tokens(model, factors)
@@ -171,14 +169,14 @@ def _full(
         matched = _matched_rows(model, sparse, targets.sparse)
     losses = Losses(
         reconstruction=on(
-            "reconstruction", lambda: _reconstruction(model, drawing, factors, autocast, generator)
+            "reconstruction", lambda: reconstruction(model, drawing, factors, autocast, generator)
         ),
         token_clustering=on(
             "token_clustering",
-            lambda: _predict(model, "sparse_head", tokens, means.token, matched, autocast),
+            lambda: _predict(model, tokens, means.token, matched, autocast),
         ),
         cls_clustering=on(
-            "cls_clustering", lambda: _predict(model, "cls_head", cls, means.cls, None, autocast)
+            "cls_clustering", lambda: _predict(model, cls, means.cls, None, autocast)
         ),
         koleo=on("koleo", lambda: koleo(sparse)),
     )
@@ -195,7 +193,7 @@ def _masked(
 ) -> Losses:
     """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
     redraws = model.objective.on("masked_reconstruction")
-    drawing = _drawing(model, images, autocast) if redraws else None
+    drawing = what_to_draw(model, images, autocast) if redraws else None
     read = "all" if redraws else "tokens"
     with autocast():
         encoded = model.encoder(images, keep, read)
@@ -207,7 +205,6 @@ def _masked(
             "set_alignment",
             lambda: _predict(
                 model,
-                "sparse_head",
                 tokens,
                 means.token,
                 _matched_rows(model, sparse, targets.sparse),
@@ -216,14 +213,14 @@ def _masked(
         ),
         cls_masked=on(
             "cls_masked",
-            lambda: _predict(
-                model, "cls_head", cls, means.cls, _view_rows(encoded.cls, means.cls), autocast
-            ),
+            lambda: _predict(model, cls, means.cls, _view_rows(cls, means.cls), autocast),
         ),
         koleo=on("koleo", lambda: koleo(sparse)),
         masked_reconstruction=on(
             "masked_reconstruction",
-            lambda: _masked_reconstruction(model, drawing, images, keep, encoded.dense, autocast),
+            lambda: masked_reconstruction(
+                model, drawing, keep, encoded.dense, model.encoder.grid(images), autocast
+            ),
         ),
     )
 
@@ -233,8 +230,8 @@ def _local(model: PretrainingModel, images: Images, means: Means, autocast: Auto
     with autocast():
         encoded = model.encoder(images, read="cls")
         cls = model.cls_head(encoded.cls)
-    rows = _view_rows(encoded.cls, means.cls)
-    return Losses(cls_local=_predict(model, "cls_head", cls, means.cls, rows, autocast))
+    rows = _view_rows(cls, means.cls)
+    return Losses(cls_local=_predict(model, cls, means.cls, rows, autocast))
 
 
 @torch.no_grad()
@@ -295,7 +292,6 @@ def _means(model: PretrainingModel, targets: Targets, autocast: Autocast) -> Mea
 
 def _predict(
     model: PretrainingModel,
-    head: str,
     features: Float[Tensor, "N d"] | None,
     mean: Mean | None,
     rows: Int[Tensor, "N"] | None,
@@ -304,10 +300,10 @@ def _predict(
     """Cross-entropy of the head's prediction to rows of the target (all, in order, when None)."""
     assert features is not None
     assert mean is not None
-    prototypes = model.get_parameter(f"{head}.prototypes")
     target = mean.gathered if rows is None else mean.gathered.index_select(0, rows)
+    tau = model.objective.prediction_temperature
     with autocast():
-        return cross_entropy(features, target, prototypes, model.objective.prediction_temperature)
+        return cross_entropy(features, target, mean.prototypes, tau)
 
 
 def _matched_rows(
@@ -323,78 +319,12 @@ def _matched_rows(
     return (index + image[:, None] * target.shape[1]).flatten()
 
 
-def _view_rows(views: Float[Tensor, "BV D"], mean: Mean | None) -> Int[Tensor, "BV"]:
+def _view_rows(views: Float[Tensor, "BV d"] | None, mean: Mean | None) -> Int[Tensor, "BV"]:
     """Row of the image that each view was cut from."""
+    assert views is not None
     assert mean is not None
     images = len(mean.mean)
     return torch.arange(images, device=views.device).repeat_interleave(len(views) // images)
-
-
-def _drawing(model: PretrainingModel, images: Images, autocast: Autocast) -> Tensor:
-    """What the decoder is to draw: pixels in [0, 1], or the code of each patch. Made before the
-    networks run, since the tokenizer takes memory for a moment.
-    """
-    images = unit_range(images)
-    if model.config.decoder.target == "pixels":
-        return images
-    with autocast():
-        return model.codes(images)
-
-
-def _reconstruction(
-    model: PretrainingModel,
-    drawing: Tensor | None,
-    factors: Factors,
-    autocast: Autocast,
-    generator: torch.Generator | None,
-) -> Scalar:
-    """Mean error of the image drawn from Z, whose L is noisy where the objective says so."""
-    noise = model.objective.spatial_noise
-    if noise:
-        factors = replace(factors, spatial=perturbed(factors.spatial, noise, generator))
-    return _patch_errors(model, drawing, factors.lowrank, factors.grid, autocast).mean()
-
-
-def _masked_reconstruction(
-    model: PretrainingModel,
-    drawing: Tensor | None,
-    images: Images,
-    keep: Int[Tensor, "BV n"] | None,
-    dense: Float[Tensor, "BV n D"],
-    autocast: Autocast,
-) -> Scalar:
-    """Mean error of the patches that a view hides, drawn from U of those that it keeps, with the
-    mask token in the others' places.
-    """
-    assert keep is not None
-    assert model.mask_token is not None
-    height, width = grid = model.encoder.grid(images)
-    place = keep[:, :, None].expand_as(dense)
-    everywhere = model.mask_token.to(dense.dtype).expand(len(dense), height * width, -1)
-    everywhere = everywhere.scatter(1, place, dense)
-    errors = _patch_errors(model, drawing, everywhere, grid, autocast)
-    hidden = torch.ones_like(errors).scatter(1, keep, 0)
-    return (errors * hidden).sum() / hidden.sum()
-
-
-def _patch_errors(
-    model: PretrainingModel,
-    drawing: Tensor | None,
-    tokens: Float[Tensor, "B P D"],
-    grid: tuple[int, int],
-    autocast: Autocast,
-) -> Float[Tensor, "B P"]:
-    """Mean squared error of each patch in [0, 1], or cross-entropy to its code, as the decoder
-    draws it from these patch features.
-    """
-    assert drawing is not None
-    with autocast():
-        prediction = model.decoder(tokens, grid)
-    if model.config.decoder.target == "pixels":
-        error = F.mse_loss(prediction.float(), drawing, reduction="none").mean(dim=1)
-        return F.avg_pool2d(error, model.config.patch_size).flatten(1)
-    error = F.cross_entropy(prediction.float().flatten(0, 1), drawing.flatten(), reduction="none")
-    return error.unflatten(0, drawing.shape)
 
 
 def _detached(factors: Factors) -> Factors:
