@@ -17,8 +17,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 
 import limits
-from stellar.evaluation.holdout import shuffled
-from stellar.evaluation.linear import LEARNING_RATES, train_heads
+from stellar.evaluation.probes.holdout import shuffled
+from stellar.evaluation.probes.linear import LEARNING_RATES, train_heads
 from stellar.precision import choose_device
 from table import Row, medians, print_rows
 

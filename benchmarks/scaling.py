@@ -21,12 +21,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from stellar.config import DecoderConfig, RunConfig
-from stellar.distributed import process_group, sum_gradients
-from stellar.launch import own_ranks
 from stellar.objective import PretrainingModel, step
 from stellar.precision import autocast, resolve_precision
 from stellar.presets import PRESETS
-from stellar.sharded import clip_gradients
+from stellar.processes.exchange import process_group, sum_gradients
+from stellar.processes.launch import own_ranks
+from stellar.processes.sharded import clip_gradients
 from stellar.training.optimizer import build_optimizer
 from table import Row, print_rows
 from training_step import random_views

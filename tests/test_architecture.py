@@ -12,15 +12,12 @@ SOURCE = Path(__file__).parents[1] / "src/stellar"
 BASE = {
     "config",
     "configfile",
-    "distributed",
     "errors",
     "images",
-    "launch",
     "precision",
     "presets",
-    "sharded",
+    "processes",
     "storage",
-    "systems",
 }
 MAY_IMPORT = {
     "cost": BASE,
@@ -33,24 +30,37 @@ MAY_IMPORT = {
     "weights": BASE | {"model", "objective"},
     "embedding": BASE | {"model", "data"},
     "exporting": BASE | {"model"},
-    "reconstruction": BASE | {"model", "data", "pictures", "evaluation"},
-    "study": BASE | {"model", "data", "evaluation", "training", "reconstruction", "weights"},
+    "reconstructing": BASE | {"model", "data", "pictures", "evaluation"},
+    "study": BASE | {"model", "data", "evaluation", "training", "reconstructing", "weights"},
     "demo": BASE
-    | {"model", "data", "evaluation", "training", "reconstruction", "study", "weights"},
+    | {"model", "data", "evaluation", "training", "reconstructing", "study", "weights"},
 }
-WITHIN_DATA = {
-    "indexfile": set(),
-    "folderindex": {"indexfile"},
-    "folder": {"folderindex", "indexfile"},
-    "shards": {"folder", "indexfile"},
-    "labelled": {"folder", "folderindex"},
-    "views": {"folder"},
-    "cutouts": {"folder", "labelled"},
-    "sources": {"folder", "folderindex", "shards"},
-    "opening": {"labelled", "cutouts"},
-    "loader": {"folder", "views"},
-    "inference": {"folder", "loader"},
+WITHIN = {
+    "data": {
+        "indexfile": set(),
+        "folderindex": {"indexfile"},
+        "folder": {"folderindex", "indexfile"},
+        "shards": {"folder", "indexfile"},
+        "labelled": {"folder", "folderindex"},
+        "views": {"folder"},
+        "cutouts": {"folder", "labelled"},
+        "sources": {"folder", "folderindex", "shards"},
+        "opening": {"labelled", "cutouts"},
+        "loader": {"folder", "views"},
+        "inference": {"folder", "loader"},
+    },
+    "evaluation": {
+        "scores": set(),
+        "metrics": set(),
+        "features": set(),
+        "probes": {"features", "metrics"},
+        "subject": {"features"},
+        "evaluators": {"scores", "subject", "features", "probes", "metrics", "report"},
+        "report": {"scores"},
+        "evaluate": {"scores", "subject", "evaluators", "probes"},
+    },
 }
+"""Who may import whom within a package."""
 OPTIONAL = {
     "torchvision",
     "timm",
@@ -94,14 +104,15 @@ def test_imports_point_one_way(part: str) -> None:
                 assert module.split(".")[1] in allowed, f"{path.name} imports {module}"
 
 
-@pytest.mark.parametrize("part", WITHIN_DATA)
-def test_imports_within_data_point_one_way(part: str) -> None:
-    for path in files_of(f"data/{part}"):
+@pytest.mark.parametrize(
+    ("package", "part"), [(package, part) for package in WITHIN for part in WITHIN[package]]
+)
+def test_imports_within_a_package_point_one_way(package: str, part: str) -> None:
+    allowed, home = WITHIN[package][part] | {part}, f"stellar.{package}"
+    for path in files_of(f"{package}/{part}"):
         for module in imports(path):
-            if module.startswith("stellar.data"):
-                assert f"{module}.".split(".")[2] in WITHIN_DATA[part] | {part}, (
-                    f"{path.name} imports {module}"
-                )
+            if f"{module}.".startswith(f"{home}."):
+                assert f"{module}.".split(".")[2] in allowed, f"{path.name} imports {module}"
 
 
 def parts_of(folder: Path) -> set[str]:
@@ -111,7 +122,8 @@ def parts_of(folder: Path) -> set[str]:
 
 def test_every_part_is_known_and_nothing_imports_the_command_line() -> None:
     assert parts_of(SOURCE) - {"cli", "shipped"} == MAY_IMPORT.keys() | BASE
-    assert parts_of(SOURCE / "data") == WITHIN_DATA.keys()
+    for package, parts in WITHIN.items():
+        assert parts_of(SOURCE / package) == parts.keys()
     for path in SOURCE.rglob("*.py"):
         if "cli" not in path.parts and path.name != "__main__.py":
             assert not any(module.startswith("stellar.cli") for module in imports(path)), path
@@ -126,7 +138,7 @@ for name in {sorted(OPTIONAL)}:
 import stellar
 for name in stellar.__all__:
     getattr(stellar, name)
-import stellar.demo, stellar.evaluation.page, stellar.embedding.on_ray
+import stellar.demo, stellar.evaluation.report.page, stellar.embedding.on_ray
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

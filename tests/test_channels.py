@@ -17,7 +17,7 @@ from stellar.config import (
 )
 from stellar.data.folder import DataError
 from stellar.embedding import embed, read_embeddings
-from stellar.reconstruction import pictures, reconstruct
+from stellar.reconstructing import pictures, reconstruct
 from stellar.training import pretrain
 
 

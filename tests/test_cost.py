@@ -33,7 +33,7 @@ from stellar.model import transformer
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.presets import b16, demo, h16, tiny
-from stellar.systems import dense, dino
+from stellar.study.systems import dense, dino
 from stellar.training.blocks import recompute_blocks
 
 BATCH = 2

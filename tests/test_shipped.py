@@ -21,9 +21,9 @@ from ship import PAGES, TARGETS, figures
 from stellar.cli import main
 from stellar.configfile import read_run_config, to_toml
 from stellar.data import Cutouts
-from stellar.evaluation.probes import probe_matrix
-from stellar.evaluation.reconstruction import draw_again
-from stellar.evaluation.scenes import collect
+from stellar.evaluation.evaluators.reconstruction import draw_again
+from stellar.evaluation.features.scenes import collect
+from stellar.evaluation.probes.objects import probe_matrix
 from stellar.model.files.card import CARD
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.model_file import SHIPPED

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stellar.model import Backbone, Factors, Stellar, load_backbone
     from stellar.model.files.manifest import save_published
     from stellar.presets import PRESETS
-    from stellar.reconstruction import reconstruct
+    from stellar.reconstructing import reconstruct
     from stellar.training import pretrain, resume
     from stellar.weights import load
 
@@ -42,7 +42,7 @@ _HOMES = {
     "load_backbone": "stellar.model",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
-    "reconstruct": "stellar.reconstruction",
+    "reconstruct": "stellar.reconstructing",
     "resume": "stellar.training",
     "save_published": "stellar.model.files.manifest",
 }

@@ -14,14 +14,14 @@ from rich.console import Console
 from stellar.config import ModelConfig, RunConfig
 from stellar.data.opening import open_scenes
 from stellar.evaluation.evaluate import evaluate
-from stellar.evaluation.page import write_report
+from stellar.evaluation.report.page import write_report
+from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
-from stellar.evaluation.table import print_evaluation
 from stellar.model import Stellar
 from stellar.presets import demo as demo_preset
-from stellar.reconstruction import sheets_of
+from stellar.reconstructing import sheets_of
 from stellar.storage import write_file
-from stellar.study import trained
+from stellar.study.runs import trained
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
 from stellar.weights import load

@@ -15,8 +15,8 @@ from stellar.config import ModelConfig
 from stellar.data import ImageFolder
 from stellar.embedding import Embedder, EmbeddingError, embed, read_embeddings
 from stellar.embedding.parts import open_parts
-from stellar.launch import Ranks
 from stellar.model import Stellar
+from stellar.processes.launch import Ranks
 
 
 def assert_same(ours: Path, theirs: Path) -> None:

@@ -14,10 +14,10 @@ from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data.labelled import Splits, open_labelled
 from stellar.evaluation.evaluate import evaluate
-from stellar.evaluation.knn import NEIGHBOURS
-from stellar.evaluation.reconstruction import psnr
+from stellar.evaluation.evaluators.reconstruction import psnr
+from stellar.evaluation.probes.knn import NEIGHBOURS
+from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
-from stellar.evaluation.table import print_evaluation
 from stellar.images import read_image
 from stellar.model import Backbone, Stellar
 from stellar.model.files.saving import save_model

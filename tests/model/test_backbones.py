@@ -30,7 +30,7 @@ from transformers import (
 )
 
 import stellar
-from stellar.evaluation.scenes import Encoder
+from stellar.evaluation.features.scenes import Encoder
 from stellar.model.backbones import Backbone, adapt_channels, read_backbone
 from stellar.model.files.families import DINOV2, ORIGINAL, VIT, encoder_only, layout_of
 from stellar.model.files.loading import WeightsError

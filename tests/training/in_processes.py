@@ -12,17 +12,17 @@ from pathlib import Path
 
 import torch
 
-from stellar import distributed
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config, to_toml
-from stellar.distributed import process_group
-from stellar.launch import own_ranks
+from stellar.processes import exchange
+from stellar.processes.exchange import process_group
+from stellar.processes.launch import own_ranks
 from stellar.training import pretrain, resume
 from stellar.training.loop import Training
 from stellar.training.run_folder import METRICS, read_metrics
 
 COMPILED = "compiled_graphs"
-distributed.LARGE = 64  # of a model this small, too, some gradients are exchanged by themselves
+exchange.LARGE = 64  # of a model this small, too, some gradients are exchanged by themselves
 
 
 @dataclass(frozen=True)

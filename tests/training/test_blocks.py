@@ -11,8 +11,8 @@ from in_processes import COMPILED, losses_elsewhere
 from torch import Tensor
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig
-from stellar.launch import Ranks
 from stellar.objective import PretrainingModel, Views, step
+from stellar.processes.launch import Ranks
 from stellar.training import pretrain
 from stellar.training.blocks import find_compiler, recompute_blocks
 from stellar.training.setup import require_possible

@@ -14,11 +14,11 @@ import torch
 import stellar
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts
-from stellar.launch import Ranks
 from stellar.model.files.saving import checkpoints
 from stellar.objective import Teacher
+from stellar.processes.launch import Ranks
 from stellar.storage import checksum
-from stellar.systems import mae
+from stellar.study.systems import mae
 from stellar.training import RunError, TrainingStopped, pretrain, resume
 from stellar.training.loop import Training
 from stellar.training.run_folder import METRICS, RunFolder, read_metrics

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from stellar.errors import Interrupted, UserError
-from stellar.launch import own_ranks
+from stellar.processes.launch import own_ranks
 
 COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from stellar.cli.study import StudyOptions
+from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Take the objective apart: what each term, the tokens and the temperature are for.
 
@@ -42,8 +42,8 @@ def run(arguments: Sequence[str]) -> int:
 
     from stellar.config import nearest
     from stellar.errors import UserError
-    from stellar.evaluation.table import print_changes
-    from stellar.study import ablate, ablations
+    from stellar.evaluation.report.terminal import print_changes
+    from stellar.study.ablate import ablate, ablations
 
     if options.num_seeds < 1:
         raise UserError(f"--num-seeds must be at least 1, got {options.num_seeds}")

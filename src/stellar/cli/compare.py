@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from stellar.cli.study import StudyOptions
+from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set them side by side.
 
@@ -42,10 +42,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     from rich.console import Console
 
-    from stellar.cli.progress import progress_line
+    from stellar.cli.progress_line import progress_line
     from stellar.config import EvaluationConfig
-    from stellar.evaluation.table import print_evaluation
-    from stellar.study import compare
+    from stellar.evaluation.report.terminal import print_evaluation
+    from stellar.study.compare import compare
 
     steps, minutes = read_budget(options.budget)
     base = options.base(steps)

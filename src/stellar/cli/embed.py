@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from stellar.errors import UserError
-from stellar.launch import Ranks, own_ranks
+from stellar.processes.launch import Ranks, own_ranks
 
 DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet file, or to a folder
 of them.
@@ -64,9 +64,9 @@ def run(arguments: Sequence[str]) -> int:
         TimeRemainingColumn,
     )
 
-    from stellar.distributed import own_device
     from stellar.embedding import embed
     from stellar.precision import choose_device
+    from stellar.processes.exchange import own_device
     from stellar.weights import load
 
     ranks = own_ranks() if options.share is None else _share(options.share)

@@ -47,15 +47,15 @@ def run(arguments: Sequence[str]) -> int:
     )
     from rich.console import Console
 
-    from stellar.cli.progress import progress_line
+    from stellar.cli.progress_line import progress_line
     from stellar.data.opening import open_data
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
-    from stellar.evaluation.page import write_report
-    from stellar.evaluation.table import print_evaluation
+    from stellar.evaluation.report.page import write_report
+    from stellar.evaluation.report.terminal import print_evaluation
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
-    from stellar.reconstruction import sheets_of
+    from stellar.reconstructing import sheets_of
     from stellar.storage import make_folder, write_file
     from stellar.weights import load
 

@@ -11,8 +11,8 @@ import tyro
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
 from stellar.errors import UserError
-from stellar.launch import own_ranks
 from stellar.presets import PRESETS
+from stellar.processes.launch import own_ranks
 
 DESCRIPTION = """Train a model on a folder of images, without labels.
 

@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     from stellar.errors import UserError
     from stellar.precision import choose_device
-    from stellar.reconstruction import pictures, reconstruct
+    from stellar.reconstructing import pictures, reconstruct
     from stellar.storage import place_file
     from stellar.weights import load
 

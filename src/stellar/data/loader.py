@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from stellar.data.folder import DataError
 from stellar.data.views import Batch, MultiView
-from stellar.distributed import share
+from stellar.processes.exchange import share
 
 WORKER_TIMEOUT = 600
 """Seconds without a batch after which a worker counts as stuck."""

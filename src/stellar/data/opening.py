@@ -6,7 +6,7 @@ from stellar.config import ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.data.labelled.pairs import are_pairs, open_pairs
-from stellar.data.labelled.published import (
+from stellar.data.labelled.segmentation_sets import (
     ade20k_folder,
     cityscapes_folder,
     open_ade20k,

@@ -20,8 +20,8 @@ from stellar.data import open_source
 from stellar.data.inference import pictures_at
 from stellar.embedding.embedder import Embedder, EmbeddingError
 from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Listed, Parts, open_parts
-from stellar.launch import Ranks
 from stellar.model import Stellar
+from stellar.processes.launch import Ranks
 
 WRITERS = 2
 """Threads that write, and finished parts that may wait for them."""

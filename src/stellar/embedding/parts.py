@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from stellar.data import ImageSource
 from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
-from stellar.launch import Ranks
+from stellar.processes.launch import Ranks
 from stellar.storage import hidden, make_folder, place_file, sync, write_file
 
 PART_SIZE = 2048

@@ -13,18 +13,18 @@ import torch
 
 from stellar.config import DecoderConfig, EvaluationConfig
 from stellar.data.labelled import MaskedSplits, Splits
-from stellar.evaluation.classification import neighbours, probe
-from stellar.evaluation.cost import cost
-from stellar.evaluation.equivariance import equivariance
-from stellar.evaluation.factorization import factorization
-from stellar.evaluation.frozen_decoder import frozen_reconstruction
-from stellar.evaluation.kmeans import STARTS
-from stellar.evaluation.knn import TEMPERATURE
-from stellar.evaluation.localisation import NUM_CLUSTERS, localisation
-from stellar.evaluation.probes import largest_class_share
-from stellar.evaluation.reconstruction import reconstruction
+from stellar.evaluation.evaluators.classification import neighbours, probe
+from stellar.evaluation.evaluators.equivariance import equivariance
+from stellar.evaluation.evaluators.frozen_decoder import frozen_reconstruction
+from stellar.evaluation.evaluators.localisation import NUM_CLUSTERS, localisation
+from stellar.evaluation.evaluators.reconstruction import reconstruction
+from stellar.evaluation.evaluators.segmentation import segmentation
+from stellar.evaluation.evaluators.size_and_speed import cost
+from stellar.evaluation.evaluators.what_where import factorization
+from stellar.evaluation.probes.kmeans import STARTS
+from stellar.evaluation.probes.knn import TEMPERATURE
+from stellar.evaluation.probes.objects import largest_class_share
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
-from stellar.evaluation.segmentation import segmentation
 from stellar.evaluation.subject import Progress, Subject, silent
 from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stellar.config import DecoderConfig, EvaluationConfig, Fit
 from stellar.data.labelled import MaskedSplits, Splits
-from stellar.evaluation.features import Features, extract
-from stellar.evaluation.patches import Patches, extract_patches
+from stellar.evaluation.features.patches import Patches, extract_patches
+from stellar.evaluation.features.pictures import Features, extract
 from stellar.model import Backbone, Stellar
 
 Progress = Callable[[str, int, int], object]

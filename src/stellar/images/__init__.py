@@ -5,7 +5,7 @@ A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bit
 
 from stellar.images.arrays import from_array, from_tensor
 from stellar.images.files import read_image, read_picture
-from stellar.images.masks import MASK_EXTENSIONS, read_mask
+from stellar.images.mask_files import MASK_EXTENSIONS, read_mask
 from stellar.images.picture import (
     InputError,
     Picture,

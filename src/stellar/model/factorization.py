@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stellar.distributed import uniform
+from stellar.processes.exchange import uniform
 
 COSINE_EPS = 1e-7
 

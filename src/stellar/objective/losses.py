@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import ObjectiveConfig
-from stellar.distributed import all_sum
+from stellar.processes.exchange import all_sum
 
 Scalar = Float[Tensor, ""]
 RECONSTRUCTION_WEIGHT = {"pixels": 10.0, "codes": 0.05}

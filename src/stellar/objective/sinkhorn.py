@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stellar.distributed import all_max, all_sum
+from stellar.processes.exchange import all_max, all_sum
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from stellar.distributed import all_sum, first_rows
 from stellar.objective.prototypes import Assignment
 from stellar.objective.step import StepResult
+from stellar.processes.exchange import all_sum, first_rows
 
 MAX_ROWS = 2048
 """Tokens that the figures are computed from, at most."""

@@ -17,12 +17,12 @@ from rich.console import Console
 from stellar.config import RunConfig
 from stellar.data import Batch, MultiView, cut_on, view_batches
 from stellar.data.views.photometric import apply as change_colours
-from stellar.distributed import all_max, gather_lists, sum_gradients
 from stellar.errors import UserError
-from stellar.launch import Ranks
 from stellar.objective import Losses, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
-from stellar.sharded import clip_gradients
+from stellar.processes.exchange import all_max, gather_lists, sum_gradients
+from stellar.processes.launch import Ranks
+from stellar.processes.sharded import clip_gradients
 from stellar.training.ahead import Ahead
 from stellar.training.blocks import compile_networks, compiles, recompute_blocks
 from stellar.training.captured import CapturedStep

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from stellar.config import TrainingConfig
-from stellar.distributed import is_first
 from stellar.model.transformer import no_weight_decay
-from stellar.sharded import by_kind, gathered, split_like
+from stellar.processes.exchange import is_first
+from stellar.processes.sharded import by_kind, gathered, split_like
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
-from stellar.distributed import on_first, own_device, process_group, together
-from stellar.launch import Ranks, own_ranks
 from stellar.model.files.saving import checkpoints
 from stellar.precision import choose_device
+from stellar.processes.exchange import on_first, own_device, process_group, together
+from stellar.processes.launch import Ranks, own_ranks
 from stellar.training.loop import Training
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
 from stellar.training.setup import (

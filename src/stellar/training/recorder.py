@@ -11,9 +11,9 @@ from rich.console import Console
 from torch import Tensor
 
 from stellar.data import ImageSource
-from stellar.distributed import together
 from stellar.model.files.history import History, public_name
 from stellar.objective import PretrainingModel
+from stellar.processes.exchange import together
 from stellar.training.checkpoint import Counters, give_parts, prune, save_checkpoint
 from stellar.training.health import Health
 from stellar.training.run_folder import SKIPPED, RunFolder

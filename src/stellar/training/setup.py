@@ -9,9 +9,7 @@ import torch
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
 from stellar.data.folder import evenly_spread
-from stellar.distributed import gather_lists, is_first
 from stellar.images import nearest_multiple
-from stellar.launch import Ranks
 from stellar.model.backbones import BackboneFiles, is_backbone, read_backbone
 from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.model_file import open_model
@@ -19,6 +17,8 @@ from stellar.model.files.saving import FROZEN, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
+from stellar.processes.exchange import gather_lists, is_first
+from stellar.processes.launch import Ranks
 from stellar.training.blocks import find_compiler
 
 TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")

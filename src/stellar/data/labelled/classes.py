@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int64
 from stellar.data.folder import DataError, ImageFiles, extensions_of, printable
 from stellar.data.folderindex import walk
 from stellar.data.labelled import imagenet
+from stellar.data.labelled.csv_table import NoTable, read_table
 from stellar.data.labelled.listing import (
     HELD_OUT,
     TRAIN,
@@ -27,7 +28,6 @@ from stellar.data.labelled.listing import (
     some,
     subfolders,
 )
-from stellar.data.labelled.table import NoTable, read_table
 
 TREE = f"""
   FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg (or validation/, or test/), or

@@ -12,7 +12,7 @@ from pathlib import Path
 from stellar.data.folder import DataError, extensions_of
 from stellar.data.folderindex import walk
 from stellar.data.labelled.listing import HELD_OUT, TRAIN, by_hash, fifth, held_out_name, some
-from stellar.data.labelled.masks import BACKGROUND, IGNORED, MaskedFiles, MaskedSplits
+from stellar.data.labelled.masked import BACKGROUND, IGNORED, MaskedFiles, MaskedSplits
 from stellar.images import MASK_EXTENSIONS, read_mask
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stellar.errors import UserError
-from stellar.sharded import split_like
+from stellar.processes.sharded import split_like
 
 
 class WeightsError(UserError):

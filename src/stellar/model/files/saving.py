@@ -21,7 +21,7 @@ from stellar.configfile import from_dict
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.reading import find_file, read_json
 from stellar.model.stellar import Stellar
-from stellar.sharded import gathered
+from stellar.processes.sharded import gathered
 from stellar.storage import damage
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

@@ -1,0 +1,1 @@
+"""The tests: each a function from a subject to scores."""

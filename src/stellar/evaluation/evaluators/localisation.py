@@ -1,0 +1,124 @@
+"""Where a model sees the objects, without labels: argmax of L as a segmentation, and how far it
+agrees with the objects' masks. Of a model without tokens, clusters of U take the place of L.
+
+With the contingency table n_ij of two partitions of the pixels, pairs(x) = x (x - 1) / 2 and
+E = sum_i pairs(a_i) sum_j pairs(b_j) / pairs(N), where a and b are the table's margins,
+
+    ARI = (sum_ij pairs(n_ij) - E) / ((sum_i pairs(a_i) + sum_j pairs(b_j)) / 2 - E)
+
+(Hubert and Arabie, 1985). 1 for equal partitions, 0 expected by chance; the background counts as
+a segment, except for foreground ARI, which is of the pixels of objects alone (Greff et al., 2019).
+"""
+
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, Int64, Integer
+from torch import Tensor
+
+from stellar.data.labelled import IGNORED, MaskedSource, MaskedSplits
+from stellar.evaluation.features.patches import PatchBatch, Patches
+from stellar.evaluation.metrics.overlap import best_overlap, contingency, matched_iou, overlaps
+from stellar.evaluation.probes.kmeans import kmeans
+from stellar.evaluation.scores import Score
+from stellar.evaluation.subject import Subject
+
+NUM_CLUSTERS = 6
+"""Of k-means on U, for models without tokens."""
+MEASURES = ("ARI", "foreground ARI", "mean best overlap", "matched IoU")
+BATCH = 64
+
+
+def localisation(subject: Subject) -> Iterator[Score]:
+    """Means of `agreement` over the test pictures in which there are objects, and of the ARI over
+    all of them.
+    """
+    if not isinstance(subject.data, MaskedSplits):
+        return
+    patches, source, device = subject.test_patches, subject.data.test, subject.model.device
+    has_tokens = subject.model.config.num_sparse_tokens > 0
+    seeds = subject.settings.seeds
+    runs = [_means(patches, source, device, seed) for seed in (seeds[:1] if has_tokens else seeds)]
+    made_by = "argmax of L" if has_tokens else f"k-means on U, K = {NUM_CLUSTERS}"
+    for name in MEASURES:
+        values = [mean for mean, _ in (run[name] for run in runs)]
+        count = runs[0][name][1]
+        if not count:
+            subject.note(f"{name} needs test pictures with masks of objects")
+            continue
+        detail = f"{made_by}; {count} pictures"
+        yield Score.over_seeds("localisation", name, values, detail=detail)
+
+
+def _means(
+    patches: Patches, source: MaskedSource, device: torch.device, seed: int
+) -> dict[str, tuple[float, int]]:
+    """Of each measure, its mean and the number of pictures that have it."""
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, list[float]] = {name: [] for name in MEASURES}
+    for rows in torch.arange(len(patches)).split(BATCH):
+        maps = segment_maps(patches.read(rows.tolist(), device), generator)
+        maps = maps.transpose(1, 2).unflatten(2, patches.grid)
+        for row, of_picture in zip(rows.tolist(), maps, strict=True):
+            masks = source.masks(int(patches.places[row]))
+            height, width = masks.classes.shape
+            segments = segment(of_picture[None], (height, width))[0].cpu()
+            counted = masks.classes != IGNORED
+            for name, value in agreement(masks.instances[counted], segments[counted]).items():
+                found[name].append(value)
+    return {name: (fmean(values) if values else 0.0, len(values)) for name, values in found.items()}
+
+
+def segment_maps(batch: PatchBatch, generator: torch.Generator) -> Float[Tensor, "b P segments"]:
+    """L, or membership in clusters of U where there is no L."""
+    if batch.spatial.shape[2]:
+        return batch.spatial
+    return F.one_hot(kmeans(batch.dense, NUM_CLUSTERS, generator), NUM_CLUSTERS).float()
+
+
+def agreement(
+    instances: Integer[Tensor, " n"], segments: Integer[Tensor, " n"]
+) -> Mapping[str, float]:
+    """Of the pixels of one picture that count: every measure that it has. Without objects that is
+    the ARI, and without pixels nothing.
+    """
+    if not len(instances):
+        return {}
+    objects = instances > 0
+    found = {"ARI": adjusted_rand_index(instances[None], segments[None]).item()}
+    if not objects.any():
+        return found
+    foreground = adjusted_rand_index(instances[objects][None], segments[objects][None]).item()
+    iou = overlaps(instances, segments)
+    values = (found["ARI"], foreground, best_overlap(iou), matched_iou(iou))
+    return dict(zip(MEASURES, values, strict=True))
+
+
+def segment(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Int64[Tensor, "b H W"]:
+    """The token that explains each pixel: argmax of L, bilinear at the size of the picture."""
+    smooth = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
+    return smooth.argmax(dim=1)
+
+
+def adjusted_rand_index(
+    truth: Integer[Tensor, "b *pixels"], prediction: Integer[Tensor, "b *pixels"]
+) -> Float64[Tensor, " b"]:
+    """ARI of two segmentations of each image; labels are any integers from 0.
+
+    Two partitions of one segment each, or of single pixels each, are equal: 1.
+    """
+    table = contingency(truth.flatten(1), prediction.flatten(1))
+    together = _pairs(table).sum(dim=(1, 2))
+    in_truth = _pairs(table.sum(dim=2)).sum(dim=1)
+    in_prediction = _pairs(table.sum(dim=1)).sum(dim=1)
+    expected = in_truth * in_prediction / _pairs(table.sum(dim=(1, 2))).clamp_min(1)
+    margin = (in_truth + in_prediction) / 2 - expected
+    equal = (together == in_truth) & (together == in_prediction)
+    score = (together - expected) / torch.where(equal, 1.0, margin)
+    return torch.where(equal, 1.0, score)
+
+
+def _pairs(count: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
+    return count * (count - 1) / 2

@@ -1,0 +1,130 @@
+"""Which class a model's features give to every pixel: BatchNorm and a linear layer on U; the same
+on Z, which is all that L and S can say; and tokens, each classified and painted with L.
+
+Scores of classes are enlarged bilinearly to each mask's own resolution, and the pixels of all
+pictures are counted in one confusion matrix.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from stellar.data.labelled import MaskedSource, MaskedSplits
+from stellar.evaluation.evaluators.localisation import segment
+from stellar.evaluation.features.patches import Patches
+from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou, pixel_accuracy
+from stellar.evaluation.probes.holdout import hold_out, shuffled
+from stellar.evaluation.probes.patch_heads import (
+    BATCH,
+    LEARNING_RATES,
+    BatchNorm,
+    Feature,
+    PatchHeads,
+    fit_norm,
+    together,
+    train_heads,
+)
+from stellar.evaluation.scores import Score
+from stellar.evaluation.subject import Subject
+
+NAMES: Mapping[Feature, str] = {"U": "U", "Z": "Z", "tokens": "tokens painted with L"}
+
+
+def segmentation(subject: Subject) -> Iterator[Score]:
+    """mIoU and pixel accuracy from U, Z and painted tokens; from U alone without tokens."""
+    if not isinstance(subject.data, MaskedSplits):
+        return
+    features: tuple[Feature, ...] = ("U", "Z", "tokens")
+    if not subject.model.config.num_sparse_tokens:
+        features = ("U",)
+    heads: dict[Feature, PatchHeads] = {}
+    chosen_rates: dict[Feature, list[float]] = {}
+    for feature in features:
+        heads[feature], chosen_rates[feature] = _fit(feature, subject)
+    confusions = count_pixels(heads, subject.test_patches, subject.data.test)
+    for feature in features:
+        occurring = (confusions[feature][0].sum(dim=1) > 0).sum().item()
+        if not occurring:
+            subject.note("segmentation needs test pictures whose masks name a class")
+            return
+        chosen = ", ".join(f"{rate:.0e}" for rate in chosen_rates[feature])
+        detail = f"learning rate {chosen}; {occurring} classes in the test pictures"
+        for name, measure in (("mIoU", mean_iou), ("pixel accuracy", pixel_accuracy)):
+            values = [100 * measure(confusion) for confusion in confusions[feature]]
+            label = f"{name}, {NAMES[feature]}"
+            yield Score.over_seeds("segmentation", label, values, "%", detail)
+
+
+def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float]]:
+    """A head for each seed, and the learning rates that they were chosen with."""
+    patches, settings = subject.train_patches, subject.settings
+    norm = fit_norm(feature, patches, subject.model.device)
+    heads, rates = [], []
+    for seed in settings.seeds:
+        subject.progress(f"{subject.name}, heads on {feature}", len(heads), settings.num_seeds)
+        head, rate = fit_head(feature, norm, patches, settings.epochs, seed)
+        heads.append(head)
+        rates.append(rate)
+    return together(heads), rates
+
+
+def fit_head(
+    feature: Feature, norm: BatchNorm, patches: Patches, epochs: int, seed: int
+) -> tuple[PatchHeads, float]:
+    """The head, and its learning rate, of the highest mIoU on a tenth of the training pictures that
+    no head was trained on. A lone picture is both.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    heldout, fitted = hold_out(len(patches), generator)
+    batches = [rows.tolist() for rows in shuffled(fitted, epochs, BATCH, generator)]
+    heads = train_heads(feature, norm, patches, batches)
+    scores = [mean_iou(confusion) for confusion in patch_confusions(heads, patches, heldout)]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return heads.only(best), LEARNING_RATES[best]
+
+
+@torch.no_grad()
+def patch_confusions(
+    heads: PatchHeads, patches: Patches, rows: Int64[Tensor, " n"]
+) -> Float64[Tensor, "r c c"]:
+    """A confusion matrix for each head on these pictures; every pixel takes its patch's class, and
+    counts as a share of its patch.
+    """
+    layers, classes = heads.bias.shape
+    found = torch.zeros(layers, classes, classes, dtype=torch.float64, device=heads.bias.device)
+    for part in rows.split(BATCH):
+        batch = patches.read(part.tolist(), heads.bias.device)
+        named = heads.scores(batch).argmax(dim=3).flatten(0, 1)
+        for layer in range(layers):
+            by_prediction = batch.shares.new_zeros(classes, classes, dtype=torch.float64)
+            by_prediction.index_add_(0, named[:, layer], batch.shares.flatten(0, 1).double())
+            found[layer] += by_prediction.T
+    return found.cpu()
+
+
+@torch.no_grad()
+def count_pixels(
+    heads: Mapping[Feature, PatchHeads], patches: Patches, source: MaskedSource
+) -> dict[Feature, Int64[Tensor, "r c c"]]:
+    """The confusion matrix of each head over all test pictures."""
+    num_classes, device = patches.num_classes, next(iter(heads.values())).bias.device
+    found: dict[Feature, Tensor] = {
+        feature: torch.zeros(len(h.bias), num_classes, num_classes, dtype=torch.int64)
+        for feature, h in heads.items()
+    }
+    for rows in torch.arange(len(patches)).split(BATCH):
+        batch = patches.read(rows.tolist(), device)
+        maps: dict[Feature, Tensor] = {
+            feature: h.scores(batch).permute(0, 2, 3, 1).unflatten(3, patches.grid)
+            for feature, h in heads.items()
+        }
+        for place, row in enumerate(rows.tolist()):
+            truth = source.masks(int(patches.places[row])).classes.to(device)
+            height, width = truth.shape
+            for feature, of_pictures in maps.items():
+                for layer, scores in enumerate(of_pictures[place]):
+                    named = segment(scores[None], (height, width))[0]
+                    found[feature][layer] += confusion_matrix(truth, named, num_classes).cpu()
+    return found

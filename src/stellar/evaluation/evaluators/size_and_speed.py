@@ -1,0 +1,50 @@
+"""What a representation costs: numbers to keep for an image, and the speed of making them.
+
+Speed is images per second, uint8 pixels in, factors out.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+from time import perf_counter
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from stellar.evaluation.scores import Score
+from stellar.evaluation.subject import Subject
+from stellar.model import Backbone, Stellar
+from stellar.precision import inference
+
+
+def cost(subject: Subject) -> Iterator[Score]:
+    """Numbers that an image takes, and how fast they are made."""
+    config = subject.model.config
+    for name, count in config.numbers_per_image().items():
+        if count:
+            yield Score("cost", f"{name}, numbers an image", float(count))
+    pictures = torch.zeros(64, config.in_chans, config.image_size, config.image_size).byte()
+    yield Score("cost", "encoding", images_per_second(subject.model, pictures), "images/s")
+
+
+def images_per_second(
+    model: Stellar | Backbone, images: UInt8[Tensor, "b C h w"], rounds: int = 5
+) -> float:
+    """Encoding speed on this batch, already on the model's device: the median after one warm-up."""
+    images = images.to(model.device)
+    times = [_encoding_seconds(model, images) for _ in range(rounds + 1)]
+    return len(images) / median(times[1:])
+
+
+def _encoding_seconds(model: Stellar | Backbone, images: Tensor) -> float:
+    _wait_for(model.device)
+    start = perf_counter()
+    with inference(model.device):
+        model.encode(images)
+    _wait_for(model.device)
+    return perf_counter() - start
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

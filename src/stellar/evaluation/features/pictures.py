@@ -1,0 +1,77 @@
+"""What a model says of each labelled picture, on the disk: cls, the mean of S and the mean of U.
+
+Every probe reads them from there; nothing is in memory until a probe asks for one feature.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float16, Int64
+from torch import Tensor
+
+from stellar.data.labelled import LabelledImages
+from stellar.errors import UserError
+from stellar.evaluation.features.cache import Unreadable, write_rows
+from stellar.model import Backbone, Factors, Stellar
+
+NAMES = ("cls", "S", "U", "S+cls", "U+cls")
+"""Of all features; those with S are missing where a model has no sparse tokens."""
+LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of N pictures: a file NAME.npy each in `folder` (N D), beside them labels.npy.
+
+    U and S stand for their means over patches and tokens; A+B are both, side by side.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    unreadable: Unreadable
+
+    @cached_property
+    def labels(self) -> Int64[Tensor, " N"] | Bool[Tensor, "N c"]:
+        """The class of each picture, or whether it has each class."""
+        return torch.from_numpy(np.load(self._file(LABELS)))
+
+    def tensor(self, name: str) -> Float16[Tensor, "N d"]:
+        """One of `names`, in half precision; it stays on the disk until it is read. Raises
+        UserError for another name.
+        """
+        if name not in self.names:
+            raise UserError(f"feature must be one of {', '.join(self.names)}, got {name}")
+        return torch.from_numpy(np.load(self._file(name), mmap_mode="c"))
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"
+
+
+def extract(
+    model: Stellar | Backbone,
+    images: LabelledImages,
+    folder: Path,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Features:
+    """Encode every picture's centred square, and write its features into `folder`; for pictures
+    that cannot be read, `progress` and errors, see `write_rows`.
+    """
+    names = tuple(name for name in NAMES if model.config.num_sparse_tokens or "S" not in name)
+
+    def rows_of(factors: Factors, indices: Sequence[int]) -> dict[str, Tensor | np.ndarray]:
+        means = {"cls": factors.cls.float(), "U": factors.dense.float().mean(dim=1)}
+        if "S" in names:
+            means["S"] = factors.sparse.float().mean(dim=1)
+        rows = {name: torch.cat([means[part] for part in name.split("+")], 1) for name in names}
+        return rows | {LABELS: images.labels[list(indices)]}
+
+    unreadable = write_rows(
+        model, images, "crop", folder, rows_of, batch_size, num_workers, progress
+    )
+    return Features(folder, names, unreadable)

@@ -1,0 +1,224 @@
+"""The sections of tables: the headline, the matrices of what and where, all numbers of every test,
+the published table, and the protocol.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from html import escape
+
+from stellar.evaluation.report import paper
+from stellar.evaluation.report.measures import HEADLINE, Measure, number
+from stellar.evaluation.report.page.labels import short_names
+from stellar.evaluation.report.page.planes import PROBES
+from stellar.evaluation.scores import Evaluation, ModelScores, Score
+
+_FEATURES = {"S": "S", "L": "L", "dense": "U"}
+_KIND_OF_LABEL = {"material": "what", "place": "where", "digit": "shape", "size": "extent"}
+_DASH = "&ndash;"
+_SHORT_TABLE = 4
+"""Rows; longer tables are closed until they are asked for."""
+
+
+def headline(evaluation: Evaluation) -> str:
+    """The numbers that matter, models side by side, the best of each row marked."""
+    rows = []
+    for measure in HEADLINE:
+        scores = [measure.of(model) for model in evaluation.models]
+        if not any(scores):
+            continue
+        best = measure.best(scores)
+        cells = "".join(
+            f"<td{' class=best' if place in best else ''}>{_value(measure, score)}</td>"
+            for place, score in enumerate(scores)
+        )
+        unit = next(f", {s.unit}" if s.unit else "" for s in scores if s is not None)
+        name = f"{escape(measure.label)}{_small(measure.meaning + unit)}"
+        rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
+    return _card(_table("headline", evaluation.models, rows)) if rows else ""
+
+
+def _value(measure: Measure, score: Score | None) -> str:
+    """The number, large; below it its spread, and what it is of where that is second choice."""
+    if score is None:
+        return f'<span class="none">{_DASH}</span>'
+    second_choice = "" if score.name == measure.names[0] else score.name.partition(",")[0]
+    return number(score) + _small(_spread(score)) + _small(second_choice)
+
+
+def matrices(evaluation: Evaluation) -> str:
+    """What can be predicted from S, L and U, of each model."""
+    found = "".join(_card(matrix) for model in evaluation.models if (matrix := _matrix(model)))
+    if not found:
+        return ""
+    return (
+        "<h2>What S and L know</h2>"
+        "<p>What can be predicted of an object from its token S, from that token's map L, and from "
+        "the dense features U pooled over the object: the share of objects named rightly. The "
+        "colour begins at chance. S should be strong on the material and blank on the place, L the "
+        f'opposite.</p><div class="grid">{found}</div>'
+    )
+
+
+def _matrix(model: ModelScores) -> str:
+    scores = {score.name: score for score in model.scores if score.test == "factorization"}
+    labels = [label for label in _KIND_OF_LABEL
+              if any(f" to {label}, " in name for name in scores)]  # fmt: skip
+    if not labels:
+        return ""
+    head = "".join(
+        f'<th colspan="2" scope="colgroup">{label}<small>{_KIND_OF_LABEL[label]}</small></th>'
+        for label in labels
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{letter}</th>'
+        + "".join(_cell(scores.get(f"{feature} to {label}, {probe}"))
+                  for label in labels for probe in PROBES)
+        + "</tr>"
+        for feature, letter in _FEATURES.items()
+        if any(name.startswith(f"{feature} to ") for name in scores)
+    )  # fmt: skip
+    chances = "".join(f'<td colspan="2">{_chance(scores, label)}</td>' for label in labels)
+    return (
+        f'<table class="matrix"><caption>{escape(model.name)}</caption><col class="names">'
+        f'<thead><tr><td></td>{head}</tr><tr class="probe"><td></td>'
+        f"{''.join(f'<th>{probe}</th>' for _ in labels for probe in PROBES)}</tr></thead>"
+        f'<tbody>{rows}</tbody><tfoot><tr><th scope="row">chance</th>{chances}</tr></tfoot></table>'
+    )
+
+
+def _cell(score: Score | None) -> str:
+    """A cell as dark as the feature is above chance, 1 for never wrong."""
+    if score is None:
+        return "<td></td>"
+    chance = score.chance or 0.0
+    knows = max(0.0, (score.value - chance) / max(1 - chance, 1e-9))
+    strong = ' class="strong"' if knows > 0.6 else ""
+    return f'<td{strong} style="--knows:{knows:.3f}">{number(score)}</td>'
+
+
+def _chance(scores: dict[str, Score], label: str) -> str:
+    of_label = (score for name, score in scores.items() if f" to {label}, " in name)
+    chance = next(of_label).chance
+    return "" if chance is None else f"{chance:.2f}"
+
+
+def all_numbers(evaluation: Evaluation) -> str:
+    """A table for each test, the long ones closed."""
+    tests = dict.fromkeys(score.test for model in evaluation.models for score in model.scores)
+    if not tests:
+        return ""
+    return "<h2>All numbers</h2>" + "".join(_test(evaluation, test) for test in tests)
+
+
+def _test(evaluation: Evaluation, test: str) -> str:
+    names = dict.fromkeys(
+        score.name for model in evaluation.models for score in model.scores if score.test == test
+    )
+    rows = [_row(name, [model.score(test, name) for model in evaluation.models]) for name in names]
+    how = evaluation.protocol.get(test)
+    note = f'<p class="note">{escape(how)}</p>' if how else ""
+    body = _table("numbers", evaluation.models, rows)
+    count = f"{len(rows)} number{'s' * (len(rows) > 1)}"
+    is_open = " open" if len(rows) <= _SHORT_TABLE else ""
+    return (
+        f'<details class="card"{is_open}><summary>{escape(test)}<small>{count}</small></summary>'
+        f"{note}{_scroll(body)}</details>"
+    )
+
+
+def _row(name: str, scores: Sequence[Score | None]) -> str:
+    """What was chosen stands beside the name where it is the same for all, else under each."""
+    details = {score.detail for score in scores if score is not None}
+    shared = details.pop() if len(details) == 1 else ""
+    cells = "".join(
+        f"<td>{_DASH}</td>" if score is None else
+        f"<td>{number(score)} {escape(score.unit)}"
+        f"{_small(_spread(score))}{_small('' if shared else score.detail)}</td>"
+        for score in scores
+    )  # fmt: skip
+    return f'<tr><th scope="row">{escape(name)}{_small(shared)}</th>{cells}</tr>'
+
+
+def _spread(score: Score) -> str:
+    return "" if score.spread is None else f"± {number(replace(score, value=score.spread))}"
+
+
+def _small(words: str) -> str:
+    return f"<small>{escape(words)}</small>" if words else ""
+
+
+def published_table() -> str:
+    """The paper's numbers, kept apart from what was measured."""
+    head = ("model", "tokens", "rFID", "LPIPS", "linear, %", "kNN, %")
+    rows = "".join(
+        f'<tr><th scope="row">{escape(row.model)}</th><td>{row.tokens}</td>'
+        f"<td>{_or_dash(row.rfid, '.2f')}</td><td>{_or_dash(row.lpips, '.4f')}</td>"
+        f"<td>{row.linear:.2f}</td><td>{row.knn:.2f}</td></tr>"
+        for row in paper.TABLE
+    )
+    table = (
+        f'<table class="numbers"><thead><tr>{"".join(f"<th scope=col>{h}</th>" for h in head)}'
+        f"</tr></thead><tbody>{rows}</tbody></table>"
+    )
+    return (
+        '<h2>Published</h2><details class="card published"><summary>What the paper reports'
+        "<small>published, not measured here</small></summary>"
+        f'<p class="note">{paper.SOURCE}, on ImageNet-1k: linear probe and kNN top-1; rFID and '
+        "LPIPS of a 6-layer decoder on frozen features. Other pictures and other models than "
+        f"above: not to be compared with the numbers of this page.</p>{_scroll(table)}</details>"
+    )
+
+
+def _or_dash(value: float | None, digits: str) -> str:
+    return _DASH if value is None else format(value, digits)
+
+
+def protocol(evaluation: Evaluation) -> str:
+    """Data, models, and how each number was made."""
+    facts = [("data", evaluation.data), ("training pictures", f"{evaluation.num_train:,}"),
+             ("test pictures", f"{evaluation.num_test:,}"),
+             ("classes", _classes(evaluation.classes))]  # fmt: skip
+    if evaluation.chance is not None:
+        facts.append(("always naming the largest class", f"{evaluation.chance:.1%}"))
+    facts += list(evaluation.protocol.items())
+    models = "".join(_model(model) for model in evaluation.models)
+    return (
+        '<h2>How it was measured</h2><div class="protocol">'
+        f"{_definitions(facts)}<h3>Models</h3>{models}</div>"
+    )
+
+
+def _model(model: ModelScores) -> str:
+    facts = [("sha256", model.sha256), ("preprocessing", model.preprocessing),
+             ("unreadable pictures", f"{model.num_unreadable:,}"),
+             *(("note", note) for note in model.notes)]  # fmt: skip
+    return f"<h4>{escape(model.name)}</h4>{_definitions(facts)}"
+
+
+def _classes(classes: Sequence[str]) -> str:
+    more = f", and {len(classes) - 20} more" if len(classes) > 20 else ""
+    return f"{len(classes)}: {', '.join(classes[:20])}{more}"
+
+
+def _definitions(facts: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts) + "</dl>"
+
+
+def _table(kind: str, models: Sequence[ModelScores], rows: Sequence[str]) -> str:
+    names = [model.name for model in models]
+    head = "".join(
+        f'<th scope="col" title="{escape(name)}">{escape(short)}</th>'
+        for name, short in zip(names, short_names(names), strict=True)
+    )
+    return (
+        f'<table class="{kind}" style="--models:{len(models)}">'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _card(content: str) -> str:
+    return f'<div class="card">{_scroll(content)}</div>'
+
+
+def _scroll(content: str) -> str:
+    return f'<div class="scroll">{content}</div>'

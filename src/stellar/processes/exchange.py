@@ -1,0 +1,232 @@
+"""The processes of a run: joining them, sums over them, and failing together. Alone, these are the
+identity.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+from stellar.errors import FailedElsewhere, UserError
+from stellar.processes.launch import LaunchError, Ranks
+
+Result = TypeVar("Result")
+TIMEOUT = timedelta(minutes=15)
+"""How long a process waits for the others; more than a stuck loader worker takes to be noticed."""
+LARGE = 1 << 18
+"""Numbers of a gradient that is exchanged by itself, without a copy."""
+FAILED = "failed"
+"""Where the first process to fail leaves its reason for the others."""
+
+
+@contextmanager
+def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
+    """Join the processes of a run for as long as the context lasts; alone, or where they are joined
+    already, do nothing.
+
+    When one fails, the others raise FailedElsewhere with its reason instead of an error of theirs
+    that only follows from it.
+    """
+    if ranks.world_size == 1 or is_distributed():
+        yield
+        return
+    url = f"tcp://{ranks.address}?rank={ranks.rank}&world_size={ranks.world_size}"
+    try:
+        store, *_ = next(rendezvous(url, timeout=TIMEOUT))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=store,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+            timeout=TIMEOUT,
+            device_id=device if device.type == "cuda" else None,
+        )
+    except (dist.DistError, OSError) as error:
+        raise LaunchError(
+            f"process {ranks.rank} of {ranks.world_size} cannot meet the others at "
+            f"{ranks.address} ({_first_line(error)}); see whether all of them were started, and "
+            "whether this machine reaches that one"
+        ) from error
+    try:
+        yield
+    except Exception as error:  # whatever it is, the others must hear of it; it goes on its way
+        _tell(store, ranks.rank, error)
+        raise
+    # Not after a failure: it may wait for processes that are no more.
+    dist.destroy_process_group()
+
+
+def _tell(store: Any, rank: int, error: Exception) -> None:
+    """Leave the reason for the others. Raises FailedElsewhere when another process was first, or
+    when the error is only that one is gone.
+    """
+    lost = isinstance(error, dist.DistError) or "gloo/transport" in str(error)
+    follows = lost or isinstance(error, FailedElsewhere)
+    own = "" if follows else f"process {rank} failed: {_first_line(error)}"
+    try:
+        first = store.compare_set(FAILED, "", own).decode()
+    except (RuntimeError, dist.DistError):
+        first = own
+    if lost and not first:
+        raise FailedElsewhere(
+            f"process {rank} lost another one, which gave no reason; it was killed, or its machine "
+            f"failed ({_first_line(error)}). Start again with --resume"
+        ) from error
+    if first != own and not isinstance(error, FailedElsewhere):
+        raise FailedElsewhere(first) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+
+
+def own_device(device: torch.device, ranks: Ranks) -> torch.device:
+    """The GPU of this process where there are several, else what was asked for."""
+    if device.type != "cuda":
+        return device
+    if device.index is None:
+        # SLURM may show each process its own GPU alone.
+        count = torch.cuda.device_count()
+        index = ranks.local_rank if count > 1 else 0
+        if index >= count:
+            raise LaunchError(
+                f"process {ranks.local_rank} of this machine has no GPU, since there are {count}; "
+                f"start {count} processes on each machine"
+            )
+        device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device
+
+
+def is_distributed() -> bool:
+    """True when more than one process takes part."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def is_first() -> bool:
+    """True in the process that writes and prints."""
+    return not is_distributed() or dist.get_rank() == 0
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What is done here succeeds in all processes or fails in all: none is left waiting.
+
+    Where it went well, FailedElsewhere tells of the first process where it did not.
+    """
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:  # raised below, once the others have heard of it
+        failure = error
+    failures = gather_lists([_first_line(failure) if failure else None])
+    if failure is not None:
+        raise failure
+    for rank, reason in enumerate(failures):
+        if reason is not None:
+            raise FailedElsewhere(f"process {rank} failed: {reason}")
+
+
+def on_first(action: Callable[[], Result]) -> Result:
+    """What the first process makes of it, in all processes; its failure is that of all."""
+    made = []
+    with together():
+        if is_first():
+            made = [action()]
+    return gather_lists(made)[0]
+
+
+def gather_lists(own: list[Any]) -> list[Any]:
+    """The items of all processes, in the order of their ranks."""
+    if not is_distributed():
+        return own
+    parts: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, own)
+    return [item for part in parts for item in part]
+
+
+def share(total: int, rank: int, world_size: int) -> range:
+    """The places, of `total`, that are a process's: contiguous, and as many as any other's, or one
+    more or less.
+    """
+    return range(total * rank // world_size, total * (rank + 1) // world_size)
+
+
+def all_sum(value: Tensor) -> Tensor:
+    """The sum over all processes."""
+    if is_distributed():
+        value = value.clone()
+        dist.all_reduce(value, dist.ReduceOp.SUM)
+    return value
+
+
+def all_max(value: Tensor) -> Tensor:
+    """The maximum over all processes."""
+    if is_distributed():
+        value = value.clone()
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+    return value
+
+
+def place(rows: int, device: torch.device) -> tuple[int, int]:
+    """Where this process's rows begin in the batch that all share, and how many rows that has."""
+    if not is_distributed():
+        return 0, rows
+    counts = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=device)
+    counts[dist.get_rank()] = rows
+    counts = all_sum(counts).tolist()
+    return sum(counts[: dist.get_rank()]), sum(counts)
+
+
+def first_rows(value: Tensor, limit: int) -> Tensor:
+    """The first rows of what all processes have, at most `limit`, in the order of ranks."""
+    first, total = place(len(value), value.device)
+    own = value[: max(0, limit - first)]
+    whole = value.new_zeros(min(total, limit), *value.shape[1:])
+    whole[first : first + len(own)] = own
+    return all_sum(whole)
+
+
+def uniform(
+    shape: Sequence[int], device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Random numbers in [0, 1) for this process's rows of a batch that all processes share.
+
+    With generators of the same seed, the batch has the same numbers on any number of processes.
+    """
+    first, total = place(shape[0], device)
+    whole = torch.rand(total, *shape[1:], generator=generator, device=device)
+    return whole[first : first + shape[0]]
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """True for a tensor that is split over the processes. Its class is not imported for the
+    answer: that is slow.
+    """
+    return hasattr(tensor, "full_tensor")
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace every gradient by its sum over all processes: large ones in place, the others in one
+    message. Those of sharded parameters were summed in their backward pass.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p)]
+    if not is_distributed() or not gradients:
+        return
+    large, small = [], []
+    for gradient in gradients:
+        alone = gradient.numel() >= LARGE and gradient.is_contiguous()
+        (large if alone else small).append(gradient)
+    message = torch.cat([gradients[0].new_empty(0), *(gradient.flatten() for gradient in small)])
+    exchanges = [dist.all_reduce(each, async_op=True) for each in (*large, message)]
+    for exchange in filter(None, exchanges):
+        exchange.wait()
+    sizes = [gradient.numel() for gradient in small]
+    for gradient, total in zip(small, message.split(sizes), strict=True):
+        gradient.copy_(total.view_as(gradient))

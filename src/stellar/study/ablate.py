@@ -1,0 +1,111 @@
+"""The objective taken apart: a run and its changes, with several seeds each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from stellar.config import EvaluationConfig, RunConfig
+from stellar.data import MaskedSplits, Splits
+from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.model import Stellar
+from stellar.model.files.saving import fingerprint
+from stellar.storage import make_folder, write_file
+from stellar.study.runs import trained, trained_on, with_protocol
+
+Change = Callable[[RunConfig], RunConfig]
+EVALUATION = "evaluation.json"
+"""Of one run, in its folder."""
+
+
+def ablate(
+    base: RunConfig,
+    data: Splits | MaskedSplits,
+    out: Path,
+    changes: Mapping[str, Change],
+    num_seeds: int = 3,
+    settings: EvaluationConfig | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Train `base` and every change of it with seeds 0, 1, ..., and give mean and spread over them;
+    write `out`/report.json.
+
+    Raises Interrupted when it was stopped.
+    """
+    settings = settings or EvaluationConfig(num_seeds=1)
+    make_folder(out)
+    found = []
+    for name, change in {"the whole": lambda run: run, **changes}.items():
+        runs = []
+        for seed in range(num_seeds):
+            config = change(replace(base, training=replace(base.training, seed=seed)))
+            run = out / "runs" / f"{_slug(name)}-seed-{seed}"
+            runs.append(judged(name, trained(config, run, console), data, run, settings))
+        found.append(runs)
+    first = found[0][0]
+    spread = {"spread": f"standard deviation over {num_seeds} trainings"}
+    evaluation = with_protocol(first, {**spread, **trained_on(base, data)})
+    models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found)
+    evaluation = replace(evaluation, models=models)
+    write_file(out / "report.json", evaluation.to_json())
+    return evaluation
+
+
+def ablations(base: RunConfig) -> dict[str, Change]:
+    """Each term that is on, switched off; 4 to 64 tokens; other temperatures of L."""
+
+    def without(term: str) -> Change:
+        return lambda run: replace(run, objective=replace(run.objective, **{f"{term}_weight": 0.0}))
+
+    def with_model(**fields: object) -> Change:
+        return lambda run: replace(run, model=replace(run.model, **fields))  # pyright: ignore[reportArgumentType]
+
+    changes = {f"without {term.replace('_', ' ')}": without(term) for term in base.objective.terms}
+    for tokens in (4, 8, 16, 32, 64):
+        if tokens != base.model.num_sparse_tokens:
+            changes[f"{tokens} tokens"] = with_model(num_sparse_tokens=tokens)
+    for temperature in (0.02, 0.06, 0.2, None):
+        if temperature != base.model.spatial_temperature:
+            name = "dot products" if temperature is None else f"temperature {temperature:g}"
+            changes[name] = with_model(spatial_temperature=temperature)
+    return changes
+
+
+def judged(
+    name: str,
+    model: Stellar,
+    data: Splits | MaskedSplits,
+    run: Path,
+    settings: EvaluationConfig,
+) -> Evaluation:
+    """The evaluation of a run, kept in its folder: not made again for the same weights, pictures
+    and settings. Raises UserError when the one that is kept cannot be read.
+    """
+    file = run / EVALUATION
+    if file.is_file():
+        found = Evaluation.read(file)
+        hashes = [one.sha256 for one in found.models]
+        same = (hashes, found.data) == ([fingerprint(model)], data.description)
+        if same and found.protocol.items() >= settings.protocol.items():
+            return found
+    found = evaluate({name: model}, data, run, settings)
+    write_file(file, found.to_json())
+    return found
+
+
+def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
+    """One model's numbers over several trainings: those that every one of them has."""
+    scores = []
+    for score in runs[0].scores:
+        same = [run.score(score.test, score.name) for run in runs]
+        values = [one.value for one in same if one is not None]
+        if len(values) == len(runs):
+            scores.append(Score.over_seeds(score.test, score.name, values, score.unit))
+    hashes = ", ".join(run.sha256 for run in runs)
+    return replace(runs[0], sha256=hashes, scores=tuple(scores))
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")

@@ -1,0 +1,58 @@
+"""The table in the terminal."""
+
+import io
+
+from rich.console import Console
+
+from stellar.evaluation.report.measures import text
+from stellar.evaluation.report.terminal import print_evaluation
+from stellar.evaluation.scores import Evaluation
+
+
+def printed(evaluation: Evaluation, width: int = 120) -> str:
+    stream = io.StringIO()
+    print_evaluation(evaluation, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def test_numbers_are_those_of_the_evaluation_and_long_lists_are_short(make_evaluation) -> None:
+    evaluation = make_evaluation("untrained", "trained")
+    shown = printed(evaluation)
+    for model in evaluation.models:
+        for score in model.scores:
+            assert (text(score) in shown) == ("k = 10" not in score.name), score
+    (row,) = (line for line in shown.splitlines() if "S to material" in line)
+    assert "0.05 / 0.08" in row
+    assert "0.07 / 0.10" in row
+    assert len(shown.splitlines()) < 40
+
+
+def test_names_are_not_taken_for_markup_and_three_columns_fit_a_narrow_terminal(
+    make_evaluation,
+) -> None:
+    assert "run [red]x[/red]" in printed(make_evaluation("run [red]x[/red]", "b", "c"))
+    shown = printed(make_evaluation("x" * 60, "b", "c"), width=80)
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_what_a_model_lacks_is_a_dash(make_evaluation) -> None:
+    with_all, without = make_evaluation("a").models[0], make_evaluation("b", parts=()).models[0]
+    evaluation = make_evaluation("a")
+    evaluation = Evaluation(**{**vars(evaluation), "models": (with_all, without)})
+    (row,) = (line for line in printed(evaluation).splitlines() if "PSNR" in line)
+    assert row.split().count("-") == 1
+
+
+def test_four_models_fit_eighty_columns_with_every_number_in_one_piece(make_evaluation) -> None:
+    evaluation = make_evaluation("stellar", "dino", "mae", "dense")
+    lines = printed(evaluation, width=80).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    for model in evaluation.models:
+        for score in model.scores:
+            assert "k = 10" in score.name or any(text(score) in line for line in lines), score
+
+
+def test_a_test_is_named_once_above_its_rows(make_evaluation) -> None:
+    lines = [line.rstrip() for line in printed(make_evaluation("a")).splitlines()]
+    assert lines.count("factorization") == 1
+    assert lines[lines.index("factorization") + 1].startswith("  S to")

@@ -1,0 +1,33 @@
+"""A run of a moment, and scenes to judge it by."""
+
+import pytest
+
+from stellar.config import (
+    EvaluationConfig,
+    RunConfig,
+    TrainingConfig,
+    ViewConfig,
+)
+from stellar.data.labelled import MaskedSplits
+from stellar.data.opening import open_scenes
+
+
+@pytest.fixture
+def base(small, small_objective) -> RunConfig:
+    return RunConfig(
+        model=small,
+        views=ViewConfig(num_masked=2, num_local=1, local_size=8, masking_ratio=0.5),
+        objective=small_objective,
+        training=TrainingConfig(steps=4, batch_size=4, num_workers=0, log_every=2, sample_every=0),
+    )
+
+
+@pytest.fixture
+def scenes(base: RunConfig) -> MaskedSplits:
+    return open_scenes(base.model, 60, 40)
+
+
+@pytest.fixture
+def quick() -> EvaluationConfig:
+    """Every test, each as short as it can be."""
+    return EvaluationConfig(num_seeds=1, epochs=1, decoder_steps=2)

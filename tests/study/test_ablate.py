@@ -1,0 +1,69 @@
+"""The objective taken apart: one change each, mean and spread over trainings."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+
+from stellar.config import (
+    EvaluationConfig,
+    RunConfig,
+)
+from stellar.data.labelled import MaskedSplits
+from stellar.evaluation.scores import ModelScores, Score
+from stellar.study.ablate import EVALUATION, ablate, ablations, mean_and_spread
+
+
+def test_ablations_change_one_thing_each(base: RunConfig) -> None:
+    changes = ablations(base)
+    assert sum(name.startswith("without ") for name in changes) == 7
+    assert {"4 tokens", "64 tokens", "dot products", "temperature 0.02"} < changes.keys()
+    for name, change in changes.items():
+        other = change(base)
+        fields = [
+            (part, field)
+            for part in ("model", "objective", "views", "training")
+            for field in getattr(base, part).__dataclass_fields__
+            if getattr(getattr(base, part), field) != getattr(getattr(other, part), field)
+        ]
+        assert len(fields) == 1, name
+
+
+def test_ablation_gives_mean_and_spread_over_trainings(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path, quick: EvaluationConfig
+) -> None:
+    name = "without reconstruction"
+    quick = replace(quick, decoder_steps=0)
+    change = {name: ablations(base)[name]}
+    evaluation = ablate(base, scenes, tmp_path, change, num_seeds=2, settings=quick)
+    assert [model.name for model in evaluation.models] == ["the whole", name]
+    score = evaluation.models[0].score("localisation", "ARI")
+    assert score is not None
+    assert score.spread is not None
+    assert score.spread > 0
+    assert (tmp_path / "runs/without-reconstruction-seed-1/run.toml").exists()
+    assert json.loads((tmp_path / "report.json").read_text())["models"][1]["name"] == name
+    kept = tmp_path / "runs/the-whole-seed-0" / EVALUATION
+    again = [kept.stat().st_mtime_ns]
+    assert ablate(base, scenes, tmp_path, change, num_seeds=2, settings=quick) == evaluation
+    again.append(kept.stat().st_mtime_ns)
+    ablate(base, scenes, tmp_path, {}, num_seeds=1, settings=replace(quick, epochs=2))
+    again.append(kept.stat().st_mtime_ns)
+    assert again[0] == again[1] < again[2], "made again for other settings alone"
+
+
+def test_mean_and_spread() -> None:
+    values = [1.0, 2.0, 4.0]
+    runs = [
+        ModelScores("m", "", "", 0, (Score("t", "a", v), *((Score("t", "b", v),) if v < 3 else ())))
+        for v in values
+    ]
+    (score,) = mean_and_spread(runs).scores
+    assert (score.name, score.value) == ("a", fmean(values))
+    assert score.spread == pytest.approx(stdev(values))
+    (alone, _) = mean_and_spread(runs[:1]).scores
+    assert alone.spread is None
+    assert math.isfinite(alone.value)

@@ -1,0 +1,104 @@
+"""The systems side by side: equal budgets, the same tests."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stellar.cli import main
+from stellar.cli.compare import read_budget
+from stellar.config import (
+    ConfigError,
+    EvaluationConfig,
+    RunConfig,
+)
+from stellar.configfile import read_run_config, to_toml
+from stellar.data.labelled import MaskedSplits
+from stellar.errors import UserError
+from stellar.evaluation.report.measures import NUMBERS
+from stellar.evaluation.report.measures import PSNR_FROZEN as SHARED
+from stellar.study.ablate import EVALUATION
+from stellar.study.compare import compare
+from stellar.study.systems import SYSTEMS
+
+
+def test_all_systems_are_trained_alike_and_judged_alike(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path, quick: EvaluationConfig
+) -> None:
+    evaluation = compare(base, scenes, tmp_path, settings=quick)
+    assert [model.name for model in evaluation.models] == list(SYSTEMS)
+    for model in evaluation.models:
+        assert read_run_config(tmp_path / f"runs/{model.name}/run.toml").training == base.training
+        assert model.score("segmentation", "mIoU, U") is not None
+        assert model.score("factorization", "dense to material, kNN") is not None
+        assert model.score("reconstruction", "PSNR, decoder on frozen features") is not None
+    page = (tmp_path / "report.html").read_text()
+    assert "Semantics against reconstruction" in page
+    assert all(name in page for name in SYSTEMS)
+    before = (tmp_path / "runs/mae/metrics.jsonl").read_bytes()
+    again = compare(base, scenes, tmp_path, ["mae"], settings=quick)
+    assert (tmp_path / "runs/mae/metrics.jsonl").read_bytes() == before
+    assert again.models[0].sha256 == evaluation.models[2].sha256
+
+
+def test_an_unknown_system_is_refused(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="must be one of stellar, dino, mae, dense, got 'vit'"):
+        compare(base, scenes, tmp_path, ["vit"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path, quick: EvaluationConfig
+) -> None:
+    """And the control by what passes through its bottleneck, at the size of S and L."""
+    evaluation = compare(base, scenes, tmp_path, ["stellar", "mae", "dense"], settings=quick)
+    whole, mae, dense = evaluation.models
+    assert whole.score("reconstruction", "PSNR") is not None
+    assert mae.score("reconstruction", "PSNR") is None
+    assert SHARED.of(mae) is not None
+    sizes = [NUMBERS.of(model) for model in (whole, dense)]
+    assert [size.value for size in sizes if size] == pytest.approx([120, 128])
+    ari = dense.score("localisation", "ARI")
+    assert ari is not None
+    assert "k-means on U" in ari.detail
+    assert dense.score("factorization", "L to place, kNN") is None
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "ten", "0min", "min", "1.5", "nanmin", "infmin"])
+def test_bad_budgets(text: str) -> None:
+    with pytest.raises(UserError, match="must be steps, as 500, or minutes, as 10min"):
+        read_budget(text)
+    assert read_budget("500") == (500, None)
+    assert read_budget("1.5min") == (None, 1.5)
+
+
+def test_from_the_command_line(base: RunConfig, tmp_path: Path, capsys) -> None:
+    (tmp_path / "run.toml").write_text(to_toml(base))
+    for index in range(12):
+        picture = tmp_path / f"pictures/{'ab'[index % 2]}/{index}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (20 * index, 100, 255 * (index % 2))).save(picture)
+    start = ["--config", str(tmp_path / "run.toml"), "--test", str(tmp_path / "pictures")]
+    call = ["compare", "stellar", "mae", *start, "--budget", "2", "--decoder-steps", "0"]
+    assert main([*call, "--num-seeds", "1", "--out", str(tmp_path / "comparison")]) == 0
+    assert (tmp_path / "comparison/report.html").exists()
+    call = ["ablate", "without koleo", *start, "--steps", "2", "--num-seeds", "1"]
+    assert main([*call, "--out", str(tmp_path / "ablation")]) == 0
+    out = capsys.readouterr().out
+    assert "without koleo" in out
+    assert "the whole" in out
+    kept = tmp_path / "ablation/runs/the-whole-seed-0" / EVALUATION
+    kept.write_text(kept.read_text().replace('"num_unreadable"', '"unreadable"'))
+    assert main([*call, "--out", str(tmp_path / "ablation")]) == 1
+    assert f"error: {kept} is damaged, or from another version" in capsys.readouterr().err
+    kept.unlink()
+    assert main([*call, "--out", str(tmp_path / "ablation")]) == 0
+    assert kept.exists()
+    assert main(["ablate", "--list"]) == 0
+    assert "16 tokens" in capsys.readouterr().out
+    assert main(["ablate", "without colour"]) == 1
+    assert "no change of this run" in capsys.readouterr().err
+    assert main(["compare", "--budget", "soon"]) == 1
+    assert "--budget must be" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""Pictures through a model and back."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stellar.config import ModelConfig
+from stellar.data.folder import DataError
+from stellar.model import Stellar
+from stellar.reconstructing import pictures, reconstruct
+
+
+@pytest.fixture
+def model(small: ModelConfig) -> Stellar:
+    return Stellar(small).eval()
+
+
+def test_a_folder_is_sampled_evenly(tmp_path: Path, model: Stellar) -> None:
+    for number in range(9):
+        Image.new("RGB", (20, 30), (20 * number, 99, 30)).save(tmp_path / f"{number}.png")
+    result = reconstruct(model, pictures([str(tmp_path)], model.config), count=3)
+    assert result.names == ["0.png", "4.png", "8.png"]
+    assert all(0 < value < 60 for value in result.psnr)
+    assert result.sheet.width > 400
+
+
+def test_single_files_and_broken_ones(tmp_path: Path, model: Stellar) -> None:
+    Image.new("L", (20, 30), 77).save(tmp_path / "grey.png")
+    (tmp_path / "broken.png").write_bytes(b"no")
+    paths = [str(tmp_path / name) for name in ("grey.png", "broken.png")]
+    result = reconstruct(model, pictures(paths, model.config))
+    assert result.names == ["grey.png"]
+    assert [name for name, _ in result.unreadable] == ["broken.png"]
+    with pytest.raises(DataError, match="none of the pictures can be read"):
+        reconstruct(model, pictures([paths[1]], model.config))
+
+
+def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: Stellar) -> None:
+    for number, size in enumerate([(20, 32), (20, 32), (9, 70), (21, 33)]):
+        Image.new("RGB", size, (20 * number, 99, 30)).save(tmp_path / f"{number}.png")
+    source = pictures([str(tmp_path)], model.config)
+    padded = reconstruct(model, source, fit="pad")
+    assert padded.names == ["0.png", "1.png", "2.png", "3.png"]
+    assert len(padded.psnr) == 4
+    exact = reconstruct(model, source, fit="exact")
+    assert exact.names == ["0.png", "1.png"]
+    assert [name for name, _ in exact.unreadable] == ["2.png", "3.png"]
+    assert "got 70 x 9; choose another fit" in exact.unreadable[0][1]
+    assert padded.sheet.height > exact.sheet.height
+    alone = reconstruct(model, pictures([str(tmp_path / "2.png")], model.config), fit="pad")
+    assert padded.psnr[2] == pytest.approx(alone.psnr[0])
+
+
+def test_embedded_scenes(model: Stellar) -> None:
+    assert len(reconstruct(model, pictures(["cutouts"], model.config), count=2).names) == 2
+
+
+def test_a_missing_file_is_named(tmp_path: Path, model: Stellar) -> None:
+    with pytest.raises(DataError, match=r"but .*nowhere.png does not exist"):
+        pictures([str(tmp_path / "nowhere.png")], model.config)
