@@ -6,16 +6,18 @@ training heads, configuration and report; and sets the figures in its card and i
 docs/models.md has the two runs before it. Takes some minutes on two cores.
 """
 
-import json
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import stellar
 from stellar.cli import main
+from stellar.evaluation.evaluators.localisation import agreement_of
+from stellar.evaluation.evaluators.reconstruction import likeness
+from stellar.evaluation.evaluators.what_where import accuracy
+from stellar.evaluation.report.report_json import read_evaluation
+from stellar.evaluation.scores import Evaluation
 from stellar.model.files.card import CARD
 from stellar.model.files.model_file import SHIPPED
 
@@ -25,14 +27,14 @@ REPORT = "report.json"
 PAGES = (FOLDER / CARD, Path(__file__).parents[1] / "docs/models.md")
 """What shows the figures."""
 TARGETS = (
-    ("factorization", "S to material, kNN", 0.85),
-    ("factorization", "S to place, kNN", None),
-    ("factorization", "L to place, kNN", 0.95),
-    ("factorization", "L to digit, kNN", 0.6),
-    ("localisation", "ARI", 0.75),
-    ("reconstruction", "PSNR", 26.0),
+    (accuracy("S", "material", "kNN"), 0.85),
+    (accuracy("S", "place", "kNN"), None),
+    (accuracy("L", "place", "kNN"), 0.95),
+    (accuracy("L", "digit", "kNN"), 0.6),
+    (agreement_of("ARI"), 0.75),
+    (likeness("PSNR"), 26.0),
 )
-"""Test, name and the least that was wanted; None: no more than chance."""
+"""The least that was wanted; None: no more than chance."""
 HEADER = "| on held-out scenes | target | measured | missed by |"
 
 
@@ -47,30 +49,30 @@ def ship(run: str) -> None:
     with TemporaryDirectory() as folder:
         if main(["evaluate", NAME, "--data", "cutouts", "--out", folder]) != 0:
             raise SystemExit("the model was written, but not evaluated")
-        report = (Path(folder) / REPORT).read_text()
-    (FOLDER / REPORT).write_text(report)
-    table = figures(json.loads(report))
+        (FOLDER / REPORT).write_bytes((Path(folder) / REPORT).read_bytes())
+    table = figures(read_evaluation(FOLDER / REPORT))
     for page in PAGES:
         old = re.escape(HEADER) + r"\n(\|.*\n)+"
         page.write_text(re.sub(old, lambda _: table, page.read_text()))
 
 
-def figures(report: Mapping[str, Any]) -> str:
-    """The targets beside what the report says, as a table."""
-    (model,) = report["models"]
-    scores = {(score["test"], score["name"]): score for score in model["scores"]}
+def figures(evaluation: Evaluation) -> str:
+    """The targets beside what the model's evaluation says, as a table."""
+    (model,) = evaluation.models
     lines = [HEADER, "|---|---|---|---|"]
-    for test, name, target in TARGETS:
-        score = scores[test, name]
-        value, digits = score["value"], ".1f" if score["unit"] else ".2f"
+    for quantity, target in TARGETS:
+        score = model.score(quantity)
+        if score is None:
+            raise SystemExit(f"the evaluation lacks {quantity.test}: {quantity.name}")
+        value, digits = score.value, ".1f" if quantity.unit else ".2f"
         if target is None:
-            chance = score["chance"]
+            chance = score.baseline or 0.0
             wanted, missed = f"{chance:{digits}}, which is chance", value - chance
         else:
             wanted, missed = f"{target:{digits}}", target - value
         short = f"{missed:{digits}}"
         short = short if float(short) > 0 else "reached"
-        label = f"{name}, {score['unit']}" if score["unit"] else name
+        label = f"{quantity.name}, {quantity.unit}" if quantity.unit else quantity.name
         lines.append(f"| {label} | {wanted} | {value:{digits}} | {short} |")
     return "\n".join(lines) + "\n"
 

@@ -55,8 +55,8 @@ WITHIN = {
         "features": set(),
         "probes": {"features", "metrics"},
         "subject": {"features"},
-        "evaluators": {"scores", "subject", "features", "probes", "metrics", "report"},
-        "report": {"scores"},
+        "evaluators": {"scores", "subject", "features", "probes", "metrics"},
+        "report": {"scores", "evaluators", "probes"},
         "evaluate": {"scores", "subject", "evaluators", "probes"},
     },
 }

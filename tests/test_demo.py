@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stellar.demo import demo, with_steps
+from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.scores import ModelScores
 from stellar.presets import demo as preset
 
@@ -42,6 +43,6 @@ def test_scenes_of_another_size_leave_the_shipped_model_out(tmp_path: Path, caps
 
 
 def psnr(model: ModelScores) -> float:
-    score = model.score("reconstruction", "PSNR")
+    score = model.score(likeness("PSNR"))
     assert score is not None
     return score.value

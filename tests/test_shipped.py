@@ -2,7 +2,6 @@
 wherever a model is.
 """
 
-import json
 import os
 import re
 import socket
@@ -24,6 +23,8 @@ from stellar.data import Cutouts
 from stellar.evaluation.evaluators.reconstruction import draw_again
 from stellar.evaluation.features.scenes import collect
 from stellar.evaluation.probes.objects import probe_matrix
+from stellar.evaluation.report.report_json import read_evaluation
+from stellar.evaluation.scores import Score
 from stellar.model.files.card import CARD
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.model_file import SHIPPED
@@ -32,7 +33,7 @@ from stellar.training.setup import prepare
 
 NAME = "stellar-scenes"
 FOLDER = SHIPPED[NAME]
-REPORT = json.loads((FOLDER / "report.json").read_text())
+EVALUATION = read_evaluation(FOLDER / "report.json")
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -76,7 +77,7 @@ def test_it_draws_held_out_scenes_and_tells_what_from_where() -> None:
     knn = {
         (score.feature, score.label): score
         for score in probe_matrix(objects, heldout)
-        if score.probe == "knn"
+        if score.probe == "kNN"
     }
     assert abs(knn["S", "place"].accuracy - knn["S", "place"].chance) < 0.1
     assert knn["L", "place"].accuracy > knn["S", "place"].accuracy + 0.15
@@ -84,22 +85,20 @@ def test_it_draws_held_out_scenes_and_tells_what_from_where() -> None:
 
 
 def test_its_report_is_of_these_weights_and_its_figures_are_shown() -> None:
-    (scores,) = REPORT["models"]
-    assert scores["name"] == NAME
-    assert scores["sha256"] == fingerprint(stellar.load(NAME))
-    table = figures(REPORT)
+    (scores,) = EVALUATION.models
+    assert scores.name == NAME
+    assert scores.sha256 == fingerprint(stellar.load(NAME))
+    table = figures(EVALUATION)
     assert table.count("\n") == len(TARGETS) + 2
     for page in PAGES:
         assert table in page.read_text(), f"python recipes/ship.py RUN brings {page} up to date"
 
 
 def test_figures_say_by_how_much_a_target_is_missed() -> None:
-    scores = [
-        {"test": test, "name": name, "value": 0.5, "unit": "", "chance": 0.26}
-        for test, name, _ in TARGETS
-    ]
-    scores[3]["value"], scores[-1] = 0.604, scores[-1] | {"value": 20.0, "unit": "dB"}
-    table = figures({"models": [{"scores": scores}]})
+    scores = [Score(quantity, 0.5, baseline=0.26) for quantity, _ in TARGETS]
+    scores[3], scores[-1] = replace(scores[3], value=0.604), replace(scores[-1], value=20.0)
+    (model,) = EVALUATION.models
+    table = figures(replace(EVALUATION, models=(replace(model, scores=tuple(scores)),)))
     assert "| S to material, kNN | 0.85 | 0.50 | 0.35 |" in table
     assert "| S to place, kNN | 0.26, which is chance | 0.50 | 0.24 |" in table
     assert "| L to digit, kNN | 0.60 | 0.60 | reached |" in table

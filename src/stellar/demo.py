@@ -15,6 +15,7 @@ from stellar.config import ModelConfig, RunConfig
 from stellar.data.opening import open_scenes
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.page import write_report
+from stellar.evaluation.report.report_json import to_json
 from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
 from stellar.model import Stellar
@@ -68,7 +69,7 @@ def demo(
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
     evaluation = evaluate(models, scenes, out)
     sheets = sheets_of(models, scenes)
-    write_file(out / "report.json", evaluation.to_json())
+    write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
     dict(sheets)["trained"].save(out / "scenes.png")
     if console is not None:

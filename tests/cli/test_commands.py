@@ -273,11 +273,11 @@ def test_cost_needs_no_pictures_and_no_model() -> None:
 def test_changes_fit_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from stellar.evaluation.report.measures import HEADLINE
+    from stellar.evaluation.evaluators import HEADLINE
     from stellar.evaluation.report.terminal import print_changes
     from stellar.evaluation.scores import Evaluation, ModelScores, Score
 
-    scores = tuple(Score(m.test, m.names[0], 0.25, "%", spread=0.01) for m in HEADLINE)
+    scores = tuple(Score(m.quantities[0], 0.25, spread=0.01) for m in HEADLINE)
     models = tuple(ModelScores(f"without {name}", "", "", 0, scores) for name in ("a", "b"))
     evaluation = Evaluation("scenes", 1, 1, (), None, {"spread": "of two"}, models)
     print_changes(evaluation, Console(width=80))

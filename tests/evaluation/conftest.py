@@ -10,6 +10,10 @@ from torch import Tensor
 
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.labelled import MaskedSplits, Masks
+from stellar.evaluation.evaluators.classification import linear, nearest
+from stellar.evaluation.evaluators.reconstruction import likeness
+from stellar.evaluation.evaluators.size_and_speed import ENCODING, numbers
+from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
@@ -124,11 +128,11 @@ CHANCE = {"material": 0.11, "place": 0.26, "digit": 0.12, "size": 0.35}
 def classification(shift: float) -> list[Score]:
     """kNN and linear probe."""
     knn = [
-        Score("kNN", f"{feature}, k = {k}", 40 + shift + k / 10, "%")
+        Score(nearest(feature, k), 40 + shift + k / 10)
         for feature in ("cls", "S", "U")
         for k in (10, 20)
     ]
-    return [*knn, Score("linear probe", "top-1", 61.26 + shift, "%", "S, rate 1.0e-03", 0.31)]
+    return [*knn, Score(linear("top-1"), 61.26 + shift, "S, rate 1.0e-03", 0.31)]
 
 
 def scenes(shift: float) -> list[Score]:
@@ -140,22 +144,26 @@ def scenes(shift: float) -> list[Score]:
         for probe in ("kNN", "linear")
     ]
     return [
-        Score("factorization", f"{feature} to {label}, {probe}", 0.05 + 0.03 * place + shift / 100,
-              detail="1973 objects", chance=CHANCE[label])
-        for place, (feature, label, probe) in enumerate(cells)
-    ]  # fmt: skip
+        Score(
+            accuracy(*cell),
+            0.05 + 0.03 * place + shift / 100,
+            detail="1973 objects",
+            baseline=CHANCE[cell[1]],
+        )
+        for place, cell in enumerate(cells)
+    ]
 
 
 def drawing(shift: float) -> list[Score]:
     """Of a model that draws."""
-    return [Score("reconstruction", "PSNR", 18.76 + shift, "dB", "1000 test pictures")]
+    return [Score(likeness("PSNR"), 18.76 + shift, "1000 test pictures")]
 
 
 def cost(shift: float) -> list[Score]:
     """Sizes and speed."""
     sizes = {"cls": 128, "S": 768, "L": 384, "S and L": 1152, "dense": 8192 + shift}
-    found = [Score("cost", f"{name}, numbers an image", float(n)) for name, n in sizes.items()]
-    return [*found, Score("cost", "encoding", 1234.4, "images/s")]
+    found = [Score(numbers(name), float(count)) for name, count in sizes.items()]
+    return [*found, Score(ENCODING, 1234.4)]
 
 
 Part = Callable[[float], list[Score]]

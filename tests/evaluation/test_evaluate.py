@@ -54,7 +54,10 @@ def evaluation(tmp_path: Path, small: ModelConfig, splits: Splits) -> Evaluation
 
 
 def test_every_test_gives_its_numbers(evaluation: Evaluation, tmp_path: Path) -> None:
-    ours, theirs = ({(s.test, s.name): s.value for s in m.scores} for m in evaluation.models)
+    ours, theirs = (
+        {(s.quantity.test, s.quantity.name): s.value for s in model.scores}
+        for model in evaluation.models
+    )
     for feature in ("cls", "S", "U", "S+cls", "U+cls"):
         for k in NEIGHBOURS:
             assert 0 <= ours["kNN", f"{feature}, k = {k}"] <= 100
@@ -76,7 +79,7 @@ def test_counts_and_chance(evaluation: Evaluation) -> None:
 
 
 def test_the_linear_probe_gives_mean_and_spread_over_seeds(evaluation: Evaluation) -> None:
-    (score,) = (s for s in evaluation.models[0].scores if s.name == "top-1")
+    (score,) = (s for s in evaluation.models[0].scores if s.quantity.name == "top-1")
     assert score.spread is not None
     assert score.detail.count("rate") == 3
     assert evaluation.protocol["seeds"] == "0, 1, 2"
@@ -87,7 +90,7 @@ def test_psnr_is_the_mean_over_the_test_pictures(
 ) -> None:
     model = Stellar(small).eval()
     scores = evaluate({"model": model}, splits, tmp_path).models[0].scores
-    (found,) = (score.value for score in scores if score.name == "PSNR")
+    (found,) = (score.value for score in scores if score.quantity.name == "PSNR")
     files = sorted((tmp_path / "pictures/val").glob("*/[0-9]*.png"))
     with torch.inference_mode():
         drawn = [model.reconstruct(model.encode(file)) for file in files]
@@ -110,7 +113,7 @@ def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
     print_evaluation(evaluation, console)
     text = console.export_text()
     assert "always naming the largest class: 37.5%" in " ".join(text.split())
-    assert text.index("kNN") < text.index("  cls, k = 20") < text.index("linear probe")
+    assert text.index("linear probe") < text.index("\nkNN") < text.index("  cls, k = 20")
     (row,) = (line for line in text.splitlines() if "PSNR" in line)
     assert row.split().count("-") == 1
     assert row.rstrip().endswith(" -")
@@ -128,7 +131,8 @@ def test_from_the_command_line(
     assert "What, where, and back again" in page
     assert page.count('src="data:image') == 1
     assert {"kNN", "linear probe", "reconstruction", "cost"} < report["protocol"].keys()
-    assert report["models"][0]["scores"][0]["name"] == "cls, k = 10"
+    (score,) = (s for s in report["models"][0]["scores"] if s["feature"] == "cls" and s["k"] == 10)
+    assert score["name"] == "cls, k = 10"
     assert main(["evaluate", "--data", str(pictures)]) == 1
     assert "evaluate needs a model" in capsys.readouterr().err
 
@@ -142,7 +146,7 @@ def test_pictures_with_several_labels(small: ModelConfig, pictures: Path, tmp_pa
     table = tmp_path / "labels.csv"
     table.write_text("path,label,split\n" + "".join(rows))
     found = evaluate({"ours": Stellar(small).eval()}, open_labelled(table), tmp_path)
-    scores = {(score.test, score.name): score for score in found.models[0].scores}
+    scores = {(score.quantity.test, score.quantity.name): score for score in found.models[0].scores}
     assert not any(test == "kNN" for test, _ in scores)
     assert scores["linear probe", "mAP"].value > 90
     assert "over the 5 of 5 classes" in scores["linear probe", "mAP"].detail

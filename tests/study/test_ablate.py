@@ -13,7 +13,8 @@ from stellar.config import (
     RunConfig,
 )
 from stellar.data.labelled import MaskedSplits
-from stellar.evaluation.scores import ModelScores, Score
+from stellar.evaluation.evaluators.localisation import agreement_of
+from stellar.evaluation.scores import ModelScores, Quantity, Score
 from stellar.study.ablate import EVALUATION, ablate, ablations, mean_and_spread
 
 
@@ -40,7 +41,7 @@ def test_ablation_gives_mean_and_spread_over_trainings(
     change = {name: ablations(base)[name]}
     evaluation = ablate(base, scenes, tmp_path, change, num_seeds=2, settings=quick)
     assert [model.name for model in evaluation.models] == ["the whole", name]
-    score = evaluation.models[0].score("localisation", "ARI")
+    score = evaluation.models[0].score(agreement_of("ARI"))
     assert score is not None
     assert score.spread is not None
     assert score.spread > 0
@@ -57,12 +58,13 @@ def test_ablation_gives_mean_and_spread_over_trainings(
 
 def test_mean_and_spread() -> None:
     values = [1.0, 2.0, 4.0]
+    a, b = Quantity("t", "a", "a"), Quantity("t", "b", "b")
     runs = [
-        ModelScores("m", "", "", 0, (Score("t", "a", v), *((Score("t", "b", v),) if v < 3 else ())))
+        ModelScores("m", "", "", 0, (Score(a, v), *((Score(b, v),) if v < 3 else ())))
         for v in values
     ]
     (score,) = mean_and_spread(runs).scores
-    assert (score.name, score.value) == ("a", fmean(values))
+    assert (score.quantity, score.value) == (a, fmean(values))
     assert score.spread == pytest.approx(stdev(values))
     (alone, _) = mean_and_spread(runs[:1]).scores
     assert alone.spread is None

@@ -15,8 +15,12 @@ from stellar.config import (
 from stellar.configfile import read_run_config, to_toml
 from stellar.data.labelled import MaskedSplits
 from stellar.errors import UserError
-from stellar.evaluation.report.measures import NUMBERS
-from stellar.evaluation.report.measures import PSNR_FROZEN as SHARED
+from stellar.evaluation.evaluators import frozen_decoder
+from stellar.evaluation.evaluators.localisation import agreement_of
+from stellar.evaluation.evaluators.reconstruction import likeness
+from stellar.evaluation.evaluators.segmentation import quality
+from stellar.evaluation.evaluators.size_and_speed import NUMBERS
+from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.study.ablate import EVALUATION
 from stellar.study.compare import compare
 from stellar.study.systems import SYSTEMS
@@ -29,9 +33,9 @@ def test_all_systems_are_trained_alike_and_judged_alike(
     assert [model.name for model in evaluation.models] == list(SYSTEMS)
     for model in evaluation.models:
         assert read_run_config(tmp_path / f"runs/{model.name}/run.toml").training == base.training
-        assert model.score("segmentation", "mIoU, U") is not None
-        assert model.score("factorization", "dense to material, kNN") is not None
-        assert model.score("reconstruction", "PSNR, decoder on frozen features") is not None
+        assert model.score(quality("mIoU", "U")) is not None
+        assert model.score(accuracy("dense", "material", "kNN")) is not None
+        assert frozen_decoder.PSNR.of(model) is not None
     page = (tmp_path / "report.html").read_text()
     assert "Semantics against reconstruction" in page
     assert all(name in page for name in SYSTEMS)
@@ -55,15 +59,15 @@ def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(
     """And the control by what passes through its bottleneck, at the size of S and L."""
     evaluation = compare(base, scenes, tmp_path, ["stellar", "mae", "dense"], settings=quick)
     whole, mae, dense = evaluation.models
-    assert whole.score("reconstruction", "PSNR") is not None
-    assert mae.score("reconstruction", "PSNR") is None
-    assert SHARED.of(mae) is not None
+    assert whole.score(likeness("PSNR")) is not None
+    assert mae.score(likeness("PSNR")) is None
+    assert frozen_decoder.PSNR.of(mae) is not None
     sizes = [NUMBERS.of(model) for model in (whole, dense)]
     assert [size.value for size in sizes if size] == pytest.approx([120, 128])
-    ari = dense.score("localisation", "ARI")
+    ari = dense.score(agreement_of("ARI"))
     assert ari is not None
     assert "k-means on U" in ari.detail
-    assert dense.score("factorization", "L to place, kNN") is None
+    assert dense.score(accuracy("L", "place", "kNN")) is None
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "ten", "0min", "min", "1.5", "nanmin", "infmin"])

@@ -52,6 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
     from stellar.evaluation.report.page import write_report
+    from stellar.evaluation.report.report_json import to_json
     from stellar.evaluation.report.terminal import print_evaluation
     from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
@@ -76,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     splits = open_data(options.data, largest)
     with progress_line() as progress:
         result = evaluate(models, splits, options.out, options.settings, progress)
-    write_file(options.out / "report.json", result.to_json())
+    write_file(options.out / "report.json", to_json(result))
     write_report(options.out / "report.html", result, sheets_of(models, splits))
     print_evaluation(result, Console())
     print(f"report   {options.out / 'report.html'}\nnumbers  {options.out / 'report.json'}")

@@ -1,40 +1,87 @@
-"""Numbers with their protocol: what every test yields, and what tables, pages and files are made
-of.
+"""What is measured, and the numbers that were found: what every evaluator yields, and what tables,
+pages and files are made of.
+
+What a number is of lies in the fields of its quantity; the quantity's name is for people alone.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from stellar.errors import UserError
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a number is of. Numbers of two models are compared where they are of one quantity."""
+
+    test: str
+    """The evaluator that measures it, a key of the evaluation's protocol."""
+    name: str
+    """What people read; no two quantities of a test have the same."""
+    metric: str
+    """What is measured, as top-1, mIoU or PSNR."""
+    feature: str = ""
+    """The part of the representation that is judged, as cls, S, L, U or Z; empty where it is the
+    whole, or was chosen on the way.
+    """
+    label: str = ""
+    """What is to be named (material, place, ...), or how the picture is changed (shift, ...)."""
+    probe: str = ""
+    """What reads the feature: kNN, or linear."""
+    k: int | None = None
+    """The number of neighbours that vote."""
+    unit: str = ""
+    digits: str = ""
+    """How a value is written, as .2f; empty: by its size."""
+    baseline: str = ""
+    """What the baseline of its scores is, in words."""
 
 
 @dataclass(frozen=True)
 class Score:
     """One number, with what it was measured by."""
 
-    test: str
-    """The group that it belongs to, a key of the evaluation's protocol."""
-    name: str
+    quantity: Quantity
     value: float
     """The mean over seeds, where there is randomness."""
-    unit: str = ""
     detail: str = ""
     """What was chosen on the way, and how many pictures or objects it is of, where not all."""
     spread: float | None = None
     """Standard deviation over seeds; None where nothing is random, or one seed was run."""
-    chance: float | None = None
-    """What always naming the largest class gives, where something is named."""
+    baseline: float | None = None
+    """The same number where there is nothing to know, or nothing to follow."""
 
     @classmethod
-    def over_seeds(
-        cls, test: str, name: str, values: Sequence[float], unit: str = "", detail: str = ""
-    ) -> "Score":
+    def over_seeds(cls, quantity: Quantity, values: Sequence[float], detail: str = "") -> "Score":
         """Mean and spread of a value for each seed."""
         spread = stdev(values) if len(values) > 1 else None
-        return cls(test, name, fmean(values), unit, detail, spread)
+        return cls(quantity, fmean(values), detail, spread)
+
+    @property
+    def number(self) -> str:
+        """The value with as many digits as it deserves, without its unit."""
+        return self._written(self.value)
+
+    @property
+    def text(self) -> str:
+        """Value, spread and unit."""
+        spread = "" if self.spread is None else f" {self.spread_text}"
+        return f"{self.number}{spread} {self.quantity.unit}".rstrip()
+
+    @property
+    def spread_text(self) -> str:
+        """The spread, with the digits of the value; empty where there is none."""
+        return "" if self.spread is None else f"± {self._written(self.spread)}"
+
+    @property
+    def baseline_text(self) -> str:
+        """What the baseline is, and its value; empty where there is none."""
+        if self.baseline is None:
+            return ""
+        return f"{self.quantity.baseline} {self._written(self.baseline)}"
+
+    def _written(self, value: float) -> str:
+        large = self.quantity.unit or abs(self.value) >= 100
+        return format(value, self.quantity.digits or (",.1f" if large else ".3f"))
 
 
 @dataclass(frozen=True)
@@ -49,10 +96,9 @@ class ModelScores:
     notes: tuple[str, ...] = ()
     """What could not be measured, and what would make it possible."""
 
-    def score(self, test: str, name: str) -> Score | None:
-        """The number of this name, where it was measured."""
-        found = (score for score in self.scores if (score.test, score.name) == (test, name))
-        return next(found, None)
+    def score(self, quantity: Quantity) -> Score | None:
+        """The number of this quantity, where it was measured."""
+        return next((score for score in self.scores if score.quantity == quantity), None)
 
 
 @dataclass(frozen=True)
@@ -69,27 +115,3 @@ class Evaluation:
     protocol: Mapping[str, str]
     """How each test is made, in words, and its settings."""
     models: tuple[ModelScores, ...]
-
-    def to_json(self) -> str:
-        """Everything, as the text of report.json."""
-        return json.dumps(asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def read(cls, file: Path) -> "Evaluation":
-        """What `to_json` wrote into this file. Raises UserError for anything else."""
-        try:
-            fields = json.loads(file.read_text())
-            models = (
-                model
-                | {"scores": tuple(Score(**score) for score in model["scores"])}
-                | {"notes": tuple(model["notes"])}
-                for model in fields["models"]
-            )
-            fields |= {"models": tuple(ModelScores(**model) for model in models)}
-            fields |= {"classes": tuple(fields["classes"]), "protocol": dict(fields["protocol"])}
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{file} is damaged, or from another version of stellar; delete it, and its model "
-                "is judged again"
-            ) from error

@@ -9,6 +9,7 @@ from rich.console import Console
 from stellar.config import EvaluationConfig, RunConfig
 from stellar.data import MaskedSplits, Splits
 from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.report.report_json import read_evaluation, to_json
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.model import Stellar
 from stellar.model.files.saving import fingerprint
@@ -49,7 +50,7 @@ def ablate(
     evaluation = with_protocol(first, {**spread, **trained_on(base, data)})
     models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found)
     evaluation = replace(evaluation, models=models)
-    write_file(out / "report.json", evaluation.to_json())
+    write_file(out / "report.json", to_json(evaluation))
     return evaluation
 
 
@@ -85,24 +86,24 @@ def judged(
     """
     file = run / EVALUATION
     if file.is_file():
-        found = Evaluation.read(file)
+        found = read_evaluation(file)
         hashes = [one.sha256 for one in found.models]
         same = (hashes, found.data) == ([fingerprint(model)], data.description)
         if same and found.protocol.items() >= settings.protocol.items():
             return found
     found = evaluate({name: model}, data, run, settings)
-    write_file(file, found.to_json())
+    write_file(file, to_json(found))
     return found
 
 
 def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
     """One model's numbers over several trainings: those that every one of them has."""
     scores = []
-    for score in runs[0].scores:
-        same = [run.score(score.test, score.name) for run in runs]
+    for quantity in (score.quantity for score in runs[0].scores):
+        same = [run.score(quantity) for run in runs]
         values = [one.value for one in same if one is not None]
         if len(values) == len(runs):
-            scores.append(Score.over_seeds(score.test, score.name, values, score.unit))
+            scores.append(Score.over_seeds(quantity, values))
     hashes = ", ".join(run.sha256 for run in runs)
     return replace(runs[0], sha256=hashes, scores=tuple(scores))
 

@@ -11,6 +11,7 @@ from stellar.config import ConfigError, EvaluationConfig, RunConfig
 from stellar.data import MaskedSplits, Splits
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.page import write_report
+from stellar.evaluation.report.report_json import to_json
 from stellar.evaluation.scores import Evaluation
 from stellar.evaluation.subject import Progress, silent
 from stellar.reconstructing import sheets_of
@@ -49,6 +50,6 @@ def compare(
         evaluation = evaluate(models, data, out, settings, progress, decoder)
     budget = ", ".join(f"{n} {c.training.steps:,}" for n, c in configs.items())
     evaluation = with_protocol(evaluation, {"steps": budget, **trained_on(base, data)})
-    write_file(out / "report.json", evaluation.to_json())
+    write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets_of(models, data))
     return evaluation

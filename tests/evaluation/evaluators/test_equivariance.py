@@ -19,7 +19,7 @@ from stellar.evaluation.evaluators.equivariance import (
     overlap,
 )
 from stellar.evaluation.subject import Subject
-from stellar.model import Backbone, Stellar
+from stellar.model import Backbone, Factors, Stellar
 
 GRID, MARGIN, PATCH = 8, 2, 3
 
@@ -97,17 +97,46 @@ def test_every_change_gives_two_numbers_beside_what_they_are_measured_against(
     small: ModelConfig, tmp_path: Path
 ) -> None:
     subject = subject_of(Stellar(small).eval(), tmp_path)
-    scores = {score.name: score for score in equivariance(subject)}
+    scores = {score.quantity.name: score for score in equivariance(subject)}
     assert set(scores) == {
         f"{part}, {change}" for part in "SL" for change in ("shift", "flip", "scale")
     }
     assert all(-1 <= score.value <= 1 for score in scores.values())
-    assert "6 pictures; between different pictures" in scores["S, shift"].detail
-    assert "if it had stayed where it was" in scores["L, flip"].detail
+    for score in scores.values():
+        assert score.detail == "6 pictures"
+        assert score.baseline is not None
+        assert -1 <= score.baseline <= 1
+    assert scores["S, shift"].baseline_text.startswith("between different pictures ")
+    assert scores["L, flip"].baseline_text.startswith("if it had stayed where it was ")
+
+
+def test_baselines_are_what_a_model_that_cannot_follow_gets(
+    small: ModelConfig, tmp_path: Path
+) -> None:
+    """Tokens that are the same in every picture, and maps that never move."""
+    model = Stellar(small).eval()
+    factors = model.encode(torch.rand(1, 3, 16, 16))
+
+    class Blind(Stellar):
+        def encode(self, images: Tensor) -> Factors:
+            cls, sparse, spatial, dense = (
+                part.expand(len(images), *part.shape[1:])
+                for part in (factors.cls, factors.sparse, factors.spatial, factors.dense)
+            )
+            return Factors(cls, sparse, spatial, dense, factors.grid)
+
+    for score in equivariance(subject_of(Blind(small).eval(), tmp_path)):
+        if score.quantity.feature == "S":
+            assert score.value == pytest.approx(1)
+            assert score.baseline == pytest.approx(1), "no picture differs from another"
+        else:
+            assert score.baseline == pytest.approx(1), "nothing has moved"
+            assert score.value < 1
 
 
 def test_one_picture_and_models_without_tokens(small: ModelConfig, tmp_path: Path) -> None:
     scores = list(equivariance(subject_of(Stellar(small).eval(), tmp_path, count=1)))
     assert scores[0].detail == "1 pictures"
+    assert scores[0].baseline is None, "there is no other picture to compare with"
     backbone = Backbone(replace(small, num_sparse_tokens=0)).eval()
     assert not list(equivariance(subject_of(backbone, tmp_path)))

@@ -66,11 +66,10 @@ def test_a_seed_decides_everything(model: Stellar | Backbone, tmp_path: Path) ->
 def test_scores_have_mean_and_spread_over_seeds_and_none_without_steps(
     model: Stellar | Backbone, tmp_path: Path
 ) -> None:
-    scores = {s.name: s for s in frozen_reconstruction(subject_of(model, tmp_path, 1))}
-    assert set(scores) == {
-        f"{name}, decoder on frozen features"
-        for name in ("PSNR", "SSIM", "Frechet distance, random convolutions")
-    }
+    scores = {s.quantity.name: s for s in frozen_reconstruction(subject_of(model, tmp_path, 1))}
+    assert set(scores) == {"PSNR", "SSIM", "Frechet distance, random convolutions"}
+    tests = {score.quantity.test for score in scores.values()}
+    assert tests == {"reconstruction, decoder on frozen features"}
     assert all(score.spread is not None for score in scores.values())
     assert not list(frozen_reconstruction(subject_of(model, tmp_path, 0)))
 

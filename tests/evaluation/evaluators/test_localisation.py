@@ -79,13 +79,13 @@ def test_perfect_maps_give_one():
 
 
 def values(subject):
-    return {score.name: score.value for score in localisation(subject)}
+    return {score.quantity.name: score.value for score in localisation(subject)}
 
 
 def test_maps_that_are_right_reach_one(seeing, mosaics, subject_of):
     """Masks of one pixel for each patch; what is ignored in the mask is seen by the model."""
     scores = list(localisation(subject_of(seeing, mosaics())))
-    assert [score.name for score in scores] == list(MEASURES)
+    assert [score.quantity.metric for score in scores] == list(MEASURES)
     for score in scores:
         assert score.value == pytest.approx(1)
         assert score.spread is None
@@ -129,7 +129,7 @@ def test_means_over_pictures_agree_with_other_libraries(small, mosaics, subject_
 def test_pictures_without_objects_have_an_ari_alone(seeing, mosaics, subject_of):
     data = mosaics()
     data.test.tiles[:15] = 0
-    scores = {score.name: score for score in localisation(subject_of(seeing, data))}
+    scores = {score.quantity.name: score for score in localisation(subject_of(seeing, data))}
     assert [s.detail.split("; ")[1] for s in scores.values()] == ["20 pictures"] + 3 * [
         "5 pictures"
     ]

@@ -12,7 +12,13 @@ from skimage.metrics import peak_signal_noise_ratio
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.labelled import MaskedSplits
-from stellar.evaluation.evaluators.reconstruction import draw_again, judge, psnr, reconstruction
+from stellar.evaluation.evaluators.reconstruction import (
+    TEST,
+    draw_again,
+    judge,
+    psnr,
+    reconstruction,
+)
 from stellar.evaluation.metrics import inception, lpips
 from stellar.evaluation.metrics.frechet import Moments, RandomConvolutions, frechet_distance
 from stellar.evaluation.metrics.ssim import ssim
@@ -60,7 +66,7 @@ def test_every_measure_is_that_of_all_drawings_whatever_the_batches(
     small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
 ) -> None:
     model = Stellar(small).eval()
-    found = {s.name: s for s in reconstruction(subject_of(model, tmp_path, empty))}
+    found = {s.quantity.name: s for s in reconstruction(subject_of(model, tmp_path, empty))}
     heldout = Cutouts("heldout", size=16)
     images = torch.stack([heldout.read(index) for index in range(10)])
     drawn, pictures = draw_again(model, images)[1], unit_range(images)
@@ -84,11 +90,11 @@ def test_pictures_are_spread_evenly_and_fitted(
         return torch.rand(images.shape)
 
     subject = subject_of(Stellar(small), tmp_path, replace(empty, num_drawn=4), size=24)
-    list(judge(subject, draw))
+    list(judge(subject, draw, TEST))
     assert sum(len(images) for images in seen) == 4
     assert seen[0].shape == (4, 3, 16, 16)
     everything = replace(subject, settings=replace(empty, num_drawn=0))
-    assert {score.detail for score in judge(everything, draw)} == {"10 test pictures"}
+    assert {score.detail for score in judge(everything, draw, TEST)} == {"10 test pictures"}
 
 
 def test_notes_say_what_is_missing(
@@ -112,7 +118,7 @@ def test_small_and_grey_pictures(
     small: ModelConfig, tmp_path: Path, empty: EvaluationConfig
 ) -> None:
     tiny = subject_of(Stellar(replace(small, image_size=8)).eval(), tmp_path, empty)
-    assert {score.name for score in reconstruction(tiny)} == {"PSNR", OFFLINE}
+    assert {score.quantity.name for score in reconstruction(tiny)} == {"PSNR", OFFLINE}
     assert "SSIM needs at least 11 pixels a side, the model's pictures have 8" in tiny.notes
     assert "LPIPS needs 31 pixels a side, the model's pictures have 8" in tiny.notes
 
@@ -126,9 +132,12 @@ def test_with_all_weights_a_forced_rfid_is_marked(
     torch.save(inception.Inception().state_dict(), tmp_path / inception.FILES[0])
     model = Stellar(replace(small, image_size=32)).eval()
     subject = subject_of(model, tmp_path, replace(empty, force_fid=True), size=32, count=4)
-    scores = {score.name: score.value for score in reconstruction(subject)}
-    assert scores["LPIPS, AlexNet"] > 0
-    assert scores["rFID, forced: of 4 pictures only"] > 0
+    scores = {score.quantity.name: score for score in reconstruction(subject)}
+    assert scores["LPIPS, AlexNet"].value > 0
+    marked = scores["rFID, forced: of too few pictures"]
+    assert marked.value > 0
+    assert marked.detail == "4 test pictures"
+    assert "rFID" not in scores
     assert not subject.notes
 
 

@@ -30,7 +30,7 @@ EVERY = {"U", "Z", "tokens painted with L"}
 
 
 def values(subject: Subject) -> dict[str, float]:
-    return {score.name: score.value for score in segmentation(subject)}
+    return {score.quantity.name: score.value for score in segmentation(subject)}
 
 
 def test_features_that_say_the_class_reach_100(
@@ -38,7 +38,7 @@ def test_features_that_say_the_class_reach_100(
 ) -> None:
     """Masks of one pixel for each patch, so that enlarging blurs nothing."""
     scores = list(segmentation(subject_of(seeing, mosaics(), epochs=40)))
-    assert {s.name for s in scores} == {
+    assert {s.quantity.name for s in scores} == {
         f"{name}, {feature}" for name in ("mIoU", "pixel accuracy") for feature in EVERY
     }
     for score in scores:

@@ -22,7 +22,7 @@ def subject_of(model: Stellar | Backbone, folder: Path) -> Subject:
 
 def test_every_feature_is_asked_for_every_label(small: ModelConfig, tmp_path: Path) -> None:
     subject = subject_of(Stellar(small).eval(), tmp_path)
-    scores = {score.name: score for score in factorization(subject)}
+    scores = {score.quantity.name: score for score in factorization(subject)}
     assert set(scores) == {
         f"{feature} to {label}, {probe}"
         for feature in ("S", "L", "dense")
@@ -34,7 +34,7 @@ def test_every_feature_is_asked_for_every_label(small: ModelConfig, tmp_path: Pa
     digits = [o.digit for o in objects]
     chance = max(map(digits.count, digits)) / len(digits)
     assert scores["S to digit, kNN"].detail == f"{len(objects)} objects"
-    assert scores["S to digit, kNN"].chance == pytest.approx(chance)
+    assert scores["S to digit, kNN"].baseline == pytest.approx(chance)
     assert all(0 <= score.value <= 1 for score in scores.values())
 
 
@@ -42,7 +42,7 @@ def test_a_backbone_has_a_row_and_pictures_without_objects_have_none(
     small: ModelConfig, tmp_path: Path
 ) -> None:
     subject = subject_of(Backbone(replace(small, num_sparse_tokens=0)).eval(), tmp_path)
-    assert {score.name.split()[0] for score in factorization(subject)} == {"dense"}
+    assert {score.quantity.name.split()[0] for score in factorization(subject)} == {"dense"}
     files = MaskedFiles(tmp_path, {b"a.png": b"mask.png"}, MATERIALS, {})
     other = replace(subject, data=MaskedSplits(files, files, MATERIALS, "files"))
     assert not list(factorization(other))

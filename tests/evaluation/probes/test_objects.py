@@ -61,7 +61,7 @@ def test_the_matrix_shows_what_in_s_and_where_in_l():
     scores = probe_matrix(oracle_objects(800, seed=0), oracle_objects(600, seed=1))
     accuracy = {(s.feature, s.label, s.probe): s.accuracy for s in scores}
     assert len(scores) == len(accuracy) == 3 * 4 * 2
-    for probe in ("knn", "linear"):
+    for probe in ("kNN", "linear"):
         assert accuracy["S", "material", probe] > 0.9
         assert accuracy["L", "place", probe] > 0.98
         assert accuracy["dense", "place", probe] > 0.9

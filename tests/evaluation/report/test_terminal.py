@@ -4,7 +4,6 @@ import io
 
 from rich.console import Console
 
-from stellar.evaluation.report.measures import text
 from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
 
@@ -20,7 +19,7 @@ def test_numbers_are_those_of_the_evaluation_and_long_lists_are_short(make_evalu
     shown = printed(evaluation)
     for model in evaluation.models:
         for score in model.scores:
-            assert (text(score) in shown) == ("k = 10" not in score.name), score
+            assert (score.text in shown) == (score.quantity.k != 10), score
     (row,) = (line for line in shown.splitlines() if "S to material" in line)
     assert "0.05 / 0.08" in row
     assert "0.07 / 0.10" in row
@@ -49,7 +48,7 @@ def test_four_models_fit_eighty_columns_with_every_number_in_one_piece(make_eval
     assert max(len(line) for line in lines) <= 80
     for model in evaluation.models:
         for score in model.scores:
-            assert "k = 10" in score.name or any(text(score) in line for line in lines), score
+            assert score.quantity.k == 10 or any(score.text in line for line in lines), score
 
 
 def test_a_test_is_named_once_above_its_rows(make_evaluation) -> None:

@@ -1,1 +1,21 @@
-"""The tests: each a function from a subject to scores."""
+"""The tests: each a function from a subject to scores, and what it declares."""
+
+from stellar.evaluation.evaluators.classification import LINEAR_PROBE, NEIGHBOURS
+from stellar.evaluation.evaluators.equivariance import EQUIVARIANCE
+from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
+from stellar.evaluation.evaluators.frozen_decoder import FROZEN_RECONSTRUCTION
+from stellar.evaluation.evaluators.localisation import LOCALISATION
+from stellar.evaluation.evaluators.reconstruction import RECONSTRUCTION
+from stellar.evaluation.evaluators.segmentation import SEGMENTATION
+from stellar.evaluation.evaluators.size_and_speed import COST
+from stellar.evaluation.evaluators.what_where import FACTORIZATION
+
+EVALUATORS: tuple[Evaluator, ...] = (
+    LINEAR_PROBE, NEIGHBOURS, FACTORIZATION, SEGMENTATION, LOCALISATION, RECONSTRUCTION,
+    FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
+)  # fmt: skip
+"""All of them, in the order in which their numbers are read."""
+HEADLINE: tuple[Measure, ...] = tuple(m for each in EVALUATORS for m in each.headline)
+"""The numbers that matter most."""
+
+__all__ = ["EVALUATORS", "HEADLINE", "Evaluator", "Measure"]

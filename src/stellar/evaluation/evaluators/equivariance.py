@@ -9,8 +9,8 @@ that a shift takes away. With the token j(k) of the changed picture that is near
     L follows: mean over k of the IoU of the patches that k leads, and that j(k) leads when the
                change is undone
 
-beside the same numbers where nothing could stay or follow: S of the next picture, and L as if
-nothing had moved.
+Each has a baseline, the same number where nothing could stay or follow: S of the next picture, and
+L as if nothing had moved.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,15 +23,33 @@ from torch import Tensor
 
 from stellar.data.folder import evenly_spread
 from stellar.data.inference import picture_batches
-from stellar.evaluation.scores import Score
+from stellar.evaluation.evaluators.evaluator import Evaluator
+from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 from stellar.model import Factors
 from stellar.precision import inference
 
 MAX_PICTURES = 256
 """Test pictures, evenly spread."""
+CHANGES = ("shift", "flip", "scale")
 
 Map = Float[Tensor, "b k h w"]
+
+
+def stays(change: str) -> Quantity:
+    """How far S stays what it was."""
+    return Quantity(
+        "equivariance", f"S, {change}", "cosine",
+        feature="S", label=change, baseline="between different pictures",
+    )  # fmt: skip
+
+
+def follows(change: str) -> Quantity:
+    """How far L goes where the picture went."""
+    return Quantity(
+        "equivariance", f"L, {change}", "IoU",
+        feature="L", label=change, baseline="if it had stayed where it was",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Change:
     """A way to change what the middle of a canvas shows."""
 
     name: str
+    """One of CHANGES."""
     apply: Callable[[Tensor], Tensor]
     """From a canvas (b c h w) to the changed picture, of the middle's size."""
     undo: Callable[[Map], Map]
@@ -120,22 +139,17 @@ def _scores(
     changed: Float[Tensor, "b k d"],
     moved: Map,
 ) -> Iterator[Score]:
-    """Both numbers, with what they are measured against in `detail`."""
+    """Both numbers, each beside its baseline; a lone picture has no other to compare S with."""
+    detail = f"{len(sparse)} pictures"
     cosine, match = nearest_tokens(sparse, changed)
     alike, _ = nearest_tokens(sparse, sparse.roll(1, dims=0))
-    between = f"; between different pictures {alike.mean():.3f}" if len(sparse) > 1 else ""
-    detail = f"{len(sparse)} pictures"
-    yield Score("equivariance", f"S, {change.name}", cosine.mean().item(), detail=detail + between)
+    between = alike.mean().item() if len(sparse) > 1 else None
+    yield Score(stays(change.name), cosine.mean().item(), detail, baseline=between)
     here, still = (side[:, :, change.lost :, change.lost :] for side in (maps, moved))
-    follows, stays = (
+    followed, unmoved = (
         overlap(here, there, match).mean().item() for there in (change.undo(moved), still)
     )
-    yield Score(
-        "equivariance",
-        f"L, {change.name}",
-        follows,
-        detail=f"{detail}; if it had stayed where it was {stays:.3f}",
-    )
+    yield Score(follows(change.name), followed, detail, baseline=unmoved)
 
 
 def nearest_tokens(
@@ -161,3 +175,13 @@ def overlap(a: Map, b: Map, match: Int64[Tensor, "b k"]) -> Float[Tensor, " b"]:
     union = (leads_a | leads_b).sum(dim=2)
     iou = (leads_a & leads_b).sum(dim=2) / union.clamp_min(1)
     return iou.sum(dim=1) / (union > 0).sum(dim=1).clamp_min(1)
+
+
+EQUIVARIANCE = Evaluator(
+    "equivariance",
+    "S: mean cosine of every token to its nearest in the changed picture; L: mean IoU of their "
+    "argmax maps, after the change is undone; baselines: S of the next picture, and L as if it had "
+    "stayed where it was",
+    equivariance,
+    quantities=tuple(part(change) for change in CHANGES for part in (stays, follows)),
+)

@@ -8,7 +8,8 @@ pictures of every step follow from the seed alone.
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,8 @@ from torch import Tensor, nn
 from stellar.config import DecoderConfig
 from stellar.data.folder import DataError
 from stellar.data.inference import picture_batches
-from stellar.evaluation.evaluators.reconstruction import judge
-from stellar.evaluation.report.measures import FROZEN
+from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
+from stellar.evaluation.evaluators.reconstruction import NAMES, judge, likeness
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
@@ -27,6 +28,7 @@ from stellar.model import Backbone, Stellar
 from stellar.model.decoder import Decoder
 from stellar.precision import autocast, inference, resolve_precision
 
+TEST = "reconstruction, decoder on frozen features"
 BATCH_SIZE = 32
 PEAK_RATE = 5e-4
 WARMUP = 0.1
@@ -42,34 +44,38 @@ def frozen_reconstruction(subject: Subject) -> Iterator[Score]:
     runs = []
     for seed in subject.settings.seeds:
         decoder = train_decoder(subject, seed)
-        runs.append(list(judge(subject, decoder.draw)))
+        runs.append(list(judge(subject, decoder.draw, TEST)))
     for scores in zip(*runs, strict=True):
         first, values = scores[0], [score.value for score in scores]
-        name = f"{first.name}, {FROZEN}"
-        yield Score.over_seeds(first.test, name, values, first.unit, first.detail)
+        yield Score.over_seeds(first.quantity, values, first.detail)
 
 
-class FrozenDecoder(nn.Module):
+@dataclass(frozen=True)
+class FrozenDecoder:
     """A decoder behind a model that stays as it is."""
 
-    mean: Tensor
-    std: Tensor
+    model: Stellar | Backbone
+    decoder: Decoder
+    mean: Float[Tensor, " D"]
+    """Of every channel of the features, which the decoder gets without it."""
+    std: Float[Tensor, " D"]
+    """Of every channel of the features, which the decoder gets divided by it."""
 
-    def __init__(self, model: Stellar | Backbone, decoder: DecoderConfig, images: Tensor) -> None:
-        """`images`: a batch of pictures that mean and variance of the features are taken from."""
-        super().__init__()
-        self.decoder = Decoder(replace(model.config, decoder=decoder))
+    @classmethod
+    def untrained(
+        cls, model: Stellar | Backbone, config: DecoderConfig, images: Tensor
+    ) -> "FrozenDecoder":
+        """Mean and variance of the features are those of `images` (b c h w), as they were read."""
+        decoder = Decoder(replace(model.config, decoder=config))
         colour = unit_range(images).mean(dim=(0, 2, 3))
-        self.decoder.head.bias = nn.Parameter(colour)  # where every drawing would go first
-        self.to(model.device)
-        self.model = (model,)  # in a tuple: no part of this module
-        features, _ = self._features(images)
-        self.register_buffer("mean", features.mean(dim=(0, 1)))
-        self.register_buffer("std", features.std(dim=(0, 1)).clamp_min(1e-6))
+        decoder.head.bias = nn.Parameter(colour)  # where every drawing would go first
+        features, _ = frozen_features(model, images)
+        mean, std = features.mean(dim=(0, 1)), features.std(dim=(0, 1)).clamp_min(1e-6)
+        return cls(model, decoder.to(model.device), mean, std)
 
-    def forward(self, images: Tensor) -> Float[Tensor, "b c h w"]:
+    def __call__(self, images: Tensor) -> Float[Tensor, "b c h w"]:
         """Pictures (b c h w) as they were read, drawn again."""
-        features, grid = self._features(images)
+        features, grid = frozen_features(self.model, images)
         device = features.device
         with autocast(resolve_precision("auto", device), device)():
             return self.decoder((features - self.mean) / self.std, grid).float()
@@ -79,12 +85,15 @@ class FrozenDecoder(nn.Module):
         with torch.inference_mode():
             return self(images).clamp(0, 1).cpu()
 
-    def _features(self, images: Tensor) -> tuple[Float[Tensor, "b p d"], tuple[int, int]]:
-        (model,) = self.model
-        with inference(model.device):
-            factors = model.encode(images.to(model.device))
-            own = factors.lowrank if isinstance(model, Stellar) else factors.dense
-        return own.float().clone(), factors.grid
+
+def frozen_features(
+    model: Stellar | Backbone, images: Tensor
+) -> tuple[Float[Tensor, "b p d"], tuple[int, int]]:
+    """What is drawn from, without gradients, and its grid: Z of our models, U of others."""
+    with inference(model.device):
+        factors = model.encode(images.to(model.device))
+        own = factors.lowrank if isinstance(model, Stellar) else factors.dense
+    return own.float().clone(), factors.grid
 
 
 def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
@@ -92,24 +101,25 @@ def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
 
     Raises DataError when none of the pictures can be read.
     """
-    config, steps, trained = subject.decoder, subject.settings.decoder_steps, None
-    for step, images in enumerate(_batches(subject, seed)):
-        if trained is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                trained = FrozenDecoder(subject.model, config, images)
-            optimizer = torch.optim.AdamW(trained.decoder.parameters(), PEAK_RATE)
-            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _share(s, steps))
-        loss = F.mse_loss(trained(images), unit_range(images).to(subject.model.device))
+    steps, batches = subject.settings.decoder_steps, _batches(subject, seed)
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"none of {len(subject.data.train)} training pictures can be read")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        frozen = FrozenDecoder.untrained(subject.model, subject.decoder, first)
+    parameters = list(frozen.decoder.parameters())
+    optimizer = torch.optim.AdamW(parameters, PEAK_RATE)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps))
+    for step, images in enumerate(chain([first], batches), 1):
+        loss = F.mse_loss(frozen(images), unit_range(images).to(subject.model.device))
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(trained.decoder.parameters(), CLIPPING)
+        nn.utils.clip_grad_norm_(parameters, CLIPPING)
         optimizer.step()
         schedule.step()
-        subject.progress(f"{subject.name}, decoder", step + 1, steps)
-    if trained is None:
-        raise DataError(f"none of {len(subject.data.train)} training pictures can be read")
-    return trained
+        subject.progress(f"{subject.name}, decoder", step, steps)
+    return frozen
 
 
 def _share(step: int, steps: int) -> float:
@@ -136,3 +146,15 @@ def _batches(subject: Subject, seed: int) -> Iterator[Tensor]:
     ):
         if batch.indices:
             yield batch.images
+
+
+PSNR = Measure("PSNR", "decoder on frozen features", (likeness("PSNR", TEST),))
+RFID = Measure("rFID", "decoder on frozen features", (likeness("rFID", TEST),), True)
+FROZEN_RECONSTRUCTION = Evaluator(
+    TEST,
+    "the same measures, drawn by a new decoder of 6 layers, trained on Z of ours and U of others, "
+    "the same steps for all",
+    frozen_reconstruction,
+    quantities=tuple(likeness(metric, TEST) for metric in NAMES),
+    headline=(PSNR, RFID),
+)

@@ -19,16 +19,22 @@ from jaxtyping import Float, Float64, Int64, Integer
 from torch import Tensor
 
 from stellar.data.labelled import IGNORED, MaskedSource, MaskedSplits
+from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.features.patches import PatchBatch, Patches
 from stellar.evaluation.metrics.overlap import best_overlap, contingency, matched_iou, overlaps
-from stellar.evaluation.probes.kmeans import kmeans
-from stellar.evaluation.scores import Score
+from stellar.evaluation.probes.kmeans import STARTS, kmeans
+from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
 NUM_CLUSTERS = 6
 """Of k-means on U, for models without tokens."""
 MEASURES = ("ARI", "foreground ARI", "mean best overlap", "matched IoU")
 BATCH = 64
+
+
+def agreement_of(name: str) -> Quantity:
+    """One of MEASURES, over the test pictures."""
+    return Quantity("localisation", name, name)
 
 
 def localisation(subject: Subject) -> Iterator[Score]:
@@ -49,7 +55,7 @@ def localisation(subject: Subject) -> Iterator[Score]:
             subject.note(f"{name} needs test pictures with masks of objects")
             continue
         detail = f"{made_by}; {count} pictures"
-        yield Score.over_seeds("localisation", name, values, detail=detail)
+        yield Score.over_seeds(agreement_of(name), values, detail)
 
 
 def _means(
@@ -122,3 +128,16 @@ def adjusted_rand_index(
 
 def _pairs(count: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
     return count * (count - 1) / 2
+
+
+ARI = Measure("ARI", "argmax of L against the objects", (agreement_of("ARI"),))
+LOCALISATION = Evaluator(
+    "localisation",
+    "argmax of L, enlarged bilinearly to the masks, against the objects; without tokens, k-means "
+    f"on U of each picture, K = {NUM_CLUSTERS}, cosine, best of {STARTS} starts; ARI of all pixels "
+    "and of those of objects, best IoU of a segment with each object, and IoU under the best "
+    "one-to-one matching, in which the background takes no part; means over pictures",
+    localisation,
+    quantities=tuple(map(agreement_of, MEASURES)),
+    headline=(ARI,),
+)

@@ -4,7 +4,7 @@ them as a whole (Frechet distances, rFID).
 PSNR = -10 log10 mean (x - x')^2, in dB, for pixels in [0, 1].
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -14,11 +14,12 @@ from torch import Tensor
 from stellar.data.folder import evenly_spread
 from stellar.data.inference import picture_batches
 from stellar.errors import MissingPackage
+from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.metrics.frechet import Moments, RandomConvolutions, frechet_distance
 from stellar.evaluation.metrics.inception import load_inception
 from stellar.evaluation.metrics.lpips import SMALLEST, load_lpips
 from stellar.evaluation.metrics.ssim import WINDOW, ssim
-from stellar.evaluation.scores import Score
+from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
 from stellar.model import Factors, Stellar
@@ -26,6 +27,17 @@ from stellar.model.files.loading import WeightsError
 
 ENOUGH_FOR_FID = 2000
 """Pictures; with fewer, the FID says more about their number than about the drawings."""
+
+TEST = "reconstruction"
+NAMES: Mapping[str, str] = {
+    "PSNR": "PSNR",
+    "SSIM": "SSIM",
+    "LPIPS": "LPIPS, AlexNet",
+    "Frechet distance": "Frechet distance, random convolutions",
+    "rFID": "rFID",
+    "forced rFID": "rFID, forced: of too few pictures",
+}
+"""Of what drawings are judged by."""
 
 Draw = Callable[[Tensor], Tensor]
 """From pictures (b c h w) as they were read to drawings of them in [0, 1], on the CPU."""
@@ -35,24 +47,31 @@ Extract = Callable[[Tensor], Tensor]
 """From pictures (b c h w) in [0, 1] to their features (b d)."""
 
 
+def likeness(metric: str, test: str = TEST) -> Quantity:
+    """How alike pictures and their drawings are, by one of NAMES."""
+    return Quantity(test, NAMES[metric], metric, unit="dB" if metric == "PSNR" else "")
+
+
 def reconstruction(subject: Subject) -> Iterator[Score]:
     """Of a model that draws: from Z = L S alone."""
     model = subject.model
     if isinstance(model, Stellar) and model.can_draw:
-        yield from judge(subject, lambda images: draw_again(model, images)[1])
+        yield from judge(subject, lambda images: draw_again(model, images)[1], TEST)
     elif not subject.settings.decoder_steps:
         subject.note(
             "this model cannot draw; --decoder-steps 2000 trains a decoder on its frozen features"
         )
 
 
-def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
-    """Every measure of the drawings of test pictures, evenly spread over the set."""
+def judge(subject: Subject, draw: Draw, test: str) -> Iterator[Score]:
+    """Every measure of the drawings of test pictures, evenly spread over the set; `test` is what
+    made them.
+    """
     settings, config, images = subject.settings, subject.model.config, subject.data.test
     indices = evenly_spread(images, settings.num_drawn or len(images))
     count = len(indices)
     compare, extract = _comparisons(subject), _extractors(subject, count)
-    found: dict[str, list[Tensor]] = {name: [] for name in compare}
+    found: dict[str, list[Tensor]] = {metric: [] for metric in compare}
     moments: dict[str, list[Moments]] = {}
     num_drawn = 0
     for batch in picture_batches(
@@ -61,32 +80,31 @@ def judge(subject: Subject, draw: Draw) -> Iterator[Score]:
         if batch.indices:
             num_drawn += len(batch.indices)
             pictures, drawn = unit_range(batch.images), draw(batch.images)
-            for name, measure in compare.items():
-                found[name].append(measure(pictures, drawn))
-            for name, features in extract.items():
+            for metric, measure in compare.items():
+                found[metric].append(measure(pictures, drawn))
+            for metric, features in extract.items():
                 sides = [Moments.of(features(side)) for side in (pictures, drawn)]
-                before = moments.get(name)
-                moments[name] = (
+                before = moments.get(metric)
+                moments[metric] = (
                     [a + b for a, b in zip(before, sides, strict=True)] if before else sides
                 )
         subject.progress(f"{subject.name}, drawn", num_drawn, count)
     if not num_drawn:
         return
     detail = f"{num_drawn} test pictures"
-    for name, values in found.items():
+    for metric, values in found.items():
         each = torch.cat(values).double()
         finite = each[each.isfinite()]  # PSNR is infinite where nothing differs
         exact = f"; {len(each) - len(finite)} drawn exactly, not counted"
         said = detail + (exact if len(finite) < len(each) else "")
         if len(finite):
-            unit = "dB" if name == "PSNR" else ""
-            yield Score("reconstruction", name, finite.mean().item(), unit, said)
-    for name, (pictures, drawn) in moments.items():
-        yield Score("reconstruction", name, frechet_distance(pictures, drawn), "", detail)
+            yield Score(likeness(metric, test), finite.mean().item(), said)
+    for metric, (pictures, drawn) in moments.items():
+        yield Score(likeness(metric, test), frechet_distance(pictures, drawn), detail)
 
 
 def _comparisons(subject: Subject) -> dict[str, Compare]:
-    """Measures of one picture; a note for those that cannot be taken."""
+    """Measures of one picture, by their metric; a note for those that cannot be taken."""
     side = subject.model.config.image_size
     measures: dict[str, Compare] = {"PSNR": psnr}
     if side < WINDOW:
@@ -102,20 +120,20 @@ def _comparisons(subject: Subject) -> dict[str, Compare]:
     else:
         try:
             lpips = load_lpips(subject.settings.metric_weights).to(subject.model.device)
-            measures["LPIPS, AlexNet"] = partial(_on, lpips, subject.model.device)
+            measures["LPIPS"] = partial(_on, lpips, subject.model.device)
         except (MissingPackage, WeightsError) as error:
             subject.note(str(error))
     return measures
 
 
 def _extractors(subject: Subject, count: int) -> dict[str, Extract]:
-    """Features of `count` pictures to compare as a whole; a note where the rFID's are missing."""
+    """Features of `count` pictures to compare as a whole, by their metric; a note where the rFID's
+    are missing.
+    """
     settings, device = subject.settings, subject.model.device
     channels = subject.model.config.in_chans
     random = RandomConvolutions(channels).to(device)
-    extractors: dict[str, Extract] = {
-        "Frechet distance, random convolutions": partial(_on, random, device)
-    }
+    extractors: dict[str, Extract] = {"Frechet distance": partial(_on, random, device)}
     few = count < ENOUGH_FOR_FID
     if channels == 3 and few and not settings.force_fid:
         subject.note(
@@ -125,8 +143,7 @@ def _extractors(subject: Subject, count: int) -> dict[str, Extract]:
     elif channels == 3:
         try:
             inception = load_inception(settings.metric_weights).to(device)
-            name = f"rFID, forced: of {count:,} pictures only" if few else "rFID"
-            extractors[name] = partial(_on, inception, device)
+            extractors["forced rFID" if few else "rFID"] = partial(_on, inception, device)
         except WeightsError as error:
             subject.note(str(error))
     return extractors
@@ -156,3 +173,15 @@ def psnr(
     """PSNR of each image in dB; infinite where nothing differs."""
     error = (images.double() - reconstructions.double()).square().mean(dim=(1, 2, 3))
     return (-10 * torch.log10(error)).to(images.dtype)
+
+
+PSNR = Measure("PSNR", "drawn again", (likeness("PSNR"),))
+RFID = Measure("rFID", "drawn again", (likeness("rFID"),), lower_is_better=True)
+RECONSTRUCTION = Evaluator(
+    TEST,
+    "test pictures, evenly spread, drawn from Z: mean PSNR, SSIM (window 11, sigma 1.5) and LPIPS; "
+    "Frechet distances between pictures and drawings as two sets",
+    reconstruction,
+    quantities=tuple(map(likeness, NAMES)),
+    headline=(PSNR, RFID),
+)

@@ -11,20 +11,34 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from stellar.evaluation.scores import Score
+from stellar.config import ModelConfig
+from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
+from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 from stellar.model import Backbone, Stellar
 from stellar.precision import inference
+
+PARTS = tuple(ModelConfig().numbers_per_image())
+"""What may be kept of an image: cls, S, L, ..., as the configuration counts them."""
+BATCH = 64
+"""Pictures that are encoded at once."""
+ENCODING = Quantity("cost", "encoding", "images/s", unit="images/s", digits=",.0f")
+
+
+def numbers(part: str) -> Quantity:
+    """How many numbers a part of an image's factors takes."""
+    name = f"{part}, numbers an image"
+    return Quantity("cost", name, "numbers an image", feature=part, digits=",.0f")
 
 
 def cost(subject: Subject) -> Iterator[Score]:
     """Numbers that an image takes, and how fast they are made."""
     config = subject.model.config
-    for name, count in config.numbers_per_image().items():
+    for part, count in config.numbers_per_image().items():
         if count:
-            yield Score("cost", f"{name}, numbers an image", float(count))
-    pictures = torch.zeros(64, config.in_chans, config.image_size, config.image_size).byte()
-    yield Score("cost", "encoding", images_per_second(subject.model, pictures), "images/s")
+            yield Score(numbers(part), float(count))
+    pictures = torch.zeros(BATCH, config.in_chans, config.image_size, config.image_size).byte()
+    yield Score(ENCODING, images_per_second(subject.model, pictures))
 
 
 def images_per_second(
@@ -48,3 +62,16 @@ def _encoding_seconds(model: Stellar | Backbone, images: Tensor) -> float:
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+NUMBERS = Measure(
+    "Numbers an image", "S and L", (numbers("S and L"), numbers("bottleneck"), numbers("dense")),
+    lower_is_better=True,
+)  # fmt: skip
+COST = Evaluator(
+    "cost",
+    f"numbers for an image at the model's image size; encoding in batches of {BATCH}",
+    cost,
+    quantities=(*map(numbers, PARTS), ENCODING),
+    headline=(NUMBERS,),
+)

@@ -4,6 +4,7 @@ precision, so that memory does not grow with the number of pictures.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -18,10 +19,19 @@ from stellar.model import Backbone, Factors, Stellar
 from stellar.precision import inference
 from stellar.storage import place_files
 
-RowsOf = Callable[[Factors, Sequence[int]], Mapping[str, Tensor | np.ndarray]]
-"""From the factors of pictures and their places in the source to a row of each file for each
-picture; tensors are kept in half precision.
-"""
+
+@dataclass(frozen=True)
+class Rows:
+    """What is kept of some pictures: for each file NAME, a row for each picture."""
+
+    halved: Mapping[str, Tensor]
+    """Kept in half precision."""
+    exact: Mapping[str, np.ndarray]
+    """Kept as they are."""
+
+
+RowsOf = Callable[[Factors, Sequence[int]], Rows]
+"""From the factors of pictures and their places in the source to what is kept of them."""
 Unreadable = tuple[tuple[str, str], ...]
 """Name and reason of pictures that were left out."""
 
@@ -54,9 +64,12 @@ def write_rows(
                 if batch.indices:
                     with inference(model.device):
                         factors = model.encode(batch.images.to(model.device))
-                    for name, rows in rows_of(factors, batch.indices).items():
-                        if isinstance(rows, Tensor):
-                            rows = _halved(name, rows, images, batch.indices)
+                    kept = rows_of(factors, batch.indices)
+                    halved = {
+                        name: _halved(name, rows, images, batch.indices)
+                        for name, rows in kept.halved.items()
+                    }
+                    for name, rows in {**halved, **kept.exact}.items():
                         if name not in files:
                             array = _GrowingArray(hidden / f"{name}.npy", rows)
                             files[name] = stack.enter_context(array)

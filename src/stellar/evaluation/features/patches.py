@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from stellar.data.labelled import MaskedSource
-from stellar.evaluation.features.cache import Unreadable, write_rows
+from stellar.evaluation.features.cache import Rows, Unreadable, write_rows
 from stellar.model import Backbone, Factors, Stellar
 
 
@@ -82,15 +82,18 @@ def extract_patches(
     """
     side = model.config.image_size // model.config.patch_size
 
-    def rows_of(factors: Factors, places: Sequence[int]) -> dict[str, Tensor | np.ndarray]:
+    def rows_of(factors: Factors, places: Sequence[int]) -> Rows:
         masks = [source.masks(place).classes for place in places]
-        return {
-            "U": factors.dense,
-            "S": factors.sparse,
-            "L": factors.spatial,
-            "H": torch.stack([class_shares(mask, (side, side), num_classes) for mask in masks]),
-            "places": np.array(places, np.int64),
-        }
+        shares = [class_shares(mask, (side, side), num_classes) for mask in masks]
+        return Rows(
+            halved={
+                "U": factors.dense,
+                "S": factors.sparse,
+                "L": factors.spatial,
+                "H": torch.stack(shares),
+            },
+            exact={"places": np.array(places, np.int64)},
+        )
 
     unreadable = write_rows(
         model, source, "squash", folder, rows_of, batch_size, num_workers, progress

@@ -15,11 +15,18 @@ from torch import Tensor
 
 from stellar.data.labelled import LabelledImages
 from stellar.errors import UserError
-from stellar.evaluation.features.cache import Unreadable, write_rows
+from stellar.evaluation.features.cache import Rows, Unreadable, write_rows
 from stellar.model import Backbone, Factors, Stellar
 
-NAMES = ("cls", "S", "U", "S+cls", "U+cls")
-"""Of all features; those with S are missing where a model has no sparse tokens."""
+PARTS = {
+    "cls": ("cls",),
+    "S": ("S",),
+    "U": ("U",),
+    "S+cls": ("S", "cls"),
+    "U+cls": ("U", "cls"),
+}
+"""What stands side by side in each feature; those with S are missing where a model has none."""
+NAMES = tuple(PARTS)
 LABELS = "labels"
 
 
@@ -62,14 +69,15 @@ def extract(
     """Encode every picture's centred square, and write its features into `folder`; for pictures
     that cannot be read, `progress` and errors, see `write_rows`.
     """
-    names = tuple(name for name in NAMES if model.config.num_sparse_tokens or "S" not in name)
+    has_tokens = model.config.num_sparse_tokens > 0
+    names = tuple(name for name in NAMES if has_tokens or "S" not in PARTS[name])
 
-    def rows_of(factors: Factors, indices: Sequence[int]) -> dict[str, Tensor | np.ndarray]:
+    def rows_of(factors: Factors, indices: Sequence[int]) -> Rows:
         means = {"cls": factors.cls.float(), "U": factors.dense.float().mean(dim=1)}
         if "S" in names:
             means["S"] = factors.sparse.float().mean(dim=1)
-        rows = {name: torch.cat([means[part] for part in name.split("+")], 1) for name in names}
-        return rows | {LABELS: images.labels[list(indices)]}
+        features = {name: torch.cat([means[p] for p in PARTS[name]], 1) for name in names}
+        return Rows(features, {LABELS: images.labels[list(indices)]})
 
     unreadable = write_rows(
         model, images, "crop", folder, rows_of, batch_size, num_workers, progress

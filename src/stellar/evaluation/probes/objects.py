@@ -23,10 +23,11 @@ from torch import Tensor
 from stellar.evaluation.features.scenes import SceneFeatures
 from stellar.evaluation.probes.knn import knn_predict
 
-Probe = Literal["knn", "linear"]
+Probe = Literal["kNN", "linear"]
 
 FEATURES = {"S": "sparse", "L": "spatial", "dense": "dense"}
 LABELS = ("material", "place", "digit", "size")
+PROBES: tuple[Probe, ...] = ("kNN", "linear")
 
 NUM_NEIGHBOURS = 20
 INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0)
@@ -53,7 +54,7 @@ def probe_matrix(train: SceneFeatures, heldout: SceneFeatures) -> tuple[ProbeSco
         if not x.shape[1]:
             continue
         predictions: dict[Probe, Tensor] = {
-            "knn": knn_predict(x, y, x_heldout, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS],
+            "kNN": knn_predict(x, y, x_heldout, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS],
             "linear": linear_predict(x, y, x_heldout),
         }
         for probe, predicted in predictions.items():

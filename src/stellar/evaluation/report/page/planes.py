@@ -6,34 +6,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from stellar.evaluation.report.measures import DRAWING, SEMANTICS, Measure, text
+from stellar.evaluation.evaluators import classification, frozen_decoder, reconstruction
+from stellar.evaluation.evaluators.classification import SHOWN_K, nearest
+from stellar.evaluation.evaluators.evaluator import Measure
+from stellar.evaluation.evaluators.segmentation import MIOU_Z, quality
+from stellar.evaluation.evaluators.size_and_speed import numbers
+from stellar.evaluation.evaluators.what_where import S_KNOWS_WHAT, U_KNOWS_WHAT, accuracy
+from stellar.evaluation.probes.objects import PROBES
 from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.report.page.plot import NUM_COLOURS, Axis, Point, scatter
-from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.scores import Evaluation, ModelScores, Quantity
 
-PROBES = ("kNN", "linear")
+SEMANTICS = (
+    classification.TOP_1, classification.MAP, S_KNOWS_WHAT, classification.KNN_S,
+    classification.KNN_CLS, MIOU_Z, U_KNOWS_WHAT,
+)  # fmt: skip
+"""What is understood, the most telling first."""
+DRAWING = (frozen_decoder.RFID, frozen_decoder.PSNR, reconstruction.RFID, reconstruction.PSNR)
+"""What can be drawn again, the most telling first."""
 
 
 @dataclass(frozen=True)
-class Quality:
-    """Scores of one test, each beside what has to be kept of an image for it."""
+class Kept:
+    """How good a part of a representation is, beside how many numbers have to be kept for it."""
 
-    name: str
-    test: str
-    kept: tuple[tuple[str, str, str], ...]
-    """Letter in the figure, name of the score, and what the cost calls its numbers."""
+    letter: str
+    """In the figure."""
+    quality: Quantity
+    size: Quantity
 
 
-QUALITIES = (
-    Quality("kNN top-1, k = 20, %", "kNN", (
-        ("cls", "cls, k = 20", "cls"), ("S", "S, k = 20", "S"), ("U", "U, k = 20", "dense"))),
-    Quality("material of an object, kNN", "factorization", (
-        ("S", "S to material, kNN", "S"), ("U", "dense to material, kNN", "dense"),
-        ("Z", "dense to material, kNN", "bottleneck"))),
-    Quality("segmentation, mIoU, %", "segmentation", (
-        ("S,L", "mIoU, tokens painted with L", "S and L"), ("U", "mIoU, U", "dense"),
-        ("Z", "mIoU, U", "bottleneck"))),
-)  # fmt: skip
+QUALITIES = {
+    f"kNN top-1, k = {SHOWN_K}, %": (
+        Kept("cls", nearest("cls"), numbers("cls")),
+        Kept("S", nearest("S"), numbers("S")),
+        Kept("U", nearest("U"), numbers("dense")),
+    ),
+    "material of an object, kNN": (
+        Kept("S", accuracy("S", "material", "kNN"), numbers("S")),
+        Kept("U", accuracy("dense", "material", "kNN"), numbers("dense")),
+        Kept("Z", accuracy("dense", "material", "kNN"), numbers("bottleneck")),
+    ),
+    "segmentation, mIoU, %": (
+        Kept("S,L", quality("mIoU", "tokens"), numbers("S and L")),
+        Kept("U", quality("mIoU", "U"), numbers("dense")),
+        Kept("Z", quality("mIoU", "U"), numbers("bottleneck")),
+    ),
+}
+"""Parts of a representation by what they are good for, as their figures call it."""
 
 
 def balance(evaluation: Evaluation) -> str:
@@ -48,16 +68,15 @@ def balance(evaluation: Evaluation) -> str:
         return ""
     names = short_names([model.name for model in models])
     points = [
-        Point(x.value, y.value, place, f"{models[place].name}: {text(x)}, {text(y)}", names[place],
+        Point(x.value, y.value, place, f"{models[place].name}: {x.text}, {y.text}", names[place],
               spread=(x.spread or 0.0, y.spread or 0.0))
         for place, x, y in pairs
     ]  # fmt: skip
-    first_x, first_y = pairs[0][1], pairs[0][2]
     figure = scatter(
         points,
-        Axis.around(_axis_name(across, first_x), [x.value for _, x, _ in pairs],
+        Axis.around(_axis_name(across), [x.value for _, x, _ in pairs],
                     reverse=across.lower_is_better),
-        Axis.around(_axis_name(up, first_y), [y.value for _, _, y in pairs]),
+        Axis.around(_axis_name(up), [y.value for _, _, y in pairs]),
         better=True,
     )  # fmt: skip
     return (
@@ -75,15 +94,13 @@ def _shared(models: Sequence[ModelScores], measures: Sequence[Measure]) -> Measu
     return best if counts[best] else None
 
 
-def _axis_name(measure: Measure, score: Score) -> str:
-    details = ", ".join(part for part in (score.name, score.unit) if part)
-    group = "" if score.test in ("reconstruction", "factorization") else f"{score.test}, "
-    return group + details + (" (lower is better)" if measure.lower_is_better else "")
+def _axis_name(measure: Measure) -> str:
+    return f"{measure.label}, {measure.explained}"
 
 
 def sizes(evaluation: Evaluation) -> str:
     """How good each part of a representation is, against how many numbers it takes."""
-    figures = "".join(_size_figure(evaluation, quality) for quality in QUALITIES)
+    figures = "".join(_size_figure(evaluation, *named) for named in QUALITIES.items())
     if not figures:
         return ""
     return (
@@ -95,22 +112,21 @@ def sizes(evaluation: Evaluation) -> str:
     )
 
 
-def _size_figure(evaluation: Evaluation, quality: Quality) -> str:
+def _size_figure(evaluation: Evaluation, name: str, parts: Sequence[Kept]) -> str:
     points = []
     for place, model in enumerate(evaluation.models):
-        for letter, name, part in quality.kept:
-            score = model.score(quality.test, name)
-            size = model.score("cost", f"{part}, numbers an image")
+        for part in parts:
+            score, size = model.score(part.quality), model.score(part.size)
             if score and size:
-                tip = f"{model.name}, {letter}: {text(score)}, {size.value:,.0f} numbers"
-                points.append(Point(size.value, score.value, place, tip, letter=letter))
+                tip = f"{model.name}, {part.letter}: {score.text}, {size.number} numbers"
+                points.append(Point(size.value, score.value, place, tip, letter=part.letter))
     if len(points) < 2:
         return ""
     figure = scatter(
         points,
         Axis.around("numbers an image", [p.x for p in points], log=True),
-        Axis.around(quality.name, [p.y for p in points]),
-        joined=[letter for letter, _, _ in quality.kept],
+        Axis.around(name, [p.y for p in points]),
+        joined=[part.letter for part in parts],
     )
     return f'<figure class="card">{figure}</figure>'
 
@@ -132,12 +148,12 @@ def _what_where_figure(evaluation: Evaluation, probe: str) -> str:
     points, chances = [], (None, None)
     for place, model in enumerate(evaluation.models):
         for letter, feature in (("U", "dense"), ("S", "S"), ("L", "L")):
-            where = model.score("factorization", f"{feature} to place, {probe}")
-            what = model.score("factorization", f"{feature} to material, {probe}")
+            where = model.score(accuracy(feature, "place", probe))
+            what = model.score(accuracy(feature, "material", probe))
             if where and what:
-                tip = f"{model.name}, {letter}: material {text(what)}, place {text(where)}"
+                tip = f"{model.name}, {letter}: material {what.text}, place {where.text}"
                 points.append(Point(where.value, what.value, place, tip, letter=letter))
-                chances = where.chance, what.chance
+                chances = where.baseline, what.baseline
     if not points:
         return ""
     figure = scatter(

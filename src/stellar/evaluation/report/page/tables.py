@@ -3,17 +3,17 @@ the published table, and the protocol.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from html import escape
 
+from stellar.evaluation.evaluators import EVALUATORS, HEADLINE, Evaluator, Measure
+from stellar.evaluation.evaluators.what_where import accuracy
+from stellar.evaluation.probes.objects import FEATURES, LABELS, PROBES
 from stellar.evaluation.report import paper
-from stellar.evaluation.report.measures import HEADLINE, Measure, number
 from stellar.evaluation.report.page.labels import short_names
-from stellar.evaluation.report.page.planes import PROBES
-from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
-_FEATURES = {"S": "S", "L": "L", "dense": "U"}
 _KIND_OF_LABEL = {"material": "what", "place": "where", "digit": "shape", "size": "extent"}
+_LETTER = {"S": "S", "L": "L", "dense": "U"}
 _DASH = "&ndash;"
 _SHORT_TABLE = 4
 """Rows; longer tables are closed until they are asked for."""
@@ -31,8 +31,7 @@ def headline(evaluation: Evaluation) -> str:
             f"<td{' class=best' if place in best else ''}>{_value(measure, score)}</td>"
             for place, score in enumerate(scores)
         )
-        unit = next(f", {s.unit}" if s.unit else "" for s in scores if s is not None)
-        name = f"{escape(measure.label)}{_small(measure.meaning + unit)}"
+        name = f"{escape(measure.label)}{_small(measure.explained)}"
         rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
     return _card(_table("headline", evaluation.models, rows)) if rows else ""
 
@@ -41,8 +40,9 @@ def _value(measure: Measure, score: Score | None) -> str:
     """The number, large; below it its spread, and what it is of where that is second choice."""
     if score is None:
         return f'<span class="none">{_DASH}</span>'
-    second_choice = "" if score.name == measure.names[0] else score.name.partition(",")[0]
-    return number(score) + _small(_spread(score)) + _small(second_choice)
+    quantity = score.quantity
+    second_choice = "" if quantity == measure.quantities[0] else quantity.feature
+    return score.number + _small(score.spread_text) + _small(second_choice)
 
 
 def matrices(evaluation: Evaluation) -> str:
@@ -60,9 +60,15 @@ def matrices(evaluation: Evaluation) -> str:
 
 
 def _matrix(model: ModelScores) -> str:
-    scores = {score.name: score for score in model.scores if score.test == "factorization"}
-    labels = [label for label in _KIND_OF_LABEL
-              if any(f" to {label}, " in name for name in scores)]  # fmt: skip
+    scores = {
+        (feature, label, probe): score
+        for label in LABELS
+        for feature in FEATURES
+        for probe in PROBES
+        if (score := model.score(accuracy(feature, label, probe)))
+    }
+    labels = [label for label in LABELS if any(label == asked for _, asked, _ in scores)]
+    features = [feature for feature in FEATURES if any(feature == one for one, _, _ in scores)]
     if not labels:
         return ""
     head = "".join(
@@ -70,19 +76,19 @@ def _matrix(model: ModelScores) -> str:
         for label in labels
     )
     rows = "".join(
-        f'<tr><th scope="row">{letter}</th>'
-        + "".join(_cell(scores.get(f"{feature} to {label}, {probe}"))
+        f'<tr><th scope="row">{_LETTER[feature]}</th>'
+        + "".join(_cell(scores.get((feature, label, probe)))
                   for label in labels for probe in PROBES)
         + "</tr>"
-        for feature, letter in _FEATURES.items()
-        if any(name.startswith(f"{feature} to ") for name in scores)
+        for feature in features
     )  # fmt: skip
-    chances = "".join(f'<td colspan="2">{_chance(scores, label)}</td>' for label in labels)
+    chances = {asked: score.baseline for (_, asked, _), score in scores.items()}
+    foot = "".join(f'<td colspan="2">{_or_blank(chances[label])}</td>' for label in labels)
     return (
         f'<table class="matrix"><caption>{escape(model.name)}</caption><col class="names">'
         f'<thead><tr><td></td>{head}</tr><tr class="probe"><td></td>'
         f"{''.join(f'<th>{probe}</th>' for _ in labels for probe in PROBES)}</tr></thead>"
-        f'<tbody>{rows}</tbody><tfoot><tr><th scope="row">chance</th>{chances}</tr></tfoot></table>'
+        f'<tbody>{rows}</tbody><tfoot><tr><th scope="row">chance</th>{foot}</tr></tfoot></table>'
     )
 
 
@@ -90,57 +96,52 @@ def _cell(score: Score | None) -> str:
     """A cell as dark as the feature is above chance, 1 for never wrong."""
     if score is None:
         return "<td></td>"
-    chance = score.chance or 0.0
+    chance = score.baseline or 0.0
     knows = max(0.0, (score.value - chance) / max(1 - chance, 1e-9))
     strong = ' class="strong"' if knows > 0.6 else ""
-    return f'<td{strong} style="--knows:{knows:.3f}">{number(score)}</td>'
+    return f'<td{strong} style="--knows:{knows:.3f}">{score.number}</td>'
 
 
-def _chance(scores: dict[str, Score], label: str) -> str:
-    of_label = (score for name, score in scores.items() if f" to {label}, " in name)
-    chance = next(of_label).chance
+def _or_blank(chance: float | None) -> str:
     return "" if chance is None else f"{chance:.2f}"
 
 
 def all_numbers(evaluation: Evaluation) -> str:
     """A table for each test, the long ones closed."""
-    tests = dict.fromkeys(score.test for model in evaluation.models for score in model.scores)
-    if not tests:
+    tables = "".join(_test(evaluation, evaluator) for evaluator in EVALUATORS)
+    return f"<h2>All numbers</h2>{tables}" if tables else ""
+
+
+def _test(evaluation: Evaluation, evaluator: Evaluator) -> str:
+    rows = []
+    for quantity in evaluator.quantities:
+        scores = [model.score(quantity) for model in evaluation.models]
+        if any(scores):
+            rows.append(_row(quantity, scores))
+    if not rows:
         return ""
-    return "<h2>All numbers</h2>" + "".join(_test(evaluation, test) for test in tests)
-
-
-def _test(evaluation: Evaluation, test: str) -> str:
-    names = dict.fromkeys(
-        score.name for model in evaluation.models for score in model.scores if score.test == test
-    )
-    rows = [_row(name, [model.score(test, name) for model in evaluation.models]) for name in names]
-    how = evaluation.protocol.get(test)
+    how = evaluation.protocol.get(evaluator.name)
     note = f'<p class="note">{escape(how)}</p>' if how else ""
     body = _table("numbers", evaluation.models, rows)
     count = f"{len(rows)} number{'s' * (len(rows) > 1)}"
     is_open = " open" if len(rows) <= _SHORT_TABLE else ""
     return (
-        f'<details class="card"{is_open}><summary>{escape(test)}<small>{count}</small></summary>'
-        f"{note}{_scroll(body)}</details>"
+        f'<details class="card"{is_open}><summary>{escape(evaluator.name)}<small>{count}</small>'
+        f"</summary>{note}{_scroll(body)}</details>"
     )
 
 
-def _row(name: str, scores: Sequence[Score | None]) -> str:
+def _row(quantity: Quantity, scores: Sequence[Score | None]) -> str:
     """What was chosen stands beside the name where it is the same for all, else under each."""
     details = {score.detail for score in scores if score is not None}
     shared = details.pop() if len(details) == 1 else ""
     cells = "".join(
         f"<td>{_DASH}</td>" if score is None else
-        f"<td>{number(score)} {escape(score.unit)}"
-        f"{_small(_spread(score))}{_small('' if shared else score.detail)}</td>"
+        f"<td>{score.number} {escape(quantity.unit)}{_small(score.spread_text)}"
+        f"{_small(score.baseline_text)}{_small('' if shared else score.detail)}</td>"
         for score in scores
     )  # fmt: skip
-    return f'<tr><th scope="row">{escape(name)}{_small(shared)}</th>{cells}</tr>'
-
-
-def _spread(score: Score) -> str:
-    return "" if score.spread is None else f"± {number(replace(score, value=score.spread))}"
+    return f'<tr><th scope="row">{escape(quantity.name)}{_small(shared)}</th>{cells}</tr>'
 
 
 def _small(words: str) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from stellar.errors import UserError
-from stellar.evaluation.scores import Evaluation
+from stellar.evaluation.report.report_json import read_evaluation, to_json
 
 
 def test_what_was_written_is_read(tmp_path: Path, make_evaluation) -> None:
     evaluation = make_evaluation("untrained", "trained")
-    (tmp_path / "evaluation.json").write_text(evaluation.to_json())
-    assert Evaluation.read(tmp_path / "evaluation.json") == evaluation
+    (tmp_path / "evaluation.json").write_text(to_json(evaluation))
+    assert read_evaluation(tmp_path / "evaluation.json") == evaluation
 
 
 @pytest.mark.parametrize("added", [True, False])
@@ -20,7 +20,7 @@ def test_what_was_written_is_read(tmp_path: Path, make_evaluation) -> None:
 def test_a_key_too_many_or_too_few_is_a_sentence(
     tmp_path: Path, make_evaluation, part: str, added: bool
 ) -> None:
-    content = json.loads(make_evaluation("trained").to_json())
+    content = json.loads(to_json(make_evaluation("trained")))
     model = content["models"][0]
     fields = {"evaluation": content, "model": model, "score": model["scores"][0]}[part]
     if added:
@@ -38,4 +38,4 @@ def test_damage_is_a_sentence(tmp_path: Path, text: str) -> None:
 def assert_refused(file: Path, text: str) -> None:
     file.write_text(text, errors="surrogateescape")
     with pytest.raises(UserError, match=r"evaluation.json is damaged, or .* delete it"):
-        Evaluation.read(file)
+        read_evaluation(file)
