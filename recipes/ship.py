@@ -17,7 +17,7 @@ from typing import Any
 import stellar
 from stellar.cli import main
 from stellar.model.files.card import CARD
-from stellar.model.files.model_file import SHIPPED
+from stellar.model.files.locating import SHIPPED
 
 NAME = "stellar-scenes"
 FOLDER = SHIPPED[NAME]
