@@ -25,8 +25,8 @@ from torch import nn
 
 import stellar
 from stellar.model.files.loading import load_weights
-from stellar.model.files.model_file import open_model
-from stellar.model.files.saving import FROZEN
+from stellar.model.files.opening import open_model
+from stellar.model.files.prefixes import FROZEN
 from stellar.objective import PretrainingModel
 from stellar.presets import b16
 from stellar.weights import Purpose, load

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,62 @@ WITHIN = {
         "report": {"scores", "evaluators", "probes"},
         "evaluate": {"scores", "subject", "evaluators", "probes"},
     },
+    "model": {
+        "factorization": set(),
+        "factors": set(),
+        "history": set(),
+        "transformer": set(),
+        "vqgan": set(),
+        "decoder": {"transformer"},
+        "encoder": {"transformer"},
+        "inputs": {"encoder"},
+        "stellar": {
+            "decoder",
+            "encoder",
+            "factorization",
+            "factors",
+            "history",
+            "inputs",
+            "vqgan",
+        },
+        "files": {"decoder", "history", "stellar", "vqgan"},
+        "backbones": {"encoder", "factors", "files", "inputs"},
+    },
+    "model/files": {
+        "loading": set(),
+        "layout": {"loading"},
+        "families": {"layout", "loading"},
+        "published_layout": {"families", "layout"},
+        "prefixes": {"families", "loading"},
+        "tensors": {"loading", "prefixes"},
+        "configuration": {"loading"},
+        "manifest": {"configuration", "loading"},
+        "sizes": {"families", "layout", "loading", "manifest"},
+        "hub": {"loading"},
+        "locating": {"configuration", "hub", "loading", "manifest"},
+        "tokenizer": {"loading", "locating", "tensors"},
+        "opening": {
+            "configuration",
+            "families",
+            "loading",
+            "locating",
+            "manifest",
+            "prefixes",
+            "published_layout",
+            "sizes",
+            "tensors",
+        },
+        "saving": {"configuration", "locating", "prefixes"},
+        "published_saving": {"configuration", "loading", "manifest", "published_layout", "saving"},
+        "card": set(),
+        "pretrained": {"card", "configuration", "hub", "saving"},
+    },
 }
 """Who may import whom within a package."""
+LAZILY = {("model", "stellar"): {"files"}}
+"""Imported by methods, when they are called: those that the Hugging Face world expects of a model
+(save_pretrained, from_pretrained, push_to_hub).
+"""
 OPTIONAL = {
     "torchvision",
     "timm",
@@ -79,10 +134,10 @@ OPTIONAL = {
 }
 
 
-def imports(path: Path) -> set[str]:
-    """Modules that a file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path: Path, lazily: bool = True) -> set[str]:
+    """Modules that a file imports, wherever in it, or (not `lazily`) when it is imported itself."""
+    found, module = set(), ast.parse(path.read_text())
+    for node in ast.walk(module) if lazily else module.body:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -108,11 +163,47 @@ def test_imports_point_one_way(part: str) -> None:
     ("package", "part"), [(package, part) for package in WITHIN for part in WITHIN[package]]
 )
 def test_imports_within_a_package_point_one_way(package: str, part: str) -> None:
-    allowed, home = WITHIN[package][part] | {part}, f"stellar.{package}"
+    allowed, home = WITHIN[package][part] | {part}, f"stellar.{package.replace('/', '.')}."
     for path in files_of(f"{package}/{part}"):
-        for module in imports(path):
-            if f"{module}.".startswith(f"{home}."):
-                assert f"{module}.".split(".")[2] in allowed, f"{path.name} imports {module}"
+        for lazily, own in ((False, allowed), (True, allowed | LAZILY.get((package, part), set()))):
+            for module in imports(path, lazily):
+                if f"{module}.".startswith(home):
+                    found = f"{module}.".removeprefix(home).split(".")[0]
+                    assert found in own, f"{path.name} imports {module}"
+
+
+def graph() -> dict[str, set[str]]:
+    """Every module of stellar, with those of stellar that it names when it is imported."""
+    modules = {
+        ".".join(("stellar", *path.relative_to(SOURCE).with_suffix("").parts)): path
+        for path in SOURCE.rglob("*.py")
+    }
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    named = {}
+    for module, path in modules.items():
+        found = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {name if name in modules else node.module for name in names}
+        named[module] = found & modules.keys()
+    return named
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    list(TopologicalSorter(graph()).static_order())
+
+
+def test_files_are_located_and_read_without_the_model_that_they_hold() -> None:
+    """Only what writes a model knows `Stellar`."""
+    needed, reached, new = graph(), set[str](), {"stellar.model.files.opening"}
+    while new:
+        reached |= new
+        new = set[str]().union(*(needed[name] for name in new)) - reached
+    assert "stellar.model.files.locating" in reached
+    assert not reached & {"stellar.model", "stellar.model.stellar", "stellar.model.encoder"}
 
 
 def parts_of(folder: Path) -> set[str]:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from stellar.cli import COMMANDS, main
-from stellar.model.files.model_file import NAMES
-from stellar.model.files.tokenizer import FILE, REPOSITORY
+from stellar.model.files.locating import NAMES, TOKENIZER_FILE, TOKENIZER_REPOSITORY
 
 DOCS = Path(__file__).parents[1] / "docs"
 MODELS, SCALE = ((DOCS / name).read_text() for name in ("models.md", "scale.md"))
@@ -15,8 +14,8 @@ MODELS, SCALE = ((DOCS / name).read_text() for name in ("models.md", "scale.md")
 
 def test_names_of_models() -> None:
     assert set(re.findall(r"^\| `(stellar-\w+)`", MODELS, flags=re.M)) == set(NAMES)
-    assert f"`{FILE}`" in MODELS
-    assert f"`{REPOSITORY}`" in MODELS
+    assert f"`{TOKENIZER_FILE}`" in MODELS
+    assert f"`{TOKENIZER_REPOSITORY}`" in MODELS
 
 
 def test_commands() -> None:

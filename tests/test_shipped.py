@@ -26,9 +26,11 @@ from stellar.evaluation.probes.objects import probe_matrix
 from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import Score
 from stellar.model.files.card import CARD
+from stellar.model.files.configuration import CONFIG
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.model_file import SHIPPED
-from stellar.model.files.saving import CONFIG, TRAINING_ONLY, WEIGHTS, fingerprint
+from stellar.model.files.locating import SHIPPED, WEIGHTS
+from stellar.model.files.prefixes import TRAINING_ONLY
+from stellar.model.files.saving import fingerprint
 from stellar.training.setup import prepare
 
 NAME = "stellar-scenes"

@@ -29,11 +29,16 @@ from stellar.config import (
     ViewConfig,
 )
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
-from stellar.model.files import tokenizer
+from stellar.model.files.configuration import CONFIG
 from stellar.model.files.loading import WeightsError, load_weights
-from stellar.model.files.model_file import REPOSITORY, open_model
-from stellar.model.files.published import PUBLISHED
-from stellar.model.files.saving import CONFIG, WEIGHTS, fingerprint, save_model
+from stellar.model.files.locating import (
+    REPOSITORY,
+    TOKENIZER_FILE,
+    TOKENIZER_REPOSITORY,
+    WEIGHTS,
+)
+from stellar.model.files.published_layout import PUBLISHED
+from stellar.model.files.saving import fingerprint, save_model
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel
 from stellar.training.setup import prepare
@@ -220,8 +225,8 @@ def test_half_precision_files_give_a_model_in_full_precision(published: Path) ->
 
 
 def tokenizer_file(folder: Path) -> Path:
-    torch.save(VQGAN(VQ).state_dict(), folder / tokenizer.FILE)
-    return folder / tokenizer.FILE
+    torch.save(VQGAN(VQ).state_dict(), folder / TOKENIZER_FILE)
+    return folder / TOKENIZER_FILE
 
 
 def test_a_tokenizer_is_given_cached_or_missed(
@@ -235,7 +240,7 @@ def test_a_tokenizer_is_given_cached_or_missed(
     given = stellar.load(tmp_path, tokenizer=tokenizer_file(tmp_path))
     drawn = given.reconstruct(given.encode(images))
     assert drawn.shape == images.shape
-    place_in_hub_cache(hub_cache, tokenizer.REPOSITORY, {tokenizer.FILE: tmp_path / tokenizer.FILE})
+    place_in_hub_cache(hub_cache, TOKENIZER_REPOSITORY, {TOKENIZER_FILE: tmp_path / TOKENIZER_FILE})
     cached = stellar.load(tmp_path)
     assert torch.equal(cached.reconstruct(cached.encode(images)), drawn)
     assert stellar.load(tmp_path, purpose="encode").tokenizer is None
@@ -247,7 +252,7 @@ def test_a_run_finds_the_published_tokenizer(
     run = RunConfig(model=codes, views=ViewConfig(local_size=8))
     with pytest.raises(ConfigError, match=r"fun-research/TiTok .* set model.decoder.tokenizer"):
         prepare(run)
-    place_in_hub_cache(hub_cache, tokenizer.REPOSITORY, {tokenizer.FILE: tokenizer_file(tmp_path)})
+    place_in_hub_cache(hub_cache, TOKENIZER_REPOSITORY, {TOKENIZER_FILE: tokenizer_file(tmp_path)})
     found = prepare(run).model.tokenizer
     assert found is not None
     assert found.codes(torch.rand(1, 3, 16, 16)).shape == (1, 16)
@@ -433,10 +438,3 @@ def test_a_run_starts_from_a_published_name(
         views=ViewConfig(local_size=8, masking_ratio=0.5),
     )  # fmt: skip
     assert_same(prepare(config).model, trained)
-
-
-def test_opening_says_what_a_file_is(published: Path, small: ModelConfig) -> None:
-    file = open_model(published)
-    assert file.config == small
-    assert file.objective is not None
-    assert file.objective.num_prototypes == 12

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stellar.exporting import export
     from stellar.images import InputError
     from stellar.model import Backbone, Factors, Stellar, load_backbone
-    from stellar.model.files.manifest import save_published
+    from stellar.model.files.published_saving import save_published
     from stellar.presets import PRESETS
     from stellar.reconstructing import reconstruct
     from stellar.training import pretrain, resume
@@ -44,7 +44,7 @@ _HOMES = {
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstructing",
     "resume": "stellar.training",
-    "save_published": "stellar.model.files.manifest",
+    "save_published": "stellar.model.files.published_saving",
 }
 
 __all__ = [

@@ -1,4 +1,5 @@
-"""A trained model, ready to use, by its name or its path: `stellar.load`.
+"""A trained model, ready to use, by its name or its path: `stellar.load`; `load_any` also takes
+somebody else's.
 
 Only what the purpose needs is built and read. Modules are made on the meta device and take the
 file's tensors as they are, so the weights are in memory once.
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor
 
 from stellar.errors import UserError
-from stellar.model.files.history import read_history
+from stellar.model.backbones import Backbone, build_backbone
+from stellar.model.files.configuration import CONFIG, read_history
 from stellar.model.files.loading import WeightsError, load_weights
-from stellar.model.files.model_file import ModelFile, open_model
-from stellar.model.files.saving import CONFIG, FROZEN, TRAINING_ONLY
+from stellar.model.files.opening import BackboneFile, ModelFile, open_model, open_weights
+from stellar.model.files.prefixes import FROZEN, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
@@ -55,7 +57,26 @@ def load(
     if purpose not in get_args(Purpose):
         raise UserError(f"purpose must be encode, reconstruct or pretrain, got {purpose!r}")
     file = open_model(model, revision, local_files_only)
-    built = _build(file, purpose)
+    return build(file, device, tokenizer, purpose, local_files_only)
+
+
+def load_any(source: str | Path, device: str | torch.device = "cpu") -> Stellar | Backbone:
+    """Whatever a name or a path stands for: a model of ours as from `load`, somebody else's as from
+    `load_backbone`. Raises WeightsError with a sentence.
+    """
+    file = open_weights(source)
+    return build_backbone(file, device) if isinstance(file, BackboneFile) else build(file, device)
+
+
+def build(
+    file: ModelFile,
+    device: str | torch.device = "cpu",
+    tokenizer: str | Path | None = None,
+    purpose: Purpose = "reconstruct",
+    local_files_only: bool = False,
+) -> Stellar:
+    """The model of an opened file; the rest as `load` has it."""
+    built = _with_weights(file, purpose)
     if purpose != "encode" and file.config.decoder.target == "codes":
         built.tokenizer = _tokenizer(file, tokenizer, local_files_only)
     built.history = read_history(file.path.with_name(CONFIG))
@@ -63,7 +84,7 @@ def load(
     return built if purpose == "pretrain" else built.eval().requires_grad_(False)
 
 
-def _build(file: ModelFile, purpose: Purpose) -> Stellar:
+def _with_weights(file: ModelFile, purpose: Purpose) -> Stellar:
     if purpose == "pretrain":
         if file.objective is None:
             raise WeightsError(
@@ -101,7 +122,7 @@ def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool
     if inside:
         return VQGAN.from_state(inside)
     try:
-        return fetch_tokenizer(local_files_only or not file.published)
+        return fetch_tokenizer(local_files_only or not file.from_hub)
     except WeightsError:  # the model encodes without it, and says what it misses when it draws
         return None
 

@@ -31,10 +31,11 @@ from transformers import (
 
 import stellar
 from stellar.evaluation.features.scenes import Encoder
-from stellar.model.backbones import Backbone, adapt_channels, read_backbone
-from stellar.model.files.families import DINOV2, ORIGINAL, VIT, encoder_only, layout_of
+from stellar.model.backbones import Backbone, adapt_channels
+from stellar.model.files.families import DINOV2, ORIGINAL, VIT, layout_of
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.reading import read_state
+from stellar.model.files.prefixes import encoder_only
+from stellar.model.files.tensors import read_state
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES: dict[str, Any] = {
@@ -122,7 +123,7 @@ def test_features_equal_those_of_transformers(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", FAMILIES)
 def test_names_there_and_back(name: str, tmp_path: Path) -> None:
     saved(name, tmp_path)
-    theirs = encoder_only(read_state(tmp_path))
+    theirs = encoder_only(read_state(tmp_path / "model.safetensors"))
     layout = layout_of(theirs)
     assert layout is (DINOV2 if "dinov2" in name else VIT)
     again = layout.write(layout.read(theirs))
@@ -210,7 +211,7 @@ def test_registers_as_timm_has_them(tmp_path: Path) -> None:
     save_file(state, tmp_path / "timm/model.safetensors")
     described = {"architecture": "vit", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5]}}
     (tmp_path / "timm/config.json").write_text(json.dumps(described))
-    assert read_backbone(tmp_path / "timm").sizes["image_mean"] == (0.5, 0.5, 0.5)
+    assert stellar.load_backbone(tmp_path / "timm").config.image_mean == (0.5, 0.5, 0.5)
     (tmp_path / "timm/config.json").unlink()
     assert_same_features(stellar.load_backbone(tmp_path / "timm"), theirs, ((20, 20), (16, 28)))
 
@@ -254,8 +255,9 @@ def test_from_the_hub_without_a_network(
     files = {name: tmp_path / "mae" / name for name in ("config.json", weights, described.name)}
     snapshot = place_in_hub_cache(hub_cache, "facebook/vit-mae-base", files)
     for source in ("facebook/vit-mae-base", snapshot):
-        assert_same_features(stellar.load_backbone(source), theirs, ((20, 20),))
-        assert read_backbone(source).sizes["image_std"] == IMAGENET_STD
+        ours = stellar.load_backbone(source)
+        assert_same_features(ours, theirs, ((20, 20),))
+        assert ours.config.image_std == IMAGENET_STD
     with pytest.raises(
         WeightsError, match="facebook/dinov2-base can be had neither from the cache"
     ):

@@ -1,11 +1,13 @@
 """Runs of a study: trained once, kept, and gone on with."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from transformers import ViTConfig, ViTModel
 
 from stellar.config import (
     RunConfig,
@@ -32,6 +34,35 @@ def test_a_folder_with_a_relative_path_goes_on(
     first = trained(config, Path("run")).state_dict()
     again = trained(config, Path("run")).state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
+
+
+def test_a_run_goes_on_when_the_run_that_it_started_from_is_gone(
+    base: RunConfig, tmp_path: Path
+) -> None:
+    trained(base, tmp_path / "first")
+    config = replace(base, init=str(tmp_path / "first"))
+    once = trained(config, tmp_path / "second").state_dict()
+    shutil.rmtree(tmp_path / "first")
+    again = trained(config, tmp_path / "second").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
+
+
+def test_a_run_from_a_backbone_is_known_again(base: RunConfig, tmp_path: Path) -> None:
+    """It wrote down the backbone's sizes, which the configuration does not have."""
+    sizes = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=32,
+        image_size=16,
+        patch_size=4,
+    )
+    ViTModel(sizes).save_pretrained(tmp_path / "vit")
+    config = replace(base, init=str(tmp_path / "vit"))
+    once = trained(config, tmp_path / "run")
+    assert once.config.embed_dim == 32 != base.model.embed_dim
+    again = trained(config, tmp_path / "run").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in once.state_dict().items())
 
 
 def test_a_budget_in_minutes_becomes_steps(base: RunConfig, tmp_path: Path) -> None:

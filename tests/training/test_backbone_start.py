@@ -21,9 +21,9 @@ from transformers import (
 import stellar
 from stellar.config import RunConfig
 from stellar.configfile import read_run_config
-from stellar.model.backbones import read_backbone
 from stellar.model.encoder import resize_positions
 from stellar.model.files.loading import WeightsError
+from stellar.model.files.opening import open_backbone
 from stellar.training import pretrain, resume
 from stellar.training.setup import prepare
 
@@ -87,10 +87,10 @@ def test_the_encoder_is_the_backbone_and_the_rest_is_as_initialised(
 ) -> None:
     """A learning rate of almost 0 leaves the start to be seen."""
     run = pretrain(steps(config, mae, learning_rate=1e-12), tmp_path / "run").folder
-    files, started = read_backbone(mae), weights(run)
-    resized = resize_positions(files.state["pos_embed"][:, 1:], (4, 4), antialias=False)
-    for name in files.state.keys() - {"sparse_tokens"}:
-        tensor = files.state[name]
+    theirs, started = open_backbone(mae), weights(run)
+    resized = resize_positions(theirs.state["pos_embed"][:, 1:], (4, 4), antialias=False)
+    for name in theirs.state.keys() - {"sparse_tokens"}:
+        tensor = theirs.state[name]
         expected = torch.cat([tensor[:, :1], resized], dim=1) if name == "pos_embed" else tensor
         torch.testing.assert_close(started[f"encoder.{name}"], expected)
     untouched = stellar.Stellar(read_run_config(run / "run.toml").model)
@@ -144,7 +144,7 @@ def test_rgb_filters_for_one_channel(tmp_path: Path, config: RunConfig, mae: Pat
     (mae / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
     parts = prepare(replace(config, init=str(mae), model=replace(config.model, **grey)))
     assert parts.config.model.image_mean == (0.3,)
-    theirs = read_backbone(mae).state["patch_embed.proj.weight"]
+    theirs = open_backbone(mae).state["patch_embed.proj.weight"]
     ours = parts.model.encoder.patch_embed.proj.weight
     torch.testing.assert_close(ours[:, 0], theirs.sum(dim=1))
     assert prepare(replace(config, init=str(mae))).config.model.image_mean == (0.5, 0.5, 0.5)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.model.files.history import public_name
+from stellar.model.files.configuration import CONFIG
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.saving import CONFIG, WEIGHTS, checkpoints
+from stellar.model.files.locating import WEIGHTS, checkpoints
+from stellar.model.history import public_name
 from stellar.objective import PretrainingModel, Views, step
 from stellar.storage import place_folder
 from stellar.training import pretrain

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from stellar.config import RunConfig
 from stellar.configfile import to_toml
-from stellar.model.files.saving import WEIGHTS, checkpoints
+from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.study.systems import dense
 from stellar.training.run_folder import METRICS, read_metrics
 

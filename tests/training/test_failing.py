@@ -16,7 +16,7 @@ import pytest
 
 from stellar.config import RunConfig
 from stellar.configfile import to_toml
-from stellar.model.files.saving import checkpoints
+from stellar.model.files.locating import checkpoints
 from stellar.training.run_folder import METRICS
 
 SECONDS = 60

@@ -15,7 +15,7 @@ import torch
 
 from stellar.config import RunConfig
 from stellar.configfile import to_toml
-from stellar.model.files.saving import WEIGHTS, checkpoints
+from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.storage import checksum
 from stellar.training.checkpoint import STATE
 from stellar.training.run_folder import METRICS, read_metrics

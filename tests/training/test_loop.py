@@ -14,7 +14,7 @@ import torch
 import stellar
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts
-from stellar.model.files.saving import checkpoints
+from stellar.model.files.locating import checkpoints
 from stellar.objective import Teacher
 from stellar.processes.launch import Ranks
 from stellar.storage import checksum

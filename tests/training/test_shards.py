@@ -16,7 +16,7 @@ from PIL import Image
 from stellar.config import RunConfig
 from stellar.configfile import to_toml
 from stellar.data.shards.writing import write_shards
-from stellar.model.files.saving import WEIGHTS, checkpoints
+from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.storage import checksum
 from stellar.training import pretrain, resume
 from stellar.training.run_folder import METRICS, read_metrics

@@ -33,12 +33,11 @@ def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar convert", description=DESCRIPTION
     )
-    from stellar.model.files.manifest import save_published
-    from stellar.model.files.model_file import open_model
-    from stellar.weights import load
+    from stellar.model.files.opening import open_model
+    from stellar.model.files.published_saving import save_published
+    from stellar.weights import build
 
-    trained = open_model(options.model, options.revision).objective is not None
-    purpose = "pretrain" if trained else "reconstruct"
-    model = load(options.model, purpose=purpose, revision=options.revision)
+    file = open_model(options.model, options.revision)
+    model = build(file, purpose="reconstruct" if file.objective is None else "pretrain")
     print(save_published(model, options.out, options.name))
     return 0

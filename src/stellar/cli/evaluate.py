@@ -54,20 +54,16 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.evaluation.report.page import write_report
     from stellar.evaluation.report.report_json import to_json
     from stellar.evaluation.report.terminal import print_evaluation
-    from stellar.model.backbones import is_backbone, load_backbone
     from stellar.precision import choose_device
     from stellar.reconstructing import sheets_of
     from stellar.storage import make_folder, write_file
-    from stellar.weights import load
+    from stellar.weights import load_any
 
     if not options.models:
         raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")
     make_folder(options.out)
     device = choose_device(options.device)
-    models = {
-        name: load_backbone(name, device) if is_backbone(name) else load(name, device)
-        for name in options.models
-    }
+    models = {name: load_any(name, device) for name in options.models}
     channels = {model.config.in_chans for model in models.values()}
     if len(channels) > 1:
         raise UserError(

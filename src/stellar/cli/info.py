@@ -75,10 +75,10 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     import torch
 
     from stellar.model import Stellar
-    from stellar.model.files.model_file import open_model
+    from stellar.model.files.opening import open_model
     from stellar.model.files.saving import fingerprint
     from stellar.training.run_folder import METRICS, read_metrics
-    from stellar.weights import load
+    from stellar.weights import build
 
     file = open_model(model, revision)
     config = file.config
@@ -91,7 +91,7 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     side = config.image_size // config.patch_size
     rows = {
         "weights": str(file.path),
-        "sha256": fingerprint(load(model, purpose="encode", revision=revision)),
+        "sha256": fingerprint(build(file, purpose="encode")),
         "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, "
         f"{config.embed_dim} wide, "
         f"{config.num_heads} heads, patch {config.patch_size}",

@@ -16,7 +16,7 @@ from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
 from stellar.model.factorization import Factorization, Unfactorized
 from stellar.model.factors import Factors
-from stellar.model.files.history import History
+from stellar.model.history import History
 from stellar.model.inputs import Inputs, prepare
 from stellar.model.vqgan import VQGAN
 

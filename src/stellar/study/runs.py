@@ -18,11 +18,11 @@ from stellar.data import Cutouts, MaskedSplits, Splits
 from stellar.errors import Interrupted
 from stellar.evaluation.scores import Evaluation
 from stellar.model import Stellar
-from stellar.model.files.history import public_name
+from stellar.model.history import public_name
 from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
 from stellar.training.run_folder import CONFIG, METRICS, read_metrics
-from stellar.training.setup import resolved
+from stellar.training.setup import resolved, with_whole_path
 from stellar.weights import load
 
 TRIAL_STEPS = 12
@@ -36,13 +36,21 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     """
     if not (run / CONFIG).is_file():
         result = pretrain(config, run, console=console)
-    elif read_run_config(run / CONFIG) == resolved(config):
+    elif _is_written_of(config, run):
         result = resume(run, console=console)
     else:
         raise RunError(f"{run} holds a run with other settings; remove it, or choose another --out")
     if not result.finished:
         raise Interrupted("stopped and saved; the same command goes on")
     return load(run, choose_device("auto"))
+
+
+def _is_written_of(config: RunConfig, run: Path) -> bool:
+    """Whether a run has this configuration. What it started from, which may be gone by now, is
+    opened only where a backbone's sizes may be all that differs.
+    """
+    written = read_run_config(run / CONFIG)
+    return written == with_whole_path(config) or written == resolved(config)
 
 
 def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:

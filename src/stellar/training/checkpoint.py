@@ -13,11 +13,13 @@ from pathlib import Path
 
 import torch
 
-from stellar.model.files.history import KEY as HISTORY
-from stellar.model.files.history import History
+from stellar.model.files.configuration import HISTORY
 from stellar.model.files.loading import WeightsError, load_weights
-from stellar.model.files.reading import read_state
-from stellar.model.files.saving import FROZEN, WEIGHTS, checkpoints, own_tensors, save_model
+from stellar.model.files.locating import WEIGHTS, checkpoints
+from stellar.model.files.prefixes import FROZEN
+from stellar.model.files.saving import own_tensors, save_model
+from stellar.model.files.tensors import read_state
+from stellar.model.history import History
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import is_sharded, on_first, together
 from stellar.storage import damage, place_folder

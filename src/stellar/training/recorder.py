@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from stellar.data import ImageSource
-from stellar.model.files.history import History, public_name
+from stellar.model.history import History, public_name
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import together
 from stellar.training.checkpoint import Counters, give_parts, prune, save_checkpoint

@@ -10,19 +10,16 @@ from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
 from stellar.data.folder import evenly_spread
 from stellar.images import nearest_multiple
-from stellar.model.backbones import BackboneFiles, is_backbone, read_backbone
+from stellar.model.backbones import start_from
 from stellar.model.files.loading import WeightsError, load_weights
-from stellar.model.files.model_file import open_model
-from stellar.model.files.saving import FROZEN, TRAINING_ONLY
+from stellar.model.files.opening import BackboneFile, ModelFile, open_weights
+from stellar.model.files.prefixes import FROZEN, TOKENS, TRAINING_ONLY
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import gather_lists, is_first
 from stellar.processes.launch import Ranks
 from stellar.training.blocks import find_compiler
-
-TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")
-"""What makes S and L."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +74,17 @@ def prepare(config: RunConfig, start: bool = True) -> Parts:
 
     Raises ConfigError, DataError or WeightsError with a sentence.
     """
-    init = config.init if start else ""
-    backbone = read_backbone(init) if init and is_backbone(init) else None
+    init = open_weights(config.init) if start and config.init else None
     taken_over = ""
-    if backbone is not None:
-        config, taken_over = take_over(config, backbone)
+    if isinstance(init, BackboneFile):
+        config, taken_over = take_over(config, init)
     source = open_source(config)
     model = build_model(config)
-    if backbone is not None:
-        backbone.load_into(model.encoder, config.model)
-    elif init:
+    if isinstance(init, BackboneFile):
+        start_from(model.encoder, config.model, init)
+    elif init is not None:
         load_run(model, init)
-    if init and model.teacher is not None:
+    if init is not None and model.teacher is not None:
         model.teacher.update(model, momentum=0.0)
     unreadable = check_readable(source) if is_first() else []
     return Parts(config, source, model, unreadable, taken_over)
@@ -133,17 +129,15 @@ def with_whole_path(config: RunConfig) -> RunConfig:
 def resolved(config: RunConfig) -> RunConfig:
     """The configuration as its run writes it down: the data's whole path, a backbone's sizes."""
     config = with_whole_path(config)
-    if config.init and is_backbone(config.init):
-        return take_over(config, read_backbone(config.init))[0]
-    return config
+    init = open_weights(config.init) if config.init else None
+    return take_over(config, init)[0] if isinstance(init, BackboneFile) else config
 
 
-def load_run(model: PretrainingModel, init: str) -> None:
+def load_run(model: PretrainingModel, file: ModelFile) -> None:
     """Start where a run of stellar stands: its heads too, if it has them. Of a run with another
     number of tokens, or none, as a masked autoencoder, encoder and decoder are taken; tokens and
     heads start anew.
     """
-    file = open_model(init)
     has_heads = any(name.startswith("sparse_head.") for name in file.state)
     ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
     ours, theirs = model.config, file.config
@@ -152,7 +146,7 @@ def load_run(model: PretrainingModel, init: str) -> None:
     load_weights(model, file.state, ignore)
 
 
-def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, str]:
+def take_over(config: RunConfig, backbone: BackboneFile) -> tuple[RunConfig, str]:
     """The run with the backbone's sizes instead of its own, and a sentence that says so.
 
     The channels stay the run's own, and so do the sizes of images and local crops, as near as the
@@ -164,7 +158,7 @@ def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, st
     taken = {name: value for name, value in backbone.sizes.items() if name not in own}
     before = (config.model.image_size, config.views.local_size)
     image, local = (nearest_multiple(size, taken["patch_size"]) for size in before)
-    resolved = replace(
+    changed = replace(
         config,
         model=replace(config.model, image_size=image, **taken),
         views=replace(config.views, local_size=local),
@@ -175,7 +169,7 @@ def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, st
         said += (
             f"; images of {image} px and local crops of {local} px, so that the patch divides them"
         )
-    return resolved, said
+    return changed, said
 
 
 def _tokenizer(config: RunConfig) -> VQGAN | None:

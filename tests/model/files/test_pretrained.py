@@ -18,10 +18,12 @@ import torch
 import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
-from stellar.model.files.history import History
+from stellar.model.files.configuration import CONFIG
 from stellar.model.files.loading import WeightsError
+from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.pretrained import SharingError
-from stellar.model.files.saving import CONFIG, WEIGHTS, fingerprint
+from stellar.model.files.saving import fingerprint
+from stellar.model.history import History
 from stellar.objective import PretrainingModel
 
 NOWHERE = "http://127.0.0.1:9"

@@ -10,8 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
+from stellar.model.files.configuration import CONFIG
 from stellar.model.files.loading import WeightsError, load_weights
-from stellar.model.files.saving import CONFIG, WEIGHTS, fingerprint, save_model
+from stellar.model.files.locating import WEIGHTS
+from stellar.model.files.saving import fingerprint, save_model
 from stellar.objective import PretrainingModel
 from stellar.weights import load
 

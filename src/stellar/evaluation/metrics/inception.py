@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stellar.evaluation.metrics.weights import find_metric_file
 from stellar.model.files.loading import load_weights
-from stellar.model.files.reading import read_state
+from stellar.model.files.tensors import read_state
 
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
 ADDRESS = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILES[0]}"

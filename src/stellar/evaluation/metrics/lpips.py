@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stellar.errors import MissingPackage
 from stellar.evaluation.metrics.weights import find_metric_file
 from stellar.model.files.loading import load_weights
-from stellar.model.files.reading import read_state
+from stellar.model.files.tensors import read_state
 
 FILE = "alexnet-owt-7be5be79.pth"
 ADDRESS = f"https://download.pytorch.org/models/{FILE}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from stellar.config import ModelConfig
-from stellar.model.files.history import History
+from stellar.model.history import History
 
 CARD = "README.md"
 

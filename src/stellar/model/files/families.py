@@ -11,11 +11,29 @@ from torch import Tensor
 
 from stellar.model.files.layout import Layout
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.published import VIT as VIT_TABLE
 
+VIT_BLOCKS = (
+    ("encoder.layer.{n}.attention.output.dense", "blocks.{n}.attn.proj"),
+    ("encoder.layer.{n}.intermediate.dense", "blocks.{n}.mlp.fc1"),
+    ("encoder.layer.{n}.output.dense", "blocks.{n}.mlp.fc2"),
+    ("encoder.layer.{n}.layernorm_before", "blocks.{n}.norm1"),
+    ("encoder.layer.{n}.layernorm_after", "blocks.{n}.norm2"),
+    ("encoder.layer.{n}.attention.attention.query", "blocks.{n}.attn.q"),
+    ("encoder.layer.{n}.attention.attention.key", "blocks.{n}.attn.k"),
+    ("encoder.layer.{n}.attention.attention.value", "blocks.{n}.attn.v"),
+    ("layernorm", "norm"),
+)
+"""The blocks and the last norm of a ViT, as transformers names them."""
+VIT_ENCODER = (
+    *VIT_BLOCKS,
+    ("embeddings.cls_token", "cls_token"),
+    ("embeddings.position_embeddings", "pos_embed"),
+    ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
+)
+"""A whole ViT encoder, as transformers names it."""
 VIT = Layout(
     name="ViT, MAE or DINO",
-    table=VIT_TABLE,
+    table=VIT_ENCODER,
     unused=re.compile(r"pooler\.|classifier\.|embeddings\.mask_token$"),
 )
 """As transformers names them."""
@@ -57,25 +75,6 @@ ORIGINAL = Layout(
 """As the original code and timm name them: like ours."""
 KNOWN = "ViT, MAE, DINO or DINOv2"
 """What can be read."""
-
-
-def is_stellar(state: Mapping[str, Tensor]) -> bool:
-    """Whether these are the tensors of a STELLAR model, in whatever naming."""
-    return any(name.endswith("sparse_tokens") for name in state)
-
-
-def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What lies under the prefix of the cls token (`vit.`, `backbone.`, `teacher.backbone.`),
-    without it; heads and decoders lie beside.
-    """
-    if is_stellar(state):
-        raise WeightsError("it is a STELLAR model; load it with stellar.load")
-    matches = [re.fullmatch(r"(|.*?\.)(?:embeddings\.)?cls_token", name) for name in state]
-    prefixes = [match[1] for match in matches if match]
-    if not prefixes:
-        raise WeightsError(f"it has no cls token, so it is not a {KNOWN} (CLIP is not supported)")
-    prefix = min(prefixes, key=lambda prefix: ("teacher" not in prefix, len(prefix)))
-    return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
 
 
 def layout_of(state: Mapping[str, Tensor]) -> Layout:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from stellar.model.files.loading import WeightsError
 
+HUB = "hf://"
+"""What says that a model's name is that of a hub repository, not a path."""
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 DESCRIPTIONS = "*config.json"
 """config.json, and the preprocessor_config.json of a backbone."""

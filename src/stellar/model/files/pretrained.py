@@ -12,9 +12,8 @@ from typing import Any
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.files.card import CARD, model_card
-from stellar.model.files.history import KEY
-from stellar.model.files.hub import is_hub_id
-from stellar.model.files.model_file import HUB
+from stellar.model.files.configuration import HISTORY
+from stellar.model.files.hub import HUB, is_hub_id
 from stellar.model.files.saving import save_model
 from stellar.model.stellar import Stellar
 from stellar.storage import place_files
@@ -98,5 +97,5 @@ def _configuration(model: Stellar) -> dict[str, Any]:
     if objective is not None:
         content["objective"] = asdict(objective)
     if model.history is not None:
-        content[KEY] = asdict(model.history)
+        content[HISTORY] = asdict(model.history)
     return content

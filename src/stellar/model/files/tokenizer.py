@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-from stellar.model.files.hub import fetch
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.reading import read_state
+from stellar.model.files.locating import find_file, locate_tokenizer
+from stellar.model.files.tensors import read_state
 from stellar.model.vqgan import VQGAN
-
-REPOSITORY = "fun-research/TiTok"
-FILE = "maskgit-vqgan-imagenet-f16-256.bin"
 
 
 def fetch_tokenizer(local_files_only: bool = False) -> VQGAN:
     """The published tokenizer from the hub's cache, or downloaded into it. Raises WeightsError."""
-    return load_tokenizer(fetch(REPOSITORY, None, local_files_only, (FILE,)) / FILE)
+    return load_tokenizer(locate_tokenizer(local_files_only))
 
 
 def load_tokenizer(path: Path) -> VQGAN:
@@ -23,7 +20,7 @@ def load_tokenizer(path: Path) -> VQGAN:
     if not path.exists():
         raise WeightsError(f"the tokenizer's file {path} does not exist")
     try:
-        return VQGAN.from_state(read_state(path))
+        return VQGAN.from_state(read_state(find_file(path)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise

@@ -10,27 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from stellar.model.files.families import VIT_BLOCKS, VIT_ENCODER
 from stellar.model.files.layout import Layout, under
 
-VIT_BLOCKS = (
-    ("encoder.layer.{n}.attention.output.dense", "blocks.{n}.attn.proj"),
-    ("encoder.layer.{n}.intermediate.dense", "blocks.{n}.mlp.fc1"),
-    ("encoder.layer.{n}.output.dense", "blocks.{n}.mlp.fc2"),
-    ("encoder.layer.{n}.layernorm_before", "blocks.{n}.norm1"),
-    ("encoder.layer.{n}.layernorm_after", "blocks.{n}.norm2"),
-    ("encoder.layer.{n}.attention.attention.query", "blocks.{n}.attn.q"),
-    ("encoder.layer.{n}.attention.attention.key", "blocks.{n}.attn.k"),
-    ("encoder.layer.{n}.attention.attention.value", "blocks.{n}.attn.v"),
-    ("layernorm", "norm"),
-)
-"""The blocks and the last norm of a ViT, as transformers names them."""
-VIT = (
-    *VIT_BLOCKS,
-    ("embeddings.cls_token", "cls_token"),
-    ("embeddings.position_embeddings", "pos_embed"),
-    ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
-)
-"""A whole ViT encoder, as transformers names it."""
 _HEAD = (
     ("predictor.layers.0", "mlp.fc1"),
     ("predictor.layers.2", "mlp.fc2"),
@@ -41,7 +23,7 @@ PUBLISHED = Layout(
     name="published STELLAR",
     table=(
         ("sparse_tokens", "encoder.sparse_tokens"),
-        *under("encoder", "encoder", VIT),
+        *under("encoder", "encoder", VIT_ENCODER),
         ("dense_proj", "factorization.dense_proj"),
         ("sparse_proj", "factorization.sparse_proj"),
         ("decoder_proj", "decoder.proj"),
@@ -51,7 +33,7 @@ PUBLISHED = Layout(
         *under("clustering_head", "sparse_head", _HEAD),
         *under("cls_cluster_head", "cls_head", _HEAD),
         ("teacher_sparse_tokens", "teacher.encoder.sparse_tokens"),
-        *under("teacher_encoder", "teacher.encoder", VIT),
+        *under("teacher_encoder", "teacher.encoder", VIT_ENCODER),
         *under("teacher_head", "teacher.sparse_head", _HEAD),
         *under("teacher_cls_head", "teacher.cls_head", _HEAD),
         ("tokenizer", "tokenizer"),

@@ -4,12 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stellar.model.files.loading import WeightsError
-from stellar.model.files.reading import read_json
-
-KEY = "history"
-"""Its place in a config.json."""
-
 
 @dataclass(frozen=True)
 class History:
@@ -36,15 +30,6 @@ class History:
     def epochs(self) -> float:
         """Passes over the data."""
         return self.steps * self.batch_size / self.num_images
-
-
-def read_history(config: Path) -> History | None:
-    """The history in a `config.json`; None when there is none. Raises WeightsError."""
-    content = read_json(config).get(KEY)
-    try:
-        return None if content is None else History(**content)
-    except TypeError as error:
-        raise WeightsError(f"{config} tells no history that can be read: {error}") from error
 
 
 def public_name(source: str) -> str:

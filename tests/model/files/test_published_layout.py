@@ -4,21 +4,18 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-import stellar
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig
 from stellar.model import Stellar
 from stellar.model.files.layout import UnknownWeights
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.published import PUBLISHED, with_unused
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.published_layout import PUBLISHED, with_unused
 from stellar.objective import PretrainingModel
 from stellar.presets import b16, h16, l16
 
@@ -78,57 +75,6 @@ def test_tensors_are_read_and_fused_when_they_are_asked_for(small: ModelConfig) 
     name = "encoder.blocks.1.attn.qkv.weight"
     assert torch.equal(view[name], state[name])
     assert [asked.split(".")[-2] for asked in Watched.asked] == ["query", "key", "value"]
-
-
-def test_saved_in_the_published_layout_and_loaded_without_its_manifest(tmp_path: Path) -> None:
-    """Sizes are read off the tensors, for the widths whose heads are known."""
-    decoder = DecoderConfig(target="pixels", embed_dim=192, depth=1, num_heads=3)
-    config = ModelConfig(
-        image_size=32, patch_size=8, embed_dim=192, depth=2, num_heads=3, num_sparse_tokens=4,
-        decoder=decoder,
-    )  # fmt: skip
-    model = Stellar(config)
-    file = stellar.save_published(model, tmp_path / "new", "mine")
-    (file.parent / "config.json").unlink()
-    loaded = stellar.load(file)
-    assert loaded.config == config
-    assert fingerprint(loaded) == fingerprint(model)
-
-
-def test_a_width_of_unknown_heads_needs_a_manifest(tmp_path: Path, small: ModelConfig) -> None:
-    file = stellar.save_published(Stellar(small), tmp_path)
-    (tmp_path / "config.json").unlink()
-    with pytest.raises(WeightsError, match="number of attention heads at width 24"):
-        stellar.load(file)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"in_chans": 1, "image_mean": (0.5,), "image_std": (0.5,)}, "in_chans = 1"),
-        ({"image_std": (0.5, 0.5, 0.5)}, r"image_std = \(0.5, 0.5, 0.5\)"),
-        ({"norm_eps": 1e-6}, "norm_eps = 1e-06"),
-        ({"layer_scale": True}, "layer_scale = True"),
-        ({"num_registers": 4}, "num_registers = 4"),
-    ],
-)
-def test_what_the_published_code_cannot_say_is_refused(
-    tmp_path: Path, small: ModelConfig, change: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(WeightsError, match=f"cannot say {message}"):
-        stellar.save_published(Stellar(replace(small, **change)), tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
-def test_saving_overwrites_nothing(tmp_path: Path, small: ModelConfig) -> None:
-    (tmp_path / "diary.txt").write_text("dear diary")
-    with pytest.raises(WeightsError, match="is not empty"):
-        stellar.save_published(Stellar(small), tmp_path)
-    with pytest.raises(WeightsError, match="is not empty"):
-        stellar.save_published(Stellar(small), tmp_path / "diary.txt")
-    with pytest.raises(WeightsError, match="loaded to encode only"):
-        stellar.save_published(Stellar(small, draws=False), tmp_path / "new")
-    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
 def test_there_and_back(small: ModelConfig, small_objective: ObjectiveConfig) -> None:

@@ -20,19 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stellar.model.files.loading import WeightsError
-
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-USUAL_NAMES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""What a folder's weights are called, in the order of preference."""
-NESTED = ("state_dict", "model", "teacher")
-"""Where training code puts a model's tensors beside its own state."""
-WRAPPERS = ("module.", "_orig_mod.", "model.")
-"""Prefixes that data parallelism, compilation and Lightning put before every name."""
+from stellar.model.files.prefixes import NESTED, without_training_state, without_wrappers
 
 
 class TensorFiles(Mapping[str, Tensor]):
@@ -52,66 +40,25 @@ class TensorFiles(Mapping[str, Tensor]):
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file or a folder (see `open_state`), in memory."""
+    """All tensors of a file (see `open_state`), in memory."""
     return dict(open_state(path))
 
 
 def open_state(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of one file (.safetensors, .bin, .pt, .pth, .ckpt), of a sharded index, or of
-    the folder that holds one of them.
+    """The tensors of one file (.safetensors, .bin, .pt, .pth, .ckpt), or of the shards that an
+    index names; `locating` finds the file of a folder.
 
     Training state around the model, and prefixes that every name has (`module.`, Lightning's
     `model.`), are taken off. Raises WeightsError with a sentence for anything that cannot be read,
     and for a pickle that holds more than tensors.
     """
-    path = find_file(path)
     if path.name.endswith(".index.json"):
         state = _open_shards(path)
     elif path.suffix == ".safetensors":
         state = TensorFiles([path])
     else:
         state = _unpickle(path)
-    return _unwrap(state)
-
-
-def find_file(path: Path) -> Path:
-    """The file that holds the weights of a folder, or the file itself. Raises WeightsError."""
-    if path.is_dir():
-        named = [path / name for name in USUAL_NAMES if (path / name).is_file()]
-        others = sorted(
-            file for file in path.iterdir() if file.suffix in (".safetensors", *PICKLES)
-        )
-        if not named and len(others) != 1:
-            found = ", ".join(file.name for file in others[:5]) or "none"
-            raise WeightsError(
-                f"{path} holds no model: expected a run with a checkpoint, {USUAL_NAMES[0]}, or "
-                f"one file of weights; found {found}" + ("; name one of them" if others else "")
-            )
-        return (named or others)[0]
-    if not path.exists():
-        raise WeightsError(f"{path} does not exist; expected a file of weights or its folder")
-    if path.suffix not in (".safetensors", *PICKLES) and not path.name.endswith(".index.json"):
-        raise WeightsError(
-            f"{path} is not a file of weights; expected .safetensors, {', '.join(PICKLES)}"
-        )
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return path
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty when the file is missing."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} does not describe a model: it holds no table")
-    return content
+    return without_wrappers(state)
 
 
 def _open(path: Path) -> Any:
@@ -145,12 +92,7 @@ def _open_shards(index: Path) -> Mapping[str, Tensor]:
 
 
 def _unpickle(path: Path) -> dict[str, Tensor]:
-    content = _load(path)
-    while isinstance(content, Mapping):
-        inner = next((key for key in NESTED if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = content[inner]
+    content = without_training_state(_load(path))
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path} holds no named tensors; expected a state dict")
     strange = [name for name, value in content.items() if not isinstance(value, Tensor)]
@@ -181,11 +123,3 @@ def _load(path: Path) -> Any:
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, IndexError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is damaged or cut short"
         raise WeightsError(f"{path} cannot be read: {reason}") from error
-
-
-def _unwrap(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Without the prefixes that every name has."""
-    for prefix in WRAPPERS:
-        if all(name.startswith(prefix) for name in state):
-            return _unwrap({name.removeprefix(prefix): state[name] for name in state})
-    return state

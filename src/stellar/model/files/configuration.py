@@ -1,0 +1,54 @@
+"""`config.json` of a model: its sizes, how it was trained, and how it came about."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
+from stellar.configfile import from_dict
+from stellar.model.files.loading import WeightsError
+from stellar.model.history import History
+
+CONFIG = "config.json"
+"""What the file is called, beside the weights."""
+HISTORY = "history"
+"""The key in it under which a `History` lies."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty when the file is missing. Raises WeightsError."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} does not describe a model: it holds no table")
+    return content
+
+
+def read_config(path: Path) -> tuple[ModelConfig, ObjectiveConfig | None]:
+    """The model's part of our `config.json`, and the objective's when it was trained. Raises
+    WeightsError with a sentence.
+    """
+    if not path.exists():
+        raise WeightsError(f"{path} is missing; the weights need it to know their sizes")
+    content = read_json(path)
+    try:
+        objective = content.get("objective")
+        return (
+            from_dict(ModelConfig, content["model"], where=path.name),
+            from_dict(ObjectiveConfig, objective, where=path.name) if objective else None,
+        )
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} does not describe a stellar model: {error}") from error
+
+
+def read_history(path: Path) -> History | None:
+    """The history in a `config.json`; None when there is none. Raises WeightsError."""
+    content = read_json(path).get(HISTORY)
+    try:
+        return None if content is None else History(**content)
+    except TypeError as error:
+        raise WeightsError(f"{path} tells no history that can be read: {error}") from error

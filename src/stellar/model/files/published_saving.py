@@ -1,0 +1,60 @@
+"""A model in the published layout, as the published code reads it: one safetensors file and its
+manifest.
+"""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from stellar.config import ModelConfig
+from stellar.model.files.configuration import CONFIG
+from stellar.model.files.loading import WeightsError
+from stellar.model.files.manifest import manifest_entry
+from stellar.model.files.published_layout import PUBLISHED, with_unused
+from stellar.model.files.saving import own_tensors
+from stellar.model.stellar import NoDecoder, Stellar
+from stellar.storage import place_file, write_file
+
+
+def save_published(model: Stellar, folder: str | Path, name: str = "stellar") -> Path:
+    """Write `name`.safetensors in the published layout, and its manifest, into a new folder.
+
+    Every name of the published classes is there: their unused tensors as zeros, and the heads and
+    the teacher when the model has them (`stellar.load(..., purpose="pretrain")` keeps them). The
+    frozen tokenizer is not. Raises WeightsError, before anything is written, for a model that the
+    published code cannot describe.
+    """
+    folder = Path(folder)
+    _check_expressible(model)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WeightsError(f"{folder} exists and is not empty; choose another folder")
+    ours = own_tensors(model)
+    state = with_unused(PUBLISHED.write(ours))
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
+    file = folder / f"{name}.safetensors"
+    manifest = {"models": {name: manifest_entry(model.config, ours, file.name)}}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place_file(file, lambda path: save_file(state, path, metadata={"format": "pt"}))
+        write_file(folder / CONFIG, json.dumps(manifest, indent=2) + "\n")
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be written: {error.strerror}") from error
+    return file
+
+
+def _check_expressible(model: Stellar) -> None:
+    """The published code builds one kind of encoder, and normalises by ImageNet's numbers."""
+    for field in (
+        "in_chans", "image_mean", "image_std", "norm_eps", "layer_scale", "num_registers",
+    ):  # fmt: skip
+        value, only = getattr(model.config, field), getattr(ModelConfig(), field)
+        if value != only:
+            raise WeightsError(
+                f"the published layout cannot say {field} = {value}: its models have {only}"
+            )
+    if isinstance(model.decoder, NoDecoder):
+        raise WeightsError(
+            "this model was loaded to encode only, and the published layout has a decoder; "
+            "load it with purpose='reconstruct' or 'pretrain'"
+        )

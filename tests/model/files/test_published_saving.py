@@ -1,0 +1,41 @@
+"""What is written for users of the published code, and what is not."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stellar
+from stellar.config import ModelConfig
+from stellar.model import Stellar
+from stellar.model.files.loading import WeightsError
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_chans": 1, "image_mean": (0.5,), "image_std": (0.5,)}, "in_chans = 1"),
+        ({"image_std": (0.5, 0.5, 0.5)}, r"image_std = \(0.5, 0.5, 0.5\)"),
+        ({"norm_eps": 1e-6}, "norm_eps = 1e-06"),
+        ({"layer_scale": True}, "layer_scale = True"),
+        ({"num_registers": 4}, "num_registers = 4"),
+    ],
+)
+def test_what_the_published_code_cannot_say_is_refused(
+    tmp_path: Path, small: ModelConfig, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"cannot say {message}"):
+        stellar.save_published(Stellar(replace(small, **change)), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_saving_overwrites_nothing(tmp_path: Path, small: ModelConfig) -> None:
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(WeightsError, match="is not empty"):
+        stellar.save_published(Stellar(small), tmp_path)
+    with pytest.raises(WeightsError, match="is not empty"):
+        stellar.save_published(Stellar(small), tmp_path / "diary.txt")
+    with pytest.raises(WeightsError, match="loaded to encode only"):
+        stellar.save_published(Stellar(small, draws=False), tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
