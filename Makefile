@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check format bench bench-gpu clean
+.PHONY: install demo test check wheel format bench bench-gpu clean
 
 install: .venv/installed
 
@@ -25,6 +25,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+# Wheel and source distribution, into dist/; and a test that the wheel works in an environment of its own.
+wheel: install
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py
 
 format: install
 	$(BIN)/ruff format .

@@ -1,15 +1,25 @@
-"""What docs/models.md names is there, and docs/scale.md shows what its commands print."""
+"""What docs/models.md names is there, docs/scale.md shows what its commands print, and what is said
+about contributing, changes and citing agrees with the repository.
+"""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+import stellar
 from stellar.cli import COMMANDS, main
 from stellar.model.files.locating import NAMES, TOKENIZER_FILE, TOKENIZER_REPOSITORY
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 MODELS, SCALE = ((DOCS / name).read_text() for name in ("models.md", "scale.md"))
+CONTRIBUTING, CHANGELOG = (
+    (ROOT / f"{name}.md").read_text() for name in ("CONTRIBUTING", "CHANGELOG")
+)
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
 
 def test_names_of_models() -> None:
@@ -30,3 +40,45 @@ def test_costs_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -
     for command, table in shown:
         assert main(command.split()) == 0
         assert capsys.readouterr().out == table
+
+
+def test_what_contributing_says_to_open_is_there() -> None:
+    rows = [line.split("|")[2] for line in CONTRIBUTING.splitlines() if line.startswith("|")][2:]
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`([^`]+)`", row) + re.findall(r"\]\(([^)]+)\)", row)
+        assert named, row
+        for name in named:
+            assert (ROOT / name).exists(), name
+            assert (ROOT / name).is_dir() == name.endswith("/"), name
+
+
+def test_what_contributing_says_to_run_is_there() -> None:
+    targets = set(re.findall(r"make ([a-z-]+)", CONTRIBUTING))
+    assert targets >= {"install", "check", "test", "wheel", "bench", "bench-gpu"}
+    assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    for name in re.findall(r"`((?:tests|benchmarks|docs|src)/[^`]+)`", CONTRIBUTING):
+        assert (ROOT / name).exists(), name
+
+
+def test_one_version_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == CITATION["version"] == stellar.__version__
+    assert project["license"] == CITATION["license"]
+    newest = re.findall(r"^## (.*)$", CHANGELOG, flags=re.M)[0]
+    assert newest == "Unreleased" or newest.startswith(f"{stellar.__version__} - ")
+
+
+def test_changelog() -> None:
+    kinds = set(re.findall(r"^### (.*)$", CHANGELOG, flags=re.M))
+    assert "Added" in kinds
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"`stellar (\w+)`", CHANGELOG)) == COMMANDS.keys()
+
+
+def test_citation() -> None:
+    assert CITATION["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= CITATION.keys()
+    (paper,) = CITATION["references"]
+    assert {"type", "title", "authors"} <= paper.keys()
+    assert paper["url"] in (ROOT / "README.md").read_text()
