@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: its data and its model."""
+"""From a configuration to what a run is made of: its data and its model."""
 
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Ingredients:
     """What a run is made of, checked before anything is written."""
 
     config: RunConfig
@@ -72,8 +72,8 @@ def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> N
         )
 
 
-def prepare(config: RunConfig, start: bool = True) -> Parts:
-    """Build a run's parts. Without `start`, `init` is not read: a checkpoint follows.
+def prepare(config: RunConfig, start: bool = True) -> Ingredients:
+    """Build what a run is made of. Without `start`, `init` is not read: a checkpoint follows.
 
     Raises ConfigError, DataError or WeightsError with a sentence.
     """
@@ -91,7 +91,7 @@ def prepare(config: RunConfig, start: bool = True) -> Parts:
     if init and model.teacher is not None:
         model.teacher.update(model, momentum=0.0)
     unreadable = check_readable(source) if is_first() else []
-    return Parts(config, source, model, unreadable, taken_over)
+    return Ingredients(config, source, model, unreadable, taken_over)
 
 
 def open_source(config: RunConfig) -> ImageSource:
@@ -164,7 +164,7 @@ def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, st
     taken = {name: value for name, value in backbone.sizes.items() if name not in own}
     before = (config.model.image_size, config.views.local_size)
     image, local = (nearest_multiple(size, taken["patch_size"]) for size in before)
-    resolved = replace(
+    changed = replace(
         config,
         model=replace(config.model, image_size=image, **taken),
         views=replace(config.views, local_size=local),
@@ -175,7 +175,7 @@ def take_over(config: RunConfig, backbone: BackboneFiles) -> tuple[RunConfig, st
         said += (
             f"; images of {image} px and local crops of {local} px, so that the patch divides them"
         )
-    return resolved, said
+    return changed, said
 
 
 def _tokenizer(config: RunConfig) -> VQGAN | None:
