@@ -213,8 +213,8 @@ class Training:
         if in_a_row >= limit:
             raise TrainingStopped(
                 f"{in_a_row} steps in a row had a non-finite loss, so the run was stopped; its "
-                "last checkpoint is whole. Start again with a lower training.learning_rate, or with "
-                "training.precision fp32"
+                "last checkpoint is whole. Start again with a lower training.learning_rate, or "
+                "with training.precision fp32"
             )
 
     def seed(self, part: int) -> int:
