@@ -44,12 +44,12 @@ def cut_all(
     for start in range(0, len(pictures) if views.numel() else 0, part):
         some = slice(start, start + part)
         dtype = torch.float64 if on_cpu else torch.float16
-        exact = resampled(_canvas(pictures[some], dtype), crops[some], size, antialias)
+        exact = resampled(side_by_side(pictures[some], dtype), crops[some], size, antialias)
         views[some] = exact.round().clamp_(0, 255)  # cubics overshoot
     return views
 
 
-def _canvas(
+def side_by_side(
     pictures: Sequence[UInt8[Tensor, "_h _w C"]], dtype: torch.dtype
 ) -> Float[Tensor, "n h C w"]:
     """Pictures of different sizes side by side; what lies beyond a picture is in no box of it."""
