@@ -9,12 +9,13 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 import stellar
 from stellar.config import ConfigError, RunConfig
@@ -181,10 +182,11 @@ def poison(steps: range) -> Callable[[Training], object]:
     """Every masked view of these steps is NaN where the encoder takes it."""
 
     def disturb(training: Training) -> None:
-        def views(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            is_masked = len(given) > 1 and given[1] is not None
+        def views(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            images, *rest = given
+            is_masked = bool(rest) and rest[0] is not None  # the patches that a view keeps
             poisoned = is_masked and training.counters.step in steps
-            return (given[0] * float("nan"), *given[1:]) if poisoned else given
+            return (images * float("nan"), *rest) if poisoned else given
 
         training.model.encoder.register_forward_pre_hook(views)
 

@@ -83,8 +83,9 @@ class MultiView(Dataset[Batch]):
         image, views = eight_bits(found.pixels), self.views
         if self.uncut:
             image = shrunk(image, shortest_side(self.image_size, views))
-        large = (*image.shape[1:], views.global_scale, views.flip_probability)
-        small = (*image.shape[1:], views.local_scale, views.flip_probability)
+        height, width = image.shape[1:]
+        large = (height, width, views.global_scale, views.flip_probability)
+        small = (height, width, views.local_scale, views.flip_probability)
         kept = num_kept(math.prod(self.grid), views.masking_ratio)
         keep = torch.empty(1, views.num_masked, kept, dtype=torch.int64)
         masked_colour = torch.empty(1, views.num_masked, photometric.NUM_PARAMS)
@@ -169,6 +170,8 @@ def shrunk(image: UInt8[Tensor, "C h w"], shortest: int) -> UInt8[Tensor, "C _h 
 
 
 def shortest_side(image_size: int, views: ViewConfig) -> int:
-    """Of a picture so large that not even the smallest crop is magnified."""
+    """The least length of a picture's shorter side at which not even the smallest crop of an
+    allowed ratio is magnified.
+    """
     smallest = ((image_size, views.global_scale[0]), (views.local_size, views.local_scale[0]))
     return max(math.ceil(size / math.sqrt(share * RATIO[0])) for size, share in smallest)
