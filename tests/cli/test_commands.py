@@ -81,7 +81,8 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ("pretrian", 2, "did you mean 'pretrain'?"),
+        ("pretrian", 2, "a command; did you mean 'pretrain'? See stellar --help.\n"),
+        ("qqqq", 2, "error: 'qqqq' is not a command. See stellar --help.\n"),
         ("pretrain", 1, "pretrain needs --data"),
         ("pretrain --data nowhere", 1, "nowhere does not exist"),
         ("pretrain --data . --preset tyni", 1, "did you mean 'tiny'?"),

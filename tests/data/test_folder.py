@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
+from stellar.data.cutouts import Cutouts
+from stellar.data.folder import DataError, ImageFolder, ImageSource, evenly_spread
 from stellar.images import UnreadableImage
 
 
@@ -116,29 +117,12 @@ def test_workers_share_the_paths(tmp_path: Path) -> None:
     assert folder.name(0).startswith("b_rather")
 
 
-def test_unreadable_files_are_listed(tmp_path: Path) -> None:
-    fill(tmp_path, [f"{number}.png" for number in range(5)])
-    (tmp_path / "1.png").write_bytes(b"")
-    (tmp_path / "3.png").write_text("not a picture")
-    found = check_readable(ImageFolder(tmp_path))
-    assert [name for name, _ in found] == ["1.png", "3.png"]
-    assert "not a JPEG" in found[1][1]
-
-
-def test_more_than_half_unreadable_is_refused(tmp_path: Path) -> None:
-    fill(tmp_path, [f"{number}.png" for number in range(5)])
-    for number in (0, 2):
-        (tmp_path / f"{number}.png").write_bytes(b"")
-    assert len(check_readable(ImageFolder(tmp_path))) == 2
-    (tmp_path / "4.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"3 of 5 images .* more than half; the first is 0\.png"):
-        check_readable(ImageFolder(tmp_path))
-
-
-def test_the_sample_is_spread_over_the_folder(tmp_path: Path) -> None:
-    fill(tmp_path, [f"{number:03}.png" for number in range(100)])
-    for number in range(50, 100):
-        (tmp_path / f"{number:03}.png").write_bytes(b"")
-    found = check_readable(ImageFolder(tmp_path), sample=10)
-    assert len(found) == 5
-    assert found[-1][0] == "099.png"
+def test_pictures_that_are_looked_at_are_spread_over_all_of_them_however_many() -> None:
+    """Beyond 2^24 single precision knows no longer every number, and none may be past the end."""
+    assert evenly_spread(Cutouts("train", length=9), 3) == [0, 4, 8]
+    assert evenly_spread(Cutouts("train", length=3), 5) == [0, 1, 2]
+    length = 99_999_999
+    places = evenly_spread(Cutouts("train", length=length), 16)
+    assert places[0] == 0
+    assert places == sorted(set(places))
+    assert 0.999 * length < places[-1] < length

@@ -33,8 +33,10 @@ def test_groups_add_up() -> None:
 
 
 def test_a_term_that_is_off_is_not_computed() -> None:
-    def explode() -> torch.Tensor:
+    def explode(_: torch.Tensor) -> torch.Tensor:
         raise AssertionError
 
-    assert term(ObjectiveConfig(koleo_weight=0.0), "koleo", explode) is None
-    assert term(ObjectiveConfig(), "reconstruction", lambda: torch.tensor(1.0)) is not None
+    two = torch.tensor(2.0)
+    assert term(ObjectiveConfig(koleo_weight=0.0), "koleo", two, explode) is None
+    assert term(ObjectiveConfig(), "koleo", None, explode) is None
+    assert term(ObjectiveConfig(), "koleo", two, lambda it: it + 1) == 3

@@ -124,15 +124,15 @@ def test_registers_layer_scale_and_the_teacher(config: RunConfig, dinov2: Path) 
     objective = replace(config.objective, teacher="constant")
     model = replace(config.model, image_size=20, patch_size=5)
     views = replace(config.views, local_size=10)
-    parts = prepare(
+    ingredients = prepare(
         replace(config, init=str(dinov2), model=model, views=views, objective=objective)
     )
-    sizes = parts.config.model
+    sizes = ingredients.config.model
     assert (sizes.num_registers, sizes.layer_scale, sizes.norm_eps) == (4, True, 1e-6)
     assert (sizes.image_size, sizes.num_sparse_tokens) == (20, 3)
-    assert parts.model.teacher is not None
-    for name, tensor in parts.model.encoder.state_dict().items():
-        assert torch.equal(tensor, parts.model.teacher.encoder.state_dict()[name])
+    assert ingredients.model.teacher is not None
+    for name, tensor in ingredients.model.encoder.state_dict().items():
+        assert torch.equal(tensor, ingredients.model.teacher.encoder.state_dict()[name])
 
 
 def test_rgb_filters_for_one_channel(tmp_path: Path, config: RunConfig, mae: Path) -> None:
@@ -142,10 +142,10 @@ def test_rgb_filters_for_one_channel(tmp_path: Path, config: RunConfig, mae: Pat
     config = replace(config, data=str(tmp_path / "photos"))
     grey: dict[str, Any] = {"in_chans": 1, "image_mean": (0.3,), "image_std": (0.2,)}
     (mae / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
-    parts = prepare(replace(config, init=str(mae), model=replace(config.model, **grey)))
-    assert parts.config.model.image_mean == (0.3,)
+    ingredients = prepare(replace(config, init=str(mae), model=replace(config.model, **grey)))
+    assert ingredients.config.model.image_mean == (0.3,)
     theirs = open_backbone(mae).state["patch_embed.proj.weight"]
-    ours = parts.model.encoder.patch_embed.proj.weight
+    ours = ingredients.model.encoder.patch_embed.proj.weight
     torch.testing.assert_close(ours[:, 0], theirs.sum(dim=1))
     assert prepare(replace(config, init=str(mae))).config.model.image_mean == (0.5, 0.5, 0.5)
 
@@ -155,8 +155,10 @@ def test_from_the_hub(
 ) -> None:
     files = {name: mae / name for name in ("config.json", "model.safetensors")}
     place_in_hub_cache(hub_cache, "facebook/vit-mae-base", files)
-    parts = prepare(replace(config, init="facebook/vit-mae-base"))
-    assert parts.taken_over.startswith("starting from facebook/vit-mae-base (ViT, MAE or DINO); ")
+    ingredients = prepare(replace(config, init="facebook/vit-mae-base"))
+    assert ingredients.taken_over.startswith(
+        "starting from facebook/vit-mae-base (ViT, MAE or DINO); "
+    )
     for absent in ("facebook/vit-mae-huge", "microsoft/STELLAR"):
         with pytest.raises(WeightsError, match=absent):
             prepare(replace(config, init=absent))
@@ -175,7 +177,7 @@ def test_what_cannot_start_a_run_leaves_nothing_behind(
 
 def test_sizes_follow_the_patch(config: RunConfig, dinov2: Path) -> None:
     """Those that a patch of 5 px does not divide become the nearest, and the run says so."""
-    parts = prepare(
+    ingredients = prepare(
         replace(
             config,
             init=str(dinov2),
@@ -183,5 +185,5 @@ def test_sizes_follow_the_patch(config: RunConfig, dinov2: Path) -> None:
             views=replace(config.views, local_size=8),
         )
     )
-    assert (parts.config.model.image_size, parts.config.views.local_size) == (25, 10)
-    assert "images of 25 px and local crops of 10 px" in parts.taken_over
+    assert (ingredients.config.model.image_size, ingredients.config.views.local_size) == (25, 10)
+    assert "images of 25 px and local crops of 10 px" in ingredients.taken_over

@@ -2,20 +2,26 @@
 exactly.
 """
 
+import io
 import json
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from torch import nn
 
 import stellar
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts
-from stellar.model.files.locating import checkpoints
-from stellar.objective import Teacher
+from stellar.model.encoder import Tokens
+from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.processes.launch import Ranks
 from stellar.storage import checksum
 from stellar.study.systems import mae
@@ -73,8 +79,9 @@ def test_pictures_are_read_at_the_start_where_they_will_be_drawn(
     def reads(sample_every: int, run: RunFolder | None) -> int:
         source = Counted("train", size=16, length=10)
         drawing = with_training(config, sample_every=sample_every)
-        parts = replace(prepare(drawing), source=source)
-        Training(drawing, parts, run, Ranks(int(run is None), 2), torch.device("cpu"), None)
+        ingredients = replace(prepare(drawing), source=source)
+        ranks = Ranks(int(run is None), 2)
+        Training.set_up(ingredients, run, ranks, torch.device("cpu"), None)
         return source.reads
 
     with RunFolder.create(tmp_path / "run", config) as run:
@@ -107,24 +114,29 @@ def test_crops_cut_on_the_device_train_alike_with_any_workers(
     assert rows(tmp_path / "again") == ours
 
 
+class Stopping(io.StringIO):
+    """A terminal's text; when the first step is reported, the process is asked to stop."""
+
+    def __init__(self, stop: signal.Signals) -> None:
+        super().__init__()
+        self.stop = stop
+
+    def write(self, text: str) -> int:
+        if "step 1/8" in text:
+            os.kill(os.getpid(), self.stop)
+        return super().write(text)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_resumed_equals_uninterrupted(
-    tmp_path: Path, config: RunConfig, stop: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, config: RunConfig, stop: signal.Signals
 ) -> None:
     config = with_training(config, accumulate=2)
     config = replace(config, objective=replace(config.objective, teacher="cosine"))
     pretrain(config, tmp_path / "whole")
-    original, before = Training.optimize, signal.getsignal(stop)
-
-    def interrupting(self: Training, parts):
-        if self.counters.step == 4:
-            os.kill(os.getpid(), stop)
-        return original(self, parts)
-
-    monkeypatch.setattr(Training, "optimize", interrupting)
-    first = pretrain(config, tmp_path / "parts")
-    assert (first.step, first.finished) == (5, False)
-    monkeypatch.undo()
+    before = signal.getsignal(stop)
+    first = pretrain(config, tmp_path / "parts", console=Console(file=Stopping(stop)))
+    assert (first.step, first.finished) == (2, False)
     assert signal.getsignal(stop) == before
     assert resume(tmp_path / "parts").finished
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
@@ -144,40 +156,45 @@ def test_resuming_nothing_is_an_error(tmp_path: Path) -> None:
         resume(tmp_path)
 
 
-def test_accumulation_is_the_mean_over_parts_and_updates_the_teacher_once(
-    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+def test_the_teacher_is_updated_once_a_step_however_many_parts_it_has(
+    tmp_path: Path, config: RunConfig
 ) -> None:
-    updates: list[float] = []
-    original = Teacher.update
-
-    def counting(self: Teacher, student, momentum: float) -> None:
-        updates.append(momentum)
-        original(self, student, momentum)
-
-    monkeypatch.setattr(Teacher, "update", counting)
-    config = replace(config, objective=replace(config.objective, teacher="constant"))
-    pretrain(with_training(config, accumulate=4, steps=3), tmp_path / "run")
-    assert updates == [0.996] * 3
+    teacher = replace(config.objective, teacher="constant", teacher_momentum=0.5)
+    config = with_training(replace(config, objective=teacher), accumulate=4, steps=3)
+    pretrain(with_training(config, checkpoint_every=1), tmp_path / "run")
+    before, after = (load_file(folder / WEIGHTS) for folder in checkpoints(tmp_path / "run"))
+    names = [name for name in after if name.startswith("teacher.")]
+    assert names
+    for name in names:
+        student = after[name.removeprefix("teacher.")]
+        torch.testing.assert_close(after[name], (before[name] + student) / 2)
 
 
-def poison(monkeypatch: pytest.MonkeyPatch, steps: range) -> None:
-    """Every masked view of these steps is NaN."""
-    original = Training.run_step
-
-    def poisoned(self: Training, views, share: float):
-        if self.counters.step in steps:
-            views = replace(views, masked=views.masked * float("nan"))
-        return original(self, views, share)
-
-    monkeypatch.setattr(Training, "run_step", poisoned)
+def disturbed(config: RunConfig, out: Path, disturb: Callable[[Training], object]) -> bool:
+    """A run that is changed before its first step; whether it came to its end."""
+    with RunFolder.create(out, config) as run:
+        training = Training.set_up(prepare(config), run, Ranks(), torch.device("cpu"), None)
+        disturb(training)
+        return training.run_to_end()
 
 
-def test_a_non_finite_step_is_skipped_and_reported(
-    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    poison(monkeypatch, range(2, 4))
-    result = pretrain(config, tmp_path / "run")
-    assert result.finished
+def poison(steps: range) -> Callable[[Training], object]:
+    """Every masked view of these steps is NaN where the encoder takes it."""
+
+    def disturb(training: Training) -> None:
+        def views(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            images, *rest = given
+            is_masked = bool(rest) and rest[0] is not None  # the patches that a view keeps
+            poisoned = is_masked and training.counters.step in steps
+            return (images * float("nan"), *rest) if poisoned else given
+
+        training.model.encoder.register_forward_pre_hook(views)
+
+    return disturb
+
+
+def test_a_non_finite_step_is_skipped_and_reported(tmp_path: Path, config: RunConfig) -> None:
+    assert disturbed(config, tmp_path / "run", poison(range(2, 4)))
     assert rows(tmp_path / "run")[-1]["skipped_steps"] == 2
     assert "step 3 skipped: non-finite set_alignment" in (tmp_path / "run/log.txt").read_text()
     state = stellar.load(tmp_path / "run").state_dict()
@@ -185,27 +202,26 @@ def test_a_non_finite_step_is_skipped_and_reported(
 
 
 def test_many_in_a_row_stop_the_run_with_the_last_good_checkpoint(
-    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, config: RunConfig
 ) -> None:
-    poison(monkeypatch, range(3, 100))
+    endless = with_training(config, steps=50, max_skipped_steps=3)
     with pytest.raises(TrainingStopped, match="3 steps in a row"):
-        pretrain(with_training(config, steps=50, max_skipped_steps=3), tmp_path / "run")
+        disturbed(endless, tmp_path / "run", poison(range(3, 100)))
     assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000003"]
     stellar.load(tmp_path / "run")
 
 
-def test_collapse_is_said_once(
-    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_collapse_is_said_once(tmp_path: Path, config: RunConfig) -> None:
     """All tokens equal: the run goes on, and the log says what is wrong."""
-    original = stellar.Stellar.encode
 
-    def collapsed(self, images):
-        factors = original(self, images)
-        return replace(factors, sparse=factors.sparse * 0 + self.encoder.sparse_tokens[0])
+    def collapse(training: Training) -> None:
+        def encoded(encoder: nn.Module, _: object, tokens: Tokens) -> Tokens:
+            token = encoder.get_parameter("sparse_tokens").flatten(0, -2)[0]
+            return replace(tokens, sparse=tokens.sparse * 0 + token)
 
-    monkeypatch.setattr(stellar.Stellar, "encode", collapsed)
-    pretrain(config, tmp_path / "run")
+        training.model.encoder.register_forward_hook(encoded)
+
+    assert disturbed(config, tmp_path / "run", collapse)
     log = (tmp_path / "run/log.txt").read_text()
     assert log.count("all tokens are nearly the same") == 1
 

@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
         from stellar.config import nearest
 
         return _fail(
-            f"{name!r} is not a command{nearest(name, COMMANDS)} See stellar --help.", code=2
+            f"{name!r} is not a command{nearest(name, COMMANDS) or '.'} See stellar --help.", code=2
         )
     try:
         if name not in IN_SEVERAL_PROCESSES and own_ranks().world_size > 1:

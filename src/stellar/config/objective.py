@@ -86,6 +86,16 @@ class ObjectiveConfig:
         """True when a term is about the masked views."""
         return self.on("set_alignment", "cls_masked", "koleo", "masked_reconstruction")
 
+    @property
+    def uses_tokens(self) -> bool:
+        """True when a term is about S as its head sees it."""
+        return self.on("token_clustering", "set_alignment")
+
+    @property
+    def uses_cls(self) -> bool:
+        """True when a term is about cls as its head sees it."""
+        return self.on("cls_clustering", "cls_masked", "cls_local")
+
     def __post_init__(self) -> None:
         check_choices(self, "objective")
         for name in self.__dataclass_fields__:

@@ -76,13 +76,15 @@ class TrainingConfig:
     """
 
     def views_of_each(self, images: int) -> int:
-        """Masked or local views of an image that go through the network together, of so many
-        images.
+        """Masked or local views of each image that go through the network together, when so many
+        images do.
         """
         return max(1, self.views_at_once // images)
 
-    def largest_share(self, processes: int) -> int:
-        """Images of a part of a batch in a process; others may have one less."""
+    def images_at_once(self, processes: int) -> int:
+        """Images that go through the network together in a process: its share of a part of the
+        batch. Where the part cannot be shared evenly, some processes have one image less.
+        """
         return math.ceil(self.batch_size / (self.accumulate * processes))
 
     def __post_init__(self) -> None:

@@ -67,7 +67,7 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     steps = training.steps or max(1, round(training.epochs * images / training.batch_size))
     flop = steps * training.batch_size * image.total
     rate = machines.gpus * machines.flops / image.total
-    batch = training.largest_share(machines.gpus)
+    batch = training.images_at_once(machines.gpus)
     parameters = num_parameters(config)
     return Plan(
         image=image,
@@ -98,7 +98,7 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     divided = split_parameters(config)
     whole = num_parameters(config) - divided
     views, objective, training = config.views, config.objective, config.training
-    at_once = training.views_of_each(training.largest_share(machines.gpus))
+    at_once = training.views_of_each(training.images_at_once(machines.gpus))
     passes = 1 + objective.uses_masked * math.ceil(views.num_masked / at_once)
     passes += objective.on("cls_local") * math.ceil(views.num_local / at_once)
     passes *= training.accumulate

@@ -5,7 +5,7 @@ and masks to evaluate on.
 """
 
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
-from stellar.data.folder import DataError, ImageFolder, ImageSource, check_readable
+from stellar.data.folder import DataError, ImageFolder, ImageSource
 from stellar.data.labelled import (
     IGNORED,
     LabelledImages,
@@ -20,6 +20,7 @@ from stellar.data.loader import view_batches
 from stellar.data.opening import open_data, open_scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
+from stellar.data.unreadable import check_readable
 from stellar.data.views import Batch, MultiView, ViewBatch, cut_on
 
 __all__ = [

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 
 from stellar.data.folderindex import pictures_below
 from stellar.data.indexfile import Texts
 from stellar.errors import UserError
-from stellar.images import Pixels, UnreadableImage, read_image
+from stellar.images import Pixels, read_image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Names, in any case, that count as pictures."""
@@ -107,27 +106,5 @@ def printable(path: bytes) -> str:
 def evenly_spread(source: ImageSource, count: int) -> list[int]:
     """Indices of so many pictures from the first to the last, or of all where there are fewer."""
     places = torch.linspace(0, len(source) - 1, min(count, len(source)))
-    return places.round().long().tolist()
-
-
-def check_readable(source: ImageSource, sample: int = 512) -> list[tuple[str, str]]:
-    """Read up to `sample` images, evenly spread: name and reason of those that cannot be read.
-
-    DataError if they are more than half.
-    """
-    chosen = np.unique(
-        np.linspace(0, len(source) - 1, min(sample, len(source))).round().astype(int)
-    )
-    unreadable = []
-    for index in chosen.tolist():
-        try:
-            source.read(index)
-        except UnreadableImage as error:
-            unreadable.append((source.name(index), error.reason))
-    if len(unreadable) > len(chosen) / 2:
-        name, reason = unreadable[0]
-        raise DataError(
-            f"{len(unreadable)} of {len(chosen)} images looked at cannot be read, more than half; "
-            f"the first is {name} ({reason})"
-        )
-    return unreadable
+    # From 2^24 pictures on, single precision may round up beyond the last one.
+    return places.round().long().clamp(max=len(source) - 1).tolist()

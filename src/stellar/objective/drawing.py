@@ -3,7 +3,7 @@ that it keeps.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -19,67 +19,64 @@ from stellar.objective.pretraining import PretrainingModel
 from stellar.precision import Autocast
 
 
-def what_to_draw(model: PretrainingModel, images: Images, autocast: Autocast) -> Tensor:
-    """What the decoder is to draw: pixels in [0, 1], or the code of each patch. Made before the
-    networks run, since the tokenizer takes memory for a moment.
+@dataclass(frozen=True)
+class Drawing:
+    """What a model's decoder is to draw of some images."""
+
+    model: PretrainingModel
+    wanted: Tensor
+    """Pixels in [0, 1], or the code of each patch."""
+    autocast: Autocast
+
+    def errors(self, tokens: Float[Tensor, "B P D"], grid: tuple[int, int]) -> Float[Tensor, "B P"]:
+        """Mean squared error of each patch in [0, 1], or cross-entropy to its code, as the decoder
+        draws it from these patch features.
+        """
+        with self.autocast():
+            prediction = self.model.decoder(tokens, grid).float()
+        if self.model.config.decoder.target == "pixels":
+            error = F.mse_loss(prediction, self.wanted, reduction="none").mean(dim=1)
+            return F.avg_pool2d(error, self.model.config.patch_size).flatten(1)
+        codes = self.wanted
+        error = F.cross_entropy(prediction.flatten(0, 1), codes.flatten(), reduction="none")
+        return error.unflatten(0, codes.shape)
+
+
+def drawing_of(model: PretrainingModel, images: Images, autocast: Autocast) -> Drawing:
+    """Of these images. Made before the networks run, since the tokenizer, which gives the codes,
+    takes memory for a moment.
     """
     images = unit_range(images)
     if model.config.decoder.target == "pixels":
-        return images
+        return Drawing(model, images, autocast)
     with autocast():
-        return model.codes(images)
+        return Drawing(model, model.codes(images), autocast)
 
 
-def reconstruction(
-    model: PretrainingModel,
-    drawing: Tensor | None,
-    factors: Factors,
-    autocast: Autocast,
-    generator: torch.Generator | None,
-) -> Scalar:
+def reconstruction(drawing: Drawing, factors: Factors, generator: torch.Generator | None) -> Scalar:
     """Mean error of the image drawn from Z, whose L is noisy where the objective says so."""
-    noise = model.objective.spatial_noise
+    noise = drawing.model.objective.spatial_noise
     if noise:
         factors = replace(factors, spatial=perturbed(factors.spatial, noise, generator))
-    return _patch_errors(model, drawing, factors.lowrank, factors.grid, autocast).mean()
+    return drawing.errors(factors.lowrank, factors.grid).mean()
 
 
 def masked_reconstruction(
-    model: PretrainingModel,
-    drawing: Tensor | None,
+    drawing: Drawing,
     keep: Int[Tensor, "BV n"] | None,
     dense: Float[Tensor, "BV n D"],
     grid: tuple[int, int],
-    autocast: Autocast,
 ) -> Scalar:
     """Mean error of the patches that a view hides, drawn from U of those that it keeps, with the
-    mask token in the others' places.
+    mask token in the others' places. Raises ValueError when the views keep all patches.
     """
-    assert keep is not None
-    assert model.mask_token is not None
+    if keep is None:
+        raise ValueError(
+            "masked_reconstruction draws what masked views hide, and they hide nothing"
+        )
     place = keep[:, :, None].expand_as(dense)
-    everywhere = model.mask_token.to(dense.dtype).expand(len(dense), math.prod(grid), -1)
-    everywhere = everywhere.scatter(1, place, dense)
-    errors = _patch_errors(model, drawing, everywhere, grid, autocast)
+    mask_token = drawing.model.get_parameter("mask_token").to(dense.dtype)
+    everywhere = mask_token.expand(len(dense), math.prod(grid), -1).scatter(1, place, dense)
+    errors = drawing.errors(everywhere, grid)
     hidden = torch.ones_like(errors).scatter(1, keep, 0)
     return (errors * hidden).sum() / hidden.sum()
-
-
-def _patch_errors(
-    model: PretrainingModel,
-    drawing: Tensor | None,
-    tokens: Float[Tensor, "B P D"],
-    grid: tuple[int, int],
-    autocast: Autocast,
-) -> Float[Tensor, "B P"]:
-    """Mean squared error of each patch in [0, 1], or cross-entropy to its code, as the decoder
-    draws it from these patch features.
-    """
-    assert drawing is not None
-    with autocast():
-        prediction = model.decoder(tokens, grid)
-    if model.config.decoder.target == "pixels":
-        error = F.mse_loss(prediction.float(), drawing, reduction="none").mean(dim=1)
-        return F.avg_pool2d(error, model.config.patch_size).flatten(1)
-    error = F.cross_entropy(prediction.float().flatten(0, 1), drawing.flatten(), reduction="none")
-    return error.unflatten(0, drawing.shape)

@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from torch import Tensor
 from stellar.config import ObjectiveConfig
 from stellar.processes.exchange import all_sum
 
+Given = TypeVar("Given")
 Scalar = Float[Tensor, ""]
 RECONSTRUCTION_WEIGHT = {"pixels": 10.0, "codes": 0.05}
 
@@ -89,6 +91,10 @@ class Weights:
         return cls(**given)
 
 
-def term(objective: ObjectiveConfig, name: str, compute: Callable[[], Scalar]) -> Scalar | None:
-    """The term's value, or None without computing it when it is switched off."""
-    return compute() if objective.on(name) else None
+def term(
+    objective: ObjectiveConfig, name: str, given: Given | None, compute: Callable[[Given], Scalar]
+) -> Scalar | None:
+    """A term's value, computed from what is given; None, and nothing computed, where the term is
+    switched off. What only terms that are off would read need not be there.
+    """
+    return compute(given) if objective.on(name) and given is not None else None

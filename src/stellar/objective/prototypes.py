@@ -163,7 +163,9 @@ def _softmax(
 
 @contextmanager
 def _own_precision(x: Tensor) -> Iterator[bool]:
-    """Without autocast; gives whether half precision takes its place."""
+    """A context without autocast. It gives True where products are to be in half precision, which
+    takes autocast's place.
+    """
     half = x.is_cuda and torch.is_autocast_enabled("cuda")
     with torch.autocast(x.device.type, enabled=False):
         yield half

@@ -40,8 +40,7 @@ def sinkhorn(
     """Balance: each round divides prototypes by (their sum over all rows) ** scale, then rows by
     their sum.
 
-    `logits` must be fp32; N may differ between processes. Source: Caron et al. 2020 (SwAV), and
-    DESIGN of STELLAR.
+    `logits` must be fp32; N may differ between processes. Source: Caron et al. 2020 (SwAV).
     """
     tiny = torch.finfo(logits.dtype).tiny
     offset = all_max(logits.amax(dim=0)) / temperature

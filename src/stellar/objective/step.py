@@ -17,12 +17,18 @@ from torch import Tensor
 
 from stellar.model import Factors
 from stellar.model.encoder import Images, Tokens
-from stellar.objective.drawing import masked_reconstruction, reconstruction, what_to_draw
+from stellar.objective.drawing import drawing_of, masked_reconstruction, reconstruction
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar, term
 from stellar.objective.matching import match
-from stellar.objective.pretraining import PretrainingModel, Teacher
-from stellar.objective.prototypes import Assignment, assign, cross_entropy, mean_prototype
+from stellar.objective.pretraining import PretrainingModel
+from stellar.objective.prototypes import (
+    Assignment,
+    PrototypeHead,
+    assign,
+    cross_entropy,
+    mean_prototype,
+)
 from stellar.precision import Autocast
 
 
@@ -48,35 +54,6 @@ class Targets:
     sparse: Float[Tensor, "B K D"]
     token: Assignment | None
     cls: Assignment | None
-
-
-class Mean:
-    """The prototypes' means under a target, for every group of views; `gathered` collects their
-    gradient over the groups.
-    """
-
-    def __init__(self, prototypes: Float[Tensor, "C d"], target: Assignment) -> None:
-        self.prototypes, self.mean = prototypes, mean_prototype(prototypes, target)
-        self.gathered = self.mean.detach().requires_grad_()
-
-    def finish(self) -> None:
-        """Take the gradient on to the prototypes."""
-        if self.gathered.grad is not None:
-            self.mean.backward(self.gathered.grad)
-
-
-@dataclass(frozen=True)
-class Means:
-    """Of both heads, where a term reads them."""
-
-    token: Mean | None
-    cls: Mean | None
-
-    def finish(self) -> None:
-        """Take their gradients on to the prototypes."""
-        for mean in (self.token, self.cls):
-            if mean is not None:
-                mean.finish()
 
 
 @dataclass(frozen=True)
@@ -113,19 +90,22 @@ def step(
             backward(total)
         return losses.detached()
 
-    teacher_targets = _teacher_targets(model, views, autocast)
-    losses, factors, targets, means = _full(model, views.full, teacher_targets, autocast, generator)
-    done = finish(losses)
-    batch = len(views.full)
+    this = ThisStep(model, autocast, generator)
+    full = _full(this, views.full, _taught(this, views))
+    done, batch = finish(full.losses), len(views.full)
     if model.objective.uses_masked:
         for images, keep, share in _portions(views.masked, views.keep, batch, views_of_each):
-            done += finish(_masked(model, images, keep, targets, means, autocast), share)
+            done += finish(_masked(this, images, keep, full), share)
     if model.objective.on("cls_local"):
         for images, _, share in _portions(views.local, None, batch, views_of_each):
-            done += finish(_local(model, images, means, autocast), share)
-    means.finish()
+            done += finish(_local(this, images, full), share)
+    for head in (full.token, full.cls):
+        if head is not None:
+            head.finish()
     total = done.total(model.weights)
-    return StepResult(done, total if total is not None else torch.zeros(()), factors, targets)
+    return StepResult(
+        done, total if total is not None else torch.zeros(()), full.factors, full.targets
+    )
 
 
 def _portions(
@@ -145,165 +125,186 @@ def _portions(
         yield images.flatten(0, 1), kept, images.shape[1] / per_image
 
 
-def _full(
-    model: PretrainingModel,
-    images: Images,
-    teacher_targets: Targets | None,
-    autocast: Autocast,
-    generator: torch.Generator | None,
-) -> tuple[Losses, Factors, Targets, Means]:
+@dataclass(frozen=True)
+class ThisStep:
+    """What is the same for every group of views: the model, and how it is computed."""
+
+    model: PretrainingModel
+    autocast: Autocast
+    generator: torch.Generator | None
+
+    def target(self, head: PrototypeHead, features: Float[Tensor, "N d"]) -> Assignment:
+        """Balanced, under the head that made these features."""
+        config = self.model.objective
+        balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
+        return assign(features, head.prototypes, *balance)
+
+
+class HeadInStep:
+    """A head, its target for the full view, and the prototypes' means under that target, which the
+    predictions for all groups of views are compared with. `gathered` collects the gradient of the
+    means over the groups.
+    """
+
+    def __init__(self, this: ThisStep, network: PrototypeHead, target: Assignment) -> None:
+        self.this, self.network, self.target = this, network, target
+        with this.autocast():
+            self.mean = mean_prototype(network.prototypes, target)
+        self.gathered = self.mean.detach().requires_grad_()
+
+    def predict(self, tokens: Float[Tensor, "*rows D"]) -> "Prediction":
+        """For tokens of any views."""
+        with self.this.autocast():
+            return Prediction(self, self.network(tokens))
+
+    def finish(self) -> None:
+        """Take the gradient of the means on to the prototypes."""
+        if self.gathered.grad is not None:
+            self.mean.backward(self.gathered.grad)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head says of some tokens."""
+
+    head: HeadInStep
+    features: Float[Tensor, "N d"]
+
+    def loss(self, rows: Int[Tensor, "N"] | None = None) -> Scalar:
+        """Cross-entropy to rows of the target; None: to all of them, in order."""
+        means, this = self.head.gathered, self.head.this
+        target = means if rows is None else means.index_select(0, rows)
+        tau = this.model.objective.prediction_temperature
+        with this.autocast():
+            return cross_entropy(self.features, target, self.head.network.prototypes, tau)
+
+    def own_image(self) -> Int[Tensor, "N"]:
+        """Row of the image that each view was cut from, where there is one token a view."""
+        images = len(self.head.gathered)
+        rows = torch.arange(images, device=self.features.device)
+        return rows.repeat_interleave(len(self.features) // images)
+
+
+@dataclass(frozen=True)
+class FullView:
+    """What the other groups of views need of the full view, and its own terms."""
+
+    losses: Losses
+    factors: Factors
+    targets: Targets
+    token: HeadInStep | None
+    """Of S, where a term is about it."""
+    cls: HeadInStep | None
+    """Of cls, where a term is about it."""
+
+
+def _full(this: ThisStep, images: Images, taught: Targets | None) -> FullView:
     """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
     teacher gave them.
     """
-    on = partial(term, model.objective)
-    drawn = model.objective.on("reconstruction")
-    drawing = what_to_draw(model, images, autocast) if drawn else None
-    with autocast(), torch.set_grad_enabled(model.objective.uses_full):
+    model, config = this.model, this.model.objective
+    on = partial(term, config)
+    drawing = drawing_of(model, images, this.autocast) if config.on("reconstruction") else None
+    with this.autocast(), torch.set_grad_enabled(config.uses_full):
         factors = model.encode(images)
-        sparse = _tokens(model, factors)
-        tokens, cls = _features(model, sparse, factors.cls, model)
-    targets = teacher_targets or _targets(model, sparse, tokens, cls, model)
-    means = _means(model, targets, autocast)
-    matched = None
-    if teacher_targets is not None and targets.token is not None:
-        matched = _matched_rows(model, sparse, targets.sparse)
+    sparse, token, cls = _tokens(model, factors), None, None
+    if config.uses_tokens:
+        token = _predict_full(this, model.sparse_head, sparse, taught and taught.token)
+    if config.uses_cls:
+        cls = _predict_full(this, model.cls_head, factors.cls, taught and taught.cls)
     losses = Losses(
         reconstruction=on(
-            "reconstruction", lambda: reconstruction(model, drawing, factors, autocast, generator)
+            "reconstruction", drawing, lambda it: reconstruction(it, factors, this.generator)
         ),
         token_clustering=on(
             "token_clustering",
-            lambda: _predict(model, tokens, means.token, matched, autocast),
+            token,
+            lambda it: it.loss(taught and _matched_rows(model, sparse, taught.sparse)),
         ),
-        cls_clustering=on(
-            "cls_clustering", lambda: _predict(model, cls, means.cls, None, autocast)
-        ),
-        koleo=on("koleo", lambda: koleo(sparse)),
+        cls_clustering=on("cls_clustering", cls, lambda it: it.loss()),
+        koleo=on("koleo", sparse, koleo),
     )
-    return losses, _detached(factors), targets, means
+    targets = Targets(
+        sparse=taught.sparse if taught else sparse.detach(),
+        token=token and token.head.target,
+        cls=cls and cls.head.target,
+    )
+    return FullView(losses, _detached(factors), targets, token and token.head, cls and cls.head)
+
+
+def _predict_full(
+    this: ThisStep,
+    network: PrototypeHead,
+    tokens: Float[Tensor, "*rows D"],
+    taught: Assignment | None,
+) -> Prediction:
+    """A head's prediction for the full view, whose target is its own unless a teacher gave one."""
+    with this.autocast(), torch.set_grad_enabled(this.model.objective.uses_full):
+        features = network(tokens)
+    target = taught or this.target(network, features)
+    return Prediction(HeadInStep(this, network, target), features)
 
 
 def _masked(
-    model: PretrainingModel,
-    images: Images,
-    keep: Int[Tensor, "BV n"] | None,
-    targets: Targets,
-    means: Means,
-    autocast: Autocast,
+    this: ThisStep, images: Images, keep: Int[Tensor, "BV n"] | None, full: FullView
 ) -> Losses:
     """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
-    redraws = model.objective.on("masked_reconstruction")
-    drawing = what_to_draw(model, images, autocast) if redraws else None
-    read = "all" if redraws else "tokens"
-    with autocast():
-        encoded = model.encoder(images, keep, read)
-        sparse = _tokens(model, encoded)
-        tokens, cls = _features(model, sparse, encoded.cls, model)
-    on = partial(term, model.objective)
+    model, config = this.model, this.model.objective
+    on = partial(term, config)
+    redraws = config.on("masked_reconstruction")
+    drawing = drawing_of(model, images, this.autocast) if redraws else None
+    with this.autocast():
+        encoded = model.encoder(images, keep, read="all" if redraws else "tokens")
+    sparse, grid = _tokens(model, encoded), model.encoder.grid(images)
+    tokens = full.token and full.token.predict(sparse)
+    cls = full.cls and full.cls.predict(encoded.cls)
     return Losses(
         set_alignment=on(
             "set_alignment",
-            lambda: _predict(
-                model,
-                tokens,
-                means.token,
-                _matched_rows(model, sparse, targets.sparse),
-                autocast,
-            ),
+            tokens,
+            lambda it: it.loss(_matched_rows(model, sparse, full.targets.sparse)),
         ),
-        cls_masked=on(
-            "cls_masked",
-            lambda: _predict(model, cls, means.cls, _view_rows(cls, means.cls), autocast),
-        ),
-        koleo=on("koleo", lambda: koleo(sparse)),
+        cls_masked=on("cls_masked", cls, lambda it: it.loss(it.own_image())),
+        koleo=on("koleo", sparse, koleo),
         masked_reconstruction=on(
             "masked_reconstruction",
-            lambda: masked_reconstruction(
-                model, drawing, keep, encoded.dense, model.encoder.grid(images), autocast
-            ),
+            drawing,
+            lambda it: masked_reconstruction(it, keep, encoded.dense, grid),
         ),
     )
 
 
-def _local(model: PretrainingModel, images: Images, means: Means, autocast: Autocast) -> Losses:
+def _local(this: ThisStep, images: Images, full: FullView) -> Losses:
     """The local crops: cls alignment."""
-    with autocast():
-        encoded = model.encoder(images, read="cls")
-        cls = model.cls_head(encoded.cls)
-    rows = _view_rows(cls, means.cls)
-    return Losses(cls_local=_predict(model, cls, means.cls, rows, autocast))
+    with this.autocast():
+        encoded = this.model.encoder(images, read="cls")
+    cls = full.cls and full.cls.predict(encoded.cls)
+    on = partial(term, this.model.objective)
+    return Losses(cls_local=on("cls_local", cls, lambda it: it.loss(it.own_image())))
 
 
 @torch.no_grad()
-def _teacher_targets(model: PretrainingModel, views: Views, autocast: Autocast) -> Targets | None:
-    teacher = model.teacher
+def _taught(this: ThisStep, views: Views) -> Targets | None:
+    """The targets that the teacher gives, from its own view; None without a teacher."""
+    teacher, config = this.model.teacher, this.model.objective
     if teacher is None:
         return None
-    with autocast():
-        encoded = teacher.encoder(
-            views.full if views.teacher is None else views.teacher, read="tokens"
-        )
-        sparse = _tokens(model, encoded)
-        tokens, cls = _features(model, sparse, encoded.cls, teacher)
-    return _targets(model, sparse, tokens, cls, teacher)
+    images = views.full if views.teacher is None else views.teacher
+    with this.autocast():
+        encoded = teacher.encoder(images, read="tokens")
+        sparse = _tokens(this.model, encoded)
+        tokens = teacher.sparse_head(sparse) if config.uses_tokens else None
+        cls = teacher.cls_head(encoded.cls) if config.uses_cls else None
+    return Targets(
+        sparse=sparse.detach(),
+        token=None if tokens is None else this.target(teacher.sparse_head, tokens),
+        cls=None if cls is None else this.target(teacher.cls_head, cls),
+    )
 
 
 def _tokens(model: PretrainingModel, encoded: Tokens | Factors) -> Float[Tensor, "B K D"]:
     """S; every patch where there is a dense bottleneck instead."""
     return encoded.dense if model.config.bottleneck else encoded.sparse
-
-
-def _features(
-    model: PretrainingModel, sparse: Tensor, cls: Tensor, heads: PretrainingModel | Teacher
-) -> tuple[Tensor | None, Tensor | None]:
-    """S and cls as the heads see them, each where a term of the objective is about it."""
-    on = model.objective.on
-    return (
-        heads.sparse_head(sparse) if on("token_clustering", "set_alignment") else None,
-        heads.cls_head(cls) if on("cls_clustering", "cls_masked", "cls_local") else None,
-    )
-
-
-def _targets(
-    model: PretrainingModel,
-    sparse: Tensor,
-    tokens: Tensor | None,
-    cls: Tensor | None,
-    heads: PretrainingModel | Teacher,
-) -> Targets:
-    """Balanced assignments under the heads that made these features."""
-    config = model.objective
-    balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
-    return Targets(
-        sparse=sparse.detach(),
-        token=None if tokens is None else assign(tokens, heads.sparse_head.prototypes, *balance),
-        cls=None if cls is None else assign(cls, heads.cls_head.prototypes, *balance),
-    )
-
-
-def _means(model: PretrainingModel, targets: Targets, autocast: Autocast) -> Means:
-    """Of the student's prototypes."""
-    with autocast():
-        return Means(
-            targets.token and Mean(model.sparse_head.prototypes, targets.token),
-            targets.cls and Mean(model.cls_head.prototypes, targets.cls),
-        )
-
-
-def _predict(
-    model: PretrainingModel,
-    features: Float[Tensor, "N d"] | None,
-    mean: Mean | None,
-    rows: Int[Tensor, "N"] | None,
-    autocast: Autocast,
-) -> Scalar:
-    """Cross-entropy of the head's prediction to rows of the target (all, in order, when None)."""
-    assert features is not None
-    assert mean is not None
-    target = mean.gathered if rows is None else mean.gathered.index_select(0, rows)
-    tau = model.objective.prediction_temperature
-    with autocast():
-        return cross_entropy(features, target, mean.prototypes, tau)
 
 
 def _matched_rows(
@@ -317,14 +318,6 @@ def _matched_rows(
         prediction.detach(), target[image], config.matching_epsilon, config.matching_iterations
     )
     return (index + image[:, None] * target.shape[1]).flatten()
-
-
-def _view_rows(views: Float[Tensor, "BV d"] | None, mean: Mean | None) -> Int[Tensor, "BV"]:
-    """Row of the image that each view was cut from."""
-    assert views is not None
-    assert mean is not None
-    images = len(mean.mean)
-    return torch.arange(images, device=views.device).repeat_interleave(len(views) // images)
 
 
 def _detached(factors: Factors) -> Factors:

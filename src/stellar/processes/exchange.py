@@ -1,5 +1,5 @@
-"""The processes of a run: joining them, sums over them, and failing together. Alone, these are the
-identity.
+"""The processes of a run: joining them, sums over them, and failing together. In a
+process that is alone, nothing is exchanged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +19,11 @@ Result = TypeVar("Result")
 TIMEOUT = timedelta(minutes=15)
 """How long a process waits for the others; more than a stuck loader worker takes to be noticed."""
 LARGE = 1 << 18
-"""Numbers of a gradient that is exchanged by itself, without a copy."""
+"""From so many numbers on, a gradient is exchanged by itself, without a copy; smaller ones share a
+message.
+"""
 FAILED = "failed"
-"""Where the first process to fail leaves its reason for the others."""
+"""The key under which the first process to fail leaves its reason for the others."""
 
 
 @contextmanager
@@ -134,7 +136,9 @@ def together() -> Iterator[None]:
 
 
 def on_first(action: Callable[[], Result]) -> Result:
-    """What the first process makes of it, in all processes; its failure is that of all."""
+    """The result of `action`, which the first process alone takes, in all processes; where it
+    fails, all of them fail.
+    """
     made = []
     with together():
         if is_first():

@@ -61,7 +61,7 @@ def own_ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
 
 
 def first_host(nodes: str) -> str:
-    """Of SLURM's list of machines, as node[03-05,9],other."""
+    """The first machine of a list as SLURM writes it, such as node[03-05,9],other."""
     match = re.match(r"(?:[^,\[\]]|\[[^\]]*\])+", nodes)
     if match is None:
         raise LaunchError(f"SLURM_STEP_NODELIST names no machine: {nodes!r}")

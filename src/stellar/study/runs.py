@@ -5,10 +5,8 @@ it was trained on.
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
@@ -21,12 +19,15 @@ from stellar.model import Stellar
 from stellar.model.history import public_name
 from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
-from stellar.training.run_folder import CONFIG, METRICS, read_metrics
+from stellar.training.run_folder import CONFIG
 from stellar.training.setup import resolved, with_whole_path
+from stellar.training.speed import seconds_of_steps
 from stellar.weights import load
 
 TRIAL_STEPS = 12
-"""Of a run that only shows how fast a variant trains."""
+"""Steps that are taken to see how fast a run trains."""
+SLOW_STEPS = 3
+"""The first of them, which do not count: workers start, and networks are compiled and recorded."""
 
 
 def trained(config: RunConfig, run: Path, console: Console | None = None) -> Stellar:
@@ -36,7 +37,7 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     """
     if not (run / CONFIG).is_file():
         result = pretrain(config, run, console=console)
-    elif _is_written_of(config, run):
+    elif _holds_run_of(config, run):
         result = resume(run, console=console)
     else:
         raise RunError(f"{run} holds a run with other settings; remove it, or choose another --out")
@@ -45,7 +46,7 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     return load(run, choose_device("auto"))
 
 
-def _is_written_of(config: RunConfig, run: Path) -> bool:
+def _holds_run_of(config: RunConfig, run: Path) -> bool:
     """Whether a run has this configuration. What it started from, which may be gone by now, is
     opened only where a backbone's sizes may be all that differs.
     """
@@ -54,23 +55,16 @@ def _is_written_of(config: RunConfig, run: Path) -> bool:
 
 
 def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
-    """The same run with as many steps as it makes in so many minutes here, by a short trial; with
-    those that it was begun with, where it was begun.
+    """The same run with as many steps as fit into so many minutes here, by the median of a few that
+    are timed. A run that was begun in this folder keeps the steps that it was begun with.
+
+    Raises Interrupted when it was stopped meanwhile.
     """
     if (run / CONFIG).is_file():
         steps = read_run_config(run / CONFIG).training.steps
         return replace(config, training=replace(config.training, steps=steps))
-    trial = replace(
-        config, training=replace(config.training, steps=TRIAL_STEPS, log_every=1, sample_every=0)
-    )
-    with TemporaryDirectory() as folder:
-        result = pretrain(trial, Path(folder) / "run")
-        if not result.finished:
-            raise Interrupted("stopped before the first training")
-        averages = [row["images_per_second"] for row in read_metrics(result.folder / METRICS)]
-    speeds = [10 * after - 9 * before for before, after in pairwise(averages)]
-    per_second = median(speeds) / config.training.batch_size
-    steps = max(1, math.floor(60 * minutes * per_second))
+    seconds = median(seconds_of_steps(config, TRIAL_STEPS)[SLOW_STEPS:])
+    steps = max(1, math.floor(60 * minutes / seconds))
     return replace(config, training=replace(config.training, steps=steps))
 
 

@@ -8,8 +8,8 @@ Item = TypeVar("Item")
 
 
 class Ahead(Iterator[Item], Generic[Item]):
-    """An iterator whose next item can be made before it is asked for. What fails in the making is
-    raised when it is asked for, so that this step is whole.
+    """An iterator whose next item can be made before it is asked for. An error in making it is
+    raised only when it is asked for, so that the step that is under way comes to its end.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -22,7 +22,7 @@ class Ahead(Iterator[Item], Generic[Item]):
             return
         try:
             self.made = list(islice(self.items, 1))
-        except Exception as failure:  # of any kind: it is the asker's
+        except Exception as failure:  # of any kind: whoever asks for the item gets it
             self.failure = failure
 
     def __next__(self) -> Item:

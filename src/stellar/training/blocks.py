@@ -1,5 +1,5 @@
-"""How the networks of a training are computed: blocks again in the backward pass, blocks and
-tokenizer compiled.
+"""How the networks of a training are computed: whether blocks are computed again in the backward
+pass, and whether blocks and tokenizer are compiled.
 
 Only how a forward pass is called changes: parameters keep their names, results are the same. Both
 come before FSDP, whose hooks stay outside of what is compiled or computed again.
@@ -23,16 +23,16 @@ from stellar.model.transformer import Block
 from stellar.model.vqgan import VQEncoder
 
 MOST_SHAPES = 64
-"""Of the views, each compiled once; beyond them torch goes on without compiling."""
+"""Shapes of views that a block is compiled for; with any further shape torch runs it as it is."""
 
 
 def stacks(model: nn.Module) -> Iterator[Encoder | Decoder]:
-    """Encoder and decoder, and the teacher's encoder."""
+    """A model's encoder and decoder, and its teacher's encoder."""
     return (module for module in model.modules() if isinstance(module, Encoder | Decoder))
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """Those of all stacks."""
+    """The transformer blocks of all stacks."""
     return (block for stack in stacks(model) for block in stack.blocks)
 
 
@@ -43,7 +43,9 @@ def find_compiler() -> str | None:
 
 
 def compiles(setting: str, device: torch.device) -> bool:
-    """Whether `training.compile` means that; auto: on a GPU where Triton has all that it needs."""
+    """Whether networks are compiled on this device under this setting of `training.compile`; auto
+    compiles on a GPU where Triton has all that it needs.
+    """
     if setting != "auto" or device.type != "cuda":
         return setting == "on"
     headers = Path(sysconfig.get_path("include"), "Python.h").exists()
@@ -53,7 +55,7 @@ def compiles(setting: str, device: torch.device) -> bool:
 
 def compile_networks(model: nn.Module) -> None:
     """Compile each block's forward and backward pass, what makes tokens of images, and the
-    tokenizer's encoder, when they are first called. The blocks of a stack are alike, so that they
+    tokenizer's encoder, each at its first call. The blocks of a stack are alike, so that they
     share what is compiled: one graph a shape.
     """
     compiled = partial(torch.compile, dynamic=False)

@@ -37,8 +37,8 @@ class CapturedStep:
 
 
 class Recording:
-    """One graph, the views that it reads and the result that it writes. The calls before it is made
-    read the same views, so that nothing of them is new when it is.
+    """One graph, the views that it reads and the result that it writes. The calls before it is
+    recorded read these views too, so that nothing is compiled anew while it is.
     """
 
     def __init__(self, step: Step, views: Views, share: float) -> None:

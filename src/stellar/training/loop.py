@@ -6,7 +6,6 @@ optimizer and its counters.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,15 +14,15 @@ import torch
 from rich.console import Console
 
 from stellar.config import RunConfig
-from stellar.data import Batch, MultiView, cut_on, view_batches
-from stellar.data.views.photometric import apply as change_colours
+from stellar.data import ImageSource
 from stellar.errors import UserError
-from stellar.objective import Losses, StepResult, Views, step
+from stellar.objective import Losses, PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
 from stellar.processes.exchange import all_max, gather_lists, sum_gradients
 from stellar.processes.launch import Ranks
 from stellar.processes.sharded import clip_gradients
 from stellar.training.ahead import Ahead
+from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.blocks import compile_networks, compiles, recompute_blocks
 from stellar.training.captured import CapturedStep
 from stellar.training.checkpoint import Counters, restore
@@ -35,7 +34,7 @@ from stellar.training.recorder import Recorder
 from stellar.training.run_folder import RunFolder
 from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
-from stellar.training.setup import Parts
+from stellar.training.setup import Ingredients
 from stellar.training.sharding import shard
 
 
@@ -58,52 +57,62 @@ class Update:
     """False when the step was skipped."""
 
 
-@dataclass(frozen=True)
-class BatchPart:
-    """A part of a step's batch, on the device."""
-
-    views: Views
-    share: float
-    """Of a mean over the batch."""
-    skipped: tuple[tuple[str, str], ...]
-    """Name and reason of images that could not be read."""
-
-
 class Training:
-    """One run in one process: its parts, and the loop over them."""
+    """One run in one process: its model and all that trains it, and the loop over its steps."""
 
     def __init__(
         self,
         config: RunConfig,
-        parts: Parts,
+        source: ImageSource,
+        model: PretrainingModel,
+        optimizer: torch.optim.Optimizer,
+        recorder: Recorder,
+        ranks: Ranks,
+        device: torch.device,
+    ) -> None:
+        training = config.training
+        self.config, self.source, self.ranks, self.device = config, source, ranks, device
+        self.model, self.optimizer, self.recorder = model, optimizer, recorder
+        self.precision = resolve_precision(training.precision, device)
+        self.autocast = autocast(self.precision, device)
+        self.generator = torch.Generator(device)
+        # The same in all processes, though some have an image less: FSDP exchanges weights for
+        # each portion of views, so all must have as many portions.
+        self.views_of_each = training.views_of_each(training.images_at_once(ranks.world_size))
+        self.step = CapturedStep(self.run_step) if training.cuda_graph else self.run_step
+        self.total = num_steps(len(source), training)
+        self.counters = Counters()
+        self.skipped: list[tuple[str, str]] = []
+
+    @classmethod
+    def set_up(
+        cls,
+        ingredients: Ingredients,
         run: RunFolder | None,
         ranks: Ranks,
         device: torch.device,
         console: Console | None,
-    ) -> None:
+    ) -> "Training":
+        """A run before its first step: its recorder knows the images that cannot be read and those
+        to draw; its model lies on the device, compiled and sharded where the settings say so, and
+        has an optimizer. Without a run's folder nothing is written.
+        """
+        config, source = ingredients.config, ingredients.source
         training = config.training
-        self.config, self.source, self.ranks, self.device = config, parts.source, ranks, device
+        # A process draws to write, or because a model that is sharded cannot be run by one alone.
         draws = training.sample_every and (run is not None or training.parallel == "fsdp")
-        samples = sample_images(parts.source, config.model, count=6 if draws else 0)
-        self.recorder, self.console = Recorder(run, console, samples), console if run else None
-        self.recorder.begin(parts.source, parts.unreadable)
-        self.precision = resolve_precision(training.precision, device)
-        self.model = parts.model.to(device)
+        samples = sample_images(source, config.model, count=6 if draws else 0)
+        recorder = Recorder(run, console, samples)
+        recorder.begin(source, ingredients.unreadable)
+        model = ingredients.model.to(device)
         if compiles(training.compile, device):
-            compile_networks(self.model)
+            compile_networks(model)
         if training.recompute:
-            recompute_blocks(self.model)
+            recompute_blocks(model)
         if training.parallel == "fsdp" and ranks.world_size > 1:
-            shard(self.model, self.precision)
-        self.optimizer = build_optimizer(self.model, training)
-        self.autocast = autocast(self.precision, device)
-        self.generator = torch.Generator(device)
-        # Of the largest share of all processes: FSDP exchanges weights for each portion of views.
-        self.views_of_each = training.views_of_each(training.largest_share(ranks.world_size))
-        self.step = CapturedStep(self.run_step) if training.cuda_graph else self.run_step
-        self.total = num_steps(len(self.source), training)
-        self.counters = Counters()
-        self.skipped: list[tuple[str, str]] = []
+            shard(model, resolve_precision(training.precision, device))
+        optimizer = build_optimizer(model, training)
+        return cls(config, source, model, optimizer, recorder, ranks, device)
 
     def restore(self, run: Path) -> int:
         """Take up the run's newest whole checkpoint; returns its step."""
@@ -114,15 +123,16 @@ class Training:
         """The loop; False when Ctrl-C or SIGTERM ended it early, with a checkpoint."""
         training, recorder = self.config.training, self.recorder
         self.announce()
-        parts = Ahead(self.parts())
+        parts = self.parts()
         progress = TrainingProgress(
-            self.console, self.counters.step, self.total, training.batch_size
+            recorder.console, self.counters.step, self.total, training.batch_size
         )
         with Interruption() as interruption, progress:
             while self.counters.step < self.total:
                 update = self.optimize(parts)
                 self.count(update)
                 step_now, last = self.counters.step, self.counters.step == self.total
+                # One process that is asked to stop stops all of them, after the same step.
                 stop = all_max(torch.tensor(float(interruption.requested), device=self.device))
                 progress.advance(step_now, update.total)
                 if step_now % training.log_every == 0 or last:
@@ -136,7 +146,9 @@ class Training:
         return True
 
     def optimize(self, parts: Ahead[BatchPart]) -> Update:
-        """One optimizer step over the next parts, unless its loss or gradient is not finite."""
+        """One optimizer step over the next parts of a batch, which is not taken when their loss or
+        gradient is not finite.
+        """
         training, done = self.config.training, self.counters.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(done, self.total, training)
@@ -147,6 +159,8 @@ class Training:
         norm = clip_gradients(learning, training.gradient_clip)
         total = losses.total(self.model.weights)
         loss = 0.0 if total is None else total.item()
+        # Loss and norm are those of sums over all processes, so that each of them sees the same
+        # two numbers, and all take the step or none does.
         finite = math.isfinite(norm.item() + loss)
         if finite:
             self.optimizer.step()
@@ -166,7 +180,8 @@ class Training:
             self.generator.manual_seed(self.seed(number))
             last = self.step(part.views, part.share)
             losses += last.losses * part.share
-            del part  # its memory, for the next, which is made while a GPU is at this one
+            # Its memory is for the next part, which is made while a GPU is at this one.
+            del part
             parts.make()
         assert last is not None
         return losses.summed(), last
@@ -197,55 +212,20 @@ class Training:
         )
         if in_a_row >= limit:
             raise TrainingStopped(
-                f"{in_a_row} steps in a row had a non-finite loss, so the run was stopped; "
-                "its last "
-                "checkpoint is whole. Start again with a lower training.learning_rate, or with "
-                "training.precision fp32"
+                f"{in_a_row} steps in a row had a non-finite loss, so the run was stopped; its "
+                "last checkpoint is whole. Start again with a lower training.learning_rate, or "
+                "with training.precision fp32"
             )
 
-    def views(self, batch: Batch) -> Views:
-        """A batch on the device, masked and local views with their colours changed."""
-        there, config = batch.to(self.device), self.config.views
-        masked, local = there.masked.flatten(0, 1), there.local.flatten(0, 1)
-        second = there.masked[:, :2][:, -1] if config.num_masked else there.full
-        return Views(
-            full=there.full,
-            masked=change_colours(masked, batch.masked_colour.flatten(0, 1), config),
-            keep=there.keep.flatten(0, 1) if config.masking_ratio > 0 else None,
-            local=change_colours(local, batch.local_colour.flatten(0, 1), config),
-            teacher=None if self.model.teacher is None else second,
-        )
-
     def seed(self, part: int) -> int:
-        """Of a part of this step: a function of the run's seed, step and part alone."""
+        """The seed of a part of this step's batch, from the run's seed and both numbers alone."""
         key = (self.config.training.seed, self.counters.step, part)
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) % 2**63
 
-    def parts(self) -> Iterator[BatchPart]:
-        """The rest of the run's batches for this process, in parts of an accumulated step."""
-        training, model = self.config.training, self.config.model
-        parts = training.accumulate
-        batches = view_batches(
-            MultiView(
-                self.source,
-                model.image_size,
-                model.patch_size,
-                self.config.views,
-                training.seed,
-                uncut=cut_on(self.device, self.config.views),
-            ),
-            training.batch_size // parts,
-            training.seed,
-            start_step=self.counters.step * parts,
-            num_steps=(self.total - self.counters.step) * parts,
-            rank=self.ranks.rank,
-            world_size=self.ranks.world_size,
-            num_workers=training.num_workers,
-            device=self.device,
-        )
-        for batch in batches:
-            share = len(batch.index) / training.batch_size
-            yield BatchPart(self.views(batch), share, batch.skipped)
+    def parts(self) -> Ahead[BatchPart]:
+        """Of the batches of all steps that are left, for this process."""
+        steps = range(self.counters.step, self.total)
+        return Ahead(batch_parts(self.config, self.source, steps, self.ranks, self.device))
 
     def announce(self) -> None:
         """Say what is going to happen."""

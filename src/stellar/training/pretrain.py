@@ -87,20 +87,20 @@ def _train(
 ) -> PretrainResult:
     with together():
         require_possible(config, ranks, device)
-        parts = prepare(config, start=not (resumed and checkpoints(out)))
-    require_the_same_data(parts.source)
-    config = parts.config
+        ingredients = prepare(config, start=not (resumed and checkpoints(out)))
+    require_the_same_data(ingredients.source)
+    config = ingredients.config
     first: AbstractContextManager[RunFolder | None] = nullcontext()
     with together():
         if ranks.rank == 0:
             first = RunFolder(out, config) if resumed else RunFolder.create(out, config)
     with first as run:
-        training = Training(config, parts, run, ranks, device, console)
+        training = Training.set_up(ingredients, run, ranks, device, console)
         if resumed:
             step = training.restore(out)
             if run is not None:
                 run.forget_after(step)
-        if parts.taken_over:
-            training.recorder.say(parts.taken_over)
+        if ingredients.taken_over:
+            training.recorder.say(ingredients.taken_over)
         finished = training.run_to_end()
         return PretrainResult(out, training.counters.step, finished)

@@ -21,7 +21,9 @@ from stellar.training.samples import draw_samples
 from stellar.training.schedule import num_steps
 
 NOT_OF_THE_MODEL = ("learning_rate", "images_per_second", "skipped_steps", "skipped_images")
-"""What a line of metrics says of the run alone."""
+"""Figures in a line of metrics that are about the run, not its model: a checkpoint's history leaves
+them out.
+"""
 
 
 class Recorder:
@@ -58,11 +60,11 @@ class Recorder:
             self.console.print(message, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        """The same, to be noticed."""
+        """To the terminal and the log, marked as a warning."""
         self.say(f"warning: {message}", style="yellow")
 
     def add_skipped(self, images: Iterable[tuple[str, str]]) -> None:
-        """Images that could not be read, in the run's list."""
+        """List images that could not be read, in the run's folder."""
         if self.run is not None:
             self.run.add_skipped(images)
 
@@ -102,8 +104,8 @@ class Recorder:
     def checkpoint(
         self, model: PretrainingModel, optimizer: torch.optim.Optimizer, counters: Counters
     ) -> None:
-        """A checkpoint; older ones go, as configured. Where it cannot be written, all processes
-        end.
+        """Write a checkpoint, and remove older ones as configured. Where it cannot be written, all
+        processes end.
         """
         with together():
             if self.run is None:

@@ -99,7 +99,7 @@ class RunFolder:
             write_file(path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def add_skipped(self, images: Iterable[tuple[str, str]]) -> int:
-        """List images that could not be read, each once; the number that were new."""
+        """List images that could not be read, each once. Returns how many were not listed yet."""
         new = [(name, reason) for name, reason in images if name not in self._skipped]
         if new:
             with (self.path / SKIPPED).open("a") as file:

@@ -27,8 +27,8 @@ def sample_images(source: ImageSource, config: ModelConfig, count: int) -> UInt8
 
 @torch.no_grad()
 def draw_samples(model: Stellar, images: UInt8[Tensor, "n C h w"]) -> Image.Image:
-    """Their picture sheet. A model without its tokenizer draws no reconstruction but a grey
-    field.
+    """The picture sheet of these images. A model without its tokenizer draws a grey field in place
+    of a reconstruction.
     """
     factors = model.encode(images.to(model.device))
     try:

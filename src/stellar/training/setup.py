@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: its data and its model."""
+"""From a configuration to what a run is made of: its data and its model."""
 
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ from stellar.training.blocks import find_compiler
 
 
 @dataclass(frozen=True)
-class Parts:
+class Ingredients:
     """What a run is made of, checked before anything is written."""
 
     config: RunConfig
@@ -69,8 +69,8 @@ def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> N
         )
 
 
-def prepare(config: RunConfig, start: bool = True) -> Parts:
-    """Build a run's parts. Without `start`, `init` is not read: a checkpoint follows.
+def prepare(config: RunConfig, start: bool = True) -> Ingredients:
+    """Build what a run is made of. Without `start`, `init` is not read: a checkpoint follows.
 
     Raises ConfigError, DataError or WeightsError with a sentence.
     """
@@ -87,7 +87,7 @@ def prepare(config: RunConfig, start: bool = True) -> Parts:
     if init is not None and model.teacher is not None:
         model.teacher.update(model, momentum=0.0)
     unreadable = check_readable(source) if is_first() else []
-    return Parts(config, source, model, unreadable, taken_over)
+    return Ingredients(config, source, model, unreadable, taken_over)
 
 
 def open_source(config: RunConfig) -> ImageSource:

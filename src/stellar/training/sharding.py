@@ -15,7 +15,8 @@ from stellar.training.blocks import stacks
 
 
 def shard(model: PretrainingModel, precision: str) -> None:
-    """Split a model that lies on its device, in place. Before its optimizer is built.
+    """Split a model over the processes, in place, when it lies on its device and has no optimizer
+    yet.
 
     In bf16 the blocks' weights travel in bf16, which autocast would round them to anyway (norms,
     which it would not, are rounded too); gradients are summed in fp32.

@@ -1,5 +1,6 @@
 """Samples of views: what is in them, and that they are a function of (seed, epoch, index)."""
 
+import weakref
 from dataclasses import fields, replace
 
 import pytest
@@ -169,6 +170,27 @@ def test_unreadable_images_are_replaced_by_the_next_and_named() -> None:
 def test_nothing_readable_ends_the_run_with_a_sentence() -> None:
     with pytest.raises(DataError, match=r"none of 12 images .* from 3\.png \(it is broken\)"):
         dataset(Damaged(set(range(12))))[0, 3]
+
+
+def test_whole_pictures_are_not_all_in_memory_where_workers_cut() -> None:
+    class Watched(Damaged):
+        alive = most_alive = 0
+
+        def gone(self) -> None:
+            self.alive -= 1
+
+        def read(self, index: int) -> torch.Tensor:
+            picture = super().read(index)
+            weakref.finalize(picture, self.gone)
+            self.alive += 1
+            self.most_alive = max(self.alive, self.most_alive)
+            return picture
+
+    source = Watched(set())
+    batch = dataset(source).__getitems__([(0, index) for index in range(12)])
+    assert batch.full[:, 0, 0, 0].tolist() == list(range(12))
+    assert source.most_alive <= 2
+    assert source.alive == 0
 
 
 def test_batches_move_whole(source: Cutouts) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from stellar.data.views.crops import cut, draw_crop
-from stellar.data.views.resampling import _canvas, cut_all, resampled, weights
+from stellar.data.views.resampling import canvases, cut_all, resampled, weights
 
 SHAPES = ((75, 100), (100, 75), (40, 30), (1, 1), (1, 90), (90, 2))
 
@@ -51,7 +51,7 @@ def by_torch(picture: torch.Tensor, crop: list[int], size: int, antialias: bool)
 def test_it_agrees_with_torch(size: int, antialias: bool, channels: int) -> None:
     pictures = noise(channels)
     crops = drawn(pictures)
-    together = resampled(_canvas(pictures, torch.float64), crops, size, antialias)
+    together = resampled(canvases(pictures, torch.float64), crops, size, antialias)
     for picture, some, views in zip(pictures, crops.tolist(), together, strict=True):
         for crop, view in zip(some, views, strict=True):
             expected = by_torch(picture, crop, size, antialias)
@@ -62,8 +62,8 @@ def test_it_agrees_with_torch(size: int, antialias: bool, channels: int) -> None
 def test_the_half_precision_of_a_gpu_is_within_a_grey_level(antialias: bool) -> None:
     pictures = noise()
     crops = drawn(pictures)
-    exact = resampled(_canvas(pictures, torch.float64), crops, 32, antialias)
-    half = resampled(_canvas(pictures, torch.float16), crops, 32, antialias)
+    exact = resampled(canvases(pictures, torch.float64), crops, 32, antialias)
+    half = resampled(canvases(pictures, torch.float16), crops, 32, antialias)
     assert half.dtype == torch.float16
     assert (half.double() - exact).abs().max() < 0.5
     assert (half.double() - exact).abs().mean() < 0.07
@@ -103,7 +103,7 @@ def test_a_picture_gives_the_same_in_any_batch() -> None:
         alone = cut_all([picture], crops[place : place + 1], 24)
         assert torch.equal(alone[0], together[place])
     # A GPU's pictures share canvases; what lies beyond a picture is in none of its views.
-    shared = resampled(_canvas(pictures, torch.float64), crops, 24)
+    shared = resampled(canvases(pictures, torch.float64), crops, 24)
     assert torch.equal(shared.round().clamp(0, 255).byte(), together)
 
 

@@ -4,7 +4,7 @@ whole, to be cut on the device. Either way `batch.to(device)` is the views there
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -31,6 +31,20 @@ class Draws:
     """Name and reason of images that could not be read."""
 
 
+def joined(draws: Sequence[Draws]) -> Draws:
+    """The draws of all images as those of one batch, which names an image that could not be read
+    once.
+    """
+    tensors = {
+        field.name: torch.cat([getattr(some, field.name) for some in draws])
+        for field in fields(Draws)
+        if field.name != "skipped"
+    }
+    skipped = dict.fromkeys(image for some in draws for image in some.skipped)
+    return Draws(**tensors, skipped=tuple(skipped))
+
+
+@dataclass(frozen=True)
 class Batch(Draws, ABC):
     """Draws, and the pixels that they are about."""
 

@@ -21,6 +21,7 @@ Box = tuple[int, int, int, int]
 Crop = Sequence[int]
 """A box, and then 1 where it is mirrored, else 0."""
 CROP_NUMBERS = 5
+"""Numbers that a crop consists of."""
 
 
 def draw_box(rng: np.random.Generator, height: int, width: int, scale: tuple[float, float]) -> Box:

@@ -8,7 +8,7 @@ are handed over whole. Colours are changed later, on the device, by the paramete
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,21 +17,28 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stellar.config import ViewConfig
-from stellar.data.folder import DataError, ImageSource
+from stellar.data.folder import ImageSource
+from stellar.data.unreadable import read_from
 from stellar.data.views import photometric
-from stellar.data.views.batches import Batch, Draws, UncutBatch, ViewBatch
-from stellar.data.views.crops import CROP_NUMBERS, RATIO, Box, Crop, cut, draw_crop
+from stellar.data.views.batches import Batch, Draws, UncutBatch, ViewBatch, joined
+from stellar.data.views.crops import RATIO, Box, Crop, cut, draw_crop
 from stellar.data.views.masking import keep_patches, num_kept
-from stellar.images import UnreadableImage, eight_bits
+from stellar.images import eight_bits
 from stellar.images.sizes import resize
-
-MAX_TRIES = 100
-"""Unreadable images in a row after which a sample is given up."""
 
 
 def cut_on(device: torch.device, views: ViewConfig) -> bool:
     """Whether crops are cut on this device rather than by the loader's workers."""
     return views.crops == "device" or (views.crops == "auto" and device.type != "cpu")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image, and what was drawn for its views."""
+
+    picture: UInt8[Tensor, "C h w"]
+    draws: Draws
+    """A batch of this image alone."""
 
 
 class MultiView(Dataset[Batch]):
@@ -62,103 +69,77 @@ class MultiView(Dataset[Batch]):
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
         """A batch of images; DataLoader calls this."""
-        draws, skipped = self._empty(len(keys)), dict[tuple[str, str], None]()
-        pictures = (self._picture(draws, row, key, skipped) for row, key in enumerate(keys))
-        batch = self._whole(draws, pictures) if self.uncut else self._cut(draws, pictures)
-        return replace(batch, skipped=tuple(skipped))
+        samples = map(self.sample, keys)
+        return self._uncut(samples) if self.uncut else self._cut(samples, len(keys))
 
-    def _empty(self, num_images: int) -> Draws:
-        views = self.views
-        masked, local = (num_images, views.num_masked), (num_images, views.num_local)
-        kept = num_kept(self.grid[0] * self.grid[1], views.masking_ratio)
-        num_crops = 1 + views.num_masked + views.num_local
-        return Draws(
-            crops=torch.empty(num_images, num_crops, CROP_NUMBERS, dtype=torch.int64),
-            keep=torch.empty(*masked, kept, dtype=torch.int64),
-            masked_colour=torch.empty(*masked, photometric.NUM_PARAMS),
-            local_colour=torch.empty(*local, photometric.NUM_PARAMS),
-            index=torch.empty(num_images, dtype=torch.int64),
-            skipped=(),
-        )
-
-    def _picture(
-        self, draws: Draws, row: int, key: tuple[int, int], skipped: dict[tuple[str, str], None]
-    ) -> UInt8[Tensor, "C h w"]:
-        """One image, its draws written to their row; name and reason of images skipped are added.
+    def sample(self, key: tuple[int, int]) -> Sample:
+        """The image at an index, or the next that can be read, and its views in an epoch.
 
         The order of the draws is part of what a seed means.
         """
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
-        image, draws.index[row] = self._read(index, skipped)
+        found = read_from(self.source, index)
+        image, views = eight_bits(found.pixels), self.views
         if self.uncut:
-            image = shrunk(image, shortest_side(self.image_size, self.views))
-        views, (height, width) = self.views, image.shape[1:]
+            image = shrunk(image, shortest_side(self.image_size, views))
+        height, width = image.shape[1:]
         large = (height, width, views.global_scale, views.flip_probability)
         small = (height, width, views.local_scale, views.flip_probability)
-        crops, keep, colours = [draw_crop(rng, *large)], [], []
-        for _ in range(views.num_masked):
+        kept = num_kept(math.prod(self.grid), views.masking_ratio)
+        keep = torch.empty(1, views.num_masked, kept, dtype=torch.int64)
+        masked_colour = torch.empty(1, views.num_masked, photometric.NUM_PARAMS)
+        local_colour = torch.empty(1, views.num_local, photometric.NUM_PARAMS)
+        crops = [draw_crop(rng, *large)]
+        for view in range(views.num_masked):
             crops.append(draw_crop(rng, *large))
-            keep.append(keep_patches(rng, self.grid, views))
-            colours.append(photometric.draw(rng, views))
-        for _ in range(views.num_local):
+            keep[0, view] = keep_patches(rng, self.grid, views)
+            masked_colour[0, view] = photometric.draw(rng, views)
+        for view in range(views.num_local):
             crops.append(draw_crop(rng, *small))
-            colours.append(photometric.draw(rng, views))
-        draws.crops[row] = torch.tensor(crops)
-        for rows, drawn in (
-            (draws.keep, keep),
-            (draws.masked_colour, colours[: views.num_masked]),
-            (draws.local_colour, colours[views.num_masked :]),
-        ):
-            if drawn:
-                torch.stack(drawn, out=rows[row])
-        return image
-
-    def _read(
-        self, index: int, skipped: dict[tuple[str, str], None]
-    ) -> tuple[UInt8[Tensor, "C h w"], int]:
-        """The image at `index`, or the next that can be read, and its index."""
-        missed = []
-        for number in range(index, index + min(MAX_TRIES, len(self))):
-            number %= len(self)
-            try:
-                image = eight_bits(self.source.read(number))
-            except UnreadableImage as error:
-                missed.append((self.source.name(number), error.reason))
-            else:
-                skipped.update(dict.fromkeys(missed))
-                return image, number
-        raise DataError(
-            f"none of {len(missed)} images in a row could be read, from {missed[0][0]} "
-            f"({missed[0][1]}) to {missed[-1][0]} ({missed[-1][1]})"
+            local_colour[0, view] = photometric.draw(rng, views)
+        draws = Draws(
+            crops=torch.tensor([crops]),
+            keep=keep,
+            masked_colour=masked_colour,
+            local_colour=local_colour,
+            index=torch.tensor([found.index]),
+            skipped=found.skipped,
         )
+        return Sample(image, draws)
 
-    def _cut(self, draws: Draws, pictures: Iterator[UInt8[Tensor, "C _h _w"]]) -> ViewBatch:
-        """Every view is written to its place as soon as its picture is read."""
-        views, num_images, channels = self.views, len(draws.index), self.source.channels
+    def _cut(self, samples: Iterator[Sample], num_images: int) -> ViewBatch:
+        """Every view is written to its place as soon as its picture is read, so that one picture
+        after the other is in memory.
+        """
+        views, channels = self.views, self.source.channels
         image, small = ((channels, size, size) for size in (self.image_size, views.local_size))
         full = torch.empty(num_images, *image, dtype=torch.uint8)
         masked = torch.empty(num_images, views.num_masked, *image, dtype=torch.uint8)
         local = torch.empty(num_images, views.num_local, *small, dtype=torch.uint8)
-        for row, picture in enumerate(pictures):
+        draws = []
+        for row, sample in enumerate(samples):
             places = (full[row], *masked[row], *local[row])
-            for place, crop in zip(places, draws.crops[row].tolist(), strict=True):
-                place[:] = cut(picture, crop, place.shape[1], views.antialias)
-        return ViewBatch(**vars(draws), full=full, masked=masked, local=local)
+            for place, crop in zip(places, sample.draws.crops[0].tolist(), strict=True):
+                place[:] = cut(sample.picture, crop, place.shape[1], views.antialias)
+            draws.append(sample.draws)
+        return ViewBatch(**vars(joined(draws)), full=full, masked=masked, local=local)
 
-    def _whole(self, draws: Draws, pictures: Iterator[UInt8[Tensor, "C _h _w"]]) -> UncutBatch:
+    def _uncut(self, samples: Iterator[Sample]) -> UncutBatch:
         """Of every picture the part that some crop shows."""
-        parts, shown = [], []
-        for row, picture in enumerate(pictures):
-            top, left, height, width = part = around(draws.crops[row].tolist())
+        draws, parts, shown = [], [], []
+        for sample in samples:
+            top, left, height, width = part = around(sample.draws.crops[0].tolist())
+            draws.append(sample.draws)
             parts.append(part)
-            shown.append(picture[:, top : top + height, left : left + width].permute(1, 2, 0))
+            pixels = sample.picture[:, top : top + height, left : left + width]
+            shown.append(pixels.permute(1, 2, 0))
         pixels = torch.empty(sum(part.numel() for part in shown), dtype=torch.uint8)
         places = pixels.split([part.numel() for part in shown])
         for place, part in zip(places, shown, strict=True):
             place.view(part.shape).copy_(part)
         return UncutBatch(
-            **vars(draws),
+            **vars(joined(draws)),
             pixels=pixels,
             parts=torch.tensor(parts),
             channels=self.source.channels,
@@ -189,6 +170,8 @@ def shrunk(image: UInt8[Tensor, "C h w"], shortest: int) -> UInt8[Tensor, "C _h 
 
 
 def shortest_side(image_size: int, views: ViewConfig) -> int:
-    """Of a picture so large that not even the smallest crop is magnified."""
+    """The least length of a picture's shorter side at which not even the smallest crop of an
+    allowed ratio is magnified.
+    """
     smallest = ((image_size, views.global_scale[0]), (views.local_size, views.local_scale[0]))
     return max(math.ceil(size / math.sqrt(share * RATIO[0])) for size, share in smallest)

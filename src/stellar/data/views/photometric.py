@@ -27,6 +27,7 @@ from torch import Tensor
 from stellar.config import ViewConfig
 
 NUM_PARAMS = 7
+"""Numbers that `draw` draws for an image."""
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ORDER, _GREY, _SIGMA = range(NUM_PARAMS)
 _ORDERS = tuple(permutations((_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE)))
 _LUMA = (0.299, 0.587, 0.114)

@@ -44,15 +44,17 @@ def cut_all(
     for start in range(0, len(pictures) if views.numel() else 0, part):
         some = slice(start, start + part)
         dtype = torch.float64 if on_cpu else torch.float16
-        exact = resampled(_canvas(pictures[some], dtype), crops[some], size, antialias)
+        exact = resampled(canvases(pictures[some], dtype), crops[some], size, antialias)
         views[some] = exact.round().clamp_(0, 255)  # cubics overshoot
     return views
 
 
-def _canvas(
+def canvases(
     pictures: Sequence[UInt8[Tensor, "_h _w C"]], dtype: torch.dtype
 ) -> Float[Tensor, "n h C w"]:
-    """Pictures of different sizes side by side; what lies beyond a picture is in no box of it."""
+    """Pictures of different sizes, each in the upper left corner of a canvas of its own that is
+    large enough for all. The rest of a canvas is zero, and no crop shows it.
+    """
     height, width = (max(picture.shape[side] for picture in pictures) for side in (0, 1))
     shape = (len(pictures), height, pictures[0].shape[2], width)
     canvas = torch.zeros(shape, dtype=dtype, device=pictures[0].device)

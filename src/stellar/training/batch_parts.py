@@ -1,0 +1,77 @@
+"""The parts of a run's batches on the device, with the colours of their views changed: what
+`training.accumulate` splits the batch of a step into.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from stellar.config import RunConfig, ViewConfig
+from stellar.data import Batch, ImageSource, MultiView, ViewBatch, cut_on, view_batches
+from stellar.data.views.photometric import apply as change_colours
+from stellar.objective import Views
+from stellar.processes.launch import Ranks
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """This process's images of a part of a step's batch, on the device."""
+
+    views: Views
+    share: float
+    """Of these images in a mean over the whole batch of the step."""
+    skipped: tuple[tuple[str, str], ...]
+    """Name and reason of images that could not be read."""
+
+
+def batch_parts(
+    config: RunConfig, source: ImageSource, steps: range, ranks: Ranks, device: torch.device
+) -> Iterator[BatchPart]:
+    """The parts of these steps' batches, one step's after the other's, for this process."""
+    training, model = config.training, config.model
+    batches = view_batches(
+        MultiView(
+            source,
+            model.image_size,
+            model.patch_size,
+            config.views,
+            training.seed,
+            uncut=cut_on(device, config.views),
+        ),
+        training.batch_size // training.accumulate,
+        training.seed,
+        start_step=steps.start * training.accumulate,
+        num_steps=len(steps) * training.accumulate,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        num_workers=training.num_workers,
+        device=device,
+    )
+    has_teacher = config.objective.teacher != "none"
+    for batch in batches:
+        views = views_on(device, batch, config.views, has_teacher)
+        yield BatchPart(views, len(batch.index) / training.batch_size, batch.skipped)
+
+
+def views_on(device: torch.device, batch: Batch, config: ViewConfig, has_teacher: bool) -> Views:
+    """A batch on the device, masked and local views with their colours changed."""
+    there = batch.to(device)
+    masked, local = there.masked.flatten(0, 1), there.local.flatten(0, 1)
+    return Views(
+        full=there.full,
+        masked=change_colours(masked, batch.masked_colour.flatten(0, 1), config),
+        keep=there.keep.flatten(0, 1) if config.masking_ratio > 0 else None,
+        local=change_colours(local, batch.local_colour.flatten(0, 1), config),
+        teacher=view_of_teacher(there) if has_teacher else None,
+    )
+
+
+def view_of_teacher(there: ViewBatch) -> UInt8[Tensor, "b C h w"]:
+    """What a teacher sees of each image, whole and in its own colours: the crop of the second
+    masked view, or of the only one; the full view where none is masked.
+    """
+    num_masked = there.masked.shape[1]
+    return there.masked[:, min(1, num_masked - 1)] if num_masked else there.full
