@@ -19,7 +19,7 @@ import torch
 
 from loader import NUM_FILES, write_photographs
 from stellar.data import ImageFolder
-from stellar.data.inference import picture_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.embedding import Embedder, embed
 from stellar.embedding.parts import LAYOUT
 from stellar.model import Stellar

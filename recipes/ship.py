@@ -19,7 +19,7 @@ from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import Evaluation
 from stellar.model.files.card import CARD
-from stellar.model.files.locating import SHIPPED
+from stellar.model.files.known_models import SHIPPED
 
 NAME = "stellar-scenes"
 FOLDER = SHIPPED[NAME]

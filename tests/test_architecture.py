@@ -47,9 +47,9 @@ WITHIN = {
         "views": {"folder", "unreadable"},
         "cutouts": {"folder", "labelled"},
         "sources": {"folder", "folderindex", "shards"},
-        "opening": {"labelled", "cutouts"},
+        "evaluation_data": {"labelled", "cutouts"},
         "loader": {"folder", "views"},
-        "inference": {"folder", "loader"},
+        "picture_batches": {"folder", "loader"},
     },
     "evaluation": {
         "scores": set(),
@@ -84,6 +84,7 @@ WITHIN = {
     },
     "model/files": {
         "loading": set(),
+        "known_models": set(),
         "layout": {"loading"},
         "families": {"layout", "loading"},
         "published_layout": {"families", "layout"},
@@ -93,7 +94,7 @@ WITHIN = {
         "manifest": {"configuration", "loading"},
         "sizes": {"families", "layout", "loading", "manifest"},
         "hub": {"loading"},
-        "locating": {"configuration", "hub", "loading", "manifest"},
+        "locating": {"configuration", "hub", "known_models", "loading", "manifest"},
         "tokenizer": {"loading", "locating", "tensors"},
         "opening": {
             "configuration",

@@ -11,7 +11,7 @@ import yaml
 
 import stellar
 from stellar.cli import COMMANDS, main
-from stellar.model.files.locating import NAMES, TOKENIZER_FILE, TOKENIZER_REPOSITORY
+from stellar.model.files.known_models import NAMES, TOKENIZER_FILE, TOKENIZER_REPOSITORY
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -27,8 +27,9 @@ from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import Score
 from stellar.model.files.card import CARD
 from stellar.model.files.configuration import CONFIG
+from stellar.model.files.known_models import SHIPPED
 from stellar.model.files.loading import WeightsError
-from stellar.model.files.locating import SHIPPED, WEIGHTS
+from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.prefixes import TRAINING_ONLY
 from stellar.model.files.saving import fingerprint
 from stellar.training.setup import prepare

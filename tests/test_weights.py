@@ -30,13 +30,9 @@ from stellar.config import (
 )
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
 from stellar.model.files.configuration import CONFIG
+from stellar.model.files.known_models import REPOSITORY, TOKENIZER_FILE, TOKENIZER_REPOSITORY
 from stellar.model.files.loading import WeightsError, load_weights
-from stellar.model.files.locating import (
-    REPOSITORY,
-    TOKENIZER_FILE,
-    TOKENIZER_REPOSITORY,
-    WEIGHTS,
-)
+from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.published_layout import PUBLISHED
 from stellar.model.files.saving import fingerprint, save_model
 from stellar.model.vqgan import VQGAN, VQGANConfig

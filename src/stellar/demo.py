@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stellar.config import ModelConfig, RunConfig
-from stellar.data.opening import open_scenes
+from stellar.data.evaluation_data import open_scenes
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.page import write_report
 from stellar.evaluation.report.report_json import to_json

@@ -12,8 +12,8 @@ from PIL import Image
 from stellar.config import Fit, ModelConfig
 from stellar.data import Cutouts, ImageSource, open_source
 from stellar.data.folder import DataError, evenly_spread
-from stellar.data.inference import PictureBatch, picture_batches
 from stellar.data.labelled import MaskedSplits, Splits
+from stellar.data.picture_batches import PictureBatch, picture_batches
 from stellar.data.sources import are_shards
 from stellar.evaluation.evaluators.reconstruction import draw_again
 from stellar.images import Pixels, one_batch, read_image

@@ -17,8 +17,8 @@ import torch
 from stellar.config import ModelConfig, ViewConfig
 from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
-from stellar.data.inference import picture_batches
 from stellar.data.loader import StepSampler, view_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.data.views import Batch, MultiView
 
 VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)

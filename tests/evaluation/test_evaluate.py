@@ -187,7 +187,7 @@ def test_pictures_with_several_labels(small: ModelConfig, pictures: Path, tmp_pa
 def test_the_scenes_from_the_command_line(
     small: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stellar.data.opening.NUM_SCENES", 12)
+    monkeypatch.setattr("stellar.data.evaluation_data.NUM_SCENES", 12)
     (tmp_path / "model").mkdir()
     save_model(tmp_path / "model", Stellar(small))
     call = ["evaluate", str(tmp_path / "model"), "--data", "cutouts", "--num-workers", "0"]

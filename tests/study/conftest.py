@@ -8,8 +8,8 @@ from stellar.config import (
     TrainingConfig,
     ViewConfig,
 )
+from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits
-from stellar.data.opening import open_scenes
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from stellar.cli.progress_line import progress_line
-    from stellar.data.opening import open_data
+    from stellar.data.evaluation_data import open_data
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate
     from stellar.evaluation.report.page import write_report

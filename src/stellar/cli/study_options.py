@@ -35,6 +35,6 @@ class StudyOptions:
 
     def test_data(self, model: ModelConfig) -> "Splits | MaskedSplits":
         """What its models are judged by. Raises DataError."""
-        from stellar.data.opening import open_data
+        from stellar.data.evaluation_data import open_data
 
         return open_data(self.test or self.data, model)

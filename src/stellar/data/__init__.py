@@ -1,10 +1,12 @@
 """Picture files, shards and the embedded scenes: batches of views to train on, labelled pictures
 and masks to evaluate on.
 
-`sources.py` and `opening.py` open what a user names; `loader.py` and `inference.py` batch it.
+`sources.py` and `evaluation_data.py` open what a user names; `loader.py` and `picture_batches.py`
+batch it.
 """
 
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
+from stellar.data.evaluation_data import open_data, open_scenes
 from stellar.data.folder import DataError, ImageFolder, ImageSource
 from stellar.data.labelled import (
     IGNORED,
@@ -17,7 +19,6 @@ from stellar.data.labelled import (
     open_labelled,
 )
 from stellar.data.loader import view_batches
-from stellar.data.opening import open_data, open_scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
 from stellar.data.unreadable import check_readable

@@ -3,8 +3,8 @@ read takes the place of each, and its name and the reason are handed on. Before 
 are looked at, so that a source that is mostly broken is found out at once.
 
 Another picture may stand in because training draws its pictures at random. Embedding and evaluation
-have a row or a score for each picture, so there (`inference.py`) the ones that cannot be read are
-left out and named, and nothing takes their places.
+have a row or a score for each picture, so there (`picture_batches.py`) the ones that cannot be read
+are left out and named, and nothing takes their places.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stellar.config import Fit
 from stellar.data import open_source
-from stellar.data.inference import pictures_at
+from stellar.data.picture_batches import pictures_at
 from stellar.embedding.embedder import Embedder, EmbeddingError
 from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Listed, Parts, open_parts
 from stellar.model import Stellar

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stellar.config import Fit
-from stellar.data.inference import picture_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.data.sources import open_source, whole_path
 from stellar.embedding.embedder import Embedder
 from stellar.embedding.parts import PART_SIZE, EmbedResult, Listed, Parts, open_parts

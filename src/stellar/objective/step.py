@@ -17,11 +17,10 @@ from torch import Tensor
 
 from stellar.model import Factors
 from stellar.model.encoder import Images, Tokens
-from stellar.objective.drawing import drawing_of, masked_reconstruction, reconstruction
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar, term
 from stellar.objective.matching import match
-from stellar.objective.pretraining import PretrainingModel
+from stellar.objective.pretraining_model import PretrainingModel
 from stellar.objective.prototypes import (
     Assignment,
     PrototypeHead,
@@ -29,6 +28,7 @@ from stellar.objective.prototypes import (
     cross_entropy,
     mean_prototype,
 )
+from stellar.objective.reconstruction_terms import drawing_of, masked_reconstruction, reconstruction
 from stellar.precision import Autocast
 
 

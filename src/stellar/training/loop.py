@@ -21,21 +21,21 @@ from stellar.precision import autocast, resolve_precision
 from stellar.processes.exchange import all_max, gather_lists, sum_gradients
 from stellar.processes.launch import Ranks
 from stellar.processes.sharded import clip_gradients
-from stellar.training.ahead import Ahead
 from stellar.training.batch_parts import BatchPart, batch_parts
-from stellar.training.blocks import compile_networks, compiles, recompute_blocks
-from stellar.training.captured import CapturedStep
 from stellar.training.checkpoint import Counters, restore
+from stellar.training.compile_recompute import compile_networks, compiles, recompute_blocks
+from stellar.training.cuda_graph import CapturedStep
+from stellar.training.fsdp import shard
 from stellar.training.health import measure_health
 from stellar.training.interruption import Interruption
 from stellar.training.optimizer import build_optimizer
+from stellar.training.prefetch import Prefetch
 from stellar.training.progress import TrainingProgress
 from stellar.training.recorder import Recorder
 from stellar.training.run_folder import RunFolder
 from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
 from stellar.training.setup import Ingredients
-from stellar.training.sharding import shard
 
 
 class TrainingStopped(UserError):
@@ -145,7 +145,7 @@ class Training:
                     return False
         return True
 
-    def optimize(self, parts: Ahead[BatchPart]) -> Update:
+    def optimize(self, parts: Prefetch[BatchPart]) -> Update:
         """One optimizer step over the next parts of a batch, which is not taken when their loss or
         gradient is not finite.
         """
@@ -169,7 +169,7 @@ class Training:
                 self.model.teacher.update(self.model, momentum)
         return Update(losses, loss, last, norm.item(), finite)
 
-    def learn_from(self, parts: Ahead[BatchPart]) -> tuple[Losses, StepResult]:
+    def learn_from(self, parts: Prefetch[BatchPart]) -> tuple[Losses, StepResult]:
         """Forward and backward over this process's share of the batch: the whole batch's losses,
         and the last part's result.
         """
@@ -222,10 +222,10 @@ class Training:
         key = (self.config.training.seed, self.counters.step, part)
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) % 2**63
 
-    def parts(self) -> Ahead[BatchPart]:
+    def parts(self) -> Prefetch[BatchPart]:
         """Of the batches of all steps that are left, for this process."""
         steps = range(self.counters.step, self.total)
-        return Ahead(batch_parts(self.config, self.source, steps, self.ranks, self.device))
+        return Prefetch(batch_parts(self.config, self.source, steps, self.ranks, self.device))
 
     def announce(self) -> None:
         """Say what is going to happen."""

@@ -16,7 +16,7 @@ from stellar.evaluation.evaluators.reconstruction import PSNR, likeness
 from stellar.evaluation.evaluators.size_and_speed import NUMBERS, numbers
 from stellar.evaluation.evaluators.what_where import S_FORGETS_WHERE, accuracy
 from stellar.evaluation.report.page import render_page
-from stellar.evaluation.report.page.planes import DRAWING, QUALITIES, SEMANTICS
+from stellar.evaluation.report.page.figures import DRAWING, QUALITIES, SEMANTICS
 from stellar.evaluation.report.report_json import to_json
 from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score

@@ -11,8 +11,8 @@ from sklearn.metrics import accuracy_score, jaccard_score
 
 from stellar.config import ModelConfig
 from stellar.data.cutouts import Cutouts
+from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits, Splits
-from stellar.data.opening import open_scenes
 from stellar.evaluation.evaluators.segmentation import (
     count_pixels,
     fit_head,

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stellar.model.files.known_models import REPOSITORY
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.locating import (
-    REPOSITORY,
     WEIGHTS,
     find_file,
     find_weights,

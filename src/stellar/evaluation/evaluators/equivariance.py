@@ -22,7 +22,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stellar.data.folder import evenly_spread
-from stellar.data.inference import picture_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.evaluation.evaluators.evaluator import Evaluator
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from stellar.config import DecoderConfig
 from stellar.data.folder import DataError
-from stellar.data.inference import picture_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.reconstruction import NAMES, judge, likeness
 from stellar.evaluation.scores import Score

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.data.folder import evenly_spread
-from stellar.data.inference import picture_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.errors import MissingPackage
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.metrics.frechet import Moments, RandomConvolutions, frechet_distance

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stellar.config import Fit
 from stellar.data.folder import DataError, ImageSource
-from stellar.data.inference import picture_batches
+from stellar.data.picture_batches import picture_batches
 from stellar.errors import UserError
 from stellar.model import Backbone, Factors, Stellar
 from stellar.precision import inference

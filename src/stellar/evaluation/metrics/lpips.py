@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stellar.errors import MissingPackage
-from stellar.evaluation.metrics.weights import find_metric_file
+from stellar.evaluation.metrics.weight_files import find_metric_file
 from stellar.model.files.loading import load_weights
 from stellar.model.files.tensors import read_state
 

@@ -1,7 +1,7 @@
 """Weights as files, ours and other people's, one question a file.
 
-Which file is it: `locating`, `hub`. Which tensors does it hold: `tensors`; under which names:
-`prefixes`, `layout`, and its tables `families` and `published_layout`. Which configuration do they
-have: `configuration`, `manifest`, `sizes`. All of it at once: `opening`. Into a module: `loading`,
-`tokenizer`. How is it written: `saving`, `published_saving`, `pretrained`, `card`.
+Which file is it: `known_models`, `locating`, `hub`. Which tensors does it hold: `tensors`; under
+which names: `prefixes`, `layout`, and its tables `families` and `published_layout`. Which
+configuration do they have: `configuration`, `manifest`, `sizes`. All of it at once: `opening`. Into
+a module: `loading`, `tokenizer`. How is it written: `saving`, `published_saving`, `pretrained`, `card`.
 """

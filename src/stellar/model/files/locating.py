@@ -12,6 +12,13 @@ from pathlib import Path
 from stellar.config import nearest
 from stellar.model.files.configuration import CONFIG
 from stellar.model.files.hub import HUB, fetch, is_hub_id
+from stellar.model.files.known_models import (
+    NAMES,
+    REPOSITORY,
+    SHIPPED,
+    TOKENIZER_FILE,
+    TOKENIZER_REPOSITORY,
+)
 from stellar.model.files.loading import WeightsError
 from stellar.model.files.manifest import read_manifest
 from stellar.storage import damage
@@ -26,15 +33,6 @@ USUAL_NAMES = (
 )
 """What a folder's weights are called, in the order of preference."""
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-REPOSITORY = "microsoft/STELLAR"
-"""The hub repository of the published models."""
-NAMES = ("stellar-b16", "stellar-l16", "stellar-h16", "stellar-b8", "stellar-b24")
-"""The published models."""
-SHIPPED = {"stellar-scenes": Path(__file__).parents[2] / "shipped/scenes"}
-"""The models that come with the package, and their folders."""
-TOKENIZER_REPOSITORY = "fun-research/TiTok"
-TOKENIZER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
-"""The published MaskGIT-VQGAN."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from PIL import Image
 
 from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.evaluators.what_where import FACTORIZATION
-from stellar.evaluation.report import paper
+from stellar.evaluation.report import paper_results
 from stellar.evaluation.report.page import render_page, write_report
-from stellar.evaluation.report.page.planes import balance, sizes, what_where
+from stellar.evaluation.report.page.figures import balance, sizes, what_where
 from stellar.evaluation.report.page.tables import all_numbers, headline
 from stellar.evaluation.scores import Score
 
@@ -159,7 +159,7 @@ def test_the_published_table_stands_apart(make_evaluation) -> None:
     before, _, after = page.partition("<h2>Published</h2>")
     assert "published, not measured here" in after
     assert "ImageNet-1k" in after
-    for row in paper.TABLE:
+    for row in paper_results.TABLE:
         assert f"{row.linear:.2f}" in after
         assert f"{row.linear:.2f}" not in before
 

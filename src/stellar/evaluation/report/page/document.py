@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from stellar.evaluation.report.page.curves import metric_curves
-from stellar.evaluation.report.page.planes import balance, sizes, what_where
+from stellar.evaluation.report.page.figures import balance, sizes, what_where
 from stellar.evaluation.report.page.tables import (
     all_numbers,
     headline,

@@ -8,7 +8,7 @@ from html import escape
 from stellar.evaluation.evaluators import EVALUATORS, HEADLINE, Evaluator, Measure
 from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.probes.objects import FEATURES, LABELS, PROBES
-from stellar.evaluation.report import paper
+from stellar.evaluation.report import paper_results
 from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
@@ -155,7 +155,7 @@ def published_table() -> str:
         f'<tr><th scope="row">{escape(row.model)}</th><td>{row.tokens}</td>'
         f"<td>{_or_dash(row.rfid, '.2f')}</td><td>{_or_dash(row.lpips, '.4f')}</td>"
         f"<td>{row.linear:.2f}</td><td>{row.knn:.2f}</td></tr>"
-        for row in paper.TABLE
+        for row in paper_results.TABLE
     )
     table = (
         f'<table class="numbers"><thead><tr>{"".join(f"<th scope=col>{h}</th>" for h in head)}'
@@ -164,8 +164,8 @@ def published_table() -> str:
     return (
         '<h2>Published</h2><details class="card published"><summary>What the paper reports'
         "<small>published, not measured here</small></summary>"
-        f'<p class="note">{paper.SOURCE}, on ImageNet-1k: linear probe and kNN top-1; rFID and '
-        "LPIPS of a 6-layer decoder on frozen features. Other pictures and other models than "
+        f'<p class="note">{paper_results.SOURCE}, on ImageNet-1k: linear probe and kNN top-1; rFID '
+        "and LPIPS of a 6-layer decoder on frozen features. Other pictures and other models than "
         f"above: not to be compared with the numbers of this page.</p>{_scroll(table)}</details>"
     )
 

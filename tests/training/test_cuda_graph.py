@@ -4,7 +4,7 @@ import torch
 
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.objective import PretrainingModel, StepResult, Views, step
-from stellar.training.captured import WARM_UP, CapturedStep
+from stellar.training.cuda_graph import WARM_UP, CapturedStep
 
 
 def test_steps_before_the_recording_read_the_views_that_it_will_read(

@@ -15,7 +15,7 @@ from stellar.model import Factors
 from stellar.model.encoder import Images
 from stellar.model.factorization import perturbed
 from stellar.objective.losses import Scalar
-from stellar.objective.pretraining import PretrainingModel
+from stellar.objective.pretraining_model import PretrainingModel
 from stellar.precision import Autocast
 
 

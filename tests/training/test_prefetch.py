@@ -8,14 +8,14 @@ import torch
 from stellar.config import RunConfig
 from stellar.data import Cutouts
 from stellar.processes.launch import Ranks
-from stellar.training.ahead import Ahead
 from stellar.training.loop import Training
+from stellar.training.prefetch import Prefetch
 from stellar.training.setup import prepare
 
 
 def test_an_item_is_made_once_in_order_and_only_when_asked_for() -> None:
     made: list[int] = []
-    ahead = Ahead(made.append(number) or number for number in range(3))
+    ahead = Prefetch(made.append(number) or number for number in range(3))
     assert made == []
     ahead.make()
     ahead.make()
@@ -30,7 +30,7 @@ def test_a_failure_is_raised_when_its_item_is_asked_for() -> None:
         yield 1
         raise ValueError("broken")
 
-    ahead = Ahead(items())
+    ahead = Prefetch(items())
     assert next(ahead) == 1
     ahead.make()
     for _ in range(2):

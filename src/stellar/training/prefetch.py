@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Ahead(Iterator[Item], Generic[Item]):
+class Prefetch(Iterator[Item], Generic[Item]):
     """An iterator whose next item can be made before it is asked for. An error in making it is
     raised only when it is asked for, so that the step that is under way comes to its end.
     """
