@@ -3,5 +3,6 @@
 Which file is it: `known_models`, `locating`, `hub`. Which tensors does it hold: `tensors`; under
 which names: `prefixes`, `layout`, and its tables `families` and `published_layout`. Which
 configuration do they have: `configuration`, `manifest`, `sizes`. All of it at once: `opening`. Into
-a module: `loading`, `tokenizer`. How is it written: `saving`, `published_saving`, `pretrained`, `card`.
+a module: `loading`, `tokenizer`. How is it written: `saving`, `published_saving`, `pretrained`,
+`card`.
 """
