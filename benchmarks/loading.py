@@ -24,12 +24,12 @@ import torch
 from torch import nn
 
 import stellar
-from stellar.model.files.loading import load_weights
+from stellar.load_model import Purpose, load
 from stellar.model.files.opening import open_model
 from stellar.model.files.prefixes import FROZEN
+from stellar.model.files.strict_loading import load_weights
 from stellar.objective import PretrainingModel
 from stellar.presets import b16
-from stellar.weights import Purpose, load
 from table import Row, print_rows
 
 NOTE = "limit: the weights that the purpose needs; plain: whole file and whole model, then a copy"

@@ -18,7 +18,7 @@ from stellar.config import (
     TrainingConfig,
     ViewConfig,
 )
-from stellar.configfile import from_dict, read_run_config, to_toml
+from stellar.config_toml import from_dict, read_run_config, to_toml
 from stellar.presets import PRESETS, b16, h16, l16
 
 

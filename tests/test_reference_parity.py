@@ -22,8 +22,8 @@ from torch import Tensor
 import stellar
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.model.decoder import fourier_position
-from stellar.model.files.loading import load_weights
 from stellar.model.files.published_layout import PUBLISHED
+from stellar.model.files.strict_loading import load_weights
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.objective.koleo import koleo
 from stellar.objective.matching import match, transport_plan

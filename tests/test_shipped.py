@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import stellar
 from ship import PAGES, TARGETS, figures
 from stellar.cli import main
-from stellar.configfile import read_run_config, to_toml
+from stellar.config_toml import read_run_config, to_toml
 from stellar.data import Cutouts
 from stellar.evaluation.evaluators.reconstruction import draw_again
 from stellar.evaluation.features.scenes import collect
@@ -26,12 +26,12 @@ from stellar.evaluation.probes.objects import probe_matrix
 from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import Score
 from stellar.model.files.card import CARD
-from stellar.model.files.configuration import CONFIG
+from stellar.model.files.config_json import CONFIG
+from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.known_models import SHIPPED
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.prefixes import TRAINING_ONLY
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.strict_loading import WeightsError
 from stellar.training.setup import prepare
 
 NAME = "stellar-scenes"

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 import stellar
 from stellar.cli import COMMANDS
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
 
 pytestmark = pytest.mark.slow
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from stellar.errors import UserError
     from stellar.exporting import export
     from stellar.images import InputError
+    from stellar.load_model import load
     from stellar.model import Backbone, Factors, Stellar, load_backbone
     from stellar.model.files.published_saving import save_published
     from stellar.presets import PRESETS
     from stellar.reconstructing import reconstruct
     from stellar.training import pretrain, resume
-    from stellar.weights import load
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ _HOMES = {
     "UserError": "stellar.errors",
     "embed": "stellar.embedding",
     "export": "stellar.exporting",
-    "load": "stellar.weights",
+    "load": "stellar.load_model",
     "load_backbone": "stellar.model",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",

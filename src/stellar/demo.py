@@ -18,6 +18,7 @@ from stellar.evaluation.report.page import write_report
 from stellar.evaluation.report.report_json import to_json
 from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
+from stellar.load_model import load
 from stellar.model import Stellar
 from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
@@ -25,7 +26,6 @@ from stellar.storage import write_file
 from stellar.study.runs import trained
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
-from stellar.weights import load
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from stellar.data.folder import DataError
 from stellar.embedding import EmbeddingError, embed, read_embeddings
 from stellar.images import fitted, read_image
 from stellar.model import Stellar
-from stellar.model.files.saving import fingerprint, save_model
+from stellar.model.files.fingerprint import fingerprint
+from stellar.model.files.saving import save_model
 
 
 def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos: Path) -> None:

@@ -21,7 +21,7 @@ from stellar.errors import MissingPackage
 from stellar.exporting import ExportError, export
 from stellar.exporting.graphs import graphs
 from stellar.model import VQGAN, Stellar
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
 from stellar.model.vqgan import VQGANConfig
 
 RUN_WITHOUT_TORCH = """

@@ -33,8 +33,8 @@ import stellar
 from stellar.evaluation.features.scenes import Encoder
 from stellar.model.backbones import Backbone, adapt_channels
 from stellar.model.files.families import DINOV2, ORIGINAL, VIT, layout_of
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.prefixes import encoder_only
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import read_state
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

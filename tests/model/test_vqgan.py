@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tokenizer import load_tokenizer
 from stellar.model.vqgan import VQGAN, ResidualBlock, VQGANConfig
 

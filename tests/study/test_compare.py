@@ -12,7 +12,7 @@ from stellar.config import (
     EvaluationConfig,
     RunConfig,
 )
-from stellar.configfile import read_run_config, to_toml
+from stellar.config_toml import read_run_config, to_toml
 from stellar.data.labelled import MaskedSplits
 from stellar.errors import UserError
 from stellar.evaluation.evaluators import frozen_decoder

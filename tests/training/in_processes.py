@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from stellar.config import RunConfig
-from stellar.configfile import read_run_config, to_toml
+from stellar.config_toml import read_run_config, to_toml
 from stellar.processes import exchange
 from stellar.processes.exchange import process_group
 from stellar.processes.launch import own_ranks

@@ -20,10 +20,10 @@ from transformers import (
 
 import stellar
 from stellar.config import RunConfig
-from stellar.configfile import read_run_config
+from stellar.config_toml import read_run_config
 from stellar.model.encoder import resize_positions
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.opening import open_backbone
+from stellar.model.files.strict_loading import WeightsError
 from stellar.training import pretrain, resume
 from stellar.training.setup import prepare
 

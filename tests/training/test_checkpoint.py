@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.model.files.configuration import CONFIG
-from stellar.model.files.loading import WeightsError
+from stellar.load_model import load
+from stellar.model.files.config_json import CONFIG
 from stellar.model.files.locating import WEIGHTS, checkpoints
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import public_name
 from stellar.objective import PretrainingModel, Views, step
 from stellar.storage import place_folder
@@ -17,7 +18,6 @@ from stellar.training import pretrain
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
 from stellar.training.optimizer import build_optimizer
 from stellar.training.setup import build_model
-from stellar.weights import load
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from in_processes import Job, perform, write
 from safetensors.torch import load_file
 
 from stellar.config import RunConfig
-from stellar.configfile import to_toml
+from stellar.config_toml import to_toml
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.study.systems import dense
 from stellar.training.run_folder import METRICS, read_metrics

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stellar.config import RunConfig
-from stellar.configfile import to_toml
+from stellar.config_toml import to_toml
 from stellar.model.files.locating import checkpoints
 from stellar.training.run_folder import METRICS
 

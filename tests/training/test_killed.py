@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.configfile import to_toml
+from stellar.config_toml import to_toml
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.storage import checksum
 from stellar.training.checkpoint import STATE

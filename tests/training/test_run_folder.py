@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stellar.config import RunConfig
-from stellar.configfile import read_run_config
+from stellar.config_toml import read_run_config
 from stellar.training.run_folder import CONFIG, METRICS, RunError, RunFolder, read_metrics
 
 SECOND_WRITER = """

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from stellar.config import RunConfig
-from stellar.configfile import to_toml
+from stellar.config_toml import to_toml
 from stellar.data.shards.writing import write_shards
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.storage import checksum

@@ -33,9 +33,9 @@ def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar convert", description=DESCRIPTION
     )
+    from stellar.load_model import build
     from stellar.model.files.opening import open_model
     from stellar.model.files.published_saving import save_published
-    from stellar.weights import build
 
     file = open_model(options.model, options.revision)
     model = build(file, purpose="reconstruct" if file.objective is None else "pretrain")

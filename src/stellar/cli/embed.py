@@ -65,9 +65,9 @@ def run(arguments: Sequence[str]) -> int:
     )
 
     from stellar.embedding import embed
+    from stellar.load_model import load
     from stellar.precision import choose_device
     from stellar.processes.exchange import own_device
-    from stellar.weights import load
 
     ranks = own_ranks() if options.share is None else _share(options.share)
     first = ranks.rank == 0

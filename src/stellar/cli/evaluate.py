@@ -54,10 +54,10 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.evaluation.report.page import write_report
     from stellar.evaluation.report.report_json import to_json
     from stellar.evaluation.report.terminal import print_evaluation
+    from stellar.load_model import load_any
     from stellar.precision import choose_device
     from stellar.reconstructing import sheets_of
     from stellar.storage import make_folder, write_file
-    from stellar.weights import load_any
 
     if not options.models:
         raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")

@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
         Options, args=list(arguments), prog="stellar export", description=DESCRIPTION
     )
     from stellar.exporting import export
-    from stellar.weights import load
+    from stellar.load_model import load
 
     model = load(options.model, tokenizer=options.tokenizer, revision=options.revision)
     exported = export(model, options.out, options.format)

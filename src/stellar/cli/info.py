@@ -74,11 +74,11 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     """Sizes, hash and, for a run, how far it came."""
     import torch
 
+    from stellar.load_model import build
     from stellar.model import Stellar
+    from stellar.model.files.fingerprint import fingerprint
     from stellar.model.files.opening import open_model
-    from stellar.model.files.saving import fingerprint
     from stellar.training.run_folder import METRICS, read_metrics
-    from stellar.weights import build
 
     file = open_model(model, revision)
     config = file.config

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from stellar.config import RunConfig
-from stellar.configfile import read_run_config
+from stellar.config_toml import read_run_config
 from stellar.errors import UserError
 from stellar.presets import PRESETS
 from stellar.processes.launch import own_ranks

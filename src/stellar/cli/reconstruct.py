@@ -44,10 +44,10 @@ def run(arguments: Sequence[str]) -> int:
         Options, args=list(arguments), prog="stellar reconstruct", description=DESCRIPTION
     )
     from stellar.errors import UserError
+    from stellar.load_model import load
     from stellar.precision import choose_device
     from stellar.reconstructing import pictures, reconstruct
     from stellar.storage import place_file
-    from stellar.weights import load
 
     if not options.pictures or options.count < 1:
         raise UserError("reconstruct needs at least one picture: files, a folder, or cutouts")

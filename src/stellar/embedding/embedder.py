@@ -14,7 +14,7 @@ from stellar.errors import UserError
 from stellar.images import preprocessing
 from stellar.images.sizes import ONE_SIZE
 from stellar.model import Stellar
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 
 Images = UInt8[Tensor, "B C H W"] | Float32[Tensor, "B C H W"]

@@ -19,7 +19,7 @@ from stellar.evaluation.scores import Evaluation, ModelScores
 from stellar.evaluation.subject import Progress, Subject, silent
 from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from stellar.errors import UserError
 from stellar.exporting.formats import FORMATS, Format
 from stellar.exporting.graphs import Graph, graphs
 from stellar.model import Stellar
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
 from stellar.storage import place_files
 
 TOLERANCE = 1e-3

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from stellar.config import ConfigError, DecoderConfig, Fit, ModelConfig
 from stellar.model.encoder import Encoder, resize_positions
 from stellar.model.factors import Factors
-from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.opening import BackboneFile, open_backbone
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.inputs import Inputs, prepare
 
 

@@ -12,7 +12,7 @@ from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.report_json import read_evaluation, to_json
 from stellar.evaluation.scores import Evaluation, ModelScores, Score
 from stellar.model import Stellar
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
 from stellar.storage import make_folder, write_file
 from stellar.study.runs import trained, trained_on, with_protocol
 

@@ -11,10 +11,11 @@ from statistics import median
 from rich.console import Console
 
 from stellar.config import RunConfig
-from stellar.configfile import read_run_config
+from stellar.config_toml import read_run_config
 from stellar.data import Cutouts, MaskedSplits, Splits
 from stellar.errors import Interrupted
 from stellar.evaluation.scores import Evaluation
+from stellar.load_model import load
 from stellar.model import Stellar
 from stellar.model.history import public_name
 from stellar.precision import choose_device
@@ -22,7 +23,6 @@ from stellar.training import RunError, pretrain, resume
 from stellar.training.run_folder import CONFIG
 from stellar.training.setup import resolved, with_whole_path
 from stellar.training.speed import seconds_of_steps
-from stellar.weights import load
 
 TRIAL_STEPS = 12
 """Steps that are taken to see how fast a run trains."""

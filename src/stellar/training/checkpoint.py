@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from stellar.model.files.configuration import HISTORY
-from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.config_json import HISTORY
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.model.files.prefixes import FROZEN
 from stellar.model.files.saving import own_tensors, save_model
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tensors import read_state
 from stellar.model.history import History
 from stellar.objective import PretrainingModel

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from stellar.config import RunConfig
-from stellar.configfile import read_run_config
+from stellar.config_toml import read_run_config
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
 from stellar.processes.exchange import on_first, own_device, process_group, together

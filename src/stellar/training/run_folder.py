@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from stellar.config import RunConfig
-from stellar.configfile import to_toml
+from stellar.config_toml import to_toml
 from stellar.errors import UserError
 from stellar.storage import place_file, write_file
 

@@ -11,9 +11,9 @@ from stellar.data import Cutouts, DataError, ImageSource, check_readable, source
 from stellar.data.folder import evenly_spread
 from stellar.images import nearest_multiple
 from stellar.model.backbones import start_from
-from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.opening import BackboneFile, ModelFile, open_weights
 from stellar.model.files.prefixes import FROZEN, TOKENS, TRAINING_ONLY
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stellar.evaluation.metrics.inception import FILES, Inception, enlarged, load_inception
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stellar.errors import MissingPackage
 from stellar.evaluation.metrics.lpips import FILE, LPIPS, SMALLEST, load_lpips
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 CONVOLUTIONS = {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}
 """Place in torchvision's AlexNet: stride and padding; the second and third read a pooled input."""

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from stellar.model.files.hub import fetch
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 Place = Callable[..., Path]
 

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 
 from stellar.model.files.known_models import REPOSITORY
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.locating import (
     WEIGHTS,
     find_file,
@@ -20,6 +19,7 @@ from stellar.model.files.locating import (
     locate_backbone,
     locate_model,
 )
+from stellar.model.files.strict_loading import WeightsError
 
 STATE = {"a": torch.ones(2)}
 

@@ -11,8 +11,7 @@ from transformers import ViTConfig, ViTModel
 import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
-from stellar.model.files.configuration import CONFIG
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.config_json import CONFIG
 from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.opening import (
     BackboneFile,
@@ -22,6 +21,7 @@ from stellar.model.files.opening import (
     open_weights,
 )
 from stellar.model.files.saving import save_model
+from stellar.model.files.strict_loading import WeightsError
 from stellar.objective import PretrainingModel
 
 Place = Callable[..., Path]

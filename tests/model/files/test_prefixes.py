@@ -7,9 +7,9 @@ import torch
 
 from stellar.config import ModelConfig
 from stellar.model import Stellar
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.prefixes import encoder_only, is_stellar
 from stellar.model.files.published_layout import PUBLISHED
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4)}

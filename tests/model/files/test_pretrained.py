@@ -18,11 +18,11 @@ import torch
 import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
-from stellar.model.files.configuration import CONFIG
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.config_json import CONFIG
+from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.pretrained import SharingError
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import History
 from stellar.objective import PretrainingModel
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig
 from stellar.model import Stellar
 from stellar.model.files.layout import UnknownWeights
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.published_layout import PUBLISHED, with_unused
+from stellar.model.files.strict_loading import WeightsError
 from stellar.objective import PretrainingModel
 from stellar.presets import b16, h16, l16
 

@@ -9,7 +9,7 @@ import pytest
 import stellar
 from stellar.config import ModelConfig
 from stellar.model import Stellar
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 
 @pytest.mark.parametrize(

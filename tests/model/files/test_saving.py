@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.load_model import load
 from stellar.model import Stellar
-from stellar.model.files.configuration import CONFIG
-from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.config_json import CONFIG
+from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.locating import WEIGHTS
-from stellar.model.files.saving import fingerprint, save_model
+from stellar.model.files.saving import save_model
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.objective import PretrainingModel
-from stellar.weights import load
 
 
 @pytest.fixture

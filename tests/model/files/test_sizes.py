@@ -7,8 +7,8 @@ import pytest
 import stellar
 from stellar.config import DecoderConfig, ModelConfig
 from stellar.model import Stellar
-from stellar.model.files.loading import WeightsError
-from stellar.model.files.saving import fingerprint
+from stellar.model.files.fingerprint import fingerprint
+from stellar.model.files.strict_loading import WeightsError
 
 
 def test_saved_in_the_published_layout_and_loaded_without_its_manifest(tmp_path: Path) -> None:

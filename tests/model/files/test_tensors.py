@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.locating import find_file
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import open_state, read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4)}

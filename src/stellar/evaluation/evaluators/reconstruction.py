@@ -23,7 +23,7 @@ from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
 from stellar.model import Factors, Stellar
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 ENOUGH_FOR_FID = 2000
 """Pictures; with fewer, the FID says more about their number than about the drawings."""

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stellar.evaluation.metrics.weight_files import find_metric_file
-from stellar.model.files.loading import load_weights
+from stellar.model.files.strict_loading import load_weights
 from stellar.model.files.tensors import read_state
 
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")

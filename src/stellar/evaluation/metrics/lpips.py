@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from stellar.errors import MissingPackage
 from stellar.evaluation.metrics.weight_files import find_metric_file
-from stellar.model.files.loading import load_weights
+from stellar.model.files.strict_loading import load_weights
 from stellar.model.files.tensors import read_state
 
 FILE = "alexnet-owt-7be5be79.pth"

@@ -5,7 +5,7 @@ put them.
 from collections.abc import Sequence
 from pathlib import Path
 
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 
 def find_metric_file(

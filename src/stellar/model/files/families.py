@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from stellar.model.files.layout import Layout
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 VIT_BLOCKS = (
     ("encoder.layer.{n}.attention.output.dense", "blocks.{n}.attn.proj"),

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 HUB = "hf://"
 """What says that a model's name is that of a hub repository, not a path."""

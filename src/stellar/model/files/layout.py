@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 
 class UnknownWeights(WeightsError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stellar.config import nearest
-from stellar.model.files.configuration import CONFIG
+from stellar.model.files.config_json import CONFIG
 from stellar.model.files.hub import HUB, fetch, is_hub_id
 from stellar.model.files.known_models import (
     NAMES,
@@ -19,8 +19,8 @@ from stellar.model.files.known_models import (
     TOKENIZER_FILE,
     TOKENIZER_REPOSITORY,
 )
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.manifest import read_manifest
+from stellar.model.files.strict_loading import WeightsError
 from stellar.storage import damage
 
 WEIGHTS = "model.safetensors"

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from stellar.config import ModelConfig
-from stellar.model.files.configuration import CONFIG, read_json
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.config_json import CONFIG, read_json
+from stellar.model.files.strict_loading import WeightsError
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:

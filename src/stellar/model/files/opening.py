@@ -16,9 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig
-from stellar.model.files.configuration import CONFIG, read_config, read_json
+from stellar.model.files.config_json import CONFIG, read_config, read_json
 from stellar.model.files.families import layout_of
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.locating import Located, locate, locate_backbone, locate_model
 from stellar.model.files.manifest import read_manifest
 from stellar.model.files.prefixes import encoder_only, is_stellar
@@ -28,6 +27,7 @@ from stellar.model.files.sizes import (
     backbone_sizes,
     published_sizes,
 )
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import open_state
 
 

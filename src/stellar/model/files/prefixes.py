@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from stellar.model.files.families import KNOWN
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.strict_loading import WeightsError
 
 NESTED = ("state_dict", "model", "teacher")
 """Where training code puts a model's tensors beside its own state."""

@@ -12,7 +12,7 @@ from typing import Any
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.files.card import CARD, model_card
-from stellar.model.files.configuration import HISTORY
+from stellar.model.files.config_json import HISTORY
 from stellar.model.files.hub import HUB, is_hub_id
 from stellar.model.files.saving import save_model
 from stellar.model.stellar import Stellar

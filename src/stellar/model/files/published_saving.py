@@ -8,11 +8,11 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from stellar.config import ModelConfig
-from stellar.model.files.configuration import CONFIG
-from stellar.model.files.loading import WeightsError
+from stellar.model.files.config_json import CONFIG
 from stellar.model.files.manifest import manifest_entry
 from stellar.model.files.published_layout import PUBLISHED, with_unused
 from stellar.model.files.saving import own_tensors
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.stellar import NoDecoder, Stellar
 from stellar.storage import place_file, write_file
 

@@ -4,18 +4,16 @@ The same two files are a checkpoint's, so anything that was trained can be loade
 one of its checkpoints, or the weights file itself.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stellar.model.files.configuration import CONFIG
+from stellar.model.files.config_json import CONFIG
 from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.prefixes import FROZEN
 from stellar.model.stellar import Stellar
@@ -43,15 +41,3 @@ def own_tensors(model: nn.Module) -> dict[str, Tensor]:
     """
     state = model.state_dict().items()
     return gathered((name, tensor) for name, tensor in state if not name.startswith(FROZEN))
-
-
-def fingerprint(model: nn.Module) -> str:
-    """SHA-256 over the names and values of the weights that make an image's factors: encoder and
-    factorization.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if name.startswith(("encoder.", "factorization.")):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -12,8 +12,8 @@ from torch import Tensor
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.model.files.families import VIT
 from stellar.model.files.layout import Layout
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.manifest import manifest_entry, require_agreement
+from stellar.model.files.strict_loading import WeightsError
 
 HEADS_OF_WIDTH = {192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16}
 """Attention heads of ViT-Ti, -S, the published decoder, -B, -L and -H."""

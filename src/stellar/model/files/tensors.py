@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.prefixes import NESTED, without_training_state, without_wrappers
+from stellar.model.files.strict_loading import WeightsError
 
 
 class TensorFiles(Mapping[str, Tensor]):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from stellar.model.files.loading import WeightsError
 from stellar.model.files.locating import find_file, locate_tokenizer
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import read_state
 from stellar.model.vqgan import VQGAN
 

@@ -14,7 +14,7 @@ from stellar.evaluation.evaluators.size_and_speed import numbers
 from stellar.evaluation.evaluators.what_where import S_KNOWS_WHAT, U_KNOWS_WHAT, accuracy
 from stellar.evaluation.probes.objects import PROBES
 from stellar.evaluation.report.page.labels import short_names
-from stellar.evaluation.report.page.scatter import NUM_COLOURS, Axis, Point, scatter
+from stellar.evaluation.report.page.svg_scatter import NUM_COLOURS, Axis, Point, scatter
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity
 
 SEMANTICS = (

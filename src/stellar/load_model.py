@@ -14,10 +14,10 @@ from torch import Tensor
 
 from stellar.errors import UserError
 from stellar.model.backbones import Backbone, build_backbone
-from stellar.model.files.configuration import CONFIG, read_history
-from stellar.model.files.loading import WeightsError, load_weights
+from stellar.model.files.config_json import CONFIG, read_history
 from stellar.model.files.opening import BackboneFile, ModelFile, open_model, open_weights
 from stellar.model.files.prefixes import FROZEN, TRAINING_ONLY
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN

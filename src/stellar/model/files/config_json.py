@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
-from stellar.configfile import from_dict
-from stellar.model.files.loading import WeightsError
+from stellar.config_toml import from_dict
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import History
 
 CONFIG = "config.json"

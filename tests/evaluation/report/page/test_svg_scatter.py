@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stellar.evaluation.report.page.scatter import Axis, Point, scatter
+from stellar.evaluation.report.page.svg_scatter import Axis, Point, scatter
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.93], [71.2], [0.0], [-3.0, 5e6], [1e-4, 2e-4]])

@@ -29,12 +29,13 @@ from stellar.config import (
     ViewConfig,
 )
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
-from stellar.model.files.configuration import CONFIG
+from stellar.model.files.config_json import CONFIG
+from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.known_models import REPOSITORY, TOKENIZER_FILE, TOKENIZER_REPOSITORY
-from stellar.model.files.loading import WeightsError, load_weights
 from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.published_layout import PUBLISHED
-from stellar.model.files.saving import fingerprint, save_model
+from stellar.model.files.saving import save_model
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel
 from stellar.training.setup import prepare
