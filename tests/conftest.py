@@ -4,18 +4,24 @@ tests run.
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import torch
+from jaxtyping import config as jaxtyping_config
 from jaxtyping import install_import_hook
 
 # Imported before the hook: configurations check their own values, and that is what is tested.
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 
 install_import_hook("stellar", "beartype.beartype")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests begin first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +48,14 @@ def small() -> ModelConfig:
 def small_objective() -> ObjectiveConfig:
     """Heads with few prototypes."""
     return ObjectiveConfig(num_prototypes=12, prototype_dim=8, head_hidden_dim=16)
+
+
+@pytest.fixture
+def sizes_may_be_symbols() -> Iterator[None]:
+    """Shapes go unchecked: while torch.export traces, sizes are symbols, no `int` to beartype."""
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stellar.precision import _cpu_gains_by_bf16, resolve_precision
+from stellar.precision import cpu_gains_by_bf16, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -16,10 +16,10 @@ def test_avx512_bf16_counts_on_amd_alone(tmp_path: Path) -> None:
     for vendor in ("AuthenticAMD", "GenuineIntel"):
         cpuinfo = tmp_path / vendor
         cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
-        found[vendor] = _cpu_gains_by_bf16(cpuinfo)
+        found[vendor] = cpu_gains_by_bf16(cpuinfo)
     assert found["AuthenticAMD"] == torch.cpu._is_avx512_bf16_supported()
     assert not found["GenuineIntel"]
-    assert not _cpu_gains_by_bf16(tmp_path / "no such file, as on macOS")
+    assert not cpu_gains_by_bf16(tmp_path / "no such file, as on macOS")
 
 
 def test_what_is_asked_for_is_kept() -> None:

@@ -31,7 +31,7 @@ def test_every_command_is_tested() -> None:
             assert target, command
         else:
             assert program == "stellar"
-            assert re.search(rf'(stellar\(\s*|= \[)"{verb}"', TESTS), command
+            assert re.search(rf'(stellar\(|= \[)f?"{verb}\b', TESTS), command
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch) -> None:

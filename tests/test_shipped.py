@@ -2,11 +2,8 @@
 wherever a model is.
 """
 
-import os
 import re
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +67,7 @@ def test_it_loads_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         stellar.load("stellar-scene")
 
 
+@pytest.mark.long
 def test_it_draws_held_out_scenes_and_tells_what_from_where() -> None:
     model = stellar.load(NAME)
     train, test = (Cutouts(split, size=48, length=300) for split in ("train", "heldout"))
@@ -126,33 +124,30 @@ def test_its_recipe_is_the_one_in_the_repository() -> None:
     assert f"--out {recipe.init} " in docs
 
 
-def test_commands_take_it_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.long
+@pytest.mark.usefixtures("hub_cache", "sizes_may_be_symbols")
+def test_commands_take_it_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, colour in (("red", (200, 10, 10)), ("blue", (10, 10, 200))):
         for number in range(5):
             path = tmp_path / f"photos/{name}/{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (60 + number, 50), colour).save(path)
-    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    monkeypatch.chdir(tmp_path)
     for command in (
-        "embed stellar-scenes photos --out photos.parquet",
-        "reconstruct stellar-scenes cutouts --out scenes.png",
-        "export stellar-scenes --format torch-export --out scenes.pt2",
+        f"embed {NAME} photos --out photos.parquet",
+        f"reconstruct {NAME} cutouts --out scenes.png",
+        f"export {NAME} --format torch-export --out scenes.pt2",
+        f"evaluate {NAME} --data photos --out out --num-seeds 1 --epochs 1 --num-workers 0",
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "stellar", *command.split()],
-            cwd=tmp_path, env=offline, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert main(command.split()) == 0, capsys.readouterr().err
     assert stellar.read_embeddings(tmp_path / "photos.parquet").tokens.shape == (10, 6, 128)
     with Image.open(tmp_path / "scenes.png") as sheet:
         assert sheet.width > 300
     assert (tmp_path / "scenes-reconstruct.pt2").exists()
-
-    photos, out = str(tmp_path / "photos"), str(tmp_path / "out")
-    few = ["--num-seeds", "1", "--epochs", "1", "--num-workers", "0"]
     assert main(["info", NAME]) == 0
     assert fingerprint(stellar.load(NAME)) in capsys.readouterr().out
-    assert main(["evaluate", NAME, "--data", photos, "--out", out, *few]) == 0
 
 
 def test_a_run_starts_from_it() -> None:

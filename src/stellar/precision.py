@@ -23,12 +23,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        return "bf16" if _cpu_gains_by_bf16() else "fp32"
+        return "bf16" if cpu_gains_by_bf16() else "fp32"
     return "fp32"
 
 
 @cache
-def _cpu_gains_by_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def cpu_gains_by_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU computes faster in bf16 than in fp32; its vendor is in the file on Linux."""
     if torch.cpu._is_amx_tile_supported():
         return True
     is_amd = cpuinfo.is_file() and "AuthenticAMD" in cpuinfo.read_text()

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from stellar.config import Fit, ModelConfig
 from stellar.data.folder import DataError
@@ -78,18 +79,17 @@ def test_fits_of_several_sizes_are_refused(tmp_path: Path, model: Stellar, photo
 
 
 def test_a_restart_does_not_repeat_finished_parts(
-    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: Stellar, photos: Path
 ) -> None:
     embed(model, photos, tmp_path / "whole.parquet", batch_size=1, part_size=2)
-    original, encoded = Stellar.encode, []
+    encoded = []
 
-    def dying(self: Stellar, images: torch.Tensor):
-        encoded.append(len(images))
+    def interrupt_the_fourth(_encoder: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        encoded.append(len(inputs[0]))
         if len(encoded) == 4:
             raise KeyboardInterrupt
-        return original(self, images)
 
-    monkeypatch.setattr(Stellar, "encode", dying)
+    model.encoder.register_forward_pre_hook(interrupt_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         embed(model, photos, tmp_path / "out.parquet", batch_size=1, part_size=2)
     assert not (tmp_path / "out.parquet").exists()
@@ -138,19 +138,14 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
 
 
 def test_parts_of_another_model_are_refused(
-    tmp_path: Path,
-    small: ModelConfig,
-    model: Stellar,
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, small: ModelConfig, model: Stellar, photos: Path
 ) -> None:
-    def dying(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Stellar, "encode", dying)
-        with pytest.raises(KeyboardInterrupt):
-            embed(model, photos, tmp_path / "out.parquet")
+    model.encoder.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        embed(model, photos, tmp_path / "out.parquet")
     with pytest.raises(EmbeddingError, match="parts of another model's embedding"):
         embed(Stellar(small).eval(), photos, tmp_path / "out.parquet")
 

@@ -1,5 +1,6 @@
 """Parts are the unit of work: whoever makes them, and whatever dies, the result is the same."""
 
+import copy
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch import nn
 
 from stellar.config import ModelConfig
 from stellar.data import ImageFolder
@@ -74,7 +76,7 @@ def test_processes_at_once_make_what_one_makes(
 
 
 def test_a_process_takes_over_from_one_that_died(
-    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: Stellar, photos: Path
 ) -> None:
     """Nothing that is done is done again, and the parts keep their size."""
     out, encoded = tmp_path / "out.parquet", []
@@ -82,13 +84,11 @@ def test_a_process_takes_over_from_one_that_died(
     parts = open_parts(out, source, embedder, 2)
     images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
     parts.write(1, [embedder(["made before"], images)], [("also before", "a reason")])
-    encode = Stellar.encode
 
-    def counting(self: Stellar, images: torch.Tensor):
-        encoded.append(len(images))
-        return encode(self, images)
+    def count(_encoder: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        encoded.append(len(inputs[0]))
 
-    monkeypatch.setattr(Stellar, "encode", counting)
+    model.encoder.register_forward_pre_hook(count)
     embed(model, photos, out, part_size=5, ranks=Ranks(1, 2))
     assert sum(encoded) == 4  # two pictures of the part that was there are not
     assert not out.exists()
@@ -112,22 +112,13 @@ def test_a_late_process_finds_nothing_to_do(
             embed(Stellar(small).eval(), photos, out, ranks=Ranks(1, 2))
 
 
-def test_a_slow_process_holds_nobody_up(
-    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_process_holds_nobody_up(tmp_path: Path, model: Stellar, photos: Path) -> None:
     """The others make its part and finish; what it brings then is not needed."""
-    slow, finished, encode = threading.local(), threading.Event(), Stellar.encode
-
-    def waiting(self: Stellar, images: torch.Tensor):
-        if getattr(slow, "here", False):
-            finished.wait(30)
-        return encode(self, images)
-
-    monkeypatch.setattr(Stellar, "encode", waiting)
+    finished, slow = threading.Event(), copy.deepcopy(model)
+    slow.encoder.register_forward_pre_hook(lambda *_: finished.wait(30) and None)
 
     def late() -> None:
-        slow.here = True
-        embed(model, photos, tmp_path / "many", num_workers=0, part_size=2, ranks=Ranks(1, 2))
+        embed(slow, photos, tmp_path / "many", num_workers=0, part_size=2, ranks=Ranks(1, 2))
 
     with ThreadPoolExecutor(1) as other:
         second = other.submit(late)

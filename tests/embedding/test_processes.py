@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stellar.cli import main
 from stellar.embedding import embed, read_embeddings
 from stellar.model import Stellar
 from stellar.model.files.saving import save_model
@@ -49,7 +50,7 @@ def test_torchrun_writes_one_data_set(
 
 
 def test_a_job_array_killed_goes_on_with_another_number(
-    tmp_path: Path, model: Stellar, saved: Path
+    tmp_path: Path, model: Stellar, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos, out = tmp_path / "many", tmp_path / "out.parquet"
     photos.mkdir()
@@ -71,30 +72,11 @@ def test_a_job_array_killed_goes_on_with_another_number(
         process.wait()
     before = {path.name: path.stat().st_mtime_ns for path in data.glob("*.parquet")}
     assert 0 < len(before) < 10
-    third = subprocess.run(
-        [sys.executable, "-m", "stellar", *map(str, call), "2/3"], capture_output=True, text=True
-    )
-    assert third.returncode == 0, third.stderr
-    assert third.stdout == ""
+    assert main([*map(str, call), "2/3"]) == 0
+    assert capsys.readouterr().out == ""
     after = {path.name: path.stat().st_mtime_ns for path in data.glob("*.parquet")}
     assert len(after) == 10
     assert before.items() <= after.items()
     assert embed(model, photos, out).num_images == 1200
     assert read_embeddings(out).paths == sorted(f"{number}.png" for number in range(1200))
     assert {path.name for path in tmp_path.glob("*out.parquet*")} == {"out.parquet"}
-
-
-def test_mistakes_get_a_sentence(tmp_path: Path, photos: Path, saved: Path) -> None:
-    for options, message in (
-        (["--out", "photos.csv"], "end its name in .parquet, got --out photos.csv; a name without"),
-        (["--share", "2/2"], "a share is I/N, for number I of N processes counted from 0"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "stellar", "embed", str(saved), str(photos), *options],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-        )
-        assert done.returncode == 1
-        assert message in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"photos", "model"}

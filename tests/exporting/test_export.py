@@ -5,14 +5,12 @@ refused and leaves nothing.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config as jaxtyping_config
 from torch import nn
 
 from stellar import __version__
@@ -23,6 +21,8 @@ from stellar.exporting.graphs import graphs
 from stellar.model import VQGAN, Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.vqgan import VQGANConfig
+
+pytestmark = pytest.mark.usefixtures("sizes_may_be_symbols")
 
 RUN_WITHOUT_TORCH = """
 import json, sys
@@ -43,14 +43,6 @@ assert "torch" not in sys.modules
 """
 
 
-@pytest.fixture(autouse=True)
-def _shapes_are_symbols() -> Iterator[None]:
-    """While torch.export traces, sizes are symbols, which are no `int` to beartype."""
-    jaxtyping_config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping_config.update("jaxtyping_disable", False)
-
-
 @pytest.fixture
 def codes(small: ModelConfig) -> Stellar:
     """A model with 6 px patches that draws the codes of a tokenizer with 4 px cells."""
@@ -69,6 +61,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.long
 def test_onnx_runs_without_torch_and_computes_the_same(tmp_path: Path, small: ModelConfig) -> None:
     """Of a size and a batch that nothing was traced with, with every part that a model can have."""
     config = replace(
@@ -114,6 +107,7 @@ def check_what_it_says_of_itself(file: Path, model: Stellar) -> None:
     ]
 
 
+@pytest.mark.long
 def test_torch_export_draws_codes(tmp_path: Path, codes: Stellar) -> None:
     files = export(codes, tmp_path / "pets", "torch-export")
     assert [file.path.name for file in files] == ["pets-encode.pt2", "pets-reconstruct.pt2"]

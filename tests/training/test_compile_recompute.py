@@ -54,6 +54,7 @@ def test_blocks_computed_again_give_the_same_gradients(
     torch.testing.assert_close(others, gradients, rtol=0, atol=0)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
 def test_a_compiled_run_gives_the_same_numbers(tmp_path: Path, config: RunConfig) -> None:
     """The full view and its tokens alone, which take one graph."""

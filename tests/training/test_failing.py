@@ -90,6 +90,7 @@ def endless(tmp_path: Path, config: RunConfig) -> Path:
     return tmp_path / "run.toml"
 
 
+@pytest.mark.long
 def test_srun_stop_go_on_and_kill(tmp_path: Path, endless: Path) -> None:
     """Pre-emption: all are asked to stop, save and leave with 130. Then one is killed."""
     run = tmp_path / "run"
@@ -125,6 +126,7 @@ def test_a_failure_before_the_first_step_is_that_of_all(tmp_path: Path, endless:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_failure_in_a_step_is_that_of_all(tmp_path: Path, endless: Path) -> None:
     """The second machine's pictures vanish. Then the first machine's disk is full."""
     other, run = tmp_path / "other", tmp_path / "run"

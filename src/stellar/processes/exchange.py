@@ -2,9 +2,12 @@
 process that is alone, nothing is exchanged.
 """
 
+import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +21,8 @@ from stellar.processes.launch import LaunchError, Ranks
 Result = TypeVar("Result")
 TIMEOUT = timedelta(minutes=15)
 """How long a process waits for the others; more than a stuck loader worker takes to be noticed."""
+PAUSE = 0.5
+"""Seconds in which gloo's threads drop what they hold, on a machine however busy."""
 LARGE = 1 << 18
 """From so many numbers on, a gradient is exchanged by itself, without a copy; smaller ones share a
 message.
@@ -37,6 +42,8 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     if ranks.world_size == 1 or is_distributed():
         yield
         return
+    # With its first optimizer torch imports this, which keeps the group that it finds, for good.
+    import_module("torch.distributed.nn.functional")
     url = f"tcp://{ranks.address}?rank={ranks.rank}&world_size={ranks.world_size}"
     try:
         store, *_ = next(rendezvous(url, timeout=TIMEOUT))
@@ -54,13 +61,27 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
             f"{ranks.address} ({_first_line(error)}); see whether all of them were started, and "
             "whether this machine reaches that one"
         ) from error
+    group = weakref.ref(dist.group.WORLD)
     try:
         yield
+        # Not after a failure: it may wait for processes that are no more.
+        dist.destroy_process_group()
     except Exception as error:  # whatever it is, the others must hear of it; it goes on its way
         _tell(store, ranks.rank, error)
         raise
-    # Not after a failure: it may wait for processes that are no more.
-    dist.destroy_process_group()
+    finally:
+        _let_threads_end(group)
+
+
+def _let_threads_end(group: weakref.ref) -> None:
+    """Give gloo's threads the time to drop what they hold, unless they ended with their group.
+
+    Such a thread drops the tensors of an exchange after everyone has its result, and needs Python
+    for it: if Python ends meanwhile, the process is aborted, though all its work is done. The group
+    lives on after a failure, and where torch keeps it, as FSDP's caches do.
+    """
+    if group() is not None:
+        time.sleep(PAUSE)
 
 
 def _tell(store: Any, rank: int, error: Exception) -> None:
