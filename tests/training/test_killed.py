@@ -58,7 +58,11 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    "num_workers",
+    # Without workers less can go wrong; test_loop.py stops and resumes such runs.
+    [2, pytest.param(0, marks=pytest.mark.slow)],
+)
 def test_killed_and_resumed_equals_uninterrupted(
     tmp_path: Path, config: RunConfig, num_workers: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
