@@ -8,6 +8,7 @@ shared; every fourth digit is held out. Scenes are a function of (split, seed, i
 """
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -218,7 +219,8 @@ def _package_file(package: str, relative: str) -> Path:
     return Path(spec.origin).parent / relative
 
 
-def _load_textures(material: str, split: str, size: int) -> list[np.ndarray]:
+@lru_cache(maxsize=6 * len(MATERIALS))  # both splits at three sizes
+def _load_textures(material: str, split: str, size: int) -> tuple[np.ndarray, ...]:
     """Two quarters of a photograph's window, each at every texture scale: arrays (h, w, 3)."""
     package, relative, window = _PHOTOGRAPHS[material]
     with Image.open(_package_file(package, relative)) as file:
@@ -230,7 +232,7 @@ def _load_textures(material: str, split: str, size: int) -> list[np.ndarray]:
             scale = multiple * size / min(quarter.size)
             width, height = (round(extent * scale) for extent in quarter.size)
             textures.append(np.asarray(quarter.resize((width, height), Image.Resampling.LANCZOS)))
-    return textures
+    return tuple(textures)
 
 
 def _quarters(
@@ -246,7 +248,8 @@ def _quarters(
     return [(columns[x], rows[y], columns[x + 1], rows[y + 1]) for y, x in chosen]
 
 
-def _load_shapes(split: str) -> tuple[list[Image.Image], np.ndarray]:
+@cache
+def _load_shapes(split: str) -> tuple[tuple[Image.Image, ...], np.ndarray]:
     """The split's digits and labels: soft, thick masks, cut to the box where they are > 127."""
     from sklearn.datasets import load_digits
 
@@ -261,4 +264,4 @@ def _load_shapes(split: str) -> tuple[list[Image.Image], np.ndarray]:
         rows, columns = np.nonzero(mask > 127)
         box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         shapes.append(Image.fromarray(mask[box].astype(np.uint8)))
-    return shapes, labels[chosen]
+    return tuple(shapes), labels[chosen]

@@ -84,6 +84,8 @@ def linear_predict(
 
     The penalty is chosen on the last fifth of the training objects, then all of them are fitted.
     """
+    from threadpoolctl import threadpool_limits
+
     cut = len(labels) * 4 // 5
     if labels[:cut].unique().numel() < 2:
         return labels[:1].expand(len(queries))
@@ -92,8 +94,9 @@ def linear_predict(
     def score(inverse_penalty: float) -> float:
         return _fit_regression(x[:cut], y[:cut], inverse_penalty).score(x[cut:], y[cut:])
 
-    model = _fit_regression(x, y, max(INVERSE_PENALTIES, key=score))
-    return torch.from_numpy(model.predict(queries.double().numpy()))
+    with threadpool_limits(limits=1):  # on matrices this small, more threads take 20 times as long
+        model = _fit_regression(x, y, max(INVERSE_PENALTIES, key=score))
+        return torch.from_numpy(model.predict(queries.double().numpy()))
 
 
 def _fit_regression(x: np.ndarray, y: np.ndarray, inverse_penalty: float) -> Any:
@@ -101,8 +104,6 @@ def _fit_regression(x: np.ndarray, y: np.ndarray, inverse_penalty: float) -> Any
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
 
     regression = LogisticRegression(C=inverse_penalty, max_iter=1000, tol=1e-3)
-    with threadpool_limits(limits=1):  # on matrices this small, more threads take 20 times as long
-        return make_pipeline(StandardScaler(), regression).fit(x, y)
+    return make_pipeline(StandardScaler(), regression).fit(x, y)

@@ -6,6 +6,7 @@ the font is the reader's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LONGEST = 24
 """Letters of a name in a figure."""
@@ -53,9 +54,11 @@ def place_labels(
     taken += obstacles
     placed = []
     for (x, y), name in zip(points, names, strict=True):
-        candidates = _boxes(len(name) * LETTER, frame)
         # Beside the point rather than above or below it, where both are as near.
-        candidates.sort(key=lambda b: b.distance(x, y) + 0.1 * abs(b.top + b.height / 2 - y))
+        candidates = sorted(
+            _boxes(len(name) * LETTER, frame),
+            key=lambda b: b.distance(x, y) + 0.1 * abs(b.top + b.height / 2 - y),
+        )
         free = (box for box in candidates if not any(box.overlaps(other) for other in taken))
         box = next(free, candidates[0])
         taken.append(box)
@@ -63,15 +66,16 @@ def place_labels(
     return placed
 
 
-def _boxes(width: float, frame: Box) -> list[Box]:
-    """Everywhere in the frame."""
+@lru_cache(maxsize=LONGEST)
+def _boxes(width: float, frame: Box) -> tuple[Box, ...]:
+    """Everywhere in the frame, for a name of this width."""
     across = int(max(0.0, frame.width - width) // _STEP) + 1
     down = int(max(0.0, frame.height - LINE) // _STEP) + 1
-    return [
+    return tuple(
         Box(frame.left + i * _STEP, frame.top + j * _STEP, width, LINE)
         for i in range(across)
         for j in range(down)
-    ]
+    )
 
 
 def short_names(names: Sequence[str]) -> list[str]:
