@@ -29,7 +29,7 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> ModelConfig:
     """A model of a few thousand parameters: 16 px, 4 x 4 patches, 3 tokens."""
     return ModelConfig(
@@ -44,7 +44,7 @@ def small() -> ModelConfig:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_objective() -> ObjectiveConfig:
     """Heads with few prototypes."""
     return ObjectiveConfig(num_prototypes=12, prototype_dim=8, head_hidden_dim=16)

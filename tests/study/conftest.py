@@ -12,7 +12,7 @@ from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def base(small, small_objective) -> RunConfig:
     return RunConfig(
         model=small,
@@ -22,12 +22,12 @@ def base(small, small_objective) -> RunConfig:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scenes(base: RunConfig) -> MaskedSplits:
     return open_scenes(base.model, 60, 40)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> EvaluationConfig:
     """Every test, each as short as it can be."""
     return EvaluationConfig(num_seeds=1, epochs=1, decoder_steps=2)

@@ -1,5 +1,6 @@
 """The systems side by side: equal budgets, the same tests."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,27 +22,47 @@ from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.evaluators.segmentation import quality
 from stellar.evaluation.evaluators.size_and_speed import NUMBERS
 from stellar.evaluation.evaluators.what_where import accuracy
+from stellar.evaluation.scores import Evaluation
 from stellar.study.ablate import EVALUATION
 from stellar.study.compare import compare
 from stellar.study.systems import SYSTEMS
 
 
+@dataclass(frozen=True)
+class Compared:
+    """All systems, and where their runs and the report lie."""
+
+    folder: Path
+    evaluation: Evaluation
+
+
+@pytest.fixture(scope="module")
+def compared(
+    base: RunConfig,
+    scenes: MaskedSplits,
+    quick: EvaluationConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Compared:
+    folder = tmp_path_factory.mktemp("compared")
+    return Compared(folder, compare(base, scenes, folder, settings=quick))
+
+
 def test_all_systems_are_trained_alike_and_judged_alike(
-    base: RunConfig, scenes: MaskedSplits, tmp_path: Path, quick: EvaluationConfig
+    base: RunConfig, scenes: MaskedSplits, quick: EvaluationConfig, compared: Compared
 ) -> None:
-    evaluation = compare(base, scenes, tmp_path, settings=quick)
+    folder, evaluation = compared.folder, compared.evaluation
     assert [model.name for model in evaluation.models] == list(SYSTEMS)
     for model in evaluation.models:
-        assert read_run_config(tmp_path / f"runs/{model.name}/run.toml").training == base.training
+        assert read_run_config(folder / f"runs/{model.name}/run.toml").training == base.training
         assert model.score(quality("mIoU", "U")) is not None
         assert model.score(accuracy("dense", "material", "kNN")) is not None
         assert frozen_decoder.PSNR.of(model) is not None
-    page = (tmp_path / "report.html").read_text()
+    page = (folder / "report.html").read_text()
     assert "Semantics against reconstruction" in page
     assert all(name in page for name in SYSTEMS)
-    before = (tmp_path / "runs/mae/metrics.jsonl").read_bytes()
-    again = compare(base, scenes, tmp_path, ["mae"], settings=quick)
-    assert (tmp_path / "runs/mae/metrics.jsonl").read_bytes() == before
+    before = (folder / "runs/mae/metrics.jsonl").read_bytes()
+    again = compare(base, scenes, folder, ["mae"], settings=quick)
+    assert (folder / "runs/mae/metrics.jsonl").read_bytes() == before
     assert again.models[0].sha256 == evaluation.models[2].sha256
 
 
@@ -54,11 +75,10 @@ def test_an_unknown_system_is_refused(
 
 
 def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(
-    base: RunConfig, scenes: MaskedSplits, tmp_path: Path, quick: EvaluationConfig
+    compared: Compared,
 ) -> None:
     """And the control by what passes through its bottleneck, at the size of S and L."""
-    evaluation = compare(base, scenes, tmp_path, ["stellar", "mae", "dense"], settings=quick)
-    whole, mae, dense = evaluation.models
+    whole, _, mae, dense = compared.evaluation.models
     assert whole.score(likeness("PSNR")) is not None
     assert mae.score(likeness("PSNR")) is None
     assert frozen_decoder.PSNR.of(mae) is not None

@@ -22,7 +22,7 @@ from stellar.model.files.locating import Located, locate, locate_backbone, locat
 from stellar.model.files.manifest import read_manifest
 from stellar.model.files.prefixes import encoder_only, is_stellar
 from stellar.model.files.published_layout import PUBLISHED
-from stellar.model.files.sizes import (
+from stellar.model.files.sizes_from_tensors import (
     backbone_normalisation,
     backbone_sizes,
     published_sizes,
