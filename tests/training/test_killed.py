@@ -97,7 +97,11 @@ def test_killed_and_resumed_equals_uninterrupted(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "stop",
+    # Both are caught in one place; test_loop.py sends either to a run in its own process.
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+)
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(
     tmp_path: Path, config: RunConfig, stop: signal.Signals
 ) -> None:
