@@ -1,6 +1,6 @@
 """Configurations as files: a run is described by one TOML file that it can be started from again.
 
-Tables are the dataclasses of `config.py`, nested. Every wrong key or value is reported at once,
+Tables are the dataclasses of `config/`, nested. Every wrong key or value is reported at once,
 with the nearest valid name.
 """
 

@@ -17,7 +17,7 @@ from stellar.config import ModelConfig
 from stellar.data.labelled import Splits, open_labelled
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.evaluators.reconstruction import psnr
-from stellar.evaluation.probes.knn import NEIGHBOURS
+from stellar.evaluation.probes.knn import KS
 from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
 from stellar.images import read_image
@@ -61,7 +61,7 @@ def test_every_test_gives_its_numbers(evaluation: Evaluation, tmp_path: Path) ->
         for model in evaluation.models
     )
     for feature in ("cls", "S", "U", "S+cls", "U+cls"):
-        for k in NEIGHBOURS:
+        for k in KS:
             assert 0 <= ours["kNN", f"{feature}, k = {k}"] <= 100
     assert ours["kNN", "U, k = 10"] > 90
     assert ours["linear probe", "top-5"] == 100

@@ -24,7 +24,7 @@ class Found:
 
     pixels: Pixels
     index: int
-    """Of this picture, which is the one that was asked for unless `skipped` names that."""
+    """Its place in the source: the one asked for where nothing was skipped."""
     skipped: tuple[tuple[str, str], ...]
     """Name and reason of those before it."""
 

@@ -5,23 +5,26 @@ What a number is of lies in the fields of its quantity; the quantity's name is f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a number is of. Numbers of two models are compared where they are of one quantity."""
+    """What a number is of. Numbers of two models are compared where they are of one quantity: where
+    test, metric, feature, label, probe and k are the same.
+    """
 
     test: str
-    """The evaluator that measures it, a key of the evaluation's protocol."""
-    name: str
+    """The name of the evaluator that measures it, a key of the evaluation's protocol."""
+    name: str = field(compare=False)
     """What people read; no two quantities of a test have the same."""
     metric: str
     """What is measured, as top-1, mIoU or PSNR."""
     feature: str = ""
-    """The part of the representation that is judged, as cls, S, L, U or Z; empty where it is the
-    whole, or was chosen on the way.
+    """The part of the representation that is judged: cls, S, L, U, Z, or two of them, as S+cls
+    (side by side) and S and L (tokens, and where they are); empty where it is the whole, or was
+    chosen on the way.
     """
     label: str = ""
     """What is to be named (material, place, ...), or how the picture is changed (shift, ...)."""
@@ -29,10 +32,10 @@ class Quantity:
     """What reads the feature: kNN, or linear."""
     k: int | None = None
     """The number of neighbours that vote."""
-    unit: str = ""
-    digits: str = ""
+    unit: str = field(default="", compare=False)
+    digits: str = field(default="", compare=False)
     """How a value is written, as .2f; empty: by its size."""
-    baseline: str = ""
+    baseline: str = field(default="", compare=False)
     """What the baseline of its scores is, in words."""
 
 

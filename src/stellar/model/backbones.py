@@ -63,11 +63,11 @@ def build_backbone(file: BackboneFile, device: str | torch.device = "cpu") -> Ba
         raise WeightsError(f"{file.name} cannot be used as a backbone: {error}") from error
     with torch.device("meta"):
         backbone = Backbone(config)
-    start_from(backbone.encoder, config, file)
+    load_into_encoder(backbone.encoder, config, file)
     return backbone.to(device).eval().requires_grad_(False)
 
 
-def start_from(encoder: Encoder, config: ModelConfig, file: BackboneFile) -> None:
+def load_into_encoder(encoder: Encoder, config: ModelConfig, file: BackboneFile) -> None:
     """The weights of a backbone into an encoder of its sizes, but perhaps of another image size or
     number of channels. Sparse tokens of an encoder that has some stay as they are.
 

@@ -97,4 +97,7 @@ def term(
     """A term's value, computed from what is given; None, and nothing computed, where the term is
     switched off. What only terms that are off would read need not be there.
     """
-    return compute(given) if objective.on(name) and given is not None else None
+    if not objective.on(name):
+        return None
+    assert given is not None, f"{name} is on, and nothing was made for it"
+    return compute(given)

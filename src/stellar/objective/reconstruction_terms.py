@@ -43,8 +43,8 @@ class Drawing:
 
 
 def drawing_of(model: PretrainingModel, images: Images, autocast: Autocast) -> Drawing:
-    """Of these images. Made before the networks run, since the tokenizer, which gives the codes,
-    takes memory for a moment.
+    """What the decoder is to draw of these images. Made before the networks run, since the
+    tokenizer, which gives the codes, takes memory for a moment.
     """
     images = unit_range(images)
     if model.config.decoder.target == "pixels":

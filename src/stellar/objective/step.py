@@ -133,8 +133,8 @@ class ThisStep:
     autocast: Autocast
     generator: torch.Generator | None
 
-    def target(self, head: PrototypeHead, features: Float[Tensor, "N d"]) -> Assignment:
-        """Balanced, under the head that made these features."""
+    def balanced_target(self, head: PrototypeHead, features: Float[Tensor, "N d"]) -> Assignment:
+        """The balanced assignment of features, under the head that made them."""
         config = self.model.objective
         balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
         return assign(features, head.prototypes, *balance)
@@ -153,7 +153,7 @@ class HeadInStep:
         self.gathered = self.mean.detach().requires_grad_()
 
     def predict(self, tokens: Float[Tensor, "*rows D"]) -> "Prediction":
-        """For tokens of any views."""
+        """What the head says of tokens, of whatever views."""
         with self.this.autocast():
             return Prediction(self, self.network(tokens))
 
@@ -173,10 +173,10 @@ class Prediction:
     def loss(self, rows: Int[Tensor, "N"] | None = None) -> Scalar:
         """Cross-entropy to rows of the target; None: to all of them, in order."""
         means, this = self.head.gathered, self.head.this
-        target = means if rows is None else means.index_select(0, rows)
+        wanted = means if rows is None else means.index_select(0, rows)
         tau = this.model.objective.prediction_temperature
         with this.autocast():
-            return cross_entropy(self.features, target, self.head.network.prototypes, tau)
+            return cross_entropy(self.features, wanted, self.head.network.prototypes, tau)
 
     def own_image(self) -> Int[Tensor, "N"]:
         """Row of the image that each view was cut from, where there is one token a view."""
@@ -209,27 +209,30 @@ def _full(this: ThisStep, images: Images, taught: Targets | None) -> FullView:
         factors = model.encode(images)
     sparse, token, cls = _tokens(model, factors), None, None
     if config.uses_tokens:
-        token = _predict_full(this, model.sparse_head, sparse, taught and taught.token)
+        token = _predict_full(this, model.sparse_head, sparse, taught.token if taught else None)
     if config.uses_cls:
-        cls = _predict_full(this, model.cls_head, factors.cls, taught and taught.cls)
+        cls = _predict_full(this, model.cls_head, factors.cls, taught.cls if taught else None)
     losses = Losses(
         reconstruction=on(
-            "reconstruction", drawing, lambda it: reconstruction(it, factors, this.generator)
+            "reconstruction",
+            drawing,
+            lambda drawing: reconstruction(drawing, factors, this.generator),
         ),
         token_clustering=on(
             "token_clustering",
             token,
-            lambda it: it.loss(taught and _matched_rows(model, sparse, taught.sparse)),
+            lambda said: said.loss(_matched_rows(model, sparse, taught.sparse) if taught else None),
         ),
-        cls_clustering=on("cls_clustering", cls, lambda it: it.loss()),
+        cls_clustering=on("cls_clustering", cls, lambda said: said.loss()),
         koleo=on("koleo", sparse, koleo),
     )
     targets = Targets(
         sparse=taught.sparse if taught else sparse.detach(),
-        token=token and token.head.target,
-        cls=cls and cls.head.target,
+        token=token.head.target if token else None,
+        cls=cls.head.target if cls else None,
     )
-    return FullView(losses, _detached(factors), targets, token and token.head, cls and cls.head)
+    heads = (prediction.head if prediction else None for prediction in (token, cls))
+    return FullView(losses, _detached(factors), targets, *heads)
 
 
 def _predict_full(
@@ -241,7 +244,7 @@ def _predict_full(
     """A head's prediction for the full view, whose target is its own unless a teacher gave one."""
     with this.autocast(), torch.set_grad_enabled(this.model.objective.uses_full):
         features = network(tokens)
-    target = taught or this.target(network, features)
+    target = taught if taught else this.balanced_target(network, features)
     return Prediction(HeadInStep(this, network, target), features)
 
 
@@ -256,20 +259,20 @@ def _masked(
     with this.autocast():
         encoded = model.encoder(images, keep, read="all" if redraws else "tokens")
     sparse, grid = _tokens(model, encoded), model.encoder.grid(images)
-    tokens = full.token and full.token.predict(sparse)
-    cls = full.cls and full.cls.predict(encoded.cls)
+    tokens = full.token.predict(sparse) if full.token else None
+    cls = full.cls.predict(encoded.cls) if full.cls else None
     return Losses(
         set_alignment=on(
             "set_alignment",
             tokens,
-            lambda it: it.loss(_matched_rows(model, sparse, full.targets.sparse)),
+            lambda said: said.loss(_matched_rows(model, sparse, full.targets.sparse)),
         ),
-        cls_masked=on("cls_masked", cls, lambda it: it.loss(it.own_image())),
+        cls_masked=on("cls_masked", cls, lambda said: said.loss(said.own_image())),
         koleo=on("koleo", sparse, koleo),
         masked_reconstruction=on(
             "masked_reconstruction",
             drawing,
-            lambda it: masked_reconstruction(it, keep, encoded.dense, grid),
+            lambda drawing: masked_reconstruction(drawing, keep, encoded.dense, grid),
         ),
     )
 
@@ -278,9 +281,9 @@ def _local(this: ThisStep, images: Images, full: FullView) -> Losses:
     """The local crops: cls alignment."""
     with this.autocast():
         encoded = this.model.encoder(images, read="cls")
-    cls = full.cls and full.cls.predict(encoded.cls)
+    cls = full.cls.predict(encoded.cls) if full.cls else None
     on = partial(term, this.model.objective)
-    return Losses(cls_local=on("cls_local", cls, lambda it: it.loss(it.own_image())))
+    return Losses(cls_local=on("cls_local", cls, lambda said: said.loss(said.own_image())))
 
 
 @torch.no_grad()
@@ -297,8 +300,8 @@ def _taught(this: ThisStep, views: Views) -> Targets | None:
         cls = teacher.cls_head(encoded.cls) if config.uses_cls else None
     return Targets(
         sparse=sparse.detach(),
-        token=None if tokens is None else this.target(teacher.sparse_head, tokens),
-        cls=None if cls is None else this.target(teacher.cls_head, cls),
+        token=None if tokens is None else this.balanced_target(teacher.sparse_head, tokens),
+        cls=None if cls is None else this.balanced_target(teacher.cls_head, cls),
     )
 
 

@@ -1,5 +1,5 @@
-"""The processes of a run: joining them, sums over them, and failing together. In a
-process that is alone, nothing is exchanged.
+"""The processes of a run: joining them, sums over them, and failing together. In a process that is
+alone, nothing is exchanged.
 """
 
 import time
@@ -22,7 +22,9 @@ Result = TypeVar("Result")
 TIMEOUT = timedelta(minutes=15)
 """How long a process waits for the others; more than a stuck loader worker takes to be noticed."""
 PAUSE = 0.5
-"""Seconds in which gloo's threads drop what they hold, on a machine however busy."""
+"""Seconds that gloo's threads are given to drop what they hold. It was enough in every trial, on a
+busy machine too; nothing guarantees it.
+"""
 LARGE = 1 << 18
 """From so many numbers on, a gradient is exchanged by itself, without a copy; smaller ones share a
 message.
@@ -42,7 +44,8 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     if ranks.world_size == 1 or is_distributed():
         yield
         return
-    # With its first optimizer torch imports this, which keeps the group that it finds, for good.
+    # Imported before there is a group: else torch imports it with the first optimizer, and it would
+    # hold on to the group for good.
     import_module("torch.distributed.nn.functional")
     url = f"tcp://{ranks.address}?rank={ranks.rank}&world_size={ranks.world_size}"
     try:

@@ -1,8 +1,9 @@
 """The objective taken apart: a run and its changes, with several seeds each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
 
@@ -10,7 +11,7 @@ from stellar.config import EvaluationConfig, RunConfig
 from stellar.data import MaskedSplits, Splits
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.report_json import read_evaluation, to_json
-from stellar.evaluation.scores import Evaluation, ModelScores, Score
+from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.storage import make_folder, write_file
@@ -101,11 +102,19 @@ def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
     scores = []
     for quantity in (score.quantity for score in runs[0].scores):
         same = [run.score(quantity) for run in runs]
-        values = [one.value for one in same if one is not None]
-        if len(values) == len(runs):
-            scores.append(Score.over_seeds(quantity, values))
+        found = [score for score in same if score is not None]
+        if len(found) == len(runs):
+            scores.append(_over_trainings(quantity, found))
     hashes = ", ".join(run.sha256 for run in runs)
     return replace(runs[0], sha256=hashes, scores=tuple(scores))
+
+
+def _over_trainings(quantity: Quantity, scores: Sequence[Score]) -> Score:
+    """Mean and spread of values, mean of baselines."""
+    baselines = [score.baseline for score in scores if score.baseline is not None]
+    baseline = fmean(baselines) if len(baselines) == len(scores) else None
+    over = Score.over_seeds(quantity, [score.value for score in scores])
+    return replace(over, baseline=baseline)
 
 
 def _slug(name: str) -> str:

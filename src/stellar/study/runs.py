@@ -17,6 +17,7 @@ from stellar.errors import Interrupted
 from stellar.evaluation.scores import Evaluation
 from stellar.load_model import load
 from stellar.model import Stellar
+from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import public_name
 from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
@@ -37,21 +38,25 @@ def trained(config: RunConfig, run: Path, console: Console | None = None) -> Ste
     """
     if not (run / CONFIG).is_file():
         result = pretrain(config, run, console=console)
-    elif _holds_run_of(config, run):
-        result = resume(run, console=console)
     else:
-        raise RunError(f"{run} holds a run with other settings; remove it, or choose another --out")
+        _require_same_settings(config, run)
+        result = resume(run, console=console)
     if not result.finished:
         raise Interrupted("stopped and saved; the same command goes on")
     return load(run, choose_device("auto"))
 
 
-def _holds_run_of(config: RunConfig, run: Path) -> bool:
-    """Whether a run has this configuration. What it started from, which may be gone by now, is
-    opened only where a backbone's sizes may be all that differs.
+def _require_same_settings(config: RunConfig, run: Path) -> None:
+    """Raises RunError when a run has other settings. What it started from is opened only where the
+    sizes of a backbone may be all that differs.
     """
     written = read_run_config(run / CONFIG)
-    return written == with_whole_path(config) or written == resolved(config)
+    try:
+        same = written == with_whole_path(config) or written == resolved(config)
+    except WeightsError:  # what it started from is gone, or another is named
+        same = False
+    if not same:
+        raise RunError(f"{run} holds a run with other settings; remove it, or choose another --out")
 
 
 def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:

@@ -22,7 +22,7 @@ class BatchPart:
 
     views: Views
     share: float
-    """Of these images in a mean over the whole batch of the step."""
+    """The weight of these images in a mean over the whole batch of the step."""
     skipped: tuple[tuple[str, str], ...]
     """Name and reason of images that could not be read."""
 

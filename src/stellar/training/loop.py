@@ -223,7 +223,7 @@ class Training:
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) % 2**63
 
     def parts(self) -> Prefetch[BatchPart]:
-        """Of the batches of all steps that are left, for this process."""
+        """The parts of the batches of all steps that are left, for this process."""
         steps = range(self.counters.step, self.total)
         return Prefetch(batch_parts(self.config, self.source, steps, self.ranks, self.device))
 

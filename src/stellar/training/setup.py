@@ -10,7 +10,7 @@ from stellar.config import ConfigError, RunConfig
 from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
 from stellar.data.folder import evenly_spread
 from stellar.images import nearest_multiple
-from stellar.model.backbones import start_from
+from stellar.model.backbones import load_into_encoder
 from stellar.model.files.opening import BackboneFile, ModelFile, open_weights
 from stellar.model.files.prefixes import FROZEN, TOKENS, TRAINING_ONLY
 from stellar.model.files.strict_loading import WeightsError, load_weights
@@ -81,7 +81,7 @@ def prepare(config: RunConfig, start: bool = True) -> Ingredients:
     source = open_source(config)
     model = build_model(config)
     if isinstance(init, BackboneFile):
-        start_from(model.encoder, config.model, init)
+        load_into_encoder(model.encoder, config.model, init)
     elif init is not None:
         load_run(model, init)
     if init is not None and model.teacher is not None:

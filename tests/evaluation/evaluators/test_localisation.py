@@ -5,7 +5,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, jaccard_score
 
 from stellar.evaluation.evaluators.localisation import (
-    MEASURES,
+    METRICS,
     adjusted_rand_index,
     agreement,
     localisation,
@@ -85,7 +85,7 @@ def values(subject):
 def test_maps_that_are_right_reach_one(seeing, mosaics, subject_of):
     """Masks of one pixel for each patch; what is ignored in the mask is seen by the model."""
     scores = list(localisation(subject_of(seeing, mosaics())))
-    assert [score.quantity.metric for score in scores] == list(MEASURES)
+    assert [score.quantity.metric for score in scores] == list(METRICS)
     for score in scores:
         assert score.value == pytest.approx(1)
         assert score.spread is None
@@ -108,7 +108,7 @@ def test_means_over_pictures_agree_with_other_libraries(small, mosaics, subject_
         model.get_parameter("factorization.dense_proj.weight").mul_(50)
     subject = subject_of(model, mosaics((23, 31)))
     source, patches = subject.data.test, subject.test_patches
-    rows = {name: [] for name in MEASURES}
+    rows = {name: [] for name in METRICS}
     for index in range(20):
         masks, maps = source.masks(index), patches.read([index], torch.device("cpu")).spatial
         maps = maps[0].T.view(1, 3, 4, 4)

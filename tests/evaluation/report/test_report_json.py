@@ -1,4 +1,4 @@
-"""Numbers as a file, and back."""
+"""Numbers as a file, and back; another file is refused."""
 
 import json
 from pathlib import Path
@@ -39,3 +39,22 @@ def assert_refused(file: Path, text: str) -> None:
     file.write_text(text, errors="surrogateescape")
     with pytest.raises(UserError, match=r"evaluation.json is damaged, or .* delete it"):
         read_evaluation(file)
+
+
+def test_a_number_that_no_evaluator_declares_is_a_sentence(tmp_path: Path, make_evaluation) -> None:
+    content = json.loads(to_json(make_evaluation("trained")))
+    content["models"][0]["scores"][0]["metric"] = "another"
+    assert_refused(tmp_path / "evaluation.json", json.dumps(content))
+
+
+def test_a_file_from_before_scores_had_fields_is_a_sentence(
+    tmp_path: Path, make_evaluation
+) -> None:
+    content = json.loads(to_json(make_evaluation("trained")))
+    old = ("test", "name", "value", "unit", "detail", "spread")
+    for score in content["models"][0]["scores"]:
+        chance = score["baseline"]
+        kept = {key: score[key] for key in old}
+        score.clear()
+        score.update(kept, chance=chance)
+    assert_refused(tmp_path / "evaluation.json", json.dumps(content))

@@ -1,6 +1,6 @@
 """The tests: each a function from a subject to scores, and what it declares."""
 
-from stellar.evaluation.evaluators.classification import LINEAR_PROBE, NEIGHBOURS
+from stellar.evaluation.evaluators.classification import KNN, LINEAR_PROBE
 from stellar.evaluation.evaluators.equivariance import EQUIVARIANCE
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.frozen_decoder import FROZEN_RECONSTRUCTION
@@ -11,7 +11,7 @@ from stellar.evaluation.evaluators.size_and_speed import COST
 from stellar.evaluation.evaluators.what_where import FACTORIZATION
 
 EVALUATORS: tuple[Evaluator, ...] = (
-    LINEAR_PROBE, NEIGHBOURS, FACTORIZATION, SEGMENTATION, LOCALISATION, RECONSTRUCTION,
+    LINEAR_PROBE, KNN, FACTORIZATION, SEGMENTATION, LOCALISATION, RECONSTRUCTION,
     FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
 )  # fmt: skip
 """All of them, in the order in which their numbers are read."""

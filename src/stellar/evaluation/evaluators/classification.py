@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from stellar.data.labelled import Splits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure, Row
 from stellar.evaluation.features.pictures import NAMES
-from stellar.evaluation.probes.knn import NEIGHBOURS as KS
-from stellar.evaluation.probes.knn import TEMPERATURE, knn_accuracy
+from stellar.evaluation.probes.knn import KS, TEMPERATURE, knn_accuracy
 from stellar.evaluation.probes.linear import linear_probe
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
@@ -104,7 +103,7 @@ LINEAR_PROBE = Evaluator(
     ),
     headline=(TOP_1, MAP),
 )  # fmt: skip
-NEIGHBOURS = Evaluator(
+KNN = Evaluator(
     "kNN",
     f"cosine, votes weighted by exp(cosine / {TEMPERATURE}), top-1 on the test pictures",
     neighbours,

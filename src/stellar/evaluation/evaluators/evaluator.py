@@ -56,12 +56,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A test of a model."""
+    """A test of a model, and all that it declares."""
 
     name: str
     protocol: str
     """How its numbers are made, in words."""
-    measure: Callable[[Subject], Iterator[Score]]
+    run: Callable[[Subject], Iterator[Score]]
     """Its scores; none where the data or the model has nothing for it."""
     quantities: tuple[Quantity, ...]
     """All that it may measure, in the order in which they are read."""
@@ -73,8 +73,8 @@ class Evaluator:
     """What has to be said below the terminal's table."""
 
     def scores(self, subject: Subject) -> Iterator[Score]:
-        """Of one model."""
-        for score in self.measure(subject):
+        """What it yields for one model, each score of a quantity that is declared."""
+        for score in self.run(subject):
             assert score.quantity in self.quantities, f"{self.name} declares no {score.quantity}"
             yield score
 

@@ -28,12 +28,12 @@ from stellar.evaluation.subject import Subject
 
 NUM_CLUSTERS = 6
 """Of k-means on U, for models without tokens."""
-MEASURES = ("ARI", "foreground ARI", "mean best overlap", "matched IoU")
+METRICS = ("ARI", "foreground ARI", "mean best overlap", "matched IoU")
 BATCH = 64
 
 
 def agreement_of(name: str) -> Quantity:
-    """One of MEASURES, over the test pictures."""
+    """One of METRICS, over the test pictures."""
     return Quantity("localisation", name, name)
 
 
@@ -48,7 +48,7 @@ def localisation(subject: Subject) -> Iterator[Score]:
     seeds = subject.settings.seeds
     runs = [_means(patches, source, device, seed) for seed in (seeds[:1] if has_tokens else seeds)]
     made_by = "argmax of L" if has_tokens else f"k-means on U, K = {NUM_CLUSTERS}"
-    for name in MEASURES:
+    for name in METRICS:
         values = [mean for mean, _ in (run[name] for run in runs)]
         count = runs[0][name][1]
         if not count:
@@ -63,7 +63,7 @@ def _means(
 ) -> dict[str, tuple[float, int]]:
     """Of each measure, its mean and the number of pictures that have it."""
     generator = torch.Generator().manual_seed(seed)
-    found: dict[str, list[float]] = {name: [] for name in MEASURES}
+    found: dict[str, list[float]] = {name: [] for name in METRICS}
     for rows in torch.arange(len(patches)).split(BATCH):
         maps = segment_maps(patches.read(rows.tolist(), device), generator)
         maps = maps.transpose(1, 2).unflatten(2, patches.grid)
@@ -99,7 +99,7 @@ def agreement(
     foreground = adjusted_rand_index(instances[objects][None], segments[objects][None]).item()
     iou = overlaps(instances, segments)
     values = (found["ARI"], foreground, best_overlap(iou), matched_iou(iou))
-    return dict(zip(MEASURES, values, strict=True))
+    return dict(zip(METRICS, values, strict=True))
 
 
 def segment(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Int64[Tensor, "b H W"]:
@@ -138,6 +138,6 @@ LOCALISATION = Evaluator(
     "and of those of objects, best IoU of a segment with each object, and IoU under the best "
     "one-to-one matching, in which the background takes no part; means over pictures",
     localisation,
-    quantities=tuple(map(agreement_of, MEASURES)),
+    quantities=tuple(map(agreement_of, METRICS)),
     headline=(ARI,),
 )

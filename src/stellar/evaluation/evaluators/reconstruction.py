@@ -37,7 +37,7 @@ NAMES: Mapping[str, str] = {
     "rFID": "rFID",
     "forced rFID": "rFID, forced: of too few pictures",
 }
-"""Of what drawings are judged by."""
+"""Names that people read, by metric."""
 
 Draw = Callable[[Tensor], Tensor]
 """From pictures (b c h w) as they were read to drawings of them in [0, 1], on the CPU."""

@@ -39,7 +39,8 @@ METRICS: Mapping[str, Callable[[Tensor], float]] = {
 
 def quality(metric: str, feature: Feature) -> Quantity:
     """How well the classes of pixels are named from a feature."""
-    return Quantity("segmentation", f"{metric}, {NAMES[feature]}", metric, feature, unit="%")
+    judged = "S and L" if feature == "tokens" else feature
+    return Quantity("segmentation", f"{metric}, {NAMES[feature]}", metric, judged, unit="%")
 
 
 def segmentation(subject: Subject) -> Iterator[Score]:

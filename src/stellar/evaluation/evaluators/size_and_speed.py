@@ -26,9 +26,10 @@ ENCODING = Quantity("cost", "encoding", "images/s", unit="images/s", digits=",.0
 
 
 def numbers(part: str) -> Quantity:
-    """How many numbers a part of an image's factors takes."""
+    """How many numbers one of PARTS takes."""
+    feature = {"dense": "U", "bottleneck": "Z"}.get(part, part)
     name = f"{part}, numbers an image"
-    return Quantity("cost", name, "numbers an image", feature=part, digits=",.0f")
+    return Quantity("cost", name, "numbers an image", feature=feature, digits=",.0f")
 
 
 def cost(subject: Subject) -> Iterator[Score]:

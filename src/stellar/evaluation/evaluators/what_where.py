@@ -18,10 +18,11 @@ MAX_SCENES = 1000
 
 
 def accuracy(feature: str, label: str, probe: str) -> Quantity:
-    """How often a probe on a feature names an object's label rightly, as a share."""
+    """How often a probe on one of FEATURES names an object's label rightly, as a share."""
+    letter = "U" if feature == "dense" else feature
     return Quantity(
         "factorization", f"{feature} to {label}, {probe}", "accuracy",
-        feature=feature, label=label, probe=probe, digits=".2f", baseline="chance",
+        feature=letter, label=label, probe=probe, digits=".2f", baseline="chance",
     )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-NEIGHBOURS = (10, 20, 50, 100)
+KS = (10, 20, 50, 100)
+"""Numbers of neighbours that vote."""
 TEMPERATURE = 0.07
 
 _COSINE_UNIT = 2**30
@@ -26,7 +27,7 @@ def knn_accuracy(
     train_labels: Int64[Tensor, " n"],
     test: Float[Tensor, "m d"],
     test_labels: Int64[Tensor, " m"],
-    ks: Sequence[int] = NEIGHBOURS,
+    ks: Sequence[int] = KS,
     temperature: float = TEMPERATURE,
     chunk_size: int = 4096,
 ) -> dict[int, float]:
@@ -43,7 +44,7 @@ def knn_predict(
     train: Float[Tensor, "n d"],
     train_labels: Int64[Tensor, " n"],
     test: Float[Tensor, "m d"],
-    ks: Sequence[int] = NEIGHBOURS,
+    ks: Sequence[int] = KS,
     temperature: float = TEMPERATURE,
     chunk_size: int = 4096,
 ) -> dict[int, Int64[Tensor, " m"]]:

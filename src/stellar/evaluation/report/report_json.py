@@ -14,7 +14,9 @@ from stellar.errors import UserError
 from stellar.evaluation.evaluators import EVALUATORS
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
-WRITTEN = ("test", "name", "metric", "feature", "label", "probe", "k", "unit")
+IDENTITY = ("test", "metric", "feature", "label", "probe", "k")
+"""The fields by which a quantity is known."""
+WRITTEN = (*IDENTITY, "name", "unit")
 """The fields of a quantity that a file holds."""
 
 
@@ -52,12 +54,12 @@ def _written(score: Score) -> dict[str, Any]:
 
 def _read(fields: Mapping[str, Any]) -> Score:
     """Raises KeyError where no evaluator declares the quantity, TypeError for other fields."""
-    key = tuple(fields[name] for name in WRITTEN)
-    return Score(_DECLARED[key], **{n: v for n, v in fields.items() if n not in WRITTEN})
+    quantity = _DECLARED[tuple(fields[name] for name in IDENTITY)]
+    return Score(quantity, **{n: v for n, v in fields.items() if n not in WRITTEN})
 
 
-def _key(quantity: Quantity) -> tuple[Any, ...]:
-    return tuple(getattr(quantity, name) for name in WRITTEN)
+def _identity(quantity: Quantity) -> tuple[Any, ...]:
+    return tuple(getattr(quantity, name) for name in IDENTITY)
 
 
-_DECLARED = {_key(quantity): quantity for each in EVALUATORS for quantity in each.quantities}
+_DECLARED = {_identity(quantity): quantity for each in EVALUATORS for quantity in each.quantities}

@@ -96,7 +96,7 @@ def test_models_may_lack_what_others_have(make_evaluation) -> None:
     evaluation = replace(make_evaluation("ours"), models=(ours, theirs))
     read(render_page(evaluation))
     assert headline(evaluation).count("&ndash;") == 3
-    assert "dense" in headline(evaluation), "their numbers an image are of another thing"
+    assert "<small>U</small>" in headline(evaluation), "their numbers an image are of U"
 
 
 def test_the_best_of_each_row_is_marked(make_evaluation) -> None:

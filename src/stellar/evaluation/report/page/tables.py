@@ -13,7 +13,6 @@ from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
 _KIND_OF_LABEL = {"material": "what", "place": "where", "digit": "shape", "size": "extent"}
-_LETTER = {"S": "S", "L": "L", "dense": "U"}
 _DASH = "&ndash;"
 _SHORT_TABLE = 4
 """Rows; longer tables are closed until they are asked for."""
@@ -76,7 +75,7 @@ def _matrix(model: ModelScores) -> str:
         for label in labels
     )
     rows = "".join(
-        f'<tr><th scope="row">{_LETTER[feature]}</th>'
+        f'<tr><th scope="row">{accuracy(feature, labels[0], PROBES[0]).feature}</th>'
         + "".join(_cell(scores.get((feature, label, probe)))
                   for label in labels for probe in PROBES)
         + "</tr>"
