@@ -32,10 +32,11 @@ def test_groups_add_up() -> None:
     }
 
 
-def test_a_term_that_is_off_is_not_computed() -> None:
-    def explode(_: torch.Tensor) -> torch.Tensor:
-        raise AssertionError
+def explode(_: torch.Tensor) -> torch.Tensor:
+    raise AssertionError
 
+
+def test_a_term_that_is_off_is_not_computed() -> None:
     two = torch.tensor(2.0)
     assert term(ObjectiveConfig(koleo_weight=0.0), "koleo", two, explode) is None
     assert term(ObjectiveConfig(koleo_weight=0.0), "koleo", None, explode) is None
@@ -44,4 +45,4 @@ def test_a_term_that_is_off_is_not_computed() -> None:
 
 def test_a_term_that_is_on_is_never_left_out() -> None:
     with pytest.raises(AssertionError, match="koleo is on, and nothing was made for it"):
-        term(ObjectiveConfig(), "koleo", None, lambda it: it)
+        term(ObjectiveConfig(), "koleo", None, explode)
