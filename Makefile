@@ -30,7 +30,7 @@ check: install
 wheel: install
 	rm -rf dist
 	$(BIN)/python -m build
-	$(BIN)/python -m pytest -m slow tests/test_wheel.py
+	STELLAR_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -m slow tests/test_wheel.py
 
 format: install
 	$(BIN)/ruff format .

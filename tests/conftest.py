@@ -51,6 +51,25 @@ def small_objective() -> ObjectiveConfig:
 
 
 @pytest.fixture
+def vit(tmp_path: Path) -> Path:
+    """The folder of somebody else's vision transformer, as transformers saves it: 32 wide, 2
+    layers, 20 px in patches of 4.
+    """
+    from transformers import ViTConfig, ViTModel
+
+    config = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=20,
+        patch_size=4,
+    )
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    return tmp_path / "vit"
+
+
+@pytest.fixture
 def sizes_may_be_symbols() -> Iterator[None]:
     """Shapes go unchecked: while torch.export traces, sizes are symbols, no `int` to beartype."""
     jaxtyping_config.update("jaxtyping_disable", True)

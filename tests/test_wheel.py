@@ -63,9 +63,11 @@ def must(command: list, folder: Path) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("wheel")
-    must([sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT], folder)
-    (wheel,) = (folder / "dist").glob("*.whl")
-    (source,) = (folder / "dist").glob("*.tar.gz")
+    dist = Path(os.environ.get("STELLAR_DIST", folder / "dist"))  # `make wheel` has built them
+    if not dist.exists():
+        must([sys.executable, "-m", "build", "--outdir", dist, ROOT], folder)
+    (wheel,) = dist.glob("*.whl")
+    (source,) = dist.glob("*.tar.gz")
     must([sys.executable, "-m", "venv", folder / "venv"], folder)
     python = folder / "venv/bin/python"
     install = [python, "-m", "pip", "install", "--no-compile", "-c", ROOT / "constraints.txt"]

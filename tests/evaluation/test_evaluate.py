@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from transformers import ViTConfig, ViTModel
 
 from stellar.cli import main
 from stellar.config import ModelConfig
@@ -143,28 +142,20 @@ def test_models_and_backbones_by_their_hub_ids(
     small: ModelConfig,
     pictures: Path,
     tmp_path: Path,
+    vit: Path,
     hub_cache: Path,
     place_in_hub_cache: Callable[..., Path],
 ) -> None:
     Stellar(small).save_pretrained(tmp_path / "pets")
-    config = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        image_size=16,
-        patch_size=4,
-    )
-    ViTModel(config).save_pretrained(tmp_path / "vit")
-    for name in ("pets", "vit"):
-        files = {file: tmp_path / name / file for file in ("config.json", "model.safetensors")}
+    for name, folder in (("pets", tmp_path / "pets"), ("vit", vit)):
+        files = {file: folder / file for file in ("config.json", "model.safetensors")}
         place_in_hub_cache(hub_cache, f"you/{name}", files)
     call = ["evaluate", "you/pets", "you/vit", "--data", str(pictures), "--num-workers", "0"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
-    pets, vit = json.loads((tmp_path / "out/report.json").read_text())["models"]
-    assert (pets["name"], vit["name"]) == ("you/pets", "you/vit")
-    assert "reconstruction" in {score["test"] for score in pets["scores"]}
-    assert "reconstruction" not in {score["test"] for score in vit["scores"]}
+    ours, theirs = json.loads((tmp_path / "out/report.json").read_text())["models"]
+    assert (ours["name"], theirs["name"]) == ("you/pets", "you/vit")
+    assert "reconstruction" in {score["test"] for score in ours["scores"]}
+    assert "reconstruction" not in {score["test"] for score in theirs["scores"]}
 
 
 def test_pictures_with_several_labels(small: ModelConfig, pictures: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import ViTConfig, ViTModel
 
 from stellar.config import (
     RunConfig,
@@ -47,18 +46,9 @@ def test_a_run_goes_on_when_the_run_that_it_started_from_is_gone(
     assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
 
 
-def test_a_run_from_a_backbone_is_known_again(base: RunConfig, tmp_path: Path) -> None:
+def test_a_run_from_a_backbone_is_known_again(base: RunConfig, tmp_path: Path, vit: Path) -> None:
     """It wrote down the backbone's sizes, which the configuration does not have."""
-    sizes = ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        intermediate_size=32,
-        image_size=16,
-        patch_size=4,
-    )
-    ViTModel(sizes).save_pretrained(tmp_path / "vit")
-    config = replace(base, init=str(tmp_path / "vit"))
+    config = replace(base, init=str(vit))
     once = trained(config, tmp_path / "run")
     assert once.config.embed_dim == 32 != base.model.embed_dim
     again = trained(config, tmp_path / "run").state_dict()

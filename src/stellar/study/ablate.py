@@ -101,8 +101,7 @@ def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
     """One model's numbers over several trainings: those that every one of them has."""
     scores = []
     for quantity in (score.quantity for score in runs[0].scores):
-        same = [run.score(quantity) for run in runs]
-        found = [score for score in same if score is not None]
+        found = [score for run in runs if (score := run.score(quantity)) is not None]
         if len(found) == len(runs):
             scores.append(_over_trainings(quantity, found))
     hashes = ", ".join(run.sha256 for run in runs)

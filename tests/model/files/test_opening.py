@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import ViTConfig, ViTModel
 
 import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
@@ -40,20 +39,6 @@ def published(tmp_path: Path, small: ModelConfig, small_objective: ObjectiveConf
     return stellar.save_published(model, tmp_path / "published", "mine").parent
 
 
-@pytest.fixture
-def backbone(tmp_path: Path) -> Path:
-    config = ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        image_size=20,
-        patch_size=4,
-    )
-    ViTModel(config).save_pretrained(tmp_path / "backbone")
-    return tmp_path / "backbone"
-
-
 def test_ours_and_published_files_are_models(
     ours: Path, published: Path, small: ModelConfig
 ) -> None:
@@ -69,8 +54,8 @@ def test_ours_and_published_files_are_models(
     assert objective.num_prototypes == 12
 
 
-def test_other_encoders_are_backbones(backbone: Path) -> None:
-    for source in (backbone, backbone / WEIGHTS):
+def test_other_encoders_are_backbones(vit: Path) -> None:
+    for source in (vit, vit / WEIGHTS):
         for file in (open_weights(source), open_backbone(source)):
             assert isinstance(file, BackboneFile)
             assert file.name == f"{source} (ViT, MAE or DINO)"
@@ -79,9 +64,9 @@ def test_other_encoders_are_backbones(backbone: Path) -> None:
 
 
 def test_a_hub_id_is_opened_whatever_it_holds(
-    ours: Path, backbone: Path, hub_cache: Path, place_in_hub_cache: Place
+    ours: Path, vit: Path, hub_cache: Path, place_in_hub_cache: Place
 ) -> None:
-    for repo, folder in (("you/pets", ours), ("you/vit", backbone)):
+    for repo, folder in (("you/pets", ours), ("you/vit", vit)):
         files = {name: folder / name for name in (CONFIG, WEIGHTS)}
         place_in_hub_cache(hub_cache, repo, files)
     pets = open_weights("you/pets")
@@ -91,11 +76,11 @@ def test_a_hub_id_is_opened_whatever_it_holds(
     assert isinstance(open_weights("hf://you/vit"), BackboneFile)
 
 
-def test_who_asks_for_one_kind_is_told_of_the_other(ours: Path, backbone: Path) -> None:
+def test_who_asks_for_one_kind_is_told_of_the_other(ours: Path, vit: Path) -> None:
     with pytest.raises(WeightsError, match=r"ours cannot be used .* load it with stellar\.load"):
         open_backbone(ours)
     with pytest.raises(WeightsError, match="is no model of stellar"):
-        open_model(backbone)
+        open_model(vit)
 
 
 def test_what_is_neither_gets_a_sentence(tmp_path: Path) -> None:

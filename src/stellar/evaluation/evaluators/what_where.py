@@ -15,14 +15,15 @@ from stellar.evaluation.subject import Subject
 
 MAX_SCENES = 1000
 """Scenes that the probes learn from, and scenes that they are tested on; the first ones."""
+LETTERS = {"S": "S", "L": "L", "dense": "U"}
+"""The paper's symbols of FEATURES."""
 
 
 def accuracy(feature: str, label: str, probe: str) -> Quantity:
     """How often a probe on one of FEATURES names an object's label rightly, as a share."""
-    letter = "U" if feature == "dense" else feature
     return Quantity(
         "factorization", f"{feature} to {label}, {probe}", "accuracy",
-        feature=letter, label=label, probe=probe, digits=".2f", baseline="chance",
+        feature=LETTERS[feature], label=label, probe=probe, digits=".2f", baseline="chance",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ by what it is of. A file with a quantity that no evaluator declares is refused.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from stellar.errors import UserError
 from stellar.evaluation.evaluators import EVALUATORS
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
-IDENTITY = ("test", "metric", "feature", "label", "probe", "k")
+IDENTITY = tuple(field.name for field in fields(Quantity) if field.compare)
 """The fields by which a quantity is known."""
 WRITTEN = (*IDENTITY, "name", "unit")
 """The fields of a quantity that a file holds."""
@@ -47,19 +47,16 @@ def read_evaluation(file: Path) -> Evaluation:
 
 
 def _written(score: Score) -> dict[str, Any]:
-    fields = asdict(score)
-    quantity = fields.pop("quantity")
-    return {name: quantity[name] for name in WRITTEN} | fields
+    content = asdict(score)
+    quantity = content.pop("quantity")
+    return {name: quantity[name] for name in WRITTEN} | content
 
 
-def _read(fields: Mapping[str, Any]) -> Score:
-    """Raises KeyError where no evaluator declares the quantity, TypeError for other fields."""
-    quantity = _DECLARED[tuple(fields[name] for name in IDENTITY)]
-    return Score(quantity, **{n: v for n, v in fields.items() if n not in WRITTEN})
+def _read(content: Mapping[str, Any]) -> Score:
+    """Raises KeyError where no evaluator declares the quantity, TypeError for other keys."""
+    quantity = _DECLARED[Quantity(name="", **{name: content[name] for name in IDENTITY})]
+    return Score(quantity, **{key: v for key, v in content.items() if key not in WRITTEN})
 
 
-def _identity(quantity: Quantity) -> tuple[Any, ...]:
-    return tuple(getattr(quantity, name) for name in IDENTITY)
-
-
-_DECLARED = {_identity(quantity): quantity for each in EVALUATORS for quantity in each.quantities}
+_DECLARED = {quantity: quantity for each in EVALUATORS for quantity in each.quantities}
+"""By what they are of, whatever they are called."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from stellar.evaluation.evaluators import EVALUATORS, HEADLINE, Evaluator, Measure
-from stellar.evaluation.evaluators.what_where import accuracy
+from stellar.evaluation.evaluators.what_where import LETTERS, accuracy
 from stellar.evaluation.probes.objects import FEATURES, LABELS, PROBES
 from stellar.evaluation.report import paper_results
 from stellar.evaluation.report.page.labels import short_names
@@ -75,7 +75,7 @@ def _matrix(model: ModelScores) -> str:
         for label in labels
     )
     rows = "".join(
-        f'<tr><th scope="row">{accuracy(feature, labels[0], PROBES[0]).feature}</th>'
+        f'<tr><th scope="row">{LETTERS[feature]}</th>'
         + "".join(_cell(scores.get((feature, label, probe)))
                   for label in labels for probe in PROBES)
         + "</tr>"
