@@ -243,5 +243,7 @@ class TestTeacher:
                 parameter += 1
         model.teacher.update(model, momentum)
         for name, parameter in model.teacher.named_parameters():
-            expected = momentum * before[name] + (1 - momentum) * model.get_parameter(name)
+            student = model.get_parameter(name)
+            expected = momentum * before[name] + (1 - momentum) * student
             torch.testing.assert_close(parameter, expected)
+            assert torch.equal(parameter, before[name].lerp(student, 1 - momentum))

@@ -12,6 +12,7 @@ from stellar.model import VQGAN, Stellar
 from stellar.model.transformer import normal
 from stellar.objective.losses import Weights
 from stellar.objective.prototypes import PrototypeHead
+from stellar.processes.sharded import by_kind
 
 
 class Teacher(nn.Module):
@@ -29,8 +30,9 @@ class Teacher(nn.Module):
         """teacher = momentum * teacher + (1 - momentum) * student; once after each optimizer
         step.
         """
-        for name, parameter in self.named_parameters():
-            parameter.lerp_(student.get_parameter(name), 1 - momentum)
+        towards = {own: student.get_parameter(name) for name, own in self.named_parameters()}
+        for kind in by_kind(towards):
+            torch._foreach_lerp_(tuple(kind), [towards[own] for own in kind], 1 - momentum)
 
 
 class PretrainingModel(Stellar):
