@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from stellar.images import read_image, unit_range
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.precision import autocast, choose_device, resolve_precision
-from stellar.training.compile_recompute import compile_networks, compiles
+from stellar.training.computation import compile_networks, compiles
 from table import Row, medians, print_rows
 
 

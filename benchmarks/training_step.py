@@ -32,7 +32,7 @@ from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import PRESETS
-from stellar.training.compile_recompute import compile_networks, compiles, recompute_blocks
+from stellar.training.computation import compile_networks, compiles, recompute_blocks
 from stellar.training.cuda_graph import WARM_UP, CapturedStep
 from stellar.training.optimizer import build_optimizer
 from table import Row, in_turns, peak_memory, print_rows, unmeasured

@@ -34,7 +34,7 @@ from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.presets import b16, demo, h16, tiny
 from stellar.study.systems import dense, dino
-from stellar.training.compile_recompute import recompute_blocks
+from stellar.training.computation import recompute_blocks
 
 BATCH = 2
 RUNS = {"tiny": tiny(), "b16": b16(), "dense": dense(demo()), "dino": dino(demo())}

@@ -18,7 +18,7 @@ from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.objective.prototypes import assign, cross_entropy, mean_prototype
 from stellar.precision import autocast
-from stellar.training.compile_recompute import find_compiler
+from stellar.training.computation import find_compiler
 from stellar.training.cuda_graph import CapturedStep
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -11,7 +11,7 @@ import warnings
 import torch
 
 from stellar.objective import PretrainingModel
-from stellar.training.compile_recompute import stacks
+from stellar.training.computation import stacks
 
 
 def shard(model: PretrainingModel, precision: str) -> None:

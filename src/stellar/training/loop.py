@@ -23,7 +23,7 @@ from stellar.processes.launch import Ranks
 from stellar.processes.sharded import clip_gradients
 from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.checkpoint import Counters, restore
-from stellar.training.compile_recompute import compile_networks, compiles, recompute_blocks
+from stellar.training.computation import compile_networks, compiles, recompute_blocks
 from stellar.training.cuda_graph import CapturedStep
 from stellar.training.fsdp import shard
 from stellar.training.health import measure_health

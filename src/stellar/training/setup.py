@@ -19,7 +19,7 @@ from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import gather_lists, is_first
 from stellar.processes.launch import Ranks
-from stellar.training.compile_recompute import find_compiler
+from stellar.training.computation import find_compiler
 
 
 @dataclass(frozen=True)

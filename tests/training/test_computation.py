@@ -14,7 +14,7 @@ from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.processes.launch import Ranks
 from stellar.training import pretrain
-from stellar.training.compile_recompute import find_compiler, recompute_blocks
+from stellar.training.computation import find_compiler, recompute_blocks
 from stellar.training.setup import require_possible
 
 
