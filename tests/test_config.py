@@ -55,6 +55,16 @@ def test_none_and_awkward_texts_survive_the_file(tmp_path: Path) -> None:
     assert read_run_config(tmp_path / "run.toml") == config
 
 
+def test_a_run_from_before_a_setting_is_read_with_its_default(tmp_path: Path) -> None:
+    config = RunConfig(training=TrainingConfig(steps=7))
+    lines = to_toml(config).splitlines()
+    newer = ("codes", "residual", "attention", "pack_views")
+    older = [line for line in lines if line.split(" = ")[0] not in newer]
+    assert len(older) == len(lines) - len(newer)
+    (tmp_path / "run.toml").write_text("\n".join(older))
+    assert read_run_config(tmp_path / "run.toml") == config
+
+
 def test_the_published_recipe() -> None:
     """DESIGN: the paper's table."""
     for preset, epochs, rate in ((b16, 150, 1.5e-4), (l16, 100, 5e-5), (h16, 50, 5e-5)):
@@ -95,6 +105,11 @@ def test_the_published_recipe() -> None:
         (lambda: ObjectiveConfig(sinkhorn_scale=2.0), r"in \(0, 1\], got 2.0"),
         (lambda: ObjectiveConfig(teacher="ema"), "objective.teacher must be one of"),  # pyright: ignore
         (lambda: TrainingConfig(batch_size=10, accumulate=3), "multiple of accumulate = 3, got 10"),
+        (
+            lambda: TrainingConfig(pack_views=True, parallel="fsdp"),
+            "pack_views needs training.parallel = ddp, got fsdp",
+        ),
+        (lambda: TrainingConfig(residual="bf61"), "did you mean 'bf16'"),  # pyright: ignore
         (lambda: TrainingConfig(steps=0), "steps must be at least 1, got 0"),
         (lambda: TrainingConfig(warmup=1.0), "warmup must be a share"),
         (lambda: TrainingConfig(precision="fp16"), "precision must be one of"),  # pyright: ignore

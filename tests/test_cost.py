@@ -67,6 +67,10 @@ def recomputed(config: RunConfig, again: bool) -> tuple[RunConfig, PretrainingMo
     return replace(config, training=replace(config.training, recompute=again)), model
 
 
+def packing(config: RunConfig, packed: bool) -> RunConfig:
+    return replace(config, training=replace(config.training, pack_views=packed))
+
+
 def fill(model: nn.Module) -> None:
     """Weights that have shapes but no numbers, within FakeTensorMode."""
     state = {name: torch.empty(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -88,7 +92,8 @@ def run_step(
 ) -> None:
     """A step of the objective, as the training loop takes it."""
     fill(model)
-    step(model, views_of(config), backward, autocast, config.training.views_of_each(BATCH))
+    of_each, together = config.training.views_of_each(BATCH), config.training.pack_views
+    step(model, views_of(config), backward, autocast, of_each, pack_views=together)
 
 
 def counter() -> FlopCounterMode:
@@ -101,10 +106,11 @@ def counter() -> FlopCounterMode:
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
+@pytest.mark.parametrize("packed", [False, True], ids=["in turn", "packed"])
 @pytest.mark.parametrize("name", RUNS)
-def test_flop_of_a_training_step(name: str, again: bool) -> None:
+def test_flop_of_a_training_step(name: str, packed: bool, again: bool) -> None:
     """With fewer blocks, which are all alike."""
-    run = RUNS[name]
+    run = packing(RUNS[name], packed)
     decoder = replace(run.model.decoder, depth=2)
     config, model = recomputed(
         replace(run, model=replace(run.model, depth=3, decoder=decoder)), again
@@ -223,20 +229,22 @@ class Alive(TorchDispatchMode):
         self.now -= size
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["in turn", "packed"])
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
 @pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2)], ids=["fp32", "bf16"])
 def test_memory_of_a_step_at_its_peak(
-    name: str, number: int, again: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, number: int, again: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 128 images, so that nothing beside activations is large; not even the tokenizer."""
     monkeypatch.setattr(transformer, "LONGEST_PLAIN", 0)
-    config, model = recomputed(RUNS[name], again)
+    config, model = recomputed(packing(RUNS[name], packed), again)
     autocast = partial(torch.autocast, "cpu", torch.bfloat16) if number == 2 else nullcontext
+    of_each = config.training.views_of_each(128)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fill(model)
         views = views_of(config, 128)
         with Alive() as alive:
-            step(model, views, Tensor.backward, autocast, config.training.views_of_each(128))
+            step(model, views, Tensor.backward, autocast, of_each, pack_views=packed)
     memory = training_memory(config, 128, number=number)
     assert alive.peak == pytest.approx(memory.activations + memory.copies, rel=0.25)
 

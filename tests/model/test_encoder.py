@@ -1,10 +1,12 @@
 """The encoder: sizes, kept patches, and the parts that are not read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from stellar.config import ModelConfig
-from stellar.model.encoder import Encoder
+from stellar.model.encoder import Encoder, Request
 
 
 def test_keeping_every_patch_changes_nothing(small: ModelConfig) -> None:
@@ -38,6 +40,44 @@ def test_reading_less_gives_the_same_tokens(small: ModelConfig, keep: torch.Tens
     torch.testing.assert_close(tokens.sparse, whole.sparse)
     torch.testing.assert_close(cls.cls, whole.cls)
     assert tokens.dense.shape[1] == cls.sparse.shape[1] == cls.dense.shape[1] == 0
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"depth": 1},
+        {"num_registers": 2, "layer_scale": True},
+        {"num_sparse_tokens": 0, "bottleneck": 5},
+    ],
+    ids=["tokens", "one block", "registers", "bottleneck"],
+)
+def test_packed_images_get_what_each_group_gets_by_itself(
+    small: ModelConfig, sizes: dict[str, int]
+) -> None:
+    encoder = Encoder(replace(small, **sizes))
+    requests = [
+        Request(torch.rand(2, 3, 16, 16)),
+        Request(torch.rand(3, 3, 16, 16), torch.tensor([[0, 5], [3, 15], [7, 8]]), "tokens"),
+        Request(torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8), read="cls"),
+    ]
+    for request, packed in zip(requests, encoder.encode_packed(requests), strict=True):
+        alone = encoder(request.images, request.keep, request.read)
+        for name in ("cls", "sparse", "dense"):
+            torch.testing.assert_close(getattr(packed, name), getattr(alone, name))
+
+
+def test_packed_images_share_all_blocks_but_the_last(small: ModelConfig) -> None:
+    encoder, rows = Encoder(replace(small, depth=3)), list[list[int]]()
+    for block in encoder.blocks:
+        block.get_submodule("mlp").register_forward_pre_hook(
+            lambda _, given: rows.append([*given[0].shape[:-1]])
+        )
+    encoder.encode_packed(
+        [Request(torch.rand(2, 3, 16, 16)), Request(torch.rand(5, 3, 8, 8), read="cls")]
+    )
+    together = 2 * (1 + 3 + 16) + 5 * (1 + 3 + 4)
+    assert rows == [[together], [together], [2, 20], [5, 1]]
 
 
 def test_bytes_and_fractions_are_the_same_picture(small: ModelConfig) -> None:

@@ -8,8 +8,9 @@ from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.objective import PretrainingModel, Views, step
 
 
+@pytest.mark.parametrize("pack_views", [False, True], ids=["in turn", "packed"])
 @pytest.mark.parametrize("teacher", ["none", "constant"])
-def test_same_losses_and_gradients(small: ModelConfig, teacher: str) -> None:
+def test_same_losses_and_gradients(small: ModelConfig, teacher: str, pack_views: bool) -> None:
     objective = ObjectiveConfig(
         num_prototypes=12,
         prototype_dim=8,
@@ -26,7 +27,7 @@ def test_same_losses_and_gradients(small: ModelConfig, teacher: str) -> None:
     total.backward()
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    result = step(model, views, lambda loss: loss.backward())
+    result = step(model, views, lambda loss: loss.backward(), pack_views=pack_views)
     for (name, value), (other, reference) in zip(
         result.losses.present(), expected.present(), strict=True
     ):

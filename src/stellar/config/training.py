@@ -40,6 +40,23 @@ class TrainingConfig:
     """Keep each transformer block's input alone and compute the rest again in the backward pass:
     a fraction of the memory for up to a third more time. The result is the same.
     """
+    codes: Literal["exact", "fast"] = "exact"
+    """How much of the tokenizer is in bf16 where the networks are. exact: its two finest levels.
+    fast: all of it; one to three codes in a hundred change. Not run on a GPU yet.
+    """
+    residual: Literal["fp32", "bf16"] = "fp32"
+    """What the encoder's blocks hand on where the networks are in bf16; the decoder's are in bf16
+    either way. bf16 is half the bytes, and gradients are less exact. Not run on a GPU yet.
+    """
+    attention: Literal["auto", "cudnn"] = "auto"
+    """Kernel of the attention on a GPU. auto: torch's choice, another for few tokens. cudnn: that
+    of cuDNN where there is one. The result is the same. Not run on a GPU yet.
+    """
+    pack_views: bool = False
+    """Full, masked and local views go through the encoder in one pass, for small batches, where a
+    GPU waits for the host. All are alive at once: `views_at_once` has no effect. The result is the
+    same. Not with fsdp. Not run on a GPU yet.
+    """
     learning_rate: float = 1.5e-4
     """Peak learning rate."""
     final_learning_rate: float = 1e-6
@@ -129,4 +146,9 @@ class TrainingConfig:
             self.batch_size % self.accumulate == 0,
             f"training.batch_size must be a multiple of accumulate = {self.accumulate}, "
             f"got {self.batch_size}",
+        )
+        require(
+            not self.pack_views or self.parallel == "ddp",
+            f"training.pack_views needs training.parallel = ddp, got {self.parallel}; set it to "
+            "false",
         )

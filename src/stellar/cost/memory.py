@@ -6,7 +6,7 @@ the residual stream twice in fp32, and in the networks' precision the results of
 and v, the attended values twice, and the MLP's hidden layer before and after its GELU; not the
 scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less. With
 `training.recompute`, blocks keep their input in fp32, and one at a time has the rest, with the
-gradient of its hidden layer.
+gradient of its hidden layer. With `training.pack_views` all groups of views are alive at once.
 """
 
 from dataclasses import dataclass, fields
@@ -28,7 +28,9 @@ class Memory:
     moments: int
     """AdamW's."""
     activations: int
-    """Of the portion of views that keeps most, targets included."""
+    """Of the portion of views that keeps most, or of all views where they are packed; targets
+    included.
+    """
     copies: int
     """Of the weights in the networks' precision, while a portion lasts."""
 
@@ -43,6 +45,7 @@ def training_memory(config: RunConfig, batch: int, shards: int = 1, number: int 
     a number in the networks' precision, 2 for bf16 and 4 for fp32.
     """
     divided = split_parameters(config)
+    alive = sum if config.training.pack_views else max
     learning = 4 * (divided // shards + num_parameters(config) - divided)
     frozen = 4 * TOKENIZER_WEIGHTS if config.model.decoder.target == "codes" else 0
     if config.objective.teacher != "none":
@@ -51,7 +54,7 @@ def training_memory(config: RunConfig, batch: int, shards: int = 1, number: int 
         weights=learning + frozen,
         gradients=learning,
         moments=2 * learning,
-        activations=batch * max(kept_bytes(config, batch, number).values()),
+        activations=batch * alive(kept_bytes(config, batch, number).values()),
         copies=number * _cast_parameters(config) if number < 4 and shards == 1 else 0,
     )
 
@@ -84,8 +87,10 @@ def kept_bytes(config: RunConfig, batch: int, number: int) -> dict[str, int]:
     model, views, objective = config.model, config.views, config.objective
     patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
     read = None if objective.on("masked_reconstruction") or model.bottleneck else extra
-    most = config.training.views_of_each(batch)
-    masked, local = min(views.num_masked, most), min(views.num_local, most)
+    masked, local = views.num_masked, views.num_local
+    if not config.training.pack_views:
+        most = config.training.views_of_each(batch)
+        masked, local = min(masked, most), min(local, most)
     crops = num_patches(model, views.local_size)
     again = config.training.recompute
     drawn = _decoder_bytes(model, patches, number, again)

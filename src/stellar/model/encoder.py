@@ -6,6 +6,7 @@ that a loss reads stay in front. Registers are there only in models that start f
 which has them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,10 +17,29 @@ from torch import Tensor, nn
 
 from stellar.config import ModelConfig
 from stellar.images import nearest_multiple
-from stellar.model.transformer import BlockSize, init_weights, normal, run_blocks, stack
+from stellar.model.transformer import (
+    BlockSize,
+    init_weights,
+    normal,
+    run_blocks,
+    run_blocks_packed,
+    stack,
+)
 
 Images = Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]
 """C channels (RGB), in [0, 1] when floating point, in [0, 255] when uint8."""
+Read = Literal["all", "tokens", "cls"]
+"""What is wanted of the last block."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Images of one size that are to be encoded."""
+
+    images: Images
+    keep: Int[Tensor, "B n"] | None = None
+    """The patches that take part, for each image; None: all."""
+    read: Read = "all"
 
 
 @dataclass(frozen=True)
@@ -114,19 +134,33 @@ class Encoder(nn.Module):
         self,
         images: Images,
         keep: Int[Tensor, "B n"] | None = None,
-        read: Literal["all", "tokens", "cls"] = "all",
+        read: Read = "all",
     ) -> Tokens:
         """`keep`: the patches that take part, for each image; `read`: what is wanted of the last
         block.
 
         Raises ValueError for sizes that the patch does not divide.
         """
-        x = self.embed(images, keep)
-        num_sparse = len(self.sparse_tokens)
-        num_read = {"all": None, "tokens": 1 + num_sparse, "cls": 1}[read]
-        if self.bottleneck is not None and read == "tokens":
-            num_read = None
-        x = self.norm(run_blocks(self.blocks, x, num_read))
+        return self._tokens(run_blocks(self.blocks, self.embed(images, keep), self._num_read(read)))
+
+    def encode_packed(self, requests: Sequence[Request]) -> list[Tokens]:
+        """Several groups of images in one pass: each gets what `forward` would give it.
+
+        Raises ValueError for sizes that the patch does not divide.
+        """
+        embedded = [self.embed(request.images, request.keep) for request in requests]
+        reads = [self._num_read(request.read) for request in requests]
+        return [self._tokens(x) for x in run_blocks_packed(self.blocks, embedded, reads)]
+
+    def _num_read(self, read: Read) -> int | None:
+        """Tokens that the last block answers for; None: all."""
+        if read == "all" or (read == "tokens" and self.bottleneck is not None):
+            return None
+        return 1 + len(self.sparse_tokens) if read == "tokens" else 1
+
+    def _tokens(self, x: Float[Tensor, "B M D"]) -> Tokens:
+        """What the last block gave, after the final norm, taken apart."""
+        x, num_sparse = self.norm(x), len(self.sparse_tokens)
         sparse, dense = x[:, 1 : 1 + num_sparse], x[:, 1 + num_sparse + self.num_registers :]
         if self.bottleneck is not None:
             dense = self.bottleneck(dense)

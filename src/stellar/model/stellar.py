@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stellar.config import Fit, ModelConfig
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
-from stellar.model.encoder import Encoder
+from stellar.model.encoder import Encoder, Tokens
 from stellar.model.factorization import Factorization, Unfactorized
 from stellar.model.factors import Factors
 from stellar.model.history import History
@@ -86,10 +86,13 @@ class Stellar(nn.Module):
         InputError, or ValueError for a tensor of a size that the patch does not divide.
         """
         prepared = prepare(images, self.config, fit, like=self.encoder.cls_token)
-        tokens = self.encoder(prepared.images)
+        tokens, grid = self.encoder(prepared.images), self.encoder.grid(prepared.images)
+        return self.factorized(tokens, grid, prepared.description)
+
+    def factorized(self, tokens: Tokens, grid: tuple[int, int], preparation: str = "") -> Factors:
+        """The factors of images that are encoded already."""
         spatial = self.factorization(tokens.dense, tokens.sparse)
-        grid = self.encoder.grid(prepared.images)
-        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, prepared.description)
+        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, preparation)
 
     def forward(self, images: Inputs) -> Factors:
         """`encode`."""

@@ -3,8 +3,12 @@
 Parameters are named as in timm and in the original ViT, DINO and MAE code. Only the first `read`
 tokens of a block's result are computed when a caller needs no others: attention reads all tokens,
 but answers for those alone.
+
+Several batches, each with its own number of tokens, can go through packed: all their tokens are
+rows of one matrix, and only attention takes them group by group.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +21,16 @@ LONGEST_PLAIN = 1024
 """Most tokens for which plain attention is used in bf16 on a CPU."""
 LONGEST_EFFICIENT = 64
 """Most tokens for which memory-efficient attention is used on a GPU."""
+CUDNN_FIRST = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+"""Torch's kernels; the first one that the device and the tensors allow is taken."""
+
+Groups = tuple[tuple[int, int], ...]
+"""(images, tokens of each) of the batches whose tokens are rows of one matrix, in order."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +46,14 @@ class BlockSize:
 
 
 def attend(
-    q: Float[Tensor, "B H M d"], k: Float[Tensor, "B H N d"], v: Float[Tensor, "B H N d"]
+    q: Float[Tensor, "B H M d"],
+    k: Float[Tensor, "B H N d"],
+    v: Float[Tensor, "B H N d"],
+    *,
+    cudnn_first: bool = False,
 ) -> Float[Tensor, "B H M d"]:
     """softmax(q k' / sqrt(d)) v, by torch's fused kernel, with two exceptions
-    (`benchmarks/attention.py`).
+    (`benchmarks/attention.py`); `cudnn_first`: by cuDNN's, where there is one.
 
     In bf16 on a CPU, its backward pass is several times slower than the three plain operations for
     as long as the scores fit in cache. On a GPU, few tokens leave most of a tile of the default
@@ -44,6 +62,9 @@ def attend(
     tokens = k.shape[2]
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and tokens <= LONGEST_PLAIN:
         return ((q * q.shape[3] ** -0.5) @ k.mT).softmax(dim=3) @ v
+    if cudnn_first:
+        with sdpa_kernel(CUDNN_FIRST, set_priority=True):
+            return F.scaled_dot_product_attention(q, k, v)
     if q.device.type == "cuda" and tokens <= LONGEST_EFFICIENT:
         with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
             return F.scaled_dot_product_attention(q, k, v)
@@ -51,21 +72,40 @@ def attend(
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with a fused, biased projection to queries, keys and values."""
+    """Multi-head self-attention with a fused, biased projection to queries, keys and values;
+    `cudnn_first` is that of `attend`.
+    """
 
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
+        self.cudnn_first = False
 
-    def forward(self, x: Float[Tensor, "B N D"], read: int | None = None) -> Float[Tensor, "B M D"]:
-        if read is None:
-            q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        else:
+    def forward(
+        self, x: Float[Tensor, "*rows D"], read: int | None = None, groups: Groups | None = None
+    ) -> Float[Tensor, "*read_rows D"]:
+        if groups is not None:
+            return self.proj(self._attend_in_groups(self.qkv(x), groups))
+        if read is not None:
             q, (k, v) = self._prefix_queries(x, read)
-        attended = attend(q, k, v)
-        return self.proj(attended.transpose(1, 2).flatten(2))
+            return self.proj(self._attend(q, k, v))
+        return self.proj(self._attend(*self._heads(self.qkv(x))))
+
+    def _heads(self, qkv: Float[Tensor, "B N E"]) -> Float[Tensor, "3 B H N d"]:
+        """Queries, keys and values of each head."""
+        return qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "B M D"]:
+        """What all heads give, side by side."""
+        return attend(q, k, v, cudnn_first=self.cudnn_first).transpose(1, 2).flatten(2)
+
+    def _attend_in_groups(
+        self, qkv: Float[Tensor, "rows E"], groups: Groups
+    ) -> Float[Tensor, "rows D"]:
+        """Every token attends to those of its own image."""
+        return pack([self._attend(*self._heads(part)) for part in unpack(qkv, groups)])
 
     def _prefix_queries(self, x: Tensor, read: int) -> tuple[Tensor, Tensor]:
         """Queries of the first `read` tokens only; keys and values of all."""
@@ -95,12 +135,14 @@ class LayerScale(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(embed_dim))
 
-    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
         return x * self.gamma
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block."""
+    """One pre-norm transformer block. With `bf16_residual`, x is bf16 under autocast: each sum is
+    computed in fp32 and rounded.
+    """
 
     def __init__(self, size: BlockSize) -> None:
         super().__init__()
@@ -111,10 +153,21 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=size.norm_eps)
         self.mlp = Mlp(dim, int(dim * size.mlp_ratio), dim)
         self.ls2 = LayerScale(dim) if size.layer_scale else nn.Identity()
+        self.bf16_residual = False
 
-    def forward(self, x: Float[Tensor, "B N D"], read: int | None = None) -> Float[Tensor, "B M D"]:
-        x = x[:, :read] + self.ls1(self.attn(self.norm1(x), read))
-        return x + self.ls2(self.mlp(self.norm2(x)))
+    def forward(
+        self, x: Float[Tensor, "*rows D"], read: int | None = None, groups: Groups | None = None
+    ) -> Float[Tensor, "*read_rows D"]:
+        """`x` is (images, tokens, D); with `groups` it is (rows, D), and all of it is read."""
+        x = self._stored(x)
+        attended = self.ls1(self.attn(self.norm1(x), read, groups))
+        x = self._stored((x if read is None else x[:, :read]) + attended)
+        return self._stored(x + self.ls2(self.mlp(self.norm2(x))))
+
+    def _stored(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """The residual stream as it is kept in memory."""
+        narrow = self.bf16_residual and torch.is_autocast_enabled(x.device.type)
+        return x.bfloat16() if narrow else x
 
 
 def init_weights(module: nn.Module) -> None:
@@ -141,9 +194,35 @@ def run_blocks(
     blocks: nn.ModuleList, x: Float[Tensor, "B N D"], read: int | None = None
 ) -> Float[Tensor, "B M D"]:
     """All blocks in order; the last one answers only for the first `read` tokens."""
+    dtype = x.dtype  # that of the result too, whatever the blocks store
     for block in blocks[:-1]:
         x = block(x)
-    return blocks[-1](x, read) if len(blocks) else x[:, :read]
+    return blocks[-1](x, read).to(dtype) if len(blocks) else x[:, :read]
+
+
+def run_blocks_packed(
+    blocks: nn.ModuleList, batches: Sequence[Float[Tensor, "_B _N D"]], reads: Sequence[int | None]
+) -> list[Float[Tensor, "_B _M D"]]:
+    """`run_blocks` of several batches, each with its `read`: all blocks but the last one take all
+    tokens together.
+    """
+    groups = tuple((len(x), x.shape[1]) for x in batches)
+    x, dtype = pack(batches), batches[0].dtype
+    for block in blocks[:-1]:
+        x = block(x, groups=groups)
+    parts = zip(unpack(x, groups), reads, strict=True)
+    return [run_blocks(blocks[-1:], part, read).to(dtype) for part, read in parts]
+
+
+def pack(batches: Sequence[Float[Tensor, "_B _N D"]]) -> Float[Tensor, "rows D"]:
+    """All tokens of several batches as rows of one matrix."""
+    return torch.cat([x.flatten(0, 1) for x in batches])
+
+
+def unpack(x: Float[Tensor, "rows E"], groups: Groups) -> list[Float[Tensor, "_B _N E"]]:
+    """The batches that the rows were packed from."""
+    parts = x.split([images * tokens for images, tokens in groups])
+    return [part.unflatten(0, group) for part, group in zip(parts, groups, strict=True)]
 
 
 def no_weight_decay(name: str, parameter: Tensor) -> bool:

@@ -32,7 +32,8 @@ class Teacher(nn.Module):
         """
         towards = {own: student.get_parameter(name) for name, own in self.named_parameters()}
         for kind in by_kind(towards):
-            torch._foreach_lerp_(tuple(kind), [towards[own] for own in kind], 1 - momentum)
+            own, others = tuple(kind), tuple(towards[each] for each in kind)
+            torch._foreach_lerp_(own, others, 1 - momentum)  # pyright: ignore[reportPrivateImportUsage]
 
 
 class PretrainingModel(Stellar):

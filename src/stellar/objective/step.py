@@ -4,9 +4,12 @@ Targets carry no gradient, so the groups are independent given the full view's t
 them in turn equals one pass over everything, with the activations of one group alive at a time.
 Each term is a mean over its views, so a group can go through in portions as well. What all groups
 share, the prototypes' means under the targets, takes its gradient on to the prototypes at the end.
+
+Packed, all groups go through the encoder in that one pass: the same terms, in fewer and larger
+operations, with the activations of all groups alive.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from stellar.model import Factors
-from stellar.model.encoder import Images, Tokens
+from stellar.model.encoder import Images, Request, Tokens
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar, term
 from stellar.objective.matching import match
@@ -28,7 +31,12 @@ from stellar.objective.prototypes import (
     cross_entropy,
     mean_prototype,
 )
-from stellar.objective.reconstruction_terms import drawing_of, masked_reconstruction, reconstruction
+from stellar.objective.reconstruction_terms import (
+    Drawing,
+    drawing_of,
+    masked_reconstruction,
+    reconstruction,
+)
 from stellar.precision import Autocast
 
 
@@ -73,32 +81,29 @@ def step(
     autocast: Autocast = nullcontext,
     views_of_each: int | None = None,
     generator: torch.Generator | None = None,
+    pack_views: bool = False,
 ) -> StepResult:
     """Run the objective on one batch; `backward`, which goes back at once, is called for each
-    portion of a group of views that has a term.
+    portion of a group of views that has a term, or with `pack_views` once.
 
     `autocast` is entered around the networks and the heads' losses (`prototypes.py` says what it
     means there); Sinkhorn, matching and KoLeo are fp32. At most `views_of_each` masked or local
-    views of each image are alive at a time; None: all. `generator` is what the noise of
-    `spatial_noise` is drawn from; None: torch's own.
+    views of each image are alive at a time; None: all, as packed views always are. `generator` is
+    what the noise of `spatial_noise` is drawn from; None: torch's own.
     """
 
-    def finish(losses: Losses, share: float = 1.0) -> Losses:
-        losses = losses * share
+    def finish(losses: Losses) -> Losses:
         total = losses.total(model.weights)
         if total is not None:
             backward(total)
         return losses.detached()
 
     this = ThisStep(model, autocast, generator)
-    full = _full(this, views.full, _taught(this, views))
-    done, batch = finish(full.losses), len(views.full)
-    if model.objective.uses_masked:
-        for images, keep, share in _portions(views.masked, views.keep, batch, views_of_each):
-            done += finish(_masked(this, images, keep, full), share)
-    if model.objective.on("cls_local"):
-        for images, _, share in _portions(views.local, None, batch, views_of_each):
-            done += finish(_local(this, images, full), share)
+    taught = _taught(this, views)
+    if pack_views:
+        full, done = _packed(this, views, taught, finish)
+    else:
+        full, done = _in_turn(this, views, taught, finish, views_of_each)
     for head in (full.token, full.cls):
         if head is not None:
             head.finish()
@@ -108,21 +113,17 @@ def step(
     )
 
 
-def _portions(
-    views: Float[Tensor, "BV C H W"],
-    keep: Int[Tensor, "BV n"] | None,
-    batch: int,
-    views_of_each: int | None,
-) -> Iterator[tuple[Tensor, Tensor | None, float]]:
-    """A group in portions of some views of every image, each with its share of the group."""
-    per_image = len(views) // batch
-    for start in range(0, per_image, views_of_each or max(per_image, 1)):
-        some = slice(start, start + views_of_each if views_of_each else None)
-        images = views.unflatten(0, (batch, per_image))[:, some]
-        kept = (
-            None if keep is None else keep.unflatten(0, (batch, per_image))[:, some].flatten(0, 1)
-        )
-        yield images.flatten(0, 1), kept, images.shape[1] / per_image
+@dataclass(frozen=True)
+class Portion:
+    """Views of one group that are encoded together."""
+
+    request: Request
+    drawing: Drawing | None = None
+    """What the decoder is to draw of them, where a term is about that."""
+    share: float = 1.0
+    """Of its group."""
+    learns: bool = True
+    """Whether a term sends a gradient through them."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,19 @@ class ThisStep:
     model: PretrainingModel
     autocast: Autocast
     generator: torch.Generator | None
+
+    def encode(self, portion: Portion) -> Tokens:
+        """A portion by itself."""
+        request = portion.request
+        with self.autocast(), torch.set_grad_enabled(portion.learns):
+            return self.model.encoder(request.images, request.keep, request.read)
+
+    def encode_packed(self, portions: Sequence[Portion]) -> list[Tokens]:
+        """Several portions: those that learn in one pass."""
+        learning = [portion.request for portion in portions if portion.learns]
+        with self.autocast():
+            packed = iter(self.model.encoder.encode_packed(learning) if learning else ())
+        return [next(packed) if portion.learns else self.encode(portion) for portion in portions]
 
     def balanced_target(self, head: PrototypeHead, features: Float[Tensor, "N d"]) -> Assignment:
         """The balanced assignment of features, under the head that made them."""
@@ -198,15 +212,96 @@ class FullView:
     """Of cls, where a term is about it."""
 
 
-def _full(this: ThisStep, images: Images, taught: Targets | None) -> FullView:
+Terms = Callable[[ThisStep, Portion, Tokens, FullView], Losses]
+"""What computes the terms of a portion that is encoded, given the full view."""
+
+
+def _in_turn(
+    this: ThisStep,
+    views: Views,
+    taught: Targets | None,
+    finish: Callable[[Losses], Losses],
+    views_of_each: int | None,
+) -> tuple[FullView, Losses]:
+    """The full view, then portion by portion the others, each finished before the next begins."""
+    full = _full_alone(this, views.full, taught)
+    done = finish(full.losses)
+    for terms, portion in _compared(this, views, views_of_each):
+        done += finish(terms(this, portion, this.encode(portion), full) * portion.share)
+    return full, done
+
+
+def _packed(
+    this: ThisStep,
+    views: Views,
+    taught: Targets | None,
+    finish: Callable[[Losses], Losses],
+) -> tuple[FullView, Losses]:
+    """All views encoded together, then all terms, then one way back."""
+    own, others = _full_portion(this, views.full), list(_compared(this, views, None))
+    own_tokens, *tokens = this.encode_packed([own, *(portion for _, portion in others)])
+    full = _full(this, own, own_tokens, taught)
+    losses = full.losses
+    for (terms, portion), encoded in zip(others, tokens, strict=True):
+        losses += terms(this, portion, encoded, full)
+    return full, finish(losses)
+
+
+def _compared(
+    this: ThisStep, views: Views, views_of_each: int | None
+) -> Iterator[tuple[Terms, Portion]]:
+    """The portions of the views that are compared with the full one, masked before local, as far
+    as a term reads them; each with what computes its terms.
+    """
+    model, batch = this.model, len(views.full)
+    redraws = model.objective.on("masked_reconstruction")
+    if model.objective.uses_masked:
+        for images, keep, share in _portions(views.masked, views.keep, batch, views_of_each):
+            drawing = drawing_of(model, images, this.autocast) if redraws else None
+            request = Request(images, keep, "all" if redraws else "tokens")
+            yield _masked, Portion(request, drawing, share)
+    if model.objective.on("cls_local"):
+        for images, _, share in _portions(views.local, None, batch, views_of_each):
+            yield _local, Portion(Request(images, read="cls"), share=share)
+
+
+def _portions(
+    views: Float[Tensor, "BV C H W"],
+    keep: Int[Tensor, "BV n"] | None,
+    batch: int,
+    views_of_each: int | None,
+) -> Iterator[tuple[Tensor, Tensor | None, float]]:
+    """A group in portions of some views of every image, each with its share of the group."""
+    per_image = len(views) // batch
+    for start in range(0, per_image, views_of_each or max(per_image, 1)):
+        some = slice(start, start + views_of_each if views_of_each else None)
+        images = views.unflatten(0, (batch, per_image))[:, some]
+        kept = (
+            None if keep is None else keep.unflatten(0, (batch, per_image))[:, some].flatten(0, 1)
+        )
+        yield images.flatten(0, 1), kept, images.shape[1] / per_image
+
+
+def _full_portion(this: ThisStep, images: Images) -> Portion:
+    model, config = this.model, this.model.objective
+    drawing = drawing_of(model, images, this.autocast) if config.on("reconstruction") else None
+    return Portion(Request(images), drawing, learns=config.uses_full)
+
+
+def _full_alone(this: ThisStep, images: Images, taught: Targets | None) -> FullView:
+    """`_full`, encoded by itself."""
+    portion = _full_portion(this, images)
+    return _full(this, portion, this.encode(portion), taught)
+
+
+def _full(this: ThisStep, portion: Portion, encoded: Tokens, taught: Targets | None) -> FullView:
     """The full view: reconstruction, both clustering terms, KoLeo, and the targets unless a
     teacher gave them.
     """
     model, config = this.model, this.model.objective
     on = partial(term, config)
-    drawing = drawing_of(model, images, this.autocast) if config.on("reconstruction") else None
-    with this.autocast(), torch.set_grad_enabled(config.uses_full):
-        factors = model.encode(images)
+    with this.autocast(), torch.set_grad_enabled(portion.learns):
+        factors = model.factorized(encoded, model.encoder.grid(portion.request.images))
     sparse, token, cls = _tokens(model, factors), None, None
     if config.uses_tokens:
         token = _predict_full(this, model.sparse_head, sparse, taught.token if taught else None)
@@ -215,7 +310,7 @@ def _full(this: ThisStep, images: Images, taught: Targets | None) -> FullView:
     losses = Losses(
         reconstruction=on(
             "reconstruction",
-            drawing,
+            portion.drawing,
             lambda drawing: reconstruction(drawing, factors, this.generator),
         ),
         token_clustering=on(
@@ -248,17 +343,11 @@ def _predict_full(
     return Prediction(HeadInStep(this, network, target), features)
 
 
-def _masked(
-    this: ThisStep, images: Images, keep: Int[Tensor, "BV n"] | None, full: FullView
-) -> Losses:
+def _masked(this: ThisStep, portion: Portion, encoded: Tokens, full: FullView) -> Losses:
     """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
-    model, config = this.model, this.model.objective
-    on = partial(term, config)
-    redraws = config.on("masked_reconstruction")
-    drawing = drawing_of(model, images, this.autocast) if redraws else None
-    with this.autocast():
-        encoded = model.encoder(images, keep, read="all" if redraws else "tokens")
-    sparse, grid = _tokens(model, encoded), model.encoder.grid(images)
+    model, request = this.model, portion.request
+    on = partial(term, model.objective)
+    sparse, grid = _tokens(model, encoded), model.encoder.grid(request.images)
     tokens = full.token.predict(sparse) if full.token else None
     cls = full.cls.predict(encoded.cls) if full.cls else None
     return Losses(
@@ -271,16 +360,14 @@ def _masked(
         koleo=on("koleo", sparse, koleo),
         masked_reconstruction=on(
             "masked_reconstruction",
-            drawing,
-            lambda drawing: masked_reconstruction(drawing, keep, encoded.dense, grid),
+            portion.drawing,
+            lambda drawing: masked_reconstruction(drawing, request.keep, encoded.dense, grid),
         ),
     )
 
 
-def _local(this: ThisStep, images: Images, full: FullView) -> Losses:
+def _local(this: ThisStep, _portion: Portion, encoded: Tokens, full: FullView) -> Losses:
     """The local crops: cls alignment."""
-    with this.autocast():
-        encoded = this.model.encoder(images, read="cls")
     cls = full.cls.predict(encoded.cls) if full.cls else None
     on = partial(term, this.model.objective)
     return Losses(cls_local=on("cls_local", cls, lambda said: said.loss(said.own_image())))

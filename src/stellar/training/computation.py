@@ -1,8 +1,9 @@
-"""How the networks of a training are computed: whether blocks are computed again in the backward
-pass, and whether blocks and tokenizer are compiled.
+"""How the networks of a training are computed: in what precision and by which kernel, whether
+blocks and tokenizer are compiled, and whether blocks are computed again in the backward pass.
 
-Only how a forward pass is called changes: parameters keep their names, results are the same. Both
-come before FSDP, whose hooks stay outside of what is compiled or computed again.
+Only how a forward pass is called changes: parameters keep their names, and of the results no more
+than the rounding differs. All of it comes before FSDP, whose hooks stay outside of what is compiled
+or computed again.
 """
 
 import os
@@ -17,13 +18,38 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from stellar.config import TrainingConfig
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
-from stellar.model.transformer import Block
+from stellar.model.transformer import Attention, Block
 from stellar.model.vqgan import VQEncoder
 
 MOST_SHAPES = 64
 """Shapes of views that a block is compiled for; with any further shape torch runs it as it is."""
+
+
+def compute_as(model: nn.Module, training: TrainingConfig, device: torch.device) -> None:
+    """Have a model, its teacher and its tokenizer computed as the settings say, in place, when they
+    lie on the device.
+    """
+    choose_arithmetic(model, training)
+    if compiles(training.compile, device):
+        compile_networks(model)
+    # After compiling, so that what is computed again is the compiled block.
+    if training.recompute:
+        recompute_blocks(model)
+
+
+def choose_arithmetic(model: nn.Module, training: TrainingConfig) -> None:
+    """Precision of the tokenizer and of what blocks hand on, and the kernel of attention."""
+    for module in model.modules():
+        match module:
+            case VQEncoder():
+                module.all_in_bf16 = training.codes == "fast"
+            case Block():
+                module.bf16_residual = training.residual == "bf16"
+            case Attention():
+                module.cudnn_first = training.attention == "cudnn"
 
 
 def stacks(model: nn.Module) -> Iterator[Encoder | Decoder]:

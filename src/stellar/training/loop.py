@@ -23,7 +23,7 @@ from stellar.processes.launch import Ranks
 from stellar.processes.sharded import clip_gradients
 from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.checkpoint import Counters, restore
-from stellar.training.computation import compile_networks, compiles, recompute_blocks
+from stellar.training.computation import compute_as
 from stellar.training.cuda_graph import CapturedStep
 from stellar.training.fsdp import shard
 from stellar.training.health import measure_health
@@ -94,8 +94,8 @@ class Training:
         console: Console | None,
     ) -> "Training":
         """A run before its first step: its recorder knows the images that cannot be read and those
-        to draw; its model lies on the device, compiled and sharded where the settings say so, and
-        has an optimizer. Without a run's folder nothing is written.
+        to draw; its model lies on the device, computed and sharded as the settings say, and has an
+        optimizer. Without a run's folder nothing is written.
         """
         config, source = ingredients.config, ingredients.source
         training = config.training
@@ -105,10 +105,7 @@ class Training:
         recorder = Recorder(run, console, samples)
         recorder.begin(source, ingredients.unreadable)
         model = ingredients.model.to(device)
-        if compiles(training.compile, device):
-            compile_networks(model)
-        if training.recompute:
-            recompute_blocks(model)
+        compute_as(model, training, device)
         if training.parallel == "fsdp" and ranks.world_size > 1:
             shard(model, resolve_precision(training.precision, device))
         optimizer = build_optimizer(model, training)
@@ -195,6 +192,7 @@ class Training:
             autocast=self.autocast,
             views_of_each=self.views_of_each,
             generator=self.generator,
+            pack_views=self.config.training.pack_views,
         )
 
     def count(self, update: Update) -> None:
