@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check wheel format bench bench-gpu clean
+.PHONY: install demo test check wheel format bench gpu-day gpu-day-wheels clean
 
 install: .venv/installed
 
@@ -36,13 +36,23 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# One table, into benchmarks/results/cpu.md or gpu.md.
+# One table, into benchmarks/results/cpu.md.
 bench: install
 	$(BIN)/python benchmarks/run.py
 
-bench-gpu: install
-	$(BIN)/python benchmarks/run.py --gpu
+# All that only a GPU can tell, in nine minutes, into gpu-day/; without one, a rehearsal of two. Where nothing can be
+# installed: python3 benchmarks/gpu_day.py
+gpu-day: install
+	$(BIN)/python benchmarks/gpu_day.py --out gpu-day
+
+# What a machine with torch and without a network may lack, for its Python, into .wheels/.
+GPU_DAY_PYTHON ?= 3.12
+gpu-day-wheels: install
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_DAY_PYTHON) \
+		$(foreach glibc,28 27 24 17,--platform manylinux_2_$(glibc)_x86_64) --platform manylinux2014_x86_64 \
+		-c constraints.txt -d .wheels \
+		beartype docstring-parser jaxtyping kornia kornia_rs simplejpeg typeguard tyro wadler-lindig
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache demo
+	rm -rf .venv build dist .pytest_cache .ruff_cache demo gpu-day .wheels
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -26,17 +26,23 @@ from stellar.model import Stellar
 from stellar.precision import choose_device, inference
 from stellar.presets import PRESETS
 from table import Row, medians, print_rows
+from toy import run_config
 
 
 def rows(
-    preset: str = "b16", repeats: int = 4, batch_size: int = 16, rounds: int = 3
+    preset: str = "b16",
+    repeats: int | None = None,
+    batch_size: int | None = None,
+    rounds: int = 3,
+    toy: bool = False,
 ) -> Iterator[Row]:
-    """End to end, and writing alone; on a GPU, ask for more repeats of the files and bigger
-    batches.
-    """
+    """End to end, and writing alone; on a GPU, with more pictures and larger batches."""
     torch.manual_seed(0)
     device = choose_device("auto")
-    model = Stellar(PRESETS[preset]().model).eval().to(device)
+    preset = "toy" if toy else preset
+    usual = (1, 16) if toy else (50, 128) if device.type == "cuda" else (4, 16)
+    repeats, batch_size = repeats or usual[0], batch_size or usual[1]
+    model = Stellar(run_config(preset).model).eval().to(device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "photographs"
         folder.mkdir()
@@ -117,8 +123,8 @@ def writing(model: Stellar, folder: Path, rounds: int, preset: str) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--preset", default="b16", choices=PRESETS)
-    parser.add_argument("--repeats", type=int, default=4, help=f"times {NUM_FILES} pictures")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--repeats", type=int, help=f"times {NUM_FILES} pictures")
+    parser.add_argument("--batch", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     measured = rows(options.preset, options.repeats, options.batch, options.rounds)

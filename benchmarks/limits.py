@@ -42,7 +42,7 @@ def bandwidth(device: str | torch.device) -> float:
 def _seconds(kind: str, _threads: int) -> dict[str, float]:
     """Medians of the three, which take turns."""
     a = torch.randn(SIDE[kind], SIDE[kind], device=kind)
-    low, source = a.bfloat16(), torch.zeros(COPIED[kind], dtype=torch.uint8, device=kind)
+    low, source = a.bfloat16(), torch.ones(COPIED[kind], dtype=torch.uint8, device=kind)
     target = torch.empty_like(source)
     sides = {
         "torch.float32": lambda: a @ a,
@@ -52,9 +52,9 @@ def _seconds(kind: str, _threads: int) -> dict[str, float]:
     return medians(sides, rounds=7)
 
 
-def rows() -> Iterator[Row]:
+def rows(toy: bool = False) -> Iterator[Row]:
     """The limits themselves, so that they stand beside what they bound."""
-    device = choose_device("auto")
+    device = choose_device("cpu" if toy else "auto")
     single, low = (matmul_flops(dtype, device) / 1e9 for dtype in (torch.float32, torch.bfloat16))
     note = f"of {SIDE[device.type]} x {SIDE[device.type]}; plain: in fp32"
     yield Row("matrix products in bf16", "GFLOP/s", low, single, None, note=note)

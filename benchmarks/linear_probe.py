@@ -23,30 +23,32 @@ from stellar.precision import choose_device
 from table import Row, medians, print_rows
 
 CLASSES, WIDTH, BATCH = 1_000, 768, 1024
-SIZES = {"cpu": (5_120, 1), "cuda": (50_000, 10)}
+SIZES = {"toy": (64, 1), "cpu": (5_120, 1), "cuda": (50_000, 10)}
 """Images and epochs: enough to time."""
 
 
-def train(features: dict[str, Tensor], labels: Tensor, rates: tuple[float, ...]) -> None:
-    images, epochs = SIZES[labels.device.type]
+def train(
+    features: dict[str, Tensor], labels: Tensor, rates: tuple[float, ...], epochs: int
+) -> None:
+    images = len(labels)
     generator = torch.Generator().manual_seed(0)
     batches = list(shuffled(torch.arange(images), epochs, BATCH, generator))
     heads = train_heads(features, labels, batches, CLASSES, rates)
     heads["S"].bias.sum().item()  # waits for the device
 
 
-def rows(rounds: int = 3) -> Iterator[Row]:
+def rows(rounds: int = 3, toy: bool = False) -> Iterator[Row]:
     """One row, in fp32."""
     torch.manual_seed(0)
     device = choose_device("auto")
-    images, epochs = SIZES[device.type]
+    images, epochs = SIZES["toy" if toy else device.type]
     names = ("S", "cls", "U")
     features = {name: torch.randn(images, WIDTH, device=device) for name in names}
     labels = torch.randint(CLASSES, (images,), device=device)
     seconds = medians(
         {
-            "all": partial(train, features, labels, LEARNING_RATES),
-            "single": partial(train, {"S": features["S"]}, labels, LEARNING_RATES[6:7]),
+            "all": partial(train, features, labels, LEARNING_RATES, epochs),
+            "single": partial(train, {"S": features["S"]}, labels, LEARNING_RATES[6:7], epochs),
         },
         rounds,
     )

@@ -30,6 +30,7 @@ from stellar.data import ImageFolder, MultiView, view_batches
 from stellar.data.views import photometric
 from stellar.data.views.crops import draw_box
 from stellar.images import read_image
+from stellar.precision import choose_device
 from table import Row, medians, print_rows, unmeasured
 
 VIEWS = ViewConfig(num_masked=7)
@@ -116,7 +117,7 @@ def loader_rows(rounds: int) -> Iterator[Row]:
     )
 
 
-def colour_row(rounds: int, number: int = 16) -> Row:
+def colour_row(rounds: int, number: int) -> Row:
     """Colour changes and blur of masked views: a batch at once, and image by image."""
     from kornia import augmentation
 
@@ -147,19 +148,17 @@ def colour_row(rounds: int, number: int = 16) -> Row:
     return Row(what, unit, rates["ours"], rates["plain"], 10, note=note)
 
 
-def device_row(rounds: int, batch: int = 128) -> Row:
+def device_row(rounds: int, device: torch.device, batch: int) -> Row:
     """What a GPU does with pictures of 500 x 375: all 16 crops and their colours."""
     what, unit, target = "16 crops and their colours, on the device", "images/s", None
-    if not torch.cuda.is_available():
-        return unmeasured(what, unit, target)
     with TemporaryDirectory() as folder:
         write_photographs(Path(folder))
         data = MultiView(ImageFolder(folder), 224, 16, VIEWS, 0, uncut=True)
         pictures = data.__getitems__([(0, number % NUM_FILES) for number in range(batch)])
-    crops = pictures.to("cpu")
+    crops = pictures.to(torch.device("cpu"))
 
     def coloured(on: str) -> list[Tensor]:
-        views = (pictures if on == "ours" else crops).to("cuda")
+        views = (pictures if on == "ours" else crops).to(device)
         groups = ((views.masked, views.masked_colour), (views.local, views.local_colour))
         return [photometric.apply(v.flatten(0, 1), c.flatten(0, 1), VIEWS) for v, c in groups]
 
@@ -170,11 +169,16 @@ def device_row(rounds: int, batch: int = 128) -> Row:
     return Row(what, unit, batch / seconds["ours"], batch / seconds["plain"], target, note=note)
 
 
-def rows(rounds: int = 7) -> Iterator[Row]:
+def rows(toy: bool = False) -> Iterator[Row]:
     torch.set_num_threads(1)
-    yield colour_row(rounds)
+    device = choose_device("auto")
+    rounds = 1 if toy else 3 if device.type == "cuda" else 7
+    if device.type == "cuda" or toy:
+        yield device_row(rounds, device, 4 if toy else 128)
+    else:
+        yield unmeasured("16 crops and their colours, on the device", "images/s", None)
+    yield colour_row(rounds, 2 if toy else 16)
     yield from loader_rows(rounds)
-    yield device_row(rounds)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""`stellar pretrain` from JPEG files on, against its training step alone: what files, crops,
-colours, logging and the host's waits take away.
+"""`stellar pretrain` from JPEG files on, as a CUDA graph and not, and with the settings that are
+off: speed and losses of whole runs from the same seed.
 
     python benchmarks/pretraining.py
 
-B/16 at batch 128 on a GPU, from photographs of 500 x 375; the step alone in a process of its own.
+B/16 at batch 128 on a GPU, from photographs of 500 x 375, crops by the device.
 """
 
 import os
@@ -11,63 +11,89 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from loader import NUM_FILES, write_photographs
+from settings import LARGE, in_words
 from stellar.config import RunConfig
-from stellar.model.vqgan import VQGAN, VQGANConfig
+from stellar.model.vqgan import VQGAN
 from stellar.precision import choose_device
-from stellar.presets import b16
 from stellar.training import pretrain
 from stellar.training.run_folder import METRICS, read_metrics
-from table import Row, in_turns, print_rows, unmeasured
+from table import Row, print_rows, unmeasured
+from toy import run_config, tokenizer_config
 
-BATCH, STEPS, WARM_UP = 128, 100, 60
+BATCH, STEPS = 128, 60
+RUNS: dict[str, dict[str, Any]] = {
+    "as a CUDA graph": {"cuda_graph": True},
+    in_words(LARGE): {"cuda_graph": True, **LARGE},
+}
+"""Settings of `training` of each run, by what they are."""
 
 
-def run_of(folder: Path) -> RunConfig:
+def run_of(folder: Path, toy: bool) -> RunConfig:
     """Its files are there: photographs, and a tokenizer in the published format."""
+    preset, batch, steps = ("toy", 4, 4) if toy else ("b16", BATCH, STEPS)
     write_photographs(folder)
-    for number in range(NUM_FILES, 2 * BATCH):
+    for number in range(NUM_FILES, 2 * batch):
         os.link(folder / f"{number % NUM_FILES}.jpg", folder / f"{number}.jpg")
     tokenizer = folder / "tokenizer.bin"
-    torch.save(VQGAN(VQGANConfig()).state_dict(), tokenizer)
-    config = b16()
-    decoder = replace(config.model.decoder, tokenizer=str(tokenizer))
+    torch.save(VQGAN(tokenizer_config(preset)).state_dict(), tokenizer)
+    config = run_config(preset)
     training = replace(
         config.training,
-        steps=STEPS,
-        batch_size=BATCH,
-        num_workers=max(1, len(os.sched_getaffinity(0)) - 2),
+        steps=steps,
+        batch_size=batch,
+        num_workers=1 if toy else max(1, len(os.sched_getaffinity(0)) - 2),
         sample_every=0,
-        cuda_graph=True,
+        log_every=steps // 4 if toy else 10,
     )
+    decoder = replace(config.model.decoder, tokenizer=str(tokenizer))
     model = replace(config.model, decoder=decoder)
     return replace(config, model=model, training=training, data=str(folder))
 
 
-def rows() -> Iterator[Row]:
-    """Images a second, as the run's last lines of metrics say."""
-    what, unit = f"stellar pretrain, b16, batch {BATCH}, from JPEG files", "images/s"
+def later_half(config: RunConfig, out: Path, settings: dict[str, Any]) -> dict[str, float]:
+    """Speed and loss, over the later half of a run with these settings of `training`. Without a GPU
+    none is recorded.
+    """
     if choose_device("auto").type != "cuda":
-        yield unmeasured(what, unit, None)
+        settings = settings | {"cuda_graph": False}
+    pretrain(replace(config, training=replace(config.training, **settings)), out)
+    lines = read_metrics(out / METRICS)
+    lines = lines[len(lines) // 2 :]
+    return {
+        "speed": median(line["images_per_second"] for line in lines),
+        "loss": mean(line["loss"] for line in lines),
+    }
+
+
+def rows(toy: bool = False) -> Iterator[Row]:
+    """Images a second as the runs' metrics say, and what their losses are."""
+    what = f"stellar pretrain, {'toy' if toy else 'b16'}, from JPEG files"
+    if not toy and choose_device("auto").type != "cuda":
+        yield unmeasured(what, "images/s", None)
         return
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "photographs").mkdir()
-        pretrain(run_of(folder / "photographs"), folder / "run")
-        lines = read_metrics(folder / "run" / METRICS)
-    speed = median(row["images_per_second"] for row in lines if row["step"] > WARM_UP)
-    options = ["--preset", "b16", "--batch", str(BATCH), "--steps", "5"]
-    alone = in_turns(str(Path(__file__).with_name("training_step.py")), ["ours"], options, 1)
-    step = BATCH / alone["ours"]["seconds"]
-    note = "plain, and limit: the training step alone, on views that are there"
-    yield Row(what, unit, speed, step, None, limit=step, note=note)
+        config = run_of(folder / "photographs", toy)
+        plain = later_half(config, folder / "plain", {})
+        what += f", batch {config.training.batch_size}"
+        note = "plain: the same run, not recorded, from the same seed; later half of the steps"
+        for number, (how, settings) in enumerate(RUNS.items()):
+            found = later_half(config, folder / str(number), settings)
+            yield Row(f"{what}, {how}", "images/s", found["speed"], plain["speed"], None, note=note)
+            yield Row(
+                f"{what}, {how}: mean loss", "", found["loss"], plain["loss"], None,
+                smaller_is_better=True, note=note,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

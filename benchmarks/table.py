@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import median
@@ -174,10 +173,14 @@ def machine() -> str:
 
 def header(title: str) -> str:
     """Title, machine, versions and command, as Markdown."""
-    command = "python " + shlex.join(sys.argv)
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, stellar "
-    versions += version("stellar-vision")
-    return f"## {title}\n\n{machine()}; {versions}; `{command}`\n"
+    return f"## {title}\n\n{machine()}; {versions()}; `python {shlex.join(sys.argv)}`\n"
+
+
+def versions() -> str:
+    """Of Python and of what was measured."""
+    from stellar import __version__
+
+    return f"Python {platform.python_version()}, torch {torch.__version__}, stellar {__version__}"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

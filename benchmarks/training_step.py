@@ -4,19 +4,22 @@ peak memory.
 Plain: all views at once, logits materialised, eager, in fp32 on a CPU and under bf16 autocast on a
 GPU. Ours: by the step of `stellar pretrain`, in the precision that the machine computes in, one
 group of views at a time, the heads by their identity; on a GPU compiled, and a CUDA graph.
-Further rows show what single settings change. Each round is a process of its own, so that its peak
-memory is its own; rounds alternate.
+Further rows show what single settings change.
+
+    python benchmarks/training_step.py --batch 128 --profile      what a step spends its time in
 """
 
 import argparse
+import gc
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import psutil
 import torch
@@ -25,26 +28,40 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import limits
 from plain_step import plain_step
+from profiling import profile_of
 from stellar.config import RunConfig
 from stellar.cost import training_flops
 from stellar.data.views.masking import num_kept
-from stellar.model.vqgan import VQGAN, VQGANConfig
+from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.presets import PRESETS
-from stellar.training.computation import compile_networks, compiles, recompute_blocks
+from stellar.training.computation import compute_as
 from stellar.training.cuda_graph import WARM_UP, CapturedStep
 from stellar.training.optimizer import build_optimizer
-from table import Row, in_turns, peak_memory, print_rows, unmeasured
+from table import Row, forget_peak, in_turns, peak_memory, print_rows, unmeasured
+from toy import run_config, tokenizer_config
 
-COMPILE = {"ours": "auto", "recomputed": "auto", "compiled": "on", "eager": "off"}
-"""`training.compile`, by the name of a side."""
+OURS: dict[str, Any] = {"compile": "auto", "cuda_graph": True}
+SIDES: dict[str, dict[str, Any]] = {
+    "plain": {"compile": "off"},
+    "eager": {"compile": "off"},
+    "compiled": {"compile": "on"},
+    "compiled where it can be": {"compile": "auto"},
+    "ours": OURS,
+    "recomputed": {**OURS, "recompute": True},
+}
+"""Settings of `training`, by the name of a side."""
 HOW = {
     "cpu": "plain: fp32, eager, all views at once, logits written out",
     "cuda": "plain: bf16 autocast, eager, all views at once, logits written out; ours: compiled, "
     "and a CUDA graph",
 }
 """Both sides, by the kind of device."""
+MEMORY = {
+    "memory": "at its peak, whole process",
+    "rest": "of it beyond libraries, weights, gradients and AdamW's moments",
+}
 
 
 def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
@@ -61,57 +78,78 @@ def random_views(config: RunConfig, batch: int, device: torch.device) -> Views:
     )
 
 
-def measure(
-    side: str, preset: str, batch: int, steps: int, profile: bool = False
-) -> dict[str, float]:
-    """One round in this process: median seconds of a step, and the process's peak memory in GB.
-    `profile` prints what one more step spends its time in.
-    """
-    device, config = choose_device("auto"), PRESETS[preset]()
-    tokenizer = VQGAN(VQGANConfig()) if config.model.decoder.target == "codes" else None
-    model = PretrainingModel(config.model, config.objective, tokenizer).to(device)
-    compiled = compiles(COMPILE.get(side, "off"), device)
-    if compiled:
-        compile_networks(model)
-    if side == "recomputed":
-        recompute_blocks(model)
-    optimizer = build_optimizer(model, config.training)
-    views = random_views(config, batch, device)
-    context = autocast(resolve_precision("auto", device), device)
-    # What no step can do without: weights, their gradients and AdamW's two moments.
-    learning = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    state = (3 * learning + resident()) if device.type == "cpu" else 4 * learning
-    captures = compiled and device.type == "cuda"
+class Measured:
+    """A model that trains on one batch of views, again and again, as a side does it."""
 
-    def run_plain(views: Views, _share: float) -> None:
-        with context() if device.type == "cuda" else nullcontext():
-            loss = plain_step(model, views)[0]
+    def __init__(
+        self, settings: Mapping[str, Any], preset: str, batch: int, plain: bool = False
+    ) -> None:
+        config, self.device = run_config(preset), choose_device("auto")
+        training = replace(config.training, **settings)
+        coded = config.model.decoder.target == "codes"
+        tokenizer = VQGAN(tokenizer_config(preset)) if coded else None
+        self.model = PretrainingModel(config.model, config.objective, tokenizer).to(self.device)
+        compute_as(self.model, training, self.device)
+        self.optimizer = build_optimizer(self.model, training)
+        self.training, self.batch = training, batch
+        self.views = random_views(config, batch, self.device)
+        self.autocast = autocast(resolve_precision("auto", self.device), self.device)
+        self.captures = training.cuda_graph and self.device.type == "cuda"
+        self.run = self.plain if plain else self.ours
+        if self.captures:
+            self.run = CapturedStep(self.ours)
+        learning = sum(
+            p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad
+        )
+        # What no step can do without: weights, their gradients and AdamW's two moments.
+        self.state = (3 * learning + resident()) if self.device.type == "cpu" else 4 * learning
+
+    def plain(self, views: Views, _share: float) -> None:
+        with self.autocast() if self.device.type == "cuda" else nullcontext():
+            loss = plain_step(self.model, views)[0]
         loss.backward()
 
-    def run_ours(views: Views, _share: float) -> StepResult:
-        of_each = config.training.views_of_each(batch)
-        return step(model, views, lambda loss: loss.backward(), context, of_each)
+    def ours(self, views: Views, _share: float) -> StepResult:
+        return step(
+            self.model,
+            views,
+            lambda loss: loss.backward(),
+            self.autocast,
+            self.training.views_of_each(self.batch),
+            pack_views=self.training.pack_views,
+        )
 
-    run = run_plain if side == "plain" else CapturedStep(run_ours) if captures else run_ours
-    warm_up = WARM_UP + 1 if captures else 1
-
-    def seconds() -> float:
+    def seconds(self) -> float:
+        """Of a whole step, optimizer included."""
         start = perf_counter()
-        optimizer.zero_grad(set_to_none=not captures)
-        run(views, 1.0)
-        optimizer.step()
-        if device.type == "cuda":
+        self.optimizer.zero_grad(set_to_none=not self.captures)
+        self.run(self.views, 1.0)
+        self.optimizer.step()
+        if self.device.type == "cuda":
             torch.cuda.synchronize()
         return perf_counter() - start
 
-    times = [seconds() for _ in range(warm_up + steps)]
-    peak = peak_memory(device)
-    if profile:
-        with torch.profiler.profile() as profiler:
-            seconds()
-        order = f"self_{device.type}_time_total"
-        print(profiler.key_averages().table(sort_by=order, row_limit=100))
-    return {"seconds": median(times[warm_up:]), "memory": peak / 1e9, "rest": (peak - state) / 1e9}
+
+def measure(side: str, preset: str, batch: int, steps: int) -> dict[str, float]:
+    """Of one side: median seconds of a step, and the peak of this process's memory, in GB."""
+    return measure_settings(SIDES[side], preset, batch, steps, plain=side == "plain")
+
+
+def measure_settings(
+    settings: Mapping[str, Any], preset: str, batch: int, steps: int, plain: bool = False
+) -> dict[str, float]:
+    """The same of any settings of `training`."""
+    gc.collect()  # what was measured before, whose compiled methods refer to their modules
+    before = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+    measured = Measured(settings, preset, batch, plain)
+    forget_peak(measured.device)
+    times = [measured.seconds() for _ in range((WARM_UP + 1 if measured.captures else 1) + steps)]
+    peak = peak_memory(measured.device) - before
+    return {
+        "seconds": median(times[-steps:]),
+        "memory": peak / 1e9,
+        "rest": (peak - measured.state) / 1e9,
+    }
 
 
 def resident() -> int:
@@ -119,12 +157,37 @@ def resident() -> int:
     return psutil.Process().memory_info().rss
 
 
-def step_rows(preset: str, batch: int, target: float, steps: int, rounds: int) -> Iterator[Row]:
-    """Speed and memory of one preset at one batch size."""
-    device, name = choose_device("auto"), f"training step, {preset}, batch {batch}"
-    options = ["--preset", preset, "--batch", str(batch), "--steps", str(steps)]
-    found = in_turns(__file__, ("plain", "ours"), options, rounds)
-    flops = training_flops(PRESETS[preset]()).total
+@dataclass(frozen=True)
+class Sizes:
+    """Of what is measured on a GPU, or rehearsed."""
+
+    preset: str
+    batches: tuple[int, int]
+    """A large one, and one so small that a GPU waits for its host."""
+    steps: int
+
+    def called(self, batch: int) -> str:
+        return f"training step, {self.preset}, batch {batch}"
+
+
+DAY, TOY = Sizes("b16", (128, 8), steps=10), Sizes("toy", (4, 2), steps=1)
+ON_A_GPU = ("plain", "eager", "compiled where it can be", "ours", "recomputed")
+"""All in one process: what is compiled is compiled once."""
+APART = {
+    "eager": ("eager", "plain"),
+    "compiled": ("compiled where it can be", "eager"),
+    "as a CUDA graph": ("ours", "compiled where it can be"),
+    "recomputed": ("recomputed", "ours"),
+}
+"""What makes ours, piece by piece: with it, and without."""
+
+
+def speed_rows(
+    name: str, batch: int, preset: str, found: dict[str, dict[str, float]], target: float
+) -> Iterator[Row]:
+    """Speed and memory of ours against the plain way."""
+    device = choose_device("auto")
+    flops = training_flops(run_config(preset)).total
     low = torch.bfloat16 if resolve_precision("auto", device) == "bf16" else torch.float32
     yield Row(
         name,
@@ -136,26 +199,17 @@ def step_rows(preset: str, batch: int, target: float, steps: int, rounds: int) -
         note=f"{HOW[device.type]}; limit: the products of matrices, in ours' precision; optimizer "
         "included",
     )
-    units = {
-        "memory": "at its peak, whole process",
-        "rest": "of it beyond libraries, weights, gradients and AdamW's moments",
-    }
-    for key, what in units.items():
+    for key, what in MEMORY.items():
         yield Row(
             f"{name}: {what}", "GB", found["ours"][key], found["plain"][key],
             4.0 if batch == 128 and key == "memory" else None, smaller_is_better=True,
         )  # fmt: skip
 
 
-def changed_rows(preset: str, batch: int, steps: int, rounds: int) -> Iterator[Row]:
-    """What compiling, or computing the blocks again, changes."""
-    name = f"training step, {preset}, batch {batch}"
-    options = ["--preset", preset, "--batch", str(batch), "--steps", str(steps)]
-    changes = {"compiled": ("compiled", "ours")}
-    if choose_device("auto").type == "cuda":  # ours is compiled already
-        changes = {"compiled, as a CUDA graph": ("ours", "eager")}
-    changes["recomputed"] = ("recomputed", "ours")
-    found = in_turns(__file__, sorted({*chain(*changes.values())}), options, rounds)
+def changed_rows(
+    name: str, batch: int, found: dict[str, dict[str, float]], changes: dict[str, tuple[str, str]]
+) -> Iterator[Row]:
+    """What each change does: its name, the side with it, and the side without."""
     note = "plain: the same without; the first steps, which compile, are not counted"
     for called, (side, other) in changes.items():
         speed, plain = (batch / found[each]["seconds"] for each in (side, other))
@@ -167,35 +221,63 @@ def changed_rows(preset: str, batch: int, steps: int, rounds: int) -> Iterator[R
         )  # fmt: skip
 
 
-def rows() -> Iterator[Row]:
-    """What a GPU is measured by, where there is one; else what two cores are."""
-    if choose_device("auto").type == "cuda":
-        yield from step_rows("b16", 128, 1.9, steps=10, rounds=2)
-        yield from step_rows("b16", 8, 3.0, steps=20, rounds=2)
-        yield from changed_rows("b16", 128, steps=10, rounds=1)
-        return
+def rows_on_a_gpu(sizes: Sizes) -> Iterator[Row]:
+    """The step at both batches; eager, compiled and as a graph apart."""
+    for batch, target in zip(sizes.batches, (1.9, 3.0), strict=True):
+        found = {side: measure(side, sizes.preset, batch, sizes.steps) for side in ON_A_GPU}
+        yield from speed_rows(sizes.called(batch), batch, sizes.preset, found, target)
+        yield from changed_rows(sizes.called(batch), batch, found, APART)
+
+
+def rows_on_a_cpu() -> Iterator[Row]:
+    """Each round is a process of its own, so that its peak memory is its own; rounds alternate."""
     for batch, target in ((128, 1.9), (8, 3.0)):
         yield unmeasured(f"training step, b16, batch {batch}, on a GPU", "images/s", target)
-    yield from step_rows("b16", 2, 1.5, steps=2, rounds=3)
-    yield from step_rows("tiny", 64, 1.5, steps=2, rounds=3)
-    yield from changed_rows("tiny", 64, steps=3, rounds=3)
+    for preset, batch in (("b16", 2), ("tiny", 64)):
+        yield from preset_rows(preset, batch, steps=2, rounds=3)
+    found = in_turns(
+        __file__, ("ours", "compiled", "recomputed"), options_of("tiny", 64, 3), rounds=3
+    )
+    changes = {side: (side, "ours") for side in ("compiled", "recomputed")}
+    yield from changed_rows("training step, tiny, batch 64", 64, found, changes)
+
+
+def preset_rows(preset: str, batch: int, steps: int, rounds: int) -> Iterator[Row]:
+    found = in_turns(__file__, ("plain", "ours"), options_of(preset, batch, steps), rounds)
+    yield from speed_rows(f"training step, {preset}, batch {batch}", batch, preset, found, 1.5)
+
+
+def options_of(preset: str, batch: int, steps: int) -> list[str]:
+    return ["--preset", preset, "--batch", str(batch), "--steps", str(steps)]
+
+
+def rows(toy: bool = False) -> Iterator[Row]:
+    if toy or choose_device("auto").type == "cuda":
+        yield from rows_on_a_gpu(TOY if toy else DAY)
+    else:
+        yield from rows_on_a_cpu()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=PRESETS, help="one preset alone")
+    parser.add_argument("--preset", choices=(*PRESETS, "toy"), help="one preset alone")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", choices=("plain", *COMPILE), help=argparse.SUPPRESS)
-    parser.add_argument("--profile", action="store_true", help="what a step of ours spends time in")
+    parser.add_argument("--side", choices=SIDES, help="one side, its figures as JSON")
+    parser.add_argument("--profile", action="store_true", help="what a step spends its time in")
     options = parser.parse_args()
     if options.profile:
-        measure("ours", options.preset or "b16", options.batch, options.steps, profile=True)
+        # Not as a graph, whose kernels belong to no part of the step.
+        measured = Measured(
+            SIDES["compiled where it can be"], options.preset or "b16", options.batch
+        )
+        print(profile_of(measured.seconds, measured.device))
     elif options.side:
-        print(json.dumps(measure(options.side, options.preset, options.batch, options.steps)))
+        figures = measure(options.side, options.preset or "b16", options.batch, options.steps)
+        print(json.dumps(figures))
     elif options.preset:
-        chosen = step_rows(options.preset, options.batch, 1.5, options.steps, options.rounds)
+        chosen = preset_rows(options.preset, options.batch, options.steps, options.rounds)
         print_rows("Training step", chosen)
     else:
         print_rows("Training step", rows())

@@ -3,6 +3,7 @@ tests run.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def gpu() -> torch.device:
+    """The GPU; in a rehearsal of what runs there (STELLAR_REHEARSAL), the CPU in its place."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if "STELLAR_REHEARSAL" in os.environ:
+        return torch.device("cpu")
+    pytest.skip("no GPU")
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def test_what_contributing_says_to_open_is_there() -> None:
 
 def test_what_contributing_says_to_run_is_there() -> None:
     targets = set(re.findall(r"make ([a-z-]+)", CONTRIBUTING))
-    assert targets >= {"install", "check", "test", "wheel", "bench", "bench-gpu"}
+    assert targets >= {"install", "check", "test", "wheel", "bench", "gpu-day"}
     assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     for name in re.findall(r"`((?:tests|benchmarks|docs|src)/[^`]+)`", CONTRIBUTING):
         assert (ROOT / name).exists(), name

@@ -1,0 +1,104 @@
+"""What a step spends its time in: the parts of the objective, the kinds of kernels, and the longest
+of them.
+"""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+import stellar.objective
+from stellar.model.decoder import Decoder
+from stellar.model.encoder import Encoder
+from stellar.model.vqgan import VQGAN
+from stellar.objective.prototypes import PrototypeHead
+from table import table
+
+STEP = sys.modules[stellar.objective.step.__module__]
+PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
+    "encoder, forward": ((Encoder, "forward"),),
+    "tokenizer": ((VQGAN, "codes"),),
+    "decoder, forward": ((Decoder, "forward"),),
+    "heads": (
+        (PrototypeHead, "forward"),
+        (STEP, "cross_entropy"),
+        (STEP, "mean_prototype"),
+    ),
+    "targets": ((STEP, "assign"),),
+    "matching": ((STEP, "match"),),
+    "KoLeo": ((STEP, "koleo"),),
+}
+"""Where each part's functions are looked up. The heads' gradient is taken on the way forward."""
+KINDS = {
+    "convolutions": r"conv|fprop|implicit",
+    "attention": r"fmha|flash|attention|sdpa|_softmax_backward",
+    "products of matrices": r"gemm|gemv|nvjet|cutlass|cublas|::mm$|::addmm$|::bmm$|linear",
+    "compiled": r"^triton",
+    "optimizer": r"adam|multi_tensor|foreach",
+}
+"""Kinds of kernels, by what is in their names; the first that fits."""
+
+
+def profile_of(run: Callable[[], object], device: torch.device, warm_up: int = 3) -> str:
+    """Of one call, after others: tables as Markdown, then torch's own."""
+    gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * gpu]
+    with named_parts():
+        for _ in range(warm_up):
+            run()
+        with profile(activities=activities) as profiler:
+            run()
+    averages = profiler.key_averages()
+    kernels, parts = Counter[str](), Counter[str]()
+    for event in averages:
+        on_cpu = event.device_type.name == "CPU"
+        if event.key in PARTS:
+            # A part's span on the GPU, which is an event too, would count the gaps in it.
+            parts[event.key] += on_cpu * (event.device_time_total if gpu else event.cpu_time_total)
+        elif not event.is_user_annotation and on_cpu != gpu:
+            kernels[event.key] += event.self_device_time_total if gpu else event.self_cpu_time_total
+    total = kernels.total()
+    sections = (
+        f"one step: {total / 1e3:.1f} ms of {device.type}",
+        shares("part", parts, total),
+        shares("kind of kernel", by_kind(kernels), total),
+        averages.table(sort_by=f"self_{device.type}_time_total", row_limit=100),
+    )
+    return "\n\n".join(sections)
+
+
+@contextmanager
+def named_parts() -> Iterator[None]:
+    """What the parts' functions do bears the name of the part."""
+    found = [(owner, name, part) for part, places in PARTS.items() for owner, name in places]
+    plain = [getattr(owner, name) for owner, name, _ in found]
+    for (owner, name, part), function in zip(found, plain, strict=True):
+        setattr(owner, name, record_function(part)(function))
+    try:
+        yield
+    finally:
+        for (owner, name, _), function in zip(found, plain, strict=True):
+            setattr(owner, name, function)
+
+
+def by_kind(microseconds: Counter[str]) -> Counter[str]:
+    """The time of kernels, by their kind."""
+    kinds: Counter[str] = Counter()
+    for kernel, time in microseconds.items():
+        fits = (kind for kind, names in KINDS.items() if re.search(names, kernel, re.IGNORECASE))
+        kinds[next(fits, "the rest")] += time
+    return kinds
+
+
+def shares(title: str, microseconds: Counter[str], total: float) -> str:
+    """Each in milliseconds and in percent of all, the longest first."""
+    lines = [
+        (name, f"{time / 1e3:.2f}", f"{time / total:.1%}")
+        for name, time in microseconds.most_common()
+    ]
+    return table((title, "ms", "of all"), lines)
