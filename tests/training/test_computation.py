@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from plain_step import plain_step
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig, TrainingConfig
-from stellar.model.transformer import attend
+from stellar.model.transformer import Block, BlockSize, attend
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.processes.launch import Ranks
@@ -146,6 +146,21 @@ def test_a_step_with_a_bf16_residual_stays_near_the_plain_one(
 
     model.zero_grad()
     assert_equal_steps(model, expected, views)
+
+
+def test_norms_learn_in_fp32_from_a_bf16_residual() -> None:
+    """Over many rows: sums of gradients in bf16 would be off by more than a tenth."""
+    plain = Block(BlockSize(16, 2, 2.0, 1e-6))
+    ours, x, weights = copy.deepcopy(plain), torch.randn(60, 100, 16), torch.rand(16)
+    compute_as(ours, replace(DEFAULT, residual="bf16", compile="off"), CPU)
+    (plain(x) * weights).sum().backward()
+    with low():
+        (ours(x).float() * weights).sum().backward()
+    for name in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"):
+        exact, near = (block.get_parameter(name).grad for block in (plain, ours))
+        assert exact is not None
+        assert near is not None
+        assert 0 < (near - exact).norm() <= 0.03 * exact.norm(), name
 
 
 def assert_equal_steps(model: PretrainingModel, other: PretrainingModel, views: Views) -> None:

@@ -160,14 +160,22 @@ class Block(nn.Module):
     ) -> Float[Tensor, "*read_rows D"]:
         """`x` is (images, tokens, D); with `groups` it is (rows, D), and all of it is read."""
         x = self._stored(x)
-        attended = self.ls1(self.attn(self.norm1(x), read, groups))
+        attended = self.ls1(self.attn(self.norm1(self._widened(x)), read, groups))
         x = self._stored((x if read is None else x[:, :read]) + attended)
-        return self._stored(x + self.ls2(self.mlp(self.norm2(x))))
+        return self._stored(x + self.ls2(self.mlp(self.norm2(self._widened(x)))))
+
+    def _is_narrow(self, x: Tensor) -> bool:
+        return self.bf16_residual and torch.is_autocast_enabled(x.device.type)
 
     def _stored(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
         """The residual stream as it is kept in memory."""
-        narrow = self.bf16_residual and torch.is_autocast_enabled(x.device.type)
-        return x.bfloat16() if narrow else x
+        return x.bfloat16() if self._is_narrow(x) else x
+
+    def _widened(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """x for a norm in fp32, which autocast sees to on a GPU alone: on a CPU, the gradients of a
+        norm of bf16 would be summed in bf16 over all rows.
+        """
+        return x.float() if self._is_narrow(x) else x
 
 
 def init_weights(module: nn.Module) -> None:
