@@ -43,3 +43,21 @@ def test_the_position_matrix_is_saved_but_not_trained(small: ModelConfig) -> Non
     decoder = Decoder(small)
     assert "gaussian" in decoder.state_dict()
     assert "gaussian" not in dict(decoder.named_parameters())
+
+
+def test_norms_learn_in_fp32_under_autocast(small: ModelConfig) -> None:
+    """Over many rows: in bf16, sums of their gradients would be off by a third."""
+    decoder, lowrank = Decoder(small), torch.randn(300, 16, small.embed_dim)
+    weights = torch.rand(small.patch_size, small.patch_size).repeat(4, 4)
+    found = []
+    for low in (False, True):
+        decoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            drawn = decoder(lowrank, (4, 4))
+        (drawn.float() * weights).sum().backward()
+        found.append({name: p.grad for name, p in decoder.named_parameters() if "norm" in name})
+    exact, near = found
+    assert len(exact) == 6
+    for name, gradient in exact.items():
+        assert gradient is not None
+        assert 0 < (near[name] - gradient).norm() <= 0.1 * gradient.norm(), name

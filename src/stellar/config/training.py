@@ -45,8 +45,8 @@ class TrainingConfig:
     fast: all of it; one to three codes in a hundred change. Not run on a GPU yet.
     """
     residual: Literal["fp32", "bf16"] = "fp32"
-    """What the encoder's blocks hand on where the networks are in bf16; the decoder's are in bf16
-    either way. bf16 is half the bytes, and gradients are less exact. Not run on a GPU yet.
+    """What transformer blocks hand on where the networks are in bf16. bf16 is half the bytes, and
+    gradients are less exact. Not run on a GPU yet.
     """
     attention: Literal["auto", "cudnn"] = "auto"
     """Kernel of the attention on a GPU. auto: torch's choice, another for few tokens. cudnn: that

@@ -58,8 +58,9 @@ class Decoder(nn.Module):
 
     def forward(self, lowrank: Float[Tensor, "B P D"], grid: tuple[int, int]) -> Tensor:
         position = fourier_position(self.gaussian, grid)
-        x = self.proj(lowrank)
-        x = self.norm(run_blocks(self.blocks, x + position.to(x.dtype)))
+        # Under autocast the projection is in bf16, and the sum, where the blocks begin, in fp32.
+        x = self.proj(lowrank) + position.to(self.gaussian.dtype)
+        x = self.norm(run_blocks(self.blocks, x))
         if isinstance(self.head, nn.ConvTranspose2d):
             return self.head(x.transpose(1, 2).unflatten(2, grid))
         return self.head(x)

@@ -159,15 +159,14 @@ class Block(nn.Module):
         self, x: Float[Tensor, "*rows D"], read: int | None = None, groups: Groups | None = None
     ) -> Float[Tensor, "*read_rows D"]:
         """`x` is (images, tokens, D); with `groups` it is (rows, D), and all of it is read."""
-        x = self._stored(x)
         attended = self.ls1(self.attn(self.norm1(self._widened(x)), read, groups))
-        x = self._stored((x if read is None else x[:, :read]) + attended)
-        return self._stored(x + self.ls2(self.mlp(self.norm2(self._widened(x)))))
+        x = self.stored((x if read is None else x[:, :read]) + attended)
+        return self.stored(x + self.ls2(self.mlp(self.norm2(self._widened(x)))))
 
     def _is_narrow(self, x: Tensor) -> bool:
         return self.bf16_residual and torch.is_autocast_enabled(x.device.type)
 
-    def _stored(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+    def stored(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
         """The residual stream as it is kept in memory."""
         return x.bfloat16() if self._is_narrow(x) else x
 
@@ -202,10 +201,13 @@ def run_blocks(
     blocks: nn.ModuleList, x: Float[Tensor, "B N D"], read: int | None = None
 ) -> Float[Tensor, "B M D"]:
     """All blocks in order; the last one answers only for the first `read` tokens."""
+    if not len(blocks):
+        return x[:, :read]
     dtype = x.dtype  # that of the result too, whatever the blocks store
+    x = as_stored(blocks, x)
     for block in blocks[:-1]:
         x = block(x)
-    return blocks[-1](x, read).to(dtype) if len(blocks) else x[:, :read]
+    return blocks[-1](x, read).to(dtype)
 
 
 def run_blocks_packed(
@@ -215,11 +217,18 @@ def run_blocks_packed(
     tokens together.
     """
     groups = tuple((len(x), x.shape[1]) for x in batches)
-    x, dtype = pack(batches), batches[0].dtype
+    x, dtype = as_stored(blocks, pack(batches)), batches[0].dtype
     for block in blocks[:-1]:
         x = block(x, groups=groups)
     parts = zip(unpack(x, groups), reads, strict=True)
     return [run_blocks(blocks[-1:], part, read).to(dtype) for part, read in parts]
+
+
+def as_stored(blocks: nn.ModuleList, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+    """x as the blocks store what they hand on, so that all of them are compiled alike."""
+    first = blocks[0]
+    assert isinstance(first, Block)
+    return first.stored(x)
 
 
 def pack(batches: Sequence[Float[Tensor, "_B _N D"]]) -> Float[Tensor, "rows D"]:
