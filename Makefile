@@ -54,5 +54,5 @@ gpu-day-wheels: install
 		beartype docstring-parser jaxtyping kornia kornia_rs simplejpeg typeguard tyro wadler-lindig
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache demo gpu-day .wheels
+	rm -rf .venv build dist .pytest_cache .ruff_cache demo
 	find . -name __pycache__ -prune -exec rm -rf {} +

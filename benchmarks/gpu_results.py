@@ -25,8 +25,9 @@ class Part:
     """The rows of a benchmark, or as many as there were when it failed."""
 
     module: str
-    where: str
-    """Machine, versions and date."""
+    machine: str
+    """And versions."""
+    day: str
     toy: bool
     """Whether it was rehearsed alone, at sizes that tell nothing."""
     rows: tuple[Row, ...] = ()
@@ -35,9 +36,18 @@ class Part:
     log: str = ""
     """What it said when it did."""
 
+    def with_rows(self, rows: Sequence[Row]) -> "Part":
+        return replace(self, rows=tuple(rows))
+
+    def ended(self, why: str, log: str = "") -> "Part":
+        return replace(self, failed=why, log=log)
+
 
 def write_parts(file: Path, parts: Iterable[Part]) -> None:
-    file.write_text(json.dumps([asdict(part) for part in parts], indent=1) + "\n")
+    """In one step: a file that is there is whole."""
+    hidden = file.with_name(f".{file.name}")
+    hidden.write_text(json.dumps([asdict(part) for part in parts], indent=1) + "\n")
+    hidden.replace(file)
 
 
 def read_parts(file: Path) -> list[Part]:
@@ -50,27 +60,33 @@ def read_parts(file: Path) -> list[Part]:
     ]
 
 
-def kept(old: Iterable[Part], new: Iterable[Part]) -> list[Part]:
-    """The newest rows of every benchmark, without their logs. Raises ValueError for a rehearsal."""
-    new = list(new)
-    if any(part.toy for part in new):
-        raise ValueError("a rehearsal at toy sizes measures nothing that is worth keeping")
-    found = {part.module: part for part in old}
-    found |= {part.module: replace(part, log="") for part in new if part.rows}
-    return list(found.values())
+def kept(old: Iterable[Part], new: Iterable[Part]) -> tuple[list[Part], list[Part]]:
+    """The newest rows of every benchmark, without their logs; and the new parts that ended early
+    where an older one is whole, which stays.
+    """
+    found, left = {part.module: part for part in old}, []
+    for part in new:
+        older = found.get(part.module)
+        if part.failed and older is not None and older.rows and not older.failed:
+            left.append(part)
+        elif part.rows:
+            found[part.module] = replace(part, log="")
+    return list(found.values()), left
 
 
 def as_markdown(parts: Sequence[Part], modules: Mapping[str, str]) -> str:
-    """A table for each machine, and what is missing of `modules`: names, and what they tell."""
-    places: dict[str, list[Part]] = {}
-    order = list(modules)
-    for part in sorted(parts, key=lambda part: order.index(part.module)):
-        rehearsed = "A rehearsal at toy sizes, of no worth as a measurement: " if part.toy else ""
-        places.setdefault(rehearsed + part.where, []).append(part)
+    """A table for each machine and day, and what is missing of `modules`, which are names and what
+    they tell.
+    """
+    order = {module: place for place, module in enumerate(modules)}
+    places: dict[tuple[str, str, bool], list[Part]] = {}
+    for part in sorted(parts, key=lambda part: order.get(part.module, len(order))):
+        places.setdefault((part.machine, part.day, part.toy), []).append(part)
     sections = [HEAD]
-    for where, its in places.items():
+    for (machine, day, toy), its in places.items():
+        rehearsed = "A rehearsal at toy sizes, of no worth as a measurement: " if toy else ""
         rows = [row for part in its for row in part.rows]
-        sections.append(f"### {where}\n\n{rows_table(rows)}\n")
+        sections.append(f"### {rehearsed}{machine}; {day}\n\n{rows_table(rows)}\n")
     if missing := _missing(parts, modules):
         sections.append(f"### Not measured\n\n{missing}\n")
     return "\n".join(sections)

@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 GRACE = 10.0
-"""Seconds between being asked to end and being killed."""
+"""Seconds between being asked to end and being killed, of those that it has."""
 
 
 class Limited:
-    """A process in a group of its own, which is asked to end (SIGTERM) after so many seconds, and
-    killed soon after; None: it has all the time it wants. The context waits for it, and leaves
-    nothing of the group.
+    """A process in a group of its own, which is killed after so many seconds, and asked to end
+    (SIGTERM) a little before; None: it has all the time it wants. The context waits for it, and
+    leaves nothing of the group.
     """
 
     _running: ClassVar[set["Limited"]] = set()
@@ -32,8 +32,8 @@ class Limited:
             self._running.add(self)
         self._timers: list[Timer] = []
         if seconds is not None:
-            self._after(seconds, self._end)
-            self._after(seconds + GRACE, self._kill)
+            self._after(max(seconds - GRACE, seconds / 2), self._end)
+            self._after(seconds, self._kill)
 
     @classmethod
     def stop_all(cls) -> None:

@@ -3,25 +3,25 @@ of them.
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from time import perf_counter
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-import stellar.objective
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
 from stellar.model.vqgan import VQGAN
 from stellar.objective.prototypes import PrototypeHead
 from table import table
 
-STEP = sys.modules[stellar.objective.step.__module__]
+STEP = import_module("stellar.objective.step")  # the package gives the function of this name
 PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
-    "encoder, forward": ((Encoder, "forward"),),
+    "encoder, forward": ((Encoder, "forward"), (Encoder, "encode_packed")),
     "tokenizer": ((VQGAN, "codes"),),
     "decoder, forward": ((Decoder, "forward"),),
     "heads": (
@@ -35,10 +35,10 @@ PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
 }
 """Where each part's functions are looked up. The heads' gradient is taken on the way forward."""
 KINDS = {
-    "convolutions": r"conv|fprop|implicit",
-    "attention": r"fmha|flash|attention|sdpa|_softmax_backward",
-    "products of matrices": r"gemm|gemv|nvjet|cutlass|cublas|::mm$|::addmm$|::bmm$|linear",
     "compiled": r"^triton",
+    "attention": r"fmha|flash|attention|sdpa|dot_do_o|convert_dq|_softmax_backward",
+    "convolutions": r"convol|fprop|dgrad|wgrad|implicit",
+    "products of matrices": r"gemm|gemv|nvjet|cutlass|cublas|::mm$|::addmm$|::bmm$|linear",
     "optimizer": r"adam|multi_tensor|foreach",
 }
 """Kinds of kernels, by what is in their names; the first that fits."""
@@ -51,6 +51,9 @@ def profile_of(run: Callable[[], object], device: torch.device, warm_up: int = 3
     with named_parts():
         for _ in range(warm_up):
             run()
+        start = perf_counter()
+        run()
+        seconds = perf_counter() - start
         with profile(activities=activities) as profiler:
             run()
     averages = profiler.key_averages()
@@ -60,11 +63,12 @@ def profile_of(run: Callable[[], object], device: torch.device, warm_up: int = 3
         if event.key in PARTS:
             # A part's span on the GPU, which is an event too, would count the gaps in it.
             parts[event.key] += on_cpu * (event.device_time_total if gpu else event.cpu_time_total)
-        elif not event.is_user_annotation and on_cpu != gpu:
+        elif not event.is_user_annotation and on_cpu is not gpu:  # kernels, where there is a GPU
             kernels[event.key] += event.self_device_time_total if gpu else event.self_cpu_time_total
     total = kernels.total()
+    parts["the rest, and the way back through all of them"] = total - parts.total()
     sections = (
-        f"one step: {total / 1e3:.1f} ms of {device.type}",
+        f"one step: {1e3 * seconds:.1f} ms, of which {device.type} works {total / 1e3:.1f}",
         shares("part", parts, total),
         shares("kind of kernel", by_kind(kernels), total),
         averages.table(sort_by=f"self_{device.type}_time_total", row_limit=100),

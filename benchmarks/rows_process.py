@@ -33,7 +33,7 @@ def rows_of(module: str, toy: bool = False, seconds: float | None = None) -> Ite
     Failed when it ends early, or has to be ended after so many seconds.
     """
     command = [sys.executable, __file__, module, *["--toy"] * toy]
-    with TemporaryFile("w+") as said:
+    with TemporaryFile("w+", errors="replace") as said:
         with Limited(command, seconds, stdout=subprocess.PIPE, stderr=said) as limited:
             for line in limited.process.stdout or ():
                 yield Row(**json.loads(line))

@@ -1,10 +1,11 @@
-"""Settings of a training step that are off until a GPU has shown that they pay: each against the
-same step without it.
+"""Settings of a training step that are off until a GPU has shown that they pay: one added to the
+other, against the same step without the last.
 
-    python benchmarks/settings.py --compile      fill torch's cache, and time nothing
+    python benchmarks/settings.py --compile large      fill torch's cache, and time nothing
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from table import Row, print_rows
-from training_step import DAY, OURS, TOY, Measured, changed_rows, measure_settings
+from training_step import FULL, OURS, TOY, Measured, changed_rows, measure_settings
 
 Settings = dict[str, Any]
 """Of `training`."""
@@ -21,55 +22,56 @@ LARGE: Settings = {"codes": "fast", "residual": "bf16", "attention": "cudnn"}
 """Those for any batch."""
 SMALL: Settings = {"pack_views": True}
 """Those for small ones."""
-
-
-LONGER: Settings = {"views_at_once": 1024}
-"""All eight masked and all eight local views of 128 images in one call each, where it takes two."""
-
-
-def ways(large: int, small: int) -> Iterator[tuple[int, Settings]]:
-    """Each setting by itself at the batch that it is for; then all that are for this batch."""
-    for name, value in LARGE.items():
-        yield large, {name: value}
-    yield large, LARGE
-    yield small, SMALL
-    yield small, LARGE | SMALL
-    yield large, LONGER
+WAYS: dict[str, tuple[Settings, ...]] = {
+    "large": ({}, LARGE, {"codes": "fast"}, {"codes": "fast", "residual": "bf16"}),
+    "small": ({}, SMALL, LARGE | SMALL),
+}
+"""Of a step, at each batch, by worth."""
+COMPARED: dict[str, tuple[tuple[Settings, Settings], ...]] = {
+    "large": ((LARGE, {}), (WAYS["large"][2], {}), (WAYS["large"][3], WAYS["large"][2]),
+              (LARGE, WAYS["large"][3])),
+    "small": ((SMALL, {}), (LARGE | SMALL, SMALL)),
+}  # fmt: skip
+"""With, and without."""
 
 
 def in_words(settings: Settings) -> str:
-    return ", ".join(
-        name if value is True else f"{name} {value}" for name, value in settings.items()
-    )
+    """As in a run.toml."""
+    words = (name if value is True else f"{name} {value}" for name, value in settings.items())
+    return ", ".join(words) or "none of them"
 
 
 def rows(toy: bool = False) -> Iterator[Row]:
     """Speed and memory; on a CPU, in eager mode and without a graph."""
-    sizes = TOY if toy else DAY
-    plain = {
-        batch: measure_settings(OURS, sizes.preset, batch, sizes.steps) for batch in sizes.batches
-    }
-    for batch, settings in ways(*sizes.batches):
-        ours = measure_settings(OURS | settings, sizes.preset, batch, sizes.steps)
-        found, words = {"ours": ours, "plain": plain[batch]}, in_words(settings)
-        yield from changed_rows(sizes.called(batch), batch, found, {words: ("ours", "plain")})
+    sizes = TOY if toy else FULL
+    for which, batch in zip(WAYS, sizes.batches, strict=True):
+        found = {
+            in_words(way): measure_settings(OURS | way, sizes.preset, batch, sizes.steps)
+            for way in WAYS[which]
+        }
+        changes = {
+            f"{in_words(on)}, against {in_words(off)}": (in_words(on), in_words(off))
+            for on, off in COMPARED[which]
+        }
+        yield from changed_rows(sizes.called(batch), batch, found, changes)
 
 
-def fill_cache(toy: bool) -> None:
-    """One step in every way, which compiles it."""
-    sizes = TOY if toy else DAY
-    plain: list[tuple[int, Settings]] = [(batch, {}) for batch in sizes.batches]
-    for batch, settings in (*plain, *ways(*sizes.batches)):
-        seconds = Measured(OURS | settings, sizes.preset, batch).seconds()
-        print(f"batch {batch}, {in_words(settings) or 'as it is'}: {seconds:.1f} s", flush=True)
+def fill_cache(which: str, toy: bool) -> None:
+    """One step in every way at this batch, which compiles it."""
+    sizes = TOY if toy else FULL
+    batch = dict(zip(WAYS, sizes.batches, strict=True))[which]
+    for way in WAYS[which]:
+        gc.collect()  # the model before, whose compiled methods refer to it
+        seconds = Measured(OURS | way, sizes.preset, batch).seconds()
+        print(f"batch {batch}, {in_words(way)}: first step {seconds:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--compile", action="store_true", help="one step in every way, no more")
+    parser.add_argument("--compile", choices=WAYS, help="one step in every way, no more")
     parser.add_argument("--toy", action="store_true", help="at the sizes of a rehearsal")
     options = parser.parse_args()
     if options.compile:
-        fill_cache(options.toy)
+        fill_cache(options.compile, options.toy)
     else:
         print_rows("Settings of a training step", rows(options.toy))

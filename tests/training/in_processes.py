@@ -68,12 +68,10 @@ def losses_elsewhere(runs: dict[str, RunConfig], folder: Path) -> list[list[tupl
     for name, run in runs.items():
         (folder / f"{name}.toml").write_text(to_toml(run))
     write([Job(str(folder / f"{name}.toml"), str(folder / name)) for name in runs], folder / "jobs")
-    environment = os.environ | {
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / COMPILED),
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / COMPILED)}
+    if not torch.cuda.is_available():
         # Compiled sooner: without vector instructions, and without workers that import torch.
-        "TORCHINDUCTOR_VEC_ISA_OK": "0",
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    }
+        environment |= {"TORCHINDUCTOR_VEC_ISA_OK": "0", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     command = [sys.executable, __file__, folder / "jobs"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
