@@ -46,6 +46,7 @@ WITHIN = {
         "unreadable": {"folder"},
         "views": {"folder", "unreadable"},
         "cutouts": {"folder", "labelled"},
+        "scenes": {"folder", "labelled"},
         "sources": {"folder", "folderindex", "shards"},
         "evaluation_data": {"labelled", "cutouts"},
         "loader": {"folder", "views"},
@@ -81,6 +82,14 @@ WITHIN = {
         },
         "files": {"decoder", "history", "stellar", "vqgan"},
         "backbones": {"encoder", "factors", "files", "inputs"},
+    },
+    "data/scenes": {
+        "sketch": set(),
+        "things": {"sketch"},
+        "palette": {"sketch"},
+        "sprites": {"sketch", "things"},
+        "grounds": set(),
+        "scenes": {"grounds", "palette", "sprites", "things"},
     },
     "model/files": {
         "strict_loading": set(),
