@@ -29,7 +29,7 @@ from table import Row, print_rows, unmeasured
 
 MODEL = "stellar-scenes"
 COMPARED = (
-    accuracy("S", "material", "kNN"),
+    accuracy("S", "class", "kNN"),
     accuracy("L", "place", "kNN"),
     agreement_of("ARI"),
     likeness("PSNR"),

@@ -15,13 +15,14 @@ from safetensors.torch import load_file
 import stellar
 from ship import PAGES, TARGETS, figures
 from stellar.cli import main
+from stellar.config import EvaluationConfig
 from stellar.config_toml import read_run_config, to_toml
-from stellar.data import Cutouts
+from stellar.data import open_scenes
 from stellar.evaluation.evaluators.reconstruction import draw_again
-from stellar.evaluation.features.scenes import collect
-from stellar.evaluation.probes.objects import probe_matrix
+from stellar.evaluation.evaluators.what_where import accuracy, factorization
 from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import Score
+from stellar.evaluation.subject import Subject
 from stellar.model.files.card import CARD
 from stellar.model.files.config_json import CONFIG
 from stellar.model.files.fingerprint import fingerprint
@@ -68,21 +69,19 @@ def test_it_loads_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.long
-def test_it_draws_held_out_scenes_and_tells_what_from_where() -> None:
+def test_it_draws_held_out_scenes_and_tells_what_from_where(tmp_path: Path) -> None:
     model = stellar.load(NAME)
-    train, test = (Cutouts(split, size=48, length=300) for split in ("train", "heldout"))
-    _, _, psnr = draw_again(model, torch.stack([test.scene(i).image for i in range(100)]))
+    scenes = open_scenes(model.config, 300, 300)
+    subject = Subject(NAME, model, scenes, EvaluationConfig(), tmp_path)
+    _, _, psnr = draw_again(model, torch.stack([scenes.test.read(i) for i in range(100)]))
     assert psnr.mean() > 17
-
-    objects, heldout = (collect(model, scenes, range(300)) for scenes in (train, test))
-    knn = {
-        (score.feature, score.label): score
-        for score in probe_matrix(objects, heldout)
-        if score.probe == "kNN"
-    }
-    assert abs(knn["S", "place"].accuracy - knn["S", "place"].chance) < 0.1
-    assert knn["L", "place"].accuracy > knn["S", "place"].accuracy + 0.15
-    assert knn["S", "material"].accuracy > knn["S", "material"].chance + 0.1
+    found = {score.quantity: score for score in factorization(subject)}
+    s_to_place, l_to_place, s_to_class = (
+        found[accuracy(*cell, "kNN")] for cell in (("S", "place"), ("L", "place"), ("S", "class"))
+    )
+    assert abs(s_to_place.value - s_to_place.baseline) < 0.1
+    assert l_to_place.value > s_to_place.value + 0.15
+    assert s_to_class.value > s_to_class.baseline + 0.1
 
 
 def test_its_report_is_of_these_weights_and_its_figures_are_shown() -> None:
@@ -100,9 +99,9 @@ def test_figures_say_by_how_much_a_target_is_missed() -> None:
     scores[3], scores[-1] = replace(scores[3], value=0.604), replace(scores[-1], value=20.0)
     (model,) = EVALUATION.models
     table = figures(replace(EVALUATION, models=(replace(model, scores=tuple(scores)),)))
-    assert "| S to material, kNN | 0.85 | 0.50 | 0.35 |" in table
+    assert "| S to class, kNN | 0.85 | 0.50 | 0.35 |" in table
     assert "| S to place, kNN | 0.26, which is chance | 0.50 | 0.24 |" in table
-    assert "| L to digit, kNN | 0.60 | 0.60 | reached |" in table
+    assert "| L to shape, kNN | 0.60 | 0.60 | reached |" in table
     assert "| PSNR, dB | 26.0 | 20.0 | 6.0 |" in table
 
 

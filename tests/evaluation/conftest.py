@@ -122,7 +122,7 @@ def subject_of(tmp_path: Path) -> Callable[..., Subject]:
     return make
 
 
-CHANCE = {"material": 0.11, "place": 0.26, "digit": 0.12, "size": 0.35}
+CHANCE = {"class": 0.11, "colour": 0.13, "place": 0.26, "size": 0.35}
 
 
 def classification(shift: float) -> list[Score]:
@@ -139,7 +139,7 @@ def scenes(shift: float) -> list[Score]:
     """The matrix, each cell with a value of its own."""
     cells = [
         (feature, label, probe)
-        for feature in ("S", "L", "dense")
+        for feature in ("S", "L", "U")
         for label in CHANCE
         for probe in ("kNN", "linear")
     ]

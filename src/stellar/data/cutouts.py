@@ -126,11 +126,14 @@ class Cutouts:
         )
 
     def masks(self, index: int) -> Masks:
-        """The material of every pixel, the background's included, and the objects."""
+        """The material of every pixel, the background's included, and the objects with their shape,
+        which is a digit.
+        """
         scene = self.scene(index)
         materials = [scene.background, *(item.material for item in scene.objects)]
         classes = torch.tensor(materials, dtype=torch.uint8)[scene.instances.long()]
-        return Masks(classes, scene.instances)
+        shapes = tuple(item.digit for item in scene.objects)
+        return Masks(classes, scene.instances, {"shape": shapes})
 
     def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray, int, tuple[SceneObject, ...]]:
         """As arrays: image (h, w, 3), instances (h, w), background's material; objects."""

@@ -27,7 +27,7 @@ class Quantity:
     chosen on the way.
     """
     label: str = ""
-    """What is to be named (material, place, ...), or how the picture is changed (shift, ...)."""
+    """What is to be named (class, place, ...), or how the picture is changed (shift, ...)."""
     probe: str = ""
     """What reads the feature: kNN, or linear."""
     k: int | None = None

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stellar.evaluation.features.scenes import SceneFeatures
+from stellar.evaluation.features.objects import Objects
 from stellar.evaluation.probes.objects import (
     largest_class_share,
     linear_predict,
@@ -38,42 +38,41 @@ def test_chance_is_the_largest_class():
 
 
 def oracle_objects(num_objects, seed):
-    """Objects whose S says the material alone and whose L says the place alone."""
+    """Objects whose S says the class alone and whose L says the place alone."""
     generator = torch.Generator().manual_seed(seed)
-    material = torch.randint(10, (num_objects,), generator=generator)
-    quadrant = torch.randint(4, (num_objects,), generator=generator)
-    what = torch.nn.functional.one_hot(material, 14).float()
-    where = torch.nn.functional.one_hot(quadrant, 4).float()
+    kind = torch.randint(10, (num_objects,), generator=generator)
+    place = torch.randint(4, (num_objects,), generator=generator)
+    what = torch.nn.functional.one_hot(kind, 14).float()
+    where = torch.nn.functional.one_hot(place, 4).float()
     sparse = what + 0.2 * torch.randn(num_objects, 14, generator=generator)
-    return SceneFeatures(
-        sparse=sparse,
-        spatial=(where + 0.1 * torch.rand(num_objects, 4, generator=generator)).softmax(dim=1),
-        dense=sparse + torch.nn.functional.pad(where, (10, 0)),
-        cls=sparse,
-        material=material,
-        quadrant=quadrant,
-        digit=torch.randint(10, (num_objects,), generator=generator),
-        area=torch.rand(num_objects, generator=generator),
-    )
+    features = {
+        "S": sparse,
+        "L": (where + 0.1 * torch.rand(num_objects, 4, generator=generator)).softmax(dim=1),
+        "U": sparse + torch.nn.functional.pad(where, (10, 0)),
+    }
+    shape = torch.randint(10, (num_objects,), generator=generator)
+    labels = {"class": kind, "place": place, "shape": shape}
+    area = torch.rand(num_objects, generator=generator)
+    return Objects(features, labels, area, torch.ones(num_objects), torch.ones(num_objects))
 
 
 def test_the_matrix_shows_what_in_s_and_where_in_l():
-    scores = probe_matrix(oracle_objects(800, seed=0), oracle_objects(600, seed=1))
+    scores = list(probe_matrix(oracle_objects(800, seed=0), oracle_objects(600, seed=1)))
     accuracy = {(s.feature, s.label, s.probe): s.accuracy for s in scores}
     assert len(scores) == len(accuracy) == 3 * 4 * 2
     for probe in ("kNN", "linear"):
-        assert accuracy["S", "material", probe] > 0.9
+        assert accuracy["S", "class", probe] > 0.9
         assert accuracy["L", "place", probe] > 0.98
-        assert accuracy["dense", "place", probe] > 0.9
+        assert accuracy["U", "place", probe] > 0.9
         assert accuracy["S", "place", probe] < 0.35
-        assert accuracy["L", "material", probe] < 0.2
-        assert max(accuracy[feature, "digit", probe] for feature in ("S", "L")) < 0.2
+        assert accuracy["L", "class", probe] < 0.2
+        assert max(accuracy[feature, "shape", probe] for feature in ("S", "L")) < 0.2
         assert max(accuracy[feature, "size", probe] for feature in ("S", "L")) < 0.42
     assert {s.label: round(s.chance, 1) for s in scores} == {
-        "material": 0.1,
+        "class": 0.1,
         "place": 0.3,
-        "digit": 0.1,
         "size": 0.4,
+        "shape": 0.1,
     }
 
 
@@ -81,16 +80,29 @@ def test_sizes_are_thirds_of_the_training_objects():
     """A feature that is the area itself names the size; held-out objects are all small here."""
     train, heldout = oracle_objects(300, seed=0), oracle_objects(60, seed=1)
     heldout = replace(heldout, area=heldout.area / 4)
-    train = replace(train, sparse=train.area[:, None])
-    heldout = replace(heldout, sparse=heldout.area[:, None])
+    train, heldout = (
+        replace(o, features={"S": o.area[:, None], "U": o.features["U"]}) for o in (train, heldout)
+    )
     scores = {(s.feature, s.label, s.probe): s for s in probe_matrix(train, heldout)}
     assert scores["S", "size", "linear"].accuracy == scores["S", "size", "linear"].chance == 1
-    assert scores["dense", "size", "linear"].accuracy < 0.6
+    assert scores["U", "size", "linear"].accuracy < 0.6
 
 
-def test_features_that_a_model_does_not_have_are_left_out():
+def test_features_and_labels_that_are_not_there_are_left_out():
     train, heldout = oracle_objects(100, seed=0), oracle_objects(50, seed=1)
     train, heldout = (
-        replace(o, sparse=o.cls[:, :0], spatial=o.cls[:, :0]) for o in (train, heldout)
+        replace(o, features={"U": o.features["U"]}, labels={"class": o.labels["class"]})
+        for o in (train, heldout)
     )
-    assert {score.feature for score in probe_matrix(train, heldout)} == {"dense"}
+    found = {(score.feature, score.label) for score in probe_matrix(train, heldout)}
+    assert found == {("U", "class"), ("U", "size")}
+
+
+def test_colours_are_told_apart_by_how_bright_they_are():
+    """Grey, dark and light: of the same direction from black."""
+    bright = torch.rand(300)
+    features = {"colour": bright[:, None].expand(-1, 3) + 0.01 * torch.randn(300, 3)}
+    labels = {"class": (bright > 0.5).long()}
+    objects = Objects(features, labels, torch.rand(300), torch.ones(300), torch.ones(300))
+    for score in probe_matrix(objects, objects):
+        assert score.label == "size" or score.accuracy > 0.95

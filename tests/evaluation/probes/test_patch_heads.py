@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_pictures_without_labels_teach_nothing(patches: Patches) -> None:
     class Unlabelled(Patches):
         def read(self, rows, device):
             batch = read(rows, device)
-            return type(batch)(batch.dense, batch.sparse, batch.spatial, 0 * batch.shares)
+            return replace(batch, shares=0 * batch.shares)
 
     unlabelled = Unlabelled(patches.folder, patches.grid, ())
     heads = train_heads("U", norm, unlabelled, [[0], [1]], (1e-1,))

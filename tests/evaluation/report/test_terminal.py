@@ -20,7 +20,7 @@ def test_numbers_are_those_of_the_evaluation_and_long_lists_are_short(make_evalu
     for model in evaluation.models:
         for score in model.scores:
             assert (score.text in shown) == (score.quantity.k != 10), score
-    (row,) = (line for line in shown.splitlines() if "S to material" in line)
+    (row,) = (line for line in shown.splitlines() if "S to class" in line)
     assert "0.05 / 0.08" in row
     assert "0.07 / 0.10" in row
     assert len(shown.splitlines()) < 40

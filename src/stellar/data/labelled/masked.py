@@ -5,7 +5,7 @@ set knows no objects, each class of a picture that is no background is taken for
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -29,6 +29,8 @@ class Masks:
     """Of every pixel, its place in `MaskedSplits.classes`; IGNORED counts nowhere."""
     instances: UInt8[Tensor, "h w"]
     """1..n where an object is; 0 on the background, and where nothing is known."""
+    labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """What else is known of the n objects, by name: a number for each, as of its colour."""
 
 
 @runtime_checkable

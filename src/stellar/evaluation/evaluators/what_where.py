@@ -1,48 +1,59 @@
-"""What S and L each know: the material, place, shape (its digit) and size of the objects of the
-embedded scenes, beside the dense features that both were made from.
+"""What S and L each know of the objects of pictures with masks: their class, colour, place and
+size, beside Z and U pooled over the object, and beside its mean colour, which needs no model.
 
-S should know what and not where, L the opposite.
+S should know what and not where, L the opposite. Where colour alone names the class as well, S has
+shown nothing by naming it.
 """
 
 from collections.abc import Iterator
 
-from stellar.data.cutouts import Cutouts
+from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure, Row
-from stellar.evaluation.features.scenes import collect
-from stellar.evaluation.probes.objects import FEATURES, LABELS, NUM_NEIGHBOURS, PROBES, probe_matrix
+from stellar.evaluation.features.objects import ENOUGH, FEATURES, collect
+from stellar.evaluation.features.patches import spread_rows
+from stellar.evaluation.probes.objects import LABELS, NUM_NEIGHBOURS, PROBES, probe_matrix
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
-MAX_SCENES = 1000
-"""Scenes that the probes learn from, and scenes that they are tested on; the first ones."""
-LETTERS = {"S": "S", "L": "L", "dense": "U"}
-"""The paper's symbols of FEATURES."""
+MOST_PICTURES = 1000
+"""Pictures whose objects the probes learn from, and as many to test on, evenly spread."""
 
 
 def accuracy(feature: str, label: str, probe: str) -> Quantity:
     """How often a probe on one of FEATURES names an object's label rightly, as a share."""
     return Quantity(
         "factorization", f"{feature} to {label}, {probe}", "accuracy",
-        feature=LETTERS[feature], label=label, probe=probe, digits=".2f", baseline="chance",
+        feature=feature, label=label, probe=probe, digits=".2f", baseline="chance",
     )  # fmt: skip
 
 
+NUM_TOKENS = Quantity("factorization", "tokens an object needs", "tokens an object needs", "L")
+PURITY = Quantity("factorization", "purity of its token", "purity", "L", digits=".2f")
+
+
 def factorization(subject: Subject) -> Iterator[Score]:
-    """The matrix of features, labels and probes, on scenes alone: a share of the objects each."""
-    train, test = subject.data.train, subject.data.test
-    if not (isinstance(train, Cutouts) and isinstance(test, Cutouts)):
+    """The matrix of features, labels and probes, a share of the objects each; and how whole objects
+    are: how many tokens they take, and how much of their token's map lies on them.
+    """
+    if not isinstance(subject.data, MaskedSplits):
         return
-    objects, heldout = (
-        collect(subject.model, scenes, range(min(MAX_SCENES, len(scenes))))
-        for scenes in (train, test)
-    )
-    for score in probe_matrix(objects, heldout):
-        yield Score(
-            accuracy(score.feature, score.label, score.probe),
-            score.accuracy,
-            f"{len(heldout)} objects",
-            baseline=score.chance,
+    train, test = (
+        collect(patches, source, spread_rows(patches, MOST_PICTURES))
+        for patches, source in (
+            (subject.train_patches, subject.data.train),
+            (subject.test_patches, subject.data.test),
         )
+    )
+    if not len(train) or not len(test):
+        subject.note("what and where needs pictures with masks of objects to learn from and to ask")
+        return
+    detail = f"{len(test)} objects"
+    for score in probe_matrix(train, test):
+        quantity = accuracy(score.feature, score.label, score.probe)
+        yield Score(quantity, score.accuracy, detail, baseline=score.chance)
+    for quantity, values in ((NUM_TOKENS, test.num_tokens), (PURITY, test.purity)):
+        if values is not None:
+            yield Score(quantity, values.mean().item(), detail)
 
 
 def _knows(who: str, feature: str, label: str, lower_is_better: bool = False) -> Measure:
@@ -50,10 +61,12 @@ def _knows(who: str, feature: str, label: str, lower_is_better: bool = False) ->
     return Measure(who, quantity.name, (quantity,), lower_is_better)
 
 
-S_KNOWS_WHAT = _knows("S knows what", "S", "material")
+S_KNOWS_WHAT = _knows("S knows what", "S", "class")
+Z_KNOWS_WHAT = _knows("Z knows what", "Z", "class")
 S_FORGETS_WHERE = _knows("S forgets where", "S", "place", lower_is_better=True)
 L_KNOWS_WHERE = _knows("L knows where", "L", "place")
-U_KNOWS_WHAT = _knows("U knows what", "dense", "material")
+U_KNOWS_WHAT = _knows("U knows what", "U", "class")
+COLOUR_SAYS_WHAT = _knows("Colour alone", "colour", "class")
 _ROWS = tuple(
     Row(f"{feature} to {label}", tuple(accuracy(feature, label, probe) for probe in PROBES))
     for label in LABELS
@@ -61,12 +74,15 @@ _ROWS = tuple(
 )
 FACTORIZATION = Evaluator(
     "factorization",
-    "share of the objects of test scenes that are named rightly from the token that explains them; "
-    f"probes learn from training scenes (kNN of {NUM_NEIGHBOURS}, logistic regression); chance is "
-    "the share of the largest class",
+    "share of the objects of test pictures that are named rightly: S and L are those of the token "
+    "with most of the object's mass, Z and U are pooled over its mask, colour is the mean under it "
+    "and colours that and its spread, which need no model; probes learn from the objects of "
+    f"training pictures (kNN of {NUM_NEIGHBOURS}, logistic regression), of {MOST_PICTURES:,} "
+    "pictures at most; chance is the share of the largest class; an object needs the tokens that "
+    f"hold {ENOUGH:.0%} of its mass, and its token is pure where its map lies on it",
     factorization,
-    quantities=tuple(quantity for row in _ROWS for quantity in row.quantities),
-    rows=_ROWS,
-    headline=(S_KNOWS_WHAT, S_FORGETS_WHERE, L_KNOWS_WHERE),
+    quantities=(*(quantity for row in _ROWS for quantity in row.quantities), NUM_TOKENS, PURITY),
+    rows=(*_ROWS, Row(NUM_TOKENS.name, (NUM_TOKENS,)), Row(PURITY.name, (PURITY,))),
+    headline=(S_KNOWS_WHAT, Z_KNOWS_WHAT, COLOUR_SAYS_WHAT, S_FORGETS_WHERE, L_KNOWS_WHERE),
     caption=f"factorization: share of objects named rightly, {' / '.join(PROBES)}",
 )

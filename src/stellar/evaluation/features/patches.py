@@ -1,5 +1,5 @@
-"""What a model says of every patch of pictures with masks, on the disk: U, S and L, and beside
-them the share of each class in each patch.
+"""What a model says of every patch of pictures with masks, on the disk: U, S and L, and cls; and
+beside them the share of each class in each patch.
 
     H_pc = pixels of class c in patch p / pixels in patch p
 
@@ -26,6 +26,7 @@ from stellar.model import Backbone, Factors, Stellar
 class PatchBatch:
     """b pictures in fp32; K = 0 where a model has no tokens."""
 
+    cls: Float32[Tensor, "b D"]
     dense: Float32[Tensor, "b P D"]
     sparse: Float32[Tensor, "b K D"]
     spatial: Float32[Tensor, "b P K"]
@@ -35,7 +36,7 @@ class PatchBatch:
 
 @dataclass(frozen=True)
 class Patches:
-    """N pictures as files in `folder`: U, S, L and shares, and their places in the source."""
+    """N pictures as files in `folder`: cls, U, S, L and shares, and their places in the source."""
 
     folder: Path
     grid: tuple[int, int]
@@ -64,8 +65,15 @@ class Patches:
     @cached_property
     def _files(self) -> list[np.ndarray]:
         return [
-            np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("U", "S", "L", "H")
+            np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            for name in ("cls", "U", "S", "L", "H")
         ]
+
+
+def spread_rows(patches: Patches, most: int) -> list[int]:
+    """So many of the pictures at most, evenly spread."""
+    count = min(most, len(patches))
+    return np.linspace(0, len(patches) - 1, count).round().astype(int).tolist()
 
 
 def extract_patches(
@@ -87,6 +95,7 @@ def extract_patches(
         shares = [class_shares(mask, (side, side), num_classes) for mask in masks]
         return Rows(
             halved={
+                "cls": factors.cls,
                 "U": factors.dense,
                 "S": factors.sparse,
                 "L": factors.spatial,

@@ -42,10 +42,10 @@ QUALITIES = {
         Kept("S", nearest("S"), numbers("S")),
         Kept("U", nearest("U"), numbers("dense")),
     ),
-    "material of an object, kNN": (
-        Kept("S", accuracy("S", "material", "kNN"), numbers("S")),
-        Kept("U", accuracy("dense", "material", "kNN"), numbers("dense")),
-        Kept("Z", accuracy("dense", "material", "kNN"), numbers("bottleneck")),
+    "class of an object, kNN": (
+        Kept("S", accuracy("S", "class", "kNN"), numbers("S")),
+        Kept("U", accuracy("U", "class", "kNN"), numbers("dense")),
+        Kept("Z", accuracy("U", "class", "kNN"), numbers("bottleneck")),
     ),
     "segmentation, mIoU, %": (
         Kept("S,L", quality("mIoU", "tokens"), numbers("S and L")),
@@ -132,13 +132,13 @@ def _size_figure(evaluation: Evaluation, name: str, parts: Sequence[Kept]) -> st
 
 
 def what_where(evaluation: Evaluation) -> str:
-    """S and L of each model, by how well they tell an object's material and its place."""
+    """S and L of each model, by how well they tell an object's class and its place."""
     figures = "".join(_what_where_figure(evaluation, probe) for probe in PROBES)
     if not figures:
         return ""
     return (
         "<h2>What against where</h2>"
-        "<p>Up, an object's material is known; right, its place. S belongs into the upper left "
+        "<p>Up, an object's class is known; right, its place. S belongs into the upper left "
         "corner, L into the lower right; the dense grid U knows both. Dashed: chance.</p>"
         f'{legend(evaluation)}<div class="grid figures">{figures}</div>'
     )
@@ -147,11 +147,11 @@ def what_where(evaluation: Evaluation) -> str:
 def _what_where_figure(evaluation: Evaluation, probe: str) -> str:
     points, chances = [], (None, None)
     for place, model in enumerate(evaluation.models):
-        for letter, feature in (("U", "dense"), ("S", "S"), ("L", "L")):
-            where = model.score(accuracy(feature, "place", probe))
-            what = model.score(accuracy(feature, "material", probe))
+        for letter in ("U", "Z", "S", "L"):
+            where = model.score(accuracy(letter, "place", probe))
+            what = model.score(accuracy(letter, "class", probe))
             if where and what:
-                tip = f"{model.name}, {letter}: material {what.text}, place {where.text}"
+                tip = f"{model.name}, {letter}: class {what.text}, place {where.text}"
                 points.append(Point(where.value, what.value, place, tip, letter=letter))
                 chances = where.baseline, what.baseline
     if not points:
@@ -159,7 +159,7 @@ def _what_where_figure(evaluation: Evaluation, probe: str) -> str:
     figure = scatter(
         points,
         Axis("place: where", 0.0, 1.0),
-        Axis("material: what", 0.0, 1.0),
+        Axis("class: what", 0.0, 1.0),
         chance=chances,
         joined=("S", "L"),
     )

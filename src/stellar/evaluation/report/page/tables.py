@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from stellar.evaluation.evaluators import EVALUATORS, HEADLINE, Evaluator, Measure
-from stellar.evaluation.evaluators.what_where import LETTERS, accuracy
+from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.probes.objects import FEATURES, LABELS, PROBES
 from stellar.evaluation.report import paper_results
 from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
-_KIND_OF_LABEL = {"material": "what", "place": "where", "digit": "shape", "size": "extent"}
+_KIND_OF_LABEL = {
+    "class": "what", "colour": "what", "place": "where", "size": "extent", "shape": "outline",
+}  # fmt: skip
 _DASH = "&ndash;"
 _SHORT_TABLE = 4
 """Rows; longer tables are closed until they are asked for."""
@@ -45,15 +47,16 @@ def _value(measure: Measure, score: Score | None) -> str:
 
 
 def matrices(evaluation: Evaluation) -> str:
-    """What can be predicted from S, L and U, of each model."""
+    """What can be predicted of objects, from each part of each model."""
     found = "".join(_card(matrix) for model in evaluation.models if (matrix := _matrix(model)))
     if not found:
         return ""
     return (
         "<h2>What S and L know</h2>"
-        "<p>What can be predicted of an object from its token S, from that token's map L, and from "
-        "the dense features U pooled over the object: the share of objects named rightly. The "
-        "colour begins at chance. S should be strong on the material and blank on the place, L the "
+        "<p>What can be predicted of an object: from its token S, from that token's map L, from Z "
+        "and the dense features U pooled over it, and from the colours under its mask, which need "
+        "no model. Numbers are shares of objects named rightly; the shade begins at chance. S "
+        "should be strong on the class, above colour alone, and blank on the place, L the "
         f'opposite.</p><div class="grid">{found}</div>'
     )
 
@@ -75,7 +78,7 @@ def _matrix(model: ModelScores) -> str:
         for label in labels
     )
     rows = "".join(
-        f'<tr><th scope="row">{LETTERS[feature]}</th>'
+        f'<tr><th scope="row">{feature}</th>'
         + "".join(_cell(scores.get((feature, label, probe)))
                   for label in labels for probe in PROBES)
         + "</tr>"
