@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from stellar.config import Fit, ModelConfig
-from stellar.data import Cutouts, ImageSource, open_source
+from stellar.data import EMBEDDED, ImageSource, open_embedded, open_source
 from stellar.data.folder import DataError, evenly_spread
 from stellar.data.labelled import MaskedSplits, Splits
 from stellar.data.picture_batches import PictureBatch, picture_batches
@@ -106,11 +106,11 @@ def sheets_of(
 
 
 def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:
-    """A folder, shards, some files, or the word `cutouts` for the embedded held-out scenes. Raises
-    DataError.
+    """A folder, shards, some files, or the name of one of the embedded data sets for its held-out
+    scenes. Raises DataError.
     """
-    if list(paths) == ["cutouts"]:
-        return Cutouts("heldout", size=config.image_size, channels=config.in_chans)
+    if len(paths) == 1 and paths[0] in EMBEDDED:
+        return open_embedded(paths[0], "heldout", config)
     if len(paths) == 1 and (Path(paths[0]).is_dir() or are_shards(paths[0])):
         return open_source(paths[0], config.in_chans)
     return PictureFiles([Path(path) for path in paths], config.in_chans)

@@ -189,7 +189,7 @@ def test_the_scenes_from_the_command_line(
     assert page.count('src="data:image') == 1
     assert report["num_test"] == 12
     assert report["chance"] is None
-    assert "embedded scenes" in report["data"]
+    assert "embedded cutouts" in report["data"]
     assert "the whole picture" in report["models"][0]["preprocessing"]
     tests = {score["test"] for score in report["models"][0]["scores"]}
     assert tests >= {"reconstruction", "cost"}

@@ -33,7 +33,8 @@ class Options:
     """Folder of the run: configuration, metrics, pictures, checkpoints."""
     data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of images (searched recursively); shards: a folder of .tar files, a pattern as
-    data/{000..099}.tar, an address as s3://bucket/*.tar; or `cutouts`: the embedded scenes."""
+    data/{000..099}.tar, an address as s3://bucket/*.tar; or `scenes`,
+    `scenes-on-photographs`, `cutouts`: the embedded ones."""
     preset: str = "tiny"
     """Where settings start from."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -64,6 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     config = None if options.resume else configure(options, rest)
     from rich.console import Console
 
+    from stellar.data import EMBEDDED
     from stellar.training import pretrain, resume
 
     console = Console()
@@ -82,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     data = shlex.quote(config.data) if config else "FOLDER"
     print(f"done: {out}\n  look at it   stellar reconstruct {out} {data} --out sheet.png")
-    if data != "cutouts":
+    if data not in EMBEDDED:
         print(f"  use it       stellar embed {out} {data} --out embeddings.parquet")
     return 0
 
@@ -93,9 +95,7 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
     if options.data is not None:
         base = replace(base, data=options.data)
     elif options.config is None and not options.settings:
-        raise UserError(
-            "pretrain needs --data: a folder of images, or cutouts for the embedded scenes"
-        )
+        raise UserError("pretrain needs --data: a folder of images, or scenes, the embedded ones")
     return tyro.cli(
         RunConfig,
         default=base,

@@ -6,6 +6,7 @@ batch it.
 """
 
 from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
+from stellar.data.embedded import EMBEDDED, open_embedded
 from stellar.data.evaluation_data import open_data, open_scenes
 from stellar.data.folder import DataError, ImageFolder, ImageSource
 from stellar.data.labelled import (
@@ -19,12 +20,14 @@ from stellar.data.labelled import (
     open_labelled,
 )
 from stellar.data.loader import view_batches
+from stellar.data.scenes import Scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
 from stellar.data.unreadable import check_readable
 from stellar.data.views import Batch, MultiView, ViewBatch, cut_on
 
 __all__ = [
+    "EMBEDDED",
     "IGNORED",
     "MATERIALS",
     "Batch",
@@ -40,12 +43,14 @@ __all__ = [
     "MultiView",
     "Scene",
     "SceneObject",
+    "Scenes",
     "Shards",
     "Splits",
     "ViewBatch",
     "check_readable",
     "cut_on",
     "open_data",
+    "open_embedded",
     "open_labelled",
     "open_scenes",
     "open_source",

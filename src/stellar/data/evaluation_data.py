@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stellar.config import ModelConfig
-from stellar.data.cutouts import MATERIALS, Cutouts
+from stellar.data.embedded import EMBEDDED, classes_of, open_embedded
 from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.data.labelled.pairs import are_pairs, open_pairs
 from stellar.data.labelled.segmentation_sets import (
@@ -15,8 +15,6 @@ from stellar.data.labelled.segmentation_sets import (
     voc_folder,
 )
 
-CUTOUTS = "cutouts"
-"""The name of the embedded scenes, in place of a path."""
 NUM_SCENES = 1000
 """Of the embedded scenes, to fit on, and as many to test on."""
 
@@ -24,11 +22,11 @@ NUM_SCENES = 1000
 def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
     """Pictures with classes or with masks, for a model with this configuration.
 
-    `data` is a folder, a CSV file, or `cutouts`. The first mask of each set is read. Raises
-    DataError, with the tree that is expected, for a layout that is none of those known.
+    `data` is a folder, a CSV file, or one of the embedded data sets. The first mask of each set is
+    read. Raises DataError, with the tree that is expected, for any other layout.
     """
-    if str(data) == CUTOUTS:
-        return open_scenes(config, NUM_SCENES, NUM_SCENES)
+    if str(data) in EMBEDDED:
+        return open_scenes(config, NUM_SCENES, NUM_SCENES, data=str(data))
     path, channels = Path(data), config.in_chans
     if ade20k := ade20k_folder(path):
         splits = open_ade20k(ade20k, channels)
@@ -46,13 +44,21 @@ def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
 
 
 def open_scenes(
-    config: ModelConfig, num_train: int = NUM_SCENES, num_test: int = NUM_SCENES, seed: int = 0
+    config: ModelConfig,
+    num_train: int = NUM_SCENES,
+    num_test: int = NUM_SCENES,
+    seed: int = 0,
+    data: str = "cutouts",
+    test_split: str = "heldout",
 ) -> MaskedSplits:
-    """The embedded scenes at a model's image size; classes are the materials."""
-    size, channels = config.image_size, config.in_chans
+    """One of the embedded data sets for a model; classes are the materials of cutouts, the kinds of
+    drawn things.
+    """
+    train = open_embedded(data, "train", config, seed, num_train)
     return MaskedSplits(
-        Cutouts("train", seed, size, num_train, channels),
-        Cutouts("heldout", seed, size, num_test, channels),
-        MATERIALS,
-        f"the embedded scenes at {size} px, seed {seed}; training set: train, test set: heldout",
+        train,
+        open_embedded(data, test_split, config, seed, num_test),
+        classes_of(data),
+        f"the embedded {data} at {train.size} px, seed {seed}; training set: train, test set: "
+        f"{test_split}",
     )

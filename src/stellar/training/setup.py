@@ -7,7 +7,14 @@ from pathlib import Path
 import torch
 
 from stellar.config import ConfigError, RunConfig
-from stellar.data import Cutouts, DataError, ImageSource, check_readable, sources
+from stellar.data import (
+    EMBEDDED,
+    DataError,
+    ImageSource,
+    check_readable,
+    open_embedded,
+    sources,
+)
 from stellar.data.folder import evenly_spread
 from stellar.images import nearest_multiple
 from stellar.model.backbones import load_into_encoder
@@ -92,9 +99,8 @@ def prepare(config: RunConfig, start: bool = True) -> Ingredients:
 
 def open_source(config: RunConfig) -> ImageSource:
     """The data of a run. Raises DataError with a sentence."""
-    if config.data == "cutouts":
-        model, seed = config.model, config.training.seed
-        return Cutouts("train", seed, model.image_size, channels=model.in_chans)
+    if config.data in EMBEDDED:
+        return open_embedded(config.data, "train", config.model, config.training.seed)
     return sources.open_source(config.data, config.model.in_chans)
 
 
@@ -121,7 +127,7 @@ def build_model(config: RunConfig) -> PretrainingModel:
 
 def with_whole_path(config: RunConfig) -> RunConfig:
     """The run with its data named from the root, so that it can be resumed from anywhere."""
-    if config.data == "cutouts":
+    if config.data in EMBEDDED:
         return config
     return replace(config, data=sources.whole_path(config.data))
 

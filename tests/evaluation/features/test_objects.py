@@ -35,10 +35,12 @@ class OnePicture:
     def name(self, index: int) -> str:
         return f"picture {index}"
 
-    def read(self, _index: int) -> Tensor:
+    def read(self, index: int) -> Tensor:
+        assert index == 0
         return self.image
 
-    def masks(self, _index: int) -> Masks:
+    def masks(self, index: int) -> Masks:
+        assert index == 0
         return self.its_masks
 
 

@@ -33,7 +33,8 @@ KIND_COLOURS: tuple[tuple[int, ...], ...] = tuple(
 MAX_THINGS = 4
 MIN_VISIBLE = 0.6
 """Share of its pixels that every thing shows at least, where things may overlap."""
-_SIZES = (32, 224)
+SMALLEST, LARGEST = 32, 224
+"""Pixels a side."""
 _MARGIN = 1 / 24
 """Distance of a centre from the lines between the quadrants, so that no place is in doubt."""
 _TRIES = 12
@@ -144,9 +145,10 @@ class Scenes:
                 f"the drawn scenes are RGB, but the model takes {channels} channels; "
                 "give it a folder of pictures of its own kind"
             )
-        low, high = _SIZES
-        if not low <= size <= high:
-            raise ValueError(f"drawn scenes have {low} to {high} pixels a side, got size = {size}")
+        if not SMALLEST <= size <= LARGEST:
+            raise ValueError(
+                f"drawn scenes have {SMALLEST} to {LARGEST} pixels a side, got size = {size}"
+            )
         for name, value, known in (("split", split, SPLITS), ("ground", ground, GROUNDS)):
             if value not in known:
                 choices = " or ".join(known)
@@ -189,11 +191,13 @@ class Scenes:
         )
 
     def masks(self, index: int) -> Masks:
-        """The kind of every pixel, or the ground, and the things."""
+        """The kind of every pixel, or the ground, and the things with their colours."""
         scene = self.scene(index)
-        classes = [len(KINDS), *(item.kind for item in scene.objects)]
+        kinds = [len(KINDS), *(item.kind for item in scene.objects)]
         return Masks(
-            torch.tensor(classes, dtype=torch.uint8)[scene.instances.long()], scene.instances
+            classes=torch.tensor(kinds, dtype=torch.uint8)[scene.instances.long()],
+            instances=scene.instances,
+            labels={"colour": tuple(item.colour for item in scene.objects)},
         )
 
     def _ground(self, rng: Generator) -> np.ndarray:

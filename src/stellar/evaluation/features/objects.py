@@ -63,10 +63,11 @@ def collect(patches: Patches, source: MaskedSource, rows: Sequence[int]) -> Obje
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         batch = patches.read(some, torch.device("cpu"))
-        for row, *factors in zip(some, batch.sparse, batch.spatial, batch.dense, strict=True):
+        factors = zip(some, batch.sparse, batch.spatial, batch.dense, strict=True)
+        for row, sparse, spatial, dense in factors:
             place = int(patches.places[row])
             there = _in_picture(source.read(place), source.masks(place))
-            parts.append(_described(there, *factors, patches.grid))
+            parts.append(_described(there, sparse, spatial, dense, patches.grid))
     return _concatenated(parts)
 
 
