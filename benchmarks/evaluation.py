@@ -29,7 +29,8 @@ from table import Row, print_rows, unmeasured
 
 MODEL = "stellar-scenes"
 COMPARED = (
-    accuracy("S", "class", "kNN"),
+    accuracy("Z", "colour", "kNN"),
+    accuracy("Z", "class", "kNN"),
     accuracy("L", "place", "kNN"),
     agreement_of("ARI"),
     likeness("PSNR"),
@@ -39,7 +40,7 @@ COMPARED = (
 def rows(toy: bool = False) -> Iterator[Row]:
     """Seconds of the whole, and some of its scores beside those of the report."""
     device = choose_device("auto")
-    what = f"stellar evaluate {MODEL} --data cutouts"
+    what = f"stellar evaluate {MODEL} --data scenes"
     if device.type != "cuda" and not toy:
         yield unmeasured(what, "s", None)
         return

@@ -121,18 +121,15 @@ def train_scenes(day: Day, step: Step, seconds: float) -> str:
             how = "finished"
         except StepFailed as failure:
             how = f"to go on with, since {failure}"
-        kept_files = [folder / "output.txt"]
-        checkpoints = []
-        for run in (folder / "scenes-mae", folder / "scenes"):
-            checkpoints += sorted((run / "checkpoints").glob("step-*"))[-1:]
-            kept_files += [path for path in run.glob("[!.]*") if path.is_file()]
-        kept_files += checkpoints[-1:]
+        run = folder / "scenes"
+        checkpoints = sorted((run / "checkpoints").glob("step-*"))
+        files = [path for path in run.glob("[!.]*") if path.is_file()]
         with tarfile.open(day.out / step.file, "w") as tar:
-            for path in kept_files:
+            for path in (folder / "output.txt", *files, *checkpoints[-1:]):
                 tar.add(path, path.relative_to(folder))
     if not checkpoints:
         raise StepFailed(f"no checkpoint yet: {how}")
-    return f"{checkpoints[-1].relative_to(folder)}, {how}"
+    return f"{checkpoints[-1].name}, {how}"
 
 
 def listen(

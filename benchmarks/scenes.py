@@ -1,5 +1,5 @@
-"""The model that comes with the package, trained again by its recipes in so many seconds: the
-first one as it is, the second one for as many steps as fit.
+"""The model that comes with the package, trained again by its recipe, for as many steps as fit into
+the seconds that there are.
 
     python benchmarks/scenes.py FOLDER --seconds 120
 
@@ -12,49 +12,37 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 
 from rich.console import Console
 
-from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.study.runs import within
 from stellar.training import pretrain
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPE = Path(__file__).parents[1] / "recipes/scenes.toml"
 MARGIN = 0.8
-"""Of the time that is left, for steps: the rest is for metrics, checkpoints and the start."""
+"""Of the time, for steps: the rest is for metrics, checkpoints and the start."""
 
 
-def recipe(name: str, toy: bool) -> RunConfig:
-    """With as many workers as there are cores for, or for a rehearsal."""
-    config = read_run_config(RECIPES / name)
+def train(run: Path, seconds: float, toy: bool) -> bool:
+    """False when it was stopped early, with a checkpoint."""
+    config = read_run_config(RECIPE)
     workers = 1 if toy else max(1, len(os.sched_getaffinity(0)) - 2)
-    training = replace(config.training, num_workers=workers)
+    config = replace(config, training=replace(config.training, num_workers=workers))
     if toy:
-        training = replace(training, steps=2, batch_size=8)
-    return replace(config, training=training)
-
-
-def train(folder: Path, seconds: float, toy: bool) -> bool:
-    """Both stages; False when it was stopped early, with a checkpoint."""
-    end, console = monotonic() + seconds, Console()
-    autoencoder, run = folder / "scenes-mae", folder / "scenes"
-    if not pretrain(recipe("scenes-1-mae.toml", toy), autoencoder, console=console).finished:
-        return False
-    config = replace(recipe("scenes-2-stellar.toml", toy), init=str(autoencoder))
-    if not toy:
-        config = within(config, MARGIN * (end - monotonic()) / 60, run)
-    return pretrain(config, run, console=console).finished
+        config = replace(config, training=replace(config.training, steps=2, batch_size=8))
+    else:
+        config = within(config, MARGIN * seconds / 60, run)
+    return pretrain(config, run, console=Console()).finished
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--toy", action="store_true", help="two steps of each")
+    parser.add_argument("--toy", action="store_true", help="two steps")
     options = parser.parse_args()
-    return 0 if train(options.folder, options.seconds, options.toy) else 130
+    return 0 if train(options.folder / "scenes", options.seconds, options.toy) else 130
 
 
 if __name__ == "__main__":

@@ -77,4 +77,4 @@ def test_the_embedded_scenes_are_rgb(tmp_path: Path, small: ModelConfig) -> None
         pretrain(config, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="scenes are RGB, but the model takes 5 channels"):
-        pictures(["cutouts"], of_channels(small, 5))
+        pictures(["scenes"], of_channels(small, 5))

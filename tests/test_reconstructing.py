@@ -53,7 +53,7 @@ def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: St
 
 
 def test_embedded_scenes(model: Stellar) -> None:
-    assert len(reconstruct(model, pictures(["cutouts"], model.config), count=2).names) == 2
+    assert len(reconstruct(model, pictures(["scenes"], model.config), count=2).names) == 2
 
 
 def test_a_missing_file_is_named(tmp_path: Path, model: Stellar) -> None:

@@ -191,14 +191,14 @@ def test_pictures_to_tokens_and_to_a_sheet(built: Built) -> None:
         assert min(sheet.size) >= 3 * 48
 
 
-@pytest.mark.parametrize("command", ["demo", "reconstruct stellar-scenes cutouts"])
-def test_what_needs_an_extra_says_so(built: Built, command: str) -> None:
+def test_what_needs_an_extra_says_so(built: Built) -> None:
+    command = "reconstruct stellar-scenes scenes-on-photographs"
     before = sorted(built.folder.iterdir())
     done = call(built, *command.split())
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "stellar: error: the embedded scenes need scikit-image and scikit-learn; "
-        'install them with: pip install "stellar-vision[demo]"\n'
+        "stellar: error: drawn scenes on photographs need scikit-image; "
+        'install it with: pip install "stellar-vision[demo]"\n'
     )
     assert sorted(built.folder.iterdir()) == before

@@ -1,9 +1,8 @@
 """The demo: train a small STELLAR on embedded scenes, then show what it learned beside the same
 model untrained, and beside the one that comes with the package.
 
-Nothing is downloaded and no GPU is needed: the scenes are cut from photographs that come with
-scikit-image and scikit-learn, and every one knows its own truth, so what S and L know can be
-measured, not only looked at.
+Nothing is downloaded and no GPU is needed: the scenes are drawn by the package, and every one knows
+its own truth, so what S and L know can be measured, not only looked at.
 """
 
 from dataclasses import dataclass, replace
@@ -64,7 +63,7 @@ def demo(
             f"stellar-scenes is left out: it was trained on scenes of {shipped.config.image_size} "
             f"px in {shipped.config.in_chans} channels, and these are others"
         )
-    scenes = open_scenes(config.model, num_scenes, num_scenes)
+    scenes = open_scenes(config.model, num_scenes, num_scenes, data=config.data)
     if console is not None:
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
     evaluation = evaluate(models, scenes, out)

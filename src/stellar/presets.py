@@ -19,13 +19,14 @@ from stellar.config import (
 
 def b16() -> RunConfig:
     """ViT-B/16, 86 M parameters: the paper's main model, 150 epochs of ImageNet-1k."""
-    return RunConfig()
+    return RunConfig(views=ViewConfig(share_crop=True))
 
 
 def l16() -> RunConfig:
     """ViT-L/16, 304 M parameters: 100 epochs of ImageNet-1k."""
     return RunConfig(
         model=ModelConfig(embed_dim=1024, depth=24, num_heads=16),
+        views=ViewConfig(share_crop=True),
         training=TrainingConfig(epochs=100.0, learning_rate=5e-5),
     )
 
@@ -34,7 +35,7 @@ def h16() -> RunConfig:
     """ViT-H with 14 px patches and 16 tokens, 632 M parameters: 50 epochs of ImageNet-1k."""
     return RunConfig(
         model=ModelConfig(patch_size=14, embed_dim=1280, depth=32, num_heads=16),
-        views=ViewConfig(local_size=98),
+        views=ViewConfig(share_crop=True, local_size=98),
         training=TrainingConfig(epochs=50.0, learning_rate=5e-5),
     )
 
@@ -45,7 +46,9 @@ def b16_scratch() -> RunConfig:
     The second stage is `b16` for 75 epochs with `init` set to this run.
     """
     return replace(
-        b16(), views=ViewConfig(masking_ratio=0.6), objective=ObjectiveConfig(teacher="constant")
+        b16(),
+        views=ViewConfig(share_crop=True, masking_ratio=0.6),
+        objective=ObjectiveConfig(teacher="constant"),
     )
 
 
@@ -88,8 +91,9 @@ def demo() -> RunConfig:
                 target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0
             ),
         ),
-        # Reasoned, not measured one by one: colour tells the materials apart and the objects are
-        # small, so gentle colour changes and no blur; 128 prototypes for 384 tokens in a batch.
+        # Reasoned, not measured one by one: things have clear colours and are small, so gentle
+        # colour changes and no blur; 128 prototypes for 384 tokens in a batch. Noise on L makes a
+        # patch choose its token: ARI 0.54 to 0.63 on scenes on paper, in a trial.
         views=ViewConfig(
             num_masked=2,
             num_local=1,
@@ -102,9 +106,11 @@ def demo() -> RunConfig:
             grey_probability=0.0,
             blur_probability=0.0,
         ),
-        objective=ObjectiveConfig(num_prototypes=128, prototype_dim=64, head_hidden_dim=256),
+        objective=ObjectiveConfig(
+            num_prototypes=128, prototype_dim=64, head_hidden_dim=256, spatial_noise=1.0
+        ),
         training=TrainingConfig(
-            steps=1000,
+            steps=500,
             batch_size=64,
             learning_rate=2e-3,
             num_workers=1,

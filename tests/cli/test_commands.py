@@ -91,9 +91,9 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --out x --resume --training.steps 3", 1, "a resumed run keeps its settings"),
         ("pretrain --data . --training.steps many", 2, "steps"),
         ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
-        ("pretrain --data cutouts --model.image-size 100", 2, "multiple of model.patch_size"),
-        ("pretrain --data cutouts --preset b16", 1, "fun-research/TiTok can be had neither"),
-        ("pretrain --data cutouts --device cuda:9", 1, "device 'cuda:9' cannot be used"),
+        ("pretrain --data scenes --model.image-size 100", 2, "multiple of model.patch_size"),
+        ("pretrain --data scenes --preset b16", 1, "fun-research/TiTok can be had neither"),
+        ("pretrain --data scenes --device cuda:9", 1, "device 'cuda:9' cannot be used"),
         ("pretrain --data s3x://bucket/a.tar", 1, "no address that fsspec reads"),
         ("pretrain --data {a,b}.tar", 1, "a.tar, but there are none"),
         ("shard nowhere --out shards", 1, "nowhere does not exist"),
@@ -149,7 +149,7 @@ def test_studies_take_the_same_options(
     told = " ".join(stellar(f"{command} --help").stdout.replace("│", "").split())
     for option in (
         f"--out PATH Folder for the runs and the report. (default: {out})",
-        "--data STR Folder of images, or cutouts: the embedded scenes. (default: cutouts)",
+        "--data STR Folder of images, or scenes: the embedded ones. (default: scenes)",
         "--preset STR The run that all others are variants of. (default: demo)",
         "--config FILE A run.toml in its place. (default: None)",
     ):

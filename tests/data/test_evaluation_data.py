@@ -4,33 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
-from stellar.config import DecoderConfig, ModelConfig
-from stellar.data import MATERIALS, Cutouts, DataError, MaskedSplits, Splits, open_data
+from stellar.config import ModelConfig
+from stellar.data import DataError, MaskedSplits, Splits, open_data
 
 Save = Callable[..., Path]
 CONFIG = ModelConfig(image_size=32, patch_size=8)
-
-
-def test_the_scenes_are_pictures_with_masks() -> None:
-    splits = open_data("cutouts", CONFIG)
-    assert isinstance(splits, MaskedSplits)
-    assert splits.classes == MATERIALS
-    assert (len(splits.train), len(splits.test)) == (1000, 1000)
-    assert isinstance(splits.test, Cutouts)
-    assert (splits.train.name(0), splits.test.name(0)) == (
-        "cutouts/train/0/0",
-        "cutouts/heldout/0/0",
-    )
-    for index in range(20):
-        scene, masks = splits.test.scene(index), splits.test.masks(index)
-        assert masks.classes.shape == scene.image.shape[1:] == (32, 32)
-        assert masks.classes.dtype == torch.uint8
-        assert torch.equal(masks.instances, scene.instances)
-        assert (masks.classes[scene.instances == 0] == scene.background).all()
-        for number, item in enumerate(scene.objects, start=1):
-            assert (masks.classes[scene.instances == number] == item.material).all()
 
 
 def test_labels_are_told_from_masks(tmp_path: Path, save: Save) -> None:
@@ -52,10 +31,3 @@ def test_anything_else_shows_trees_of_both(tmp_path: Path) -> None:
         open_data(tmp_path, CONFIG)
     for tree in ("FOLDER/CLASS", "FOLDER/masks", "ILSVRC", "path,label"):
         assert tree in str(caught.value)
-
-
-def test_the_scenes_are_rgb() -> None:
-    decoder = DecoderConfig(target="pixels")
-    config = ModelConfig(in_chans=1, image_mean=(0.5,), image_std=(0.5,), decoder=decoder)
-    with pytest.raises(DataError, match="the embedded scenes are RGB"):
-        open_data("cutouts", config)

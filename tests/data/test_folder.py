@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError, ImageFolder, ImageSource, evenly_spread
+from stellar.data.scenes import Scenes
 from stellar.images import UnreadableImage
 
 
@@ -119,10 +119,10 @@ def test_workers_share_the_paths(tmp_path: Path) -> None:
 
 def test_pictures_that_are_looked_at_are_spread_over_all_of_them_however_many() -> None:
     """Beyond 2^24 single precision knows no longer every number, and none may be past the end."""
-    assert evenly_spread(Cutouts("train", length=9), 3) == [0, 4, 8]
-    assert evenly_spread(Cutouts("train", length=3), 5) == [0, 1, 2]
+    assert evenly_spread(Scenes("train", length=9), 3) == [0, 4, 8]
+    assert evenly_spread(Scenes("train", length=3), 5) == [0, 1, 2]
     length = 99_999_999
-    places = evenly_spread(Cutouts("train", length=length), 16)
+    places = evenly_spread(Scenes("train", length=length), 16)
     assert places[0] == 0
     assert places == sorted(set(places))
     assert 0.999 * length < places[-1] < length

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from stellar.config import ModelConfig, ViewConfig
-from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
 from stellar.data.loader import StepSampler, view_batches
 from stellar.data.picture_batches import picture_batches
+from stellar.data.scenes import Scenes
 from stellar.data.views import Batch, MultiView
 
 VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)
@@ -26,7 +26,7 @@ VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)
 
 @pytest.fixture(scope="module")
 def data() -> MultiView:
-    return MultiView(Cutouts("train", size=24, length=10), 24, 6, VIEWS, seed=0)
+    return MultiView(Scenes("train", size=24, length=10), 24, 6, VIEWS, seed=0)
 
 
 def same(first: Batch, second: Batch) -> bool:
@@ -163,7 +163,7 @@ def test_a_killed_worker_is_an_error(data: MultiView) -> None:
         list(batches)
 
 
-class Full(Cutouts):
+class Full(Scenes):
     """As the kernel ends a worker that writes where /dev/shm has no room left."""
 
     def read(self, index: int) -> torch.Tensor:
@@ -184,9 +184,9 @@ def test_full_shared_memory_is_a_sentence_in_training_and_in_reading(small: Mode
 
 FULL = """
 from stellar.config import ViewConfig
-from stellar.data import Cutouts, DataError, MultiView, view_batches
+from stellar.data import Scenes, DataError, MultiView, view_batches
 
-data = MultiView(Cutouts("train", size=96, length=10), 96, 8, ViewConfig(), 0)
+data = MultiView(Scenes("train", size=96, length=10), 96, 8, ViewConfig(), 0)
 try:
     list(view_batches(data, 8, 0, 0, 2, num_workers=1))
 except DataError as error:
@@ -216,10 +216,10 @@ def test_whole_pictures_come_through_workers_unchanged(data: MultiView) -> None:
 
 ABANDONED = """
 from stellar.config import ViewConfig
-from stellar.data import Cutouts, MultiView, view_batches
+from stellar.data import Scenes, MultiView, view_batches
 
 views = ViewConfig(num_masked=0, num_local=0)
-data = MultiView(Cutouts("train", size=24), 24, 6, views, 0)
+data = MultiView(Scenes("train", size=24), 24, 6, views, 0)
 batches = view_batches(data, 4, 0, 0, 50, num_workers=2)
 next(batches)
 raise SystemExit(7)

@@ -181,7 +181,7 @@ def test_the_scenes_from_the_command_line(
     monkeypatch.setattr("stellar.data.evaluation_data.NUM_SCENES", 12)
     (tmp_path / "model").mkdir()
     save_model(tmp_path / "model", Stellar(small))
-    call = ["evaluate", str(tmp_path / "model"), "--data", "cutouts", "--num-workers", "0"]
+    call = ["evaluate", str(tmp_path / "model"), "--data", "scenes", "--num-workers", "0"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     page = (tmp_path / "out/report.html").read_text()
@@ -189,7 +189,7 @@ def test_the_scenes_from_the_command_line(
     assert page.count('src="data:image') == 1
     assert report["num_test"] == 12
     assert report["chance"] is None
-    assert "embedded cutouts" in report["data"]
+    assert "embedded scenes" in report["data"]
     assert "the whole picture" in report["models"][0]["preprocessing"]
     tests = {score["test"] for score in report["models"][0]["scores"]}
     assert tests >= {"reconstruction", "cost"}

@@ -10,7 +10,7 @@ from stellar.config import ModelConfig, ObjectiveConfig, RunConfig, TrainingConf
 @pytest.fixture
 def config(small: ModelConfig, small_objective: ObjectiveConfig) -> RunConfig:
     return RunConfig(
-        data="cutouts",
+        data="scenes",
         model=small,
         views=ViewConfig(num_masked=2, num_local=1, local_size=8, masking_ratio=0.5),
         objective=replace(small_objective, koleo_weight=0.1, spatial_noise=0.5),

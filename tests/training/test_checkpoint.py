@@ -36,7 +36,7 @@ def test_a_run_tells_its_model_how_it_came_about(tmp_path: Path, config: RunConf
     pretrain(config, tmp_path / "run")
     history = load(tmp_path / "run").history
     assert history is not None
-    assert (history.data, history.init, history.batch_size) == ("cutouts", "", 4)
+    assert (history.data, history.init, history.batch_size) == ("scenes", "", 4)
     assert (history.steps, history.total_steps) == (8, 8)
     assert history.epochs == 8 * 4 / history.num_images
     assert history.metrics["step"] == 8

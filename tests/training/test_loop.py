@@ -19,7 +19,7 @@ from torch import nn
 
 import stellar
 from stellar.config import ConfigError, RunConfig
-from stellar.data import Cutouts
+from stellar.data import Scenes
 from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.processes.launch import Ranks
@@ -69,7 +69,7 @@ def test_pictures_are_read_at_the_start_where_they_will_be_drawn(
 ) -> None:
     """By the first process, of a run that draws any."""
 
-    class Counted(Cutouts):
+    class Counted(Scenes):
         reads = 0
 
         def read(self, index: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stellar.config import RunConfig
-from stellar.data import Cutouts
+from stellar.data import Scenes
 from stellar.processes.launch import Ranks
 from stellar.training.loop import Training
 from stellar.training.prefetch import Prefetch
@@ -48,7 +48,7 @@ def test_the_loop_makes_views_one_step_ahead(config: RunConfig) -> None:
         if events[-1:] != [event]:  # of many pictures or views in a row, one
             events.append(event)
 
-    class Noted(Cutouts):
+    class Noted(Scenes):
         def read(self, index: int) -> torch.Tensor:
             note("read")
             return super().read(index)

@@ -41,7 +41,7 @@ from your own pictures to a model, its tokens and its maps
   stellar embed runs/photos photos --out photos.parquet
 
 no pictures at hand? nothing is downloaded
-  stellar reconstruct stellar-scenes cutouts
+  stellar reconstruct stellar-scenes scenes
   stellar demo
 """
 

@@ -11,7 +11,7 @@ from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Take the objective apart: what each term, the tokens and the temperature are for.
 
-  stellar ablate --data cutouts --steps 300
+  stellar ablate --data scenes --steps 300
   stellar ablate "without reconstruction" "16 tokens" --num-seeds 5
   stellar ablate --list
 

@@ -11,7 +11,7 @@ from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set them side by side.
 
-  stellar compare --data cutouts --budget 500
+  stellar compare --data scenes --budget 500
   stellar compare --data photos --test flowers --preset tiny --budget 20min
 
 stellar, dino (self-distillation of cls), mae (masked reconstruction), and dense (STELLAR's

@@ -39,5 +39,5 @@ def run(arguments: Sequence[str]) -> int:
     config = preset() if options.steps is None else with_steps(preset(), options.steps)
     result = demo(options.out, config, options.scenes, Console())
     print(f"report   {result.report}\npicture  {options.out / 'scenes.png'}")
-    print(f"try      stellar reconstruct {options.out / 'run'} cutouts --out sheet.png")
+    print(f"try      stellar reconstruct {options.out / 'run'} scenes --out sheet.png")
     return 0

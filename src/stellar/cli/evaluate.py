@@ -14,12 +14,12 @@ they cost.
 
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
   stellar evaluate stellar-b16 --data VOCdevkit --out b16
-  stellar evaluate stellar-scenes --data cutouts
+  stellar evaluate stellar-scenes --data scenes
 
 DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
 for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
 of path, label ("cat", or "cat;dog" for several) and split. With masks: images/ and masks/, ADE20K,
-Pascal VOC, Cityscapes; or `cutouts`, the scenes that come with the package. Prints a table and
+Pascal VOC, Cityscapes; or `scenes`, which come with the package. Prints a table and
 writes OUT/report.html, a page to look at, and OUT/report.json; every number carries its
 protocol."""
 
@@ -31,7 +31,7 @@ class Options:
     models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Names (stellar-scenes, stellar-b16), runs, weights; backbones: hub ids, folders, files."""
     data: str
-    """Pictures with labels or masks: a folder, a CSV file, or cutouts."""
+    """Pictures with labels or masks: a folder, a CSV file, or scenes."""
     out: Path = Path("evaluation")
     """Folder for report.html and report.json; it also holds the features while it runs."""
     settings: tyro.conf.OmitArgPrefixes[EvaluationConfig] = field(

@@ -34,7 +34,7 @@ class Options:
     data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of images (searched recursively); shards: a folder of .tar files, a pattern as
     data/{000..099}.tar, an address as s3://bucket/*.tar; or `scenes`,
-    `scenes-on-photographs`, `cutouts`: the embedded ones."""
+    `scenes-on-photographs`: the embedded ones."""
     preset: str = "tiny"
     """Where settings start from."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -13,7 +13,7 @@ DESCRIPTION = """Draw pictures again from their tokens: a sheet with maps and re
 
   stellar reconstruct runs/photos photos --out sheet.png
   stellar reconstruct runs/photos cat.jpg dog.png
-  stellar reconstruct stellar-scenes cutouts"""
+  stellar reconstruct stellar-scenes scenes"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Options:
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
     pictures: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")]
-    """Pictures, one folder of them or shards, or `cutouts`: held-out embedded scenes."""
+    """Pictures, one folder of them or shards, or `scenes`: held-out embedded ones."""
     out: Path = Path("sheet.png")
     """The sheet to write; an existing one is replaced."""
     count: int = 8
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.storage import place_file
 
     if not options.pictures or options.count < 1:
-        raise UserError("reconstruct needs at least one picture: files, a folder, or cutouts")
+        raise UserError("reconstruct needs at least one picture: files, a folder, or scenes")
     if not options.out.parent.is_dir():
         raise UserError(
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"

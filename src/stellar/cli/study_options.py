@@ -19,8 +19,8 @@ class StudyOptions:
 
     out: Path
     """Folder for the runs and the report."""
-    data: str = "cutouts"
-    """Folder of images, or cutouts: the embedded scenes."""
+    data: str = "scenes"
+    """Folder of images, or scenes: the embedded ones."""
     test: str | None = None
     """Pictures with labels or masks, as for `stellar evaluate`; by default the same as DATA."""
     preset: str = "demo"

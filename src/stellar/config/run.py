@@ -14,9 +14,9 @@ from stellar.config.views import ViewConfig, num_kept
 class RunConfig:
     """One training run, whole: with the data, this is all that its result depends on."""
 
-    data: str = "cutouts"
-    """A folder of images; shards, as a folder of .tar files, a pattern or an address; or `cutouts`:
-    the scenes that come with the package.
+    data: str = "scenes"
+    """A folder of images; shards, as a folder of .tar files, a pattern or an address; or `scenes`:
+    drawn things on paper, which come with the package.
     """
     init: str = ""
     """What to start from: a model by name (stellar-scenes, stellar-b16), a run, checkpoint or

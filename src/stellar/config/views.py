@@ -19,6 +19,10 @@ class ViewConfig:
 
     num_masked: int = 8
     """Number V of masked views, each its own random crop at the model's image size."""
+    share_crop: bool = False
+    """The first masked view is cut as the full view is, in colours and with patches of its own: so
+    it is in the published recipe.
+    """
     num_local: int = 8
     """Number W of small crops, of which only the global token is used."""
     local_size: int = 96

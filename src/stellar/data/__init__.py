@@ -5,7 +5,6 @@ and masks to evaluate on.
 batch it.
 """
 
-from stellar.data.cutouts import MATERIALS, Cutouts, Scene, SceneObject
 from stellar.data.embedded import EMBEDDED, open_embedded
 from stellar.data.evaluation_data import open_data, open_scenes
 from stellar.data.folder import DataError, ImageFolder, ImageSource
@@ -20,7 +19,7 @@ from stellar.data.labelled import (
     open_labelled,
 )
 from stellar.data.loader import view_batches
-from stellar.data.scenes import Scenes
+from stellar.data.scenes import Scene, SceneObject, Scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
 from stellar.data.unreadable import check_readable
@@ -29,9 +28,7 @@ from stellar.data.views import Batch, MultiView, ViewBatch, cut_on
 __all__ = [
     "EMBEDDED",
     "IGNORED",
-    "MATERIALS",
     "Batch",
-    "Cutouts",
     "DataError",
     "ImageFolder",
     "ImageSource",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stellar.config import ModelConfig
-from stellar.data.embedded import EMBEDDED, classes_of, open_embedded
+from stellar.data.embedded import EMBEDDED, open_embedded
 from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.data.labelled.pairs import are_pairs, open_pairs
 from stellar.data.labelled.segmentation_sets import (
@@ -14,6 +14,7 @@ from stellar.data.labelled.segmentation_sets import (
     open_voc,
     voc_folder,
 )
+from stellar.data.scenes import CLASSES
 
 NUM_SCENES = 1000
 """Of the embedded scenes, to fit on, and as many to test on."""
@@ -48,17 +49,15 @@ def open_scenes(
     num_train: int = NUM_SCENES,
     num_test: int = NUM_SCENES,
     seed: int = 0,
-    data: str = "cutouts",
+    data: str = "scenes",
     test_split: str = "heldout",
 ) -> MaskedSplits:
-    """One of the embedded data sets for a model; classes are the materials of cutouts, the kinds of
-    drawn things.
-    """
+    """One of the embedded data sets for a model; classes are the kinds of things and the ground."""
     train = open_embedded(data, "train", config, seed, num_train)
     return MaskedSplits(
         train,
         open_embedded(data, test_split, config, seed, num_test),
-        classes_of(data),
+        CLASSES,
         f"the embedded {data} at {train.size} px, seed {seed}; training set: train, test set: "
         f"{test_split}",
     )

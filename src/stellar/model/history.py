@@ -12,7 +12,7 @@ class History:
     """
 
     data: str
-    """The folder of images, or `cutouts` for the scenes that come with the package."""
+    """The folder of images, or `scenes` for those that come with the package."""
     num_images: int
     """Images in it."""
     init: str

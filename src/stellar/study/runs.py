@@ -12,7 +12,7 @@ from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
-from stellar.data import Cutouts, MaskedSplits, Scenes, Splits
+from stellar.data import MaskedSplits, Scenes, Splits
 from stellar.errors import Interrupted
 from stellar.evaluation.scores import Evaluation
 from stellar.load_model import load
@@ -80,7 +80,7 @@ def with_protocol(evaluation: Evaluation, protocol: Mapping[str, str]) -> Evalua
 
 def trained_on(base: RunConfig, data: Splits | MaskedSplits) -> dict[str, str]:
     """What a reader must know of the pictures that were trained on, without labels."""
-    if isinstance(data.test, Cutouts | Scenes):
-        return {"trained on": "scenes that share no pixel with the test set"}
+    if isinstance(data.test, Scenes):
+        return {"trained on": "scenes of other individuals than those of the test set"}
     return {"trained on": f"all pictures of {public_name(base.data)}, without labels; those of the "
             "test set are among them where they lie in it"}  # fmt: skip

@@ -63,7 +63,7 @@ def test_is_a_source_of_images_with_masks() -> None:
     assert len(pickle.dumps(source)) < 1000
 
 
-@pytest.mark.parametrize("size", [32, 33, 48, 96, 224])
+@pytest.mark.parametrize("size", [16, 32, 33, 48, 96, 224])
 def test_sizes(size: int) -> None:
     source = Scenes("heldout", size=size)
     for index in range(8):
@@ -196,9 +196,9 @@ def test_things_may_overlap_but_stay_visible() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="32 to 224 pixels a side, got size = 16"):
-        Scenes("train", size=16)
-    with pytest.raises(ValueError, match="32 to 224 pixels a side, got size = 256"):
+    with pytest.raises(ValueError, match="16 to 224 pixels a side, got size = 15"):
+        Scenes("train", size=15)
+    with pytest.raises(ValueError, match="16 to 224 pixels a side, got size = 256"):
         Scenes("train", size=256)
     with pytest.raises(DataError, match="RGB, but the model takes 4 channels"):
         Scenes("train", channels=4)
@@ -206,3 +206,12 @@ def test_bad_arguments_are_refused() -> None:
         Scenes("train", ground="sand")
     with pytest.raises(ValueError, match="train or tuning or heldout, got 'test'"):
         Scenes("test")
+
+
+@pytest.mark.parametrize("size", [16, 18, 22, 28, 32])
+def test_the_smallest_scenes_are_drawn_too(size: int) -> None:
+    """All kinds and individuals fit, though details may lie outside of them."""
+    scenes = Scenes("train", size=size)
+    for index in range(150):
+        scene = scenes.scene(index)
+        assert len(scene.objects) == len(set(scene.instances.unique().tolist()) - {0})

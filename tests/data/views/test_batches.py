@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stellar.config import ConfigError, ViewConfig
-from stellar.data.cutouts import Cutouts
+from stellar.data.scenes import Scenes
 from stellar.data.views.batches import Draws, UncutBatch, ViewBatch
 from stellar.data.views.crops import RATIO
 from stellar.data.views.multiview import MultiView, around, cut_on, shortest_side, shrunk
@@ -37,7 +37,7 @@ class Pictures:
         return (255 * image).byte() if self.bits == 8 else image
 
 
-def both(source: Pictures | Cutouts, views: ViewConfig = VIEWS) -> tuple[ViewBatch, UncutBatch]:
+def both(source: Pictures | Scenes, views: ViewConfig = VIEWS) -> tuple[ViewBatch, UncutBatch]:
     """The same samples, cut by workers and not yet cut."""
     keys = [(1, index) for index in range(min(len(source), 5))]
     batches = [
@@ -70,7 +70,7 @@ def test_both_ways_cut_the_same_crops(antialias: bool) -> None:
 
 
 def test_hard_edges_differ_by_little() -> None:
-    cut, uncut = both(Cutouts("train"))
+    cut, uncut = both(Scenes("train"))
     difference = (uncut.to("cpu").masked.int() - cut.masked.int()).abs()
     assert difference.float().mean() < 0.5
     assert (difference > 1).float().mean() < 0.02

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from stellar.config import ViewConfig
-from stellar.data.cutouts import Cutouts
 from stellar.data.folder import DataError
+from stellar.data.scenes import Scenes
 from stellar.data.views import photometric
 from stellar.data.views.batches import Batch, ViewBatch
 from stellar.data.views.masking import num_kept
@@ -39,8 +39,8 @@ class Damaged:
 
 
 @pytest.fixture(scope="module")
-def source() -> Cutouts:
-    return Cutouts("train")
+def source() -> Scenes:
+    return Scenes("train")
 
 
 class Cut(MultiView):
@@ -53,7 +53,7 @@ class Cut(MultiView):
         return super().__getitems__(keys).to("cpu")
 
 
-def dataset(source: Cutouts | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> Cut:
+def dataset(source: Scenes | Damaged, views: ViewConfig = VIEWS, seed: int = 0) -> Cut:
     return Cut(source, 48, 6, views, seed)
 
 
@@ -78,7 +78,7 @@ def test_views_have_the_channels_of_the_source_and_eight_bits(channels: int) -> 
         assert (views == 128).all()
 
 
-def test_a_batch_has_every_view(source: Cutouts) -> None:
+def test_a_batch_has_every_view(source: Scenes) -> None:
     batch = dataset(source).__getitems__([(0, 5), (1, 3)])
     assert batch.full.shape == (2, 3, 48, 48)
     assert batch.masked.shape == (2, 3, 3, 48, 48)
@@ -90,7 +90,7 @@ def test_a_batch_has_every_view(source: Cutouts) -> None:
     assert batch.skipped == ()
 
 
-def test_an_image_has_the_same_views_in_any_batch(source: Cutouts) -> None:
+def test_an_image_has_the_same_views_in_any_batch(source: Scenes) -> None:
     data = dataset(source)
     keys = [(0, 5), (1, 3), (0, 7), (0, 5)]
     batch = data.__getitems__(keys)
@@ -102,22 +102,34 @@ def test_an_image_has_the_same_views_in_any_batch(source: Cutouts) -> None:
                 assert torch.equal(rows[row : row + 1], single)
 
 
-def test_views_are_a_function_of_seed_epoch_and_index(source: Cutouts) -> None:
+def test_views_are_a_function_of_seed_epoch_and_index(source: Scenes) -> None:
     sample = dataset(source)[2, 5]
-    assert equal(sample, dataset(Cutouts("train"))[2, 5])
+    assert equal(sample, dataset(Scenes("train"))[2, 5])
     for other in (dataset(source)[3, 5], dataset(source)[2, 6], dataset(source, seed=1)[2, 5]):
         assert not torch.equal(sample.full, other.full)
         assert not torch.equal(sample.masked_colour, other.masked_colour)
 
 
-def test_views_of_an_image_are_different_crops(source: Cutouts) -> None:
+def test_views_of_an_image_are_different_crops(source: Scenes) -> None:
     sample = dataset(source)[0, 0]
     crops = [sample.full[0], *sample.masked[0]]
     assert all(not torch.equal(a, b) for i, a in enumerate(crops) for b in crops[:i])
     assert not torch.equal(sample.keep[0, 0], sample.keep[0, 1])
 
 
-def test_random_numbers_do_not_touch_the_global_state(source: Cutouts) -> None:
+def test_one_masked_view_may_be_cut_as_the_full_view_is(source: Scenes) -> None:
+    """And nothing else changes."""
+    plain = dataset(source)[1, 4]
+    shared = dataset(source, replace(VIEWS, share_crop=True))[1, 4]
+    assert torch.equal(shared.full, plain.full)
+    assert torch.equal(shared.masked[0, 0], plain.full[0])
+    assert not torch.equal(plain.masked[0, 0], plain.full[0])
+    assert torch.equal(shared.masked[0, 1:], plain.masked[0, 1:])
+    for name in ("keep", "masked_colour", "local", "local_colour"):
+        assert torch.equal(getattr(shared, name), getattr(plain, name))
+
+
+def test_random_numbers_do_not_touch_the_global_state(source: Scenes) -> None:
     before = torch.get_rng_state()
     first = dataset(source)[0, 0]
     assert torch.equal(torch.get_rng_state(), before)
@@ -126,7 +138,7 @@ def test_random_numbers_do_not_touch_the_global_state(source: Cutouts) -> None:
 
 
 @pytest.mark.parametrize(("num_masked", "num_local"), [(0, 2), (3, 0), (0, 0)])
-def test_groups_of_views_can_be_left_out(source: Cutouts, num_masked: int, num_local: int) -> None:
+def test_groups_of_views_can_be_left_out(source: Scenes, num_masked: int, num_local: int) -> None:
     views = replace(VIEWS, num_masked=num_masked, num_local=num_local)
     data = dataset(source, views)
     batch = data.__getitems__([(0, index) for index in range(4)])
@@ -193,7 +205,7 @@ def test_whole_pictures_are_not_all_in_memory_where_workers_cut() -> None:
     assert source.alive == 0
 
 
-def test_batches_move_whole(source: Cutouts) -> None:
+def test_batches_move_whole(source: Scenes) -> None:
     batch = dataset(source).__getitems__([(0, 0), (0, 1)])
     moved = batch.to("meta")
     for field in fields(ViewBatch):

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stellar.config import EvaluationConfig, ModelConfig
-from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.labelled import MaskedSplits
+from stellar.data.scenes import CLASSES, Scenes
 from stellar.evaluation.evaluators.equivariance import (
     changes,
     equivariance,
@@ -88,8 +88,8 @@ def test_tokens_are_matched_whatever_their_order_and_length() -> None:
 
 
 def subject_of(model: Stellar | Backbone, folder: Path, count: int = 6) -> Subject:
-    train, test = (Cutouts(split, size=16, length=count) for split in ("train", "heldout"))
-    data = MaskedSplits(train, test, MATERIALS, "scenes")
+    train, test = (Scenes(split, size=16, length=count) for split in ("train", "heldout"))
+    data = MaskedSplits(train, test, CLASSES, "scenes")
     return Subject("model", model, data, EvaluationConfig(batch_size=4), folder)
 
 

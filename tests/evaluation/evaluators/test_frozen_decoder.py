@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from stellar.config import DecoderConfig, EvaluationConfig, ModelConfig
-from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.folder import DataError
 from stellar.data.labelled import MaskedSplits
+from stellar.data.scenes import CLASSES, Scenes
 from stellar.evaluation.evaluators.frozen_decoder import frozen_reconstruction, train_decoder
 from stellar.evaluation.evaluators.reconstruction import psnr
 from stellar.evaluation.subject import Subject
@@ -21,15 +21,15 @@ from stellar.model import Backbone, Stellar
 SMALL = DecoderConfig(target="pixels", embed_dim=32, depth=2, num_heads=2)
 
 
-class Unreadable(Cutouts):
+class Unreadable(Scenes):
     def read(self, index: int) -> torch.Tensor:
         raise InputError(f"{index} is broken")
 
 
 def subject_of(model: Stellar | Backbone, folder: Path, steps: int) -> Subject:
-    train, test = (Cutouts(split, size=16, length=40) for split in ("train", "heldout"))
+    train, test = (Scenes(split, size=16, length=40) for split in ("train", "heldout"))
     settings = EvaluationConfig(decoder_steps=steps, num_seeds=2, metric_weights=folder)
-    data = MaskedSplits(train, test, MATERIALS, "scenes")
+    data = MaskedSplits(train, test, CLASSES, "scenes")
     return Subject("model", model, data, settings, folder, SMALL)
 
 
@@ -41,7 +41,7 @@ def model(request: pytest.FixtureRequest, small: ModelConfig) -> Stellar | Backb
 
 
 def test_learns_to_draw_with_steps(model: Stellar | Backbone, tmp_path: Path) -> None:
-    heldout = Cutouts("heldout", size=16)
+    heldout = Scenes("heldout", size=16)
     pictures = torch.stack([heldout.read(index) for index in range(40)])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     decibels = []

@@ -10,8 +10,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from stellar.config import EvaluationConfig, ModelConfig
-from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.labelled import MaskedSplits
+from stellar.data.scenes import CLASSES, Scenes
 from stellar.evaluation.evaluators.reconstruction import (
     TEST,
     draw_again,
@@ -51,8 +51,8 @@ def subject_of(
     size: int = 16,
     count: int = 10,
 ) -> Subject:
-    train, test = (Cutouts(split, size=size, length=count) for split in ("train", "heldout"))
-    data = MaskedSplits(train, test, MATERIALS, "scenes")
+    train, test = (Scenes(split, size=size, length=count) for split in ("train", "heldout"))
+    data = MaskedSplits(train, test, CLASSES, "scenes")
     return Subject("model", model, data, settings, folder)
 
 
@@ -67,7 +67,7 @@ def test_every_measure_is_that_of_all_drawings_whatever_the_batches(
 ) -> None:
     model = Stellar(small).eval()
     found = {s.quantity.name: s for s in reconstruction(subject_of(model, tmp_path, empty))}
-    heldout = Cutouts("heldout", size=16)
+    heldout = Scenes("heldout", size=16)
     images = torch.stack([heldout.read(index) for index in range(10)])
     drawn, pictures = draw_again(model, images)[1], unit_range(images)
     features = [RandomConvolutions()(side) for side in (pictures, drawn)]

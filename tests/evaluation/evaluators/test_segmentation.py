@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, jaccard_score
 
 from stellar.config import ModelConfig
-from stellar.data.cutouts import Cutouts
 from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits, Splits
+from stellar.data.scenes import Scenes
 from stellar.evaluation.evaluators.segmentation import (
     count_pixels,
     fit_head,
@@ -153,7 +153,7 @@ def test_the_embedded_scenes_and_labelled_pictures(
     small: ModelConfig, subject_of: Callable[..., Subject]
 ) -> None:
     scenes = open_scenes(small, num_train=12, num_test=6)
-    assert isinstance(scenes.test, Cutouts)
+    assert isinstance(scenes.test, Scenes)
     assert len(values(subject_of(Stellar(small).eval(), scenes))) == 6
     labelled = Subject.__new__(Subject)
     object.__setattr__(labelled, "data", Splits.__new__(Splits))

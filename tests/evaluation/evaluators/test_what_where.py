@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stellar.config import EvaluationConfig, ModelConfig
-from stellar.data.cutouts import MATERIALS, Cutouts
 from stellar.data.labelled import MaskedSplits
+from stellar.data.scenes import CLASSES, Scenes
 from stellar.evaluation.evaluators.what_where import NUM_TOKENS, PURITY, accuracy, factorization
 from stellar.evaluation.features.objects import FEATURES
 from stellar.evaluation.subject import Subject
@@ -15,22 +15,22 @@ from stellar.model import Backbone, Stellar
 
 
 def on_scenes(model: Stellar | Backbone, folder: Path) -> Subject:
-    train, test = (Cutouts(split, size=24, length=10) for split in ("train", "heldout"))
-    data = MaskedSplits(train, test, MATERIALS, "scenes")
+    train, test = (Scenes(split, size=24, length=10) for split in ("train", "heldout"))
+    data = MaskedSplits(train, test, CLASSES, "scenes")
     return Subject("model", model, data, EvaluationConfig(), folder)
 
 
 def test_every_feature_is_asked_for_every_label(small: ModelConfig, tmp_path: Path) -> None:
     subject = on_scenes(Stellar(small).eval(), tmp_path)
     scores = {score.quantity: score for score in factorization(subject)}
-    labels = ("class", "place", "size", "shape")
+    labels = ("class", "colour", "place", "size")
     cells = {accuracy(f, label, p) for f in FEATURES for label in labels for p in ("kNN", "linear")}
     assert set(scores) == cells | {NUM_TOKENS, PURITY}
-    heldout = Cutouts("heldout", size=24)
+    heldout = Scenes("heldout", size=24)
     objects = [o for index in range(10) for o in heldout.scene(index).objects]
-    digits = [o.digit for o in objects]
-    chance = max(map(digits.count, digits)) / len(digits)
-    score = scores[accuracy("S", "shape", "kNN")]
+    colours = [o.colour for o in objects]
+    chance = max(map(colours.count, colours)) / len(colours)
+    score = scores[accuracy("S", "colour", "kNN")]
     assert score.detail == f"{len(objects)} objects"
     assert score.baseline == pytest.approx(chance)
     assert all(0 <= scores[cell].value <= 1 for cell in cells)

@@ -50,8 +50,8 @@ def oracle_objects(num_objects, seed):
         "L": (where + 0.1 * torch.rand(num_objects, 4, generator=generator)).softmax(dim=1),
         "U": sparse + torch.nn.functional.pad(where, (10, 0)),
     }
-    shape = torch.randint(10, (num_objects,), generator=generator)
-    labels = {"class": kind, "place": place, "shape": shape}
+    colour = torch.randint(10, (num_objects,), generator=generator)
+    labels = {"class": kind, "colour": colour, "place": place}
     area = torch.rand(num_objects, generator=generator)
     return Objects(features, labels, area, torch.ones(num_objects), torch.ones(num_objects))
 
@@ -66,13 +66,13 @@ def test_the_matrix_shows_what_in_s_and_where_in_l():
         assert accuracy["U", "place", probe] > 0.9
         assert accuracy["S", "place", probe] < 0.35
         assert accuracy["L", "class", probe] < 0.2
-        assert max(accuracy[feature, "shape", probe] for feature in ("S", "L")) < 0.2
+        assert max(accuracy[feature, "colour", probe] for feature in ("S", "L")) < 0.2
         assert max(accuracy[feature, "size", probe] for feature in ("S", "L")) < 0.42
     assert {s.label: round(s.chance, 1) for s in scores} == {
         "class": 0.1,
+        "colour": 0.1,
         "place": 0.3,
         "size": 0.4,
-        "shape": 0.1,
     }
 
 

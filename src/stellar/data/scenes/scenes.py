@@ -33,7 +33,7 @@ KIND_COLOURS: tuple[tuple[int, ...], ...] = tuple(
 MAX_THINGS = 4
 MIN_VISIBLE = 0.6
 """Share of its pixels that every thing shows at least, where things may overlap."""
-SMALLEST, LARGEST = 32, 224
+SMALLEST, LARGEST = 16, 224
 """Pixels a side."""
 _MARGIN = 1 / 24
 """Distance of a centre from the lines between the quadrants, so that no place is in doubt."""
@@ -233,9 +233,12 @@ class Scenes:
         return placed, instances, visible
 
     def _start(self, rng: Generator, far: int, extent: int, inside: bool) -> int:
-        """First row (or column) of a thing in the near or far half, perhaps all `inside` of it."""
+        """First row (or column) of a thing in the near or far half, perhaps all `inside` of it. In
+        the smallest scenes a thing may be a pixel longer than a half.
+        """
         half = self.size // 2
         last = half - extent if inside else int((0.5 - _MARGIN) * self.size - extent / 2)
+        last = max(last, 0)
         first = min(self.size // 40, last)
         start = int(rng.integers(first, last + 1))
         return self.size - extent - start if far else start

@@ -83,7 +83,8 @@ def _draw(sketch: Sketch, side: int | float, multiple: int = 1) -> np.ndarray:
         points = np.rint(shape.points * scale + shift).astype(np.int64)
         (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
         inside = filled(points - (left, top), bottom - top, right - left)
-        inside = inside[max(-top, 0) : height - top, max(-left, 0) : width - left]
+        # A detail may reach out of the smallest drawings, or lie outside of them.
+        inside = inside[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
         seen = canvas[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
         if shape.on is not None:
             inside = inside & (seen == shape.on)

@@ -92,7 +92,8 @@ class MultiView(Dataset[Batch]):
         local_colour = torch.empty(1, views.num_local, photometric.NUM_PARAMS)
         crops = [draw_crop(rng, *large)]
         for view in range(views.num_masked):
-            crops.append(draw_crop(rng, *large))
+            own = draw_crop(rng, *large)
+            crops.append(crops[0] if views.share_crop and view == 0 else own)
             keep[0, view] = keep_patches(rng, self.grid, views)
             masked_colour[0, view] = photometric.draw(rng, views)
         for view in range(views.num_local):

@@ -6,6 +6,7 @@ shown nothing by naming it.
 """
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure, Row
@@ -47,8 +48,13 @@ def factorization(subject: Subject) -> Iterator[Score]:
     if not len(train) or not len(test):
         subject.note("what and where needs pictures with masks of objects to learn from and to ask")
         return
-    detail = f"{len(test)} objects"
-    for score in probe_matrix(train, test):
+    detail, probes = f"{len(test)} objects", PROBES
+    if find_spec("sklearn") is None:
+        subject.note(
+            'the linear probe of objects needs scikit-learn: pip install "stellar-vision[demo]"'
+        )
+        probes = ("kNN",)
+    for score in probe_matrix(train, test, probes):
         quantity = accuracy(score.feature, score.label, score.probe)
         yield Score(quantity, score.accuracy, detail, baseline=score.chance)
     for quantity, values in ((NUM_TOKENS, test.num_tokens), (PURITY, test.purity)):

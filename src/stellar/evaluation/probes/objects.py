@@ -11,7 +11,7 @@ areas of the training objects, divided into thirds. Chance is the share of the l
 the test objects.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from stellar.evaluation.probes.knn import knn_predict
 
 Probe = Literal["kNN", "linear"]
 
-LABELS = ("class", "colour", "place", "size", "shape")
+LABELS = ("class", "colour", "place", "size")
 """Those that some data set knows."""
 PROBES: tuple[Probe, ...] = ("kNN", "linear")
 
@@ -47,8 +47,10 @@ class ProbeScore:
     chance: float
 
 
-def probe_matrix(train: Objects, test: Objects) -> Iterator[ProbeScore]:
-    """Every feature that is there against every label that is known, with both probes."""
+def probe_matrix(
+    train: Objects, test: Objects, probes: Sequence[Probe] = PROBES
+) -> Iterator[ProbeScore]:
+    """Every feature that is there against every label that is known."""
     known, asked = (labels_of(objects, train) for objects in (train, test))
     for label in (name for name in LABELS if name in known):
         chance = largest_class_share(asked[label])
@@ -57,11 +59,8 @@ def probe_matrix(train: Objects, test: Objects) -> Iterator[ProbeScore]:
             if feature.startswith("colour"):
                 mean, spread = x.mean(dim=0), x.std(dim=0).clamp_min(1e-6)
                 x, queries = (x - mean) / spread, (queries - mean) / spread
-            predictions: dict[Probe, Tensor] = {
-                "kNN": knn_predict(x, known[label], queries, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS],
-                "linear": linear_predict(x, known[label], queries),
-            }
-            for probe, predicted in predictions.items():
+            for probe in probes:
+                predicted = PREDICT[probe](x, known[label], queries)
                 right = (predicted == asked[label]).double().mean().item()
                 yield ProbeScore(feature, label, probe, right, chance)
 
@@ -75,6 +74,13 @@ def labels_of(objects: Objects, train: Objects) -> dict[str, Int64[Tensor, " n"]
 def largest_class_share(labels: Int64[Tensor, " n"]) -> float:
     """Accuracy of always naming the most frequent class."""
     return labels.bincount().max().item() / len(labels)
+
+
+def nearest_predict(
+    features: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], queries: Float[Tensor, "m d"]
+) -> Int64[Tensor, " m"]:
+    """The class that most of the nearest objects vote for."""
+    return knn_predict(features, labels, queries, (NUM_NEIGHBOURS,))[NUM_NEIGHBOURS]
 
 
 def linear_predict(
@@ -109,3 +115,10 @@ def _fit_regression(x: np.ndarray, y: np.ndarray, inverse_penalty: float) -> Any
 
     regression = LogisticRegression(C=inverse_penalty, max_iter=1000, tol=1e-3)
     return make_pipeline(StandardScaler(), regression).fit(x, y)
+
+
+PREDICT: dict[Probe, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "kNN": nearest_predict,
+    "linear": linear_predict,
+}
+"""From features and labels of training objects, and features of others, to their labels."""

@@ -12,9 +12,7 @@ from stellar.evaluation.report import paper_results
 from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
-_KIND_OF_LABEL = {
-    "class": "what", "colour": "what", "place": "where", "size": "extent", "shape": "outline",
-}  # fmt: skip
+_KIND_OF_LABEL = {"class": "what", "colour": "what", "place": "where", "size": "extent"}
 _DASH = "&ndash;"
 _SHORT_TABLE = 4
 """Rows; longer tables are closed until they are asked for."""
