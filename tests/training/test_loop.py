@@ -221,9 +221,20 @@ def test_collapse_is_said_once(tmp_path: Path, config: RunConfig) -> None:
 
         training.model.encoder.register_forward_hook(encoded)
 
-    assert disturbed(config, tmp_path / "run", collapse)
+    assert disturbed(with_training(config, steps=30), tmp_path / "run", collapse)
     log = (tmp_path / "run/log.txt").read_text()
     assert log.count("all tokens are nearly the same") == 1
+
+    def collapse_and_end(training: Training) -> None:
+        collapse(training)
+        poison(range(2, 30))(training)
+
+    short = with_training(config, steps=30, max_skipped_steps=1)
+    with pytest.raises(TrainingStopped):
+        disturbed(short, tmp_path / "short", collapse_and_end)
+    log = (tmp_path / "short/log.txt").read_text()
+    assert "nearly the same" not in log, "not in the first tenth of a run"
+    assert "skipped" in log
 
 
 def test_starting_from_another_run(tmp_path: Path, config: RunConfig) -> None:

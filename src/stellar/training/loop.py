@@ -37,6 +37,9 @@ from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
 from stellar.training.setup import Ingredients
 
+SETTLING, MOST_SETTLING = 0.1, 200
+"""Share of a run, and steps at most, before anything is said of its health."""
+
 
 class TrainingStopped(UserError):
     """Too many steps in a row had a non-finite loss; the last checkpoint is from before."""
@@ -250,4 +253,5 @@ class Training:
             "images_per_second": round(images_per_second, 1),
         }
         health = measure_health(update.last, self.config.objective.prediction_temperature)
-        self.recorder.metrics(self.counters, losses, figures, health)
+        settled = self.counters.step >= min(SETTLING * self.total, MOST_SETTLING)
+        self.recorder.metrics(self.counters, losses, figures, health, settled)

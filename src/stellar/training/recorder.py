@@ -74,8 +74,11 @@ class Recorder:
         losses: dict[str, float],
         figures: dict[str, float],
         health: Health,
+        settled: bool = True,
     ) -> None:
-        """One line of metrics with the model's health, and a warning where it ails."""
+        """One line of metrics with the model's health, and a warning where it ails, once the run
+        has `settled`: tokens that have learned nothing yet are all alike.
+        """
         if self.run is None:
             return
         row = {
@@ -87,7 +90,8 @@ class Recorder:
             "skipped_images": self.run.num_skipped,
         }
         self.run.add_metrics(row)
-        self._warn_once(health)
+        if settled:
+            self._warn_once(health)
         if self._tensorboard is not None:
             for name, value in row.items():
                 self._tensorboard.add_scalar(name, value, counters.step)
