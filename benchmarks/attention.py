@@ -81,6 +81,9 @@ def rows(toy: bool = False, rounds: int = 9) -> Iterator[Row]:
     """Milliseconds; the limit is six products of the size of the scores."""
     device = choose_device("auto")
     gpu = device.type == "cuda"
+    if not limits.has_bf16(device):
+        yield unmeasured("attention in bf16", "ms", None, "this CPU emulates it")
+        return
     shapes = SHAPES["toy" if toy else device.type]
     for name, shape in shapes.items():
         qkv, gradient = tensors(shape, device)

@@ -53,7 +53,8 @@ def rows(preset: str = "b16", batch: int = 8, rounds: int = 5) -> Iterator[Row]:
             return model.encode(images).sparse
 
     seconds = medians({"ours": ours, "plain": plain}, rounds)
-    limit = limits.matmul_flops(torch.bfloat16, device) / encoding_flops(config)
+    low = torch.bfloat16 if limits.has_bf16(device) else torch.float32
+    limit = limits.matmul_flops(low, device) / encoding_flops(config)
     yield Row(
         f"encoding, {preset}, batch {batch}",
         "images/s",
@@ -62,7 +63,7 @@ def rows(preset: str = "b16", batch: int = 8, rounds: int = 5) -> Iterator[Row]:
         1.8,
         limit,
         note="plain: transformers' ViT in fp32, which has no tokens beside cls; limit: products "
-        "of matrices in bf16",
+        f"of matrices in {str(low).removeprefix('torch.')}",
     )
     with torch.inference_mode():
         exact = model.encode(images).sparse

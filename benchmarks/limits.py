@@ -18,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from stellar.precision import choose_device
-from table import Row, medians, print_rows
+from table import Row, medians, print_rows, unmeasured
 
 SIDE = {"cpu": 2048, "cuda": 8192}
 """Of the square matrices."""
@@ -26,8 +26,15 @@ COPIED = {"cpu": 1 << 28, "cuda": 1 << 31}
 """Bytes of what is copied: more than a cache holds."""
 
 
+def has_bf16(device: str | torch.device) -> bool:
+    """Whether the hardware computes in bf16. A CPU that emulates it takes minutes for a product."""
+    if torch.device(device).type != "cpu":
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def matmul_flops(dtype: torch.dtype, device: str | torch.device) -> float:
-    """FLOP/s of a large matrix product in fp32 or bf16."""
+    """FLOP/s of a large matrix product in fp32, or in bf16 where the device `has_bf16`."""
     kind = torch.device(device).type
     return 2 * SIDE[kind] ** 3 / _seconds(kind, torch.get_num_threads())[str(dtype)]
 
@@ -40,24 +47,28 @@ def bandwidth(device: str | torch.device) -> float:
 
 @cache
 def _seconds(kind: str, _threads: int) -> dict[str, float]:
-    """Medians of the three, which take turns."""
+    """Medians of them, which take turns."""
     a = torch.randn(SIDE[kind], SIDE[kind], device=kind)
     low, source = a.bfloat16(), torch.ones(COPIED[kind], dtype=torch.uint8, device=kind)
     target = torch.empty_like(source)
-    sides = {
-        "torch.float32": lambda: a @ a,
-        "torch.bfloat16": lambda: low @ low,
-        "copy": lambda: target.copy_(source),
-    }
+    sides = {"torch.float32": lambda: a @ a, "copy": lambda: target.copy_(source)}
+    if has_bf16(kind):
+        sides["torch.bfloat16"] = lambda: low @ low
     return medians(sides, rounds=7)
 
 
 def rows(toy: bool = False) -> Iterator[Row]:
     """The limits themselves, so that they stand beside what they bound."""
     device = choose_device("cpu" if toy else "auto")
-    single, low = (matmul_flops(dtype, device) / 1e9 for dtype in (torch.float32, torch.bfloat16))
-    note = f"of {SIDE[device.type]} x {SIDE[device.type]}; plain: in fp32"
-    yield Row("matrix products in bf16", "GFLOP/s", low, single, None, note=note)
+    single = matmul_flops(torch.float32, device) / 1e9
+    size = f"of {SIDE[device.type]} x {SIDE[device.type]}"
+    yield Row("matrix products in fp32", "GFLOP/s", single, nan, None, note=size)
+    if has_bf16(device):
+        low = matmul_flops(torch.bfloat16, device) / 1e9
+        note = f"{size}; plain: in fp32"
+        yield Row("matrix products in bf16", "GFLOP/s", low, single, None, note=note)
+    else:
+        yield unmeasured("matrix products in bf16", "GFLOP/s", None, "this CPU emulates it")
     copy = bandwidth(device) / 1e9
     note = f"of {COPIED[device.type] >> 20} MiB, reading and writing counted"
     yield Row("copies", "GB/s", copy, nan, None, note=note)

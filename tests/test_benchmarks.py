@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import attention
 import limits
 import run
 from table import Row, rows_table, unmeasured
@@ -80,4 +81,18 @@ def test_limits_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1e7 < flops < 1e13
     assert limits.matmul_flops(torch.float32, torch.device("cpu")) == flops
     assert limits.bandwidth("cpu") > 1e6
+    limits._seconds.cache_clear()
+
+
+def test_what_a_cpu_emulates_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One product of 2048 x 2048 in emulated bf16 takes a minute."""
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    monkeypatch.setitem(limits.SIDE, "cpu", 64)
+    monkeypatch.setitem(limits.COPIED, "cpu", 1 << 16)
+    limits._seconds.cache_clear()
+    found = {row.what: row for row in limits.rows(toy=True)}
+    assert found["matrix products in bf16"].met == "not measured"
+    assert found["matrix products in fp32"].value > 0
+    assert [row.met for row in attention.rows(toy=True)] == ["not measured"]
     limits._seconds.cache_clear()
