@@ -233,7 +233,7 @@ def test_collapse_is_said_once(tmp_path: Path, config: RunConfig) -> None:
     with pytest.raises(TrainingStopped):
         disturbed(short, tmp_path / "short", collapse_and_end)
     log = (tmp_path / "short/log.txt").read_text()
-    assert "nearly the same" not in log, "not in the first tenth of a run"
+    assert "nearly the same" not in log, "not in the first fifth of a run"
     assert "skipped" in log
 
 
