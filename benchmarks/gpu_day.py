@@ -24,6 +24,7 @@ from time import monotonic
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gpu_results import KEPT, TABLE, Part, as_markdown, kept, read_parts, write_parts

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from stellar.storage import write_file
 from table import Row, rows_table, table
 
 HERE = Path(__file__).parent
@@ -44,10 +45,7 @@ class Part:
 
 
 def write_parts(file: Path, parts: Iterable[Part]) -> None:
-    """In one step: a file that is there is whole."""
-    hidden = file.with_name(f".{file.name}")
-    hidden.write_text(json.dumps([asdict(part) for part in parts], indent=1) + "\n")
-    hidden.replace(file)
+    write_file(file, json.dumps([asdict(part) for part in parts], indent=1) + "\n")
 
 
 def read_parts(file: Path) -> list[Part]:

@@ -38,7 +38,6 @@ def bring_packages(folder: Path) -> None:
             f"this Python lacks {', '.join(lacking)}: install them, or run make gpu-day-wheels "
             f"where there is a network and bring {WHEELS.name} along"
         )
-    sys.path.insert(0, str(ROOT / "src"))
     paths = (str(ROOT / "src"), str(folder), os.environ.get("PYTHONPATH", ""))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 

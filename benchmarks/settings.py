@@ -18,21 +18,22 @@ from training_step import FULL, OURS, TOY, Measured, changed_rows, measure_setti
 
 Settings = dict[str, Any]
 """Of `training`."""
-LARGE: Settings = {"codes": "fast", "residual": "bf16", "attention": "cudnn"}
+CODES: Settings = {"codes": "fast"}
+NARROW: Settings = CODES | {"residual": "bf16"}
+LARGE: Settings = NARROW | {"attention": "cudnn"}
 """Those for any batch."""
 SMALL: Settings = {"pack_views": True}
 """Those for small ones."""
+COMPARED: dict[str, tuple[tuple[Settings, Settings], ...]] = {
+    "large": ((LARGE, {}), (CODES, {}), (NARROW, CODES), (LARGE, NARROW)),
+    "small": ((SMALL, {}), (LARGE | SMALL, SMALL)),
+}
+"""With, and without; at each batch, by worth."""
 WAYS: dict[str, tuple[Settings, ...]] = {
-    "large": ({}, LARGE, {"codes": "fast"}, {"codes": "fast", "residual": "bf16"}),
+    "large": ({}, LARGE, CODES, NARROW),
     "small": ({}, SMALL, LARGE | SMALL),
 }
-"""Of a step, at each batch, by worth."""
-COMPARED: dict[str, tuple[tuple[Settings, Settings], ...]] = {
-    "large": ((LARGE, {}), (WAYS["large"][2], {}), (WAYS["large"][3], WAYS["large"][2]),
-              (LARGE, WAYS["large"][3])),
-    "small": ((SMALL, {}), (LARGE | SMALL, SMALL)),
-}  # fmt: skip
-"""With, and without."""
+"""All that is compared, in the order in which it is measured."""
 
 
 def in_words(settings: Settings) -> str:

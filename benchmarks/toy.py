@@ -1,7 +1,5 @@
 """A run at the sizes of a rehearsal: everything that B/16 has, and seconds on a CPU."""
 
-from dataclasses import replace
-
 from stellar.config import (
     DecoderConfig,
     ModelConfig,
@@ -38,8 +36,3 @@ def run_config(name: str) -> RunConfig:
 def tokenizer_config(name: str) -> VQGANConfig:
     """The sizes of its tokenizer."""
     return TOKENIZER if name == "toy" else VQGANConfig()
-
-
-def at_batch(config: RunConfig, batch: int) -> RunConfig:
-    """The same run with batches of so many images."""
-    return replace(config, training=replace(config.training, batch_size=batch))

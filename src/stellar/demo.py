@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stellar.config import ModelConfig, RunConfig
+from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.page import write_report
@@ -63,7 +64,8 @@ def demo(
             f"stellar-scenes is left out: it was trained on scenes of {shipped.config.image_size} "
             f"px in {shipped.config.in_chans} channels, and these are others"
         )
-    scenes = open_scenes(config.model, num_scenes, num_scenes, data=config.data)
+    data = config.data if config.data in EMBEDDED else "scenes"
+    scenes = open_scenes(config.model, num_scenes, num_scenes, data=data)
     if console is not None:
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
     evaluation = evaluate(models, scenes, out)

@@ -6,7 +6,7 @@ forked or spawned, so a million paths do not grow with the number of workers.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -103,7 +103,7 @@ def printable(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
-def evenly_spread(source: ImageSource, count: int) -> list[int]:
+def evenly_spread(source: Sized, count: int) -> list[int]:
     """Indices of so many pictures from the first to the last, or of all where there are fewer."""
     places = torch.linspace(0, len(source) - 1, min(count, len(source)))
     # From 2^24 pictures on, single precision may round up beyond the last one.

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from stellar.data.folder import evenly_spread
 from stellar.data.labelled import IGNORED, MaskedSplits, Masks
 from stellar.data.scenes import Scenes
-from stellar.evaluation.features.objects import FEATURES, Objects, collect
-from stellar.evaluation.features.patches import Patches, extract_patches, spread_rows
+from stellar.evaluation.features.objects import FEATURES, NUM_TOKENS, PURITY, Objects, collect
+from stellar.evaluation.features.patches import Patches, extract_patches
 from stellar.model import Backbone, Stellar
 
 Collected = Callable[..., Objects]
@@ -93,12 +94,11 @@ def test_how_whole_an_object_is(collected: Collected) -> None:
     """
     spatial = torch.tensor([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
     found = collected(two_objects(), torch.randn(3, 4), spatial, torch.randn(2, 4))
-    assert found.num_tokens is not None
-    assert found.purity is not None
-    assert found.num_tokens.tolist() == [2, 2]
+    num_tokens, purity = found.wholeness[NUM_TOKENS], found.wholeness[PURITY]
+    assert num_tokens.tolist() == [2, 2]
     # It covers three quarters of the right patch, which is all of token 0's map.
-    assert found.purity[0] == pytest.approx(0.75)
-    assert found.purity[1] == pytest.approx(0.25)
+    assert purity[0] == pytest.approx(0.75)
+    assert purity[1] == pytest.approx(0.25)
 
 
 def test_colours_under_the_mask(collected: Collected) -> None:
@@ -130,8 +130,7 @@ def test_a_model_without_tokens_has_u_and_colours_alone(collected: Collected) ->
     dense = torch.randn(2, 5)
     found = collected(two_objects(), torch.empty(0, 5), torch.empty(2, 0), dense)
     assert set(found.features) == {"U", "colour", "colours"}
-    assert found.num_tokens is None
-    assert found.purity is None
+    assert found.wholeness == {}
 
 
 def test_every_object_of_every_scene_once(small, tmp_path: Path) -> None:
@@ -151,5 +150,5 @@ def test_every_object_of_every_scene_once(small, tmp_path: Path) -> None:
 def test_rows_are_evenly_spread(seeing_backbone: Backbone, mosaics, tmp_path: Path) -> None:
     data: MaskedSplits = mosaics()
     patches = extract_patches(seeing_backbone, data.test, 4, tmp_path)
-    assert spread_rows(patches, 100) == list(range(20))
-    assert spread_rows(patches, 3) == [0, 10, 19]
+    assert evenly_spread(patches, 100) == list(range(20))
+    assert evenly_spread(patches, 3) == [0, 10, 19]

@@ -53,7 +53,7 @@ def oracle_objects(num_objects, seed):
     colour = torch.randint(10, (num_objects,), generator=generator)
     labels = {"class": kind, "colour": colour, "place": place}
     area = torch.rand(num_objects, generator=generator)
-    return Objects(features, labels, area, torch.ones(num_objects), torch.ones(num_objects))
+    return Objects(features, labels, area, {})
 
 
 def test_the_matrix_shows_what_in_s_and_where_in_l():
@@ -103,6 +103,6 @@ def test_colours_are_told_apart_by_how_bright_they_are():
     bright = torch.rand(300)
     features = {"colour": bright[:, None].expand(-1, 3) + 0.01 * torch.randn(300, 3)}
     labels = {"class": (bright > 0.5).long()}
-    objects = Objects(features, labels, torch.rand(300), torch.ones(300), torch.ones(300))
+    objects = Objects(features, labels, torch.rand(300), {})
     for score in probe_matrix(objects, objects):
         assert score.label == "size" or score.accuracy > 0.95

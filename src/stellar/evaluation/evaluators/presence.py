@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from stellar.data.folder import evenly_spread
 from stellar.data.labelled import IGNORED, MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator
-from stellar.evaluation.features.patches import Patches, spread_rows
+from stellar.evaluation.features.patches import Patches
 from stellar.evaluation.probes.linear import linear_probe
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
@@ -73,7 +74,7 @@ def _classes_of_objects(
     patches: Patches, source: MaskedSource, num_classes: int
 ) -> Bool[Tensor, "n c"]:
     """Which of the classes have a pixel of an object in each picture."""
-    rows = spread_rows(patches, MOST_PICTURES)
+    rows = evenly_spread(patches, MOST_PICTURES)
     found = torch.zeros(len(rows), IGNORED + 1, dtype=torch.bool)
     for number, row in enumerate(rows):
         masks = source.masks(int(patches.places[row]))
@@ -84,7 +85,7 @@ def _classes_of_objects(
 def _features(patches: Patches) -> dict[str, Tensor]:
     """In half precision, as they were kept."""
     found: dict[str, list[Tensor]] = {name: [] for name in QUANTITIES}
-    for rows in torch.tensor(spread_rows(patches, MOST_PICTURES)).split(BATCH):
+    for rows in torch.tensor(evenly_spread(patches, MOST_PICTURES)).split(BATCH):
         batch = patches.read(rows.tolist(), torch.device("cpu"))
         if batch.sparse.shape[1]:
             found["S"].append(batch.sparse.mean(dim=1).half())

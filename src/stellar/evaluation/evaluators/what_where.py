@@ -8,10 +8,11 @@ shown nothing by naming it.
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from stellar.data.folder import evenly_spread
 from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure, Row
+from stellar.evaluation.features import objects
 from stellar.evaluation.features.objects import ENOUGH, FEATURES, collect
-from stellar.evaluation.features.patches import spread_rows
 from stellar.evaluation.probes.objects import LABELS, NUM_NEIGHBOURS, PROBES, probe_matrix
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
@@ -28,8 +29,8 @@ def accuracy(feature: str, label: str, probe: str) -> Quantity:
     )  # fmt: skip
 
 
-NUM_TOKENS = Quantity("factorization", "tokens an object needs", "tokens an object needs", "L")
-PURITY = Quantity("factorization", "purity of its token", "purity", "L", digits=".2f")
+NUM_TOKENS = Quantity("factorization", objects.NUM_TOKENS, objects.NUM_TOKENS, "L")
+PURITY = Quantity("factorization", "purity of its token", objects.PURITY, "L", digits=".2f")
 
 
 def factorization(subject: Subject) -> Iterator[Score]:
@@ -39,7 +40,7 @@ def factorization(subject: Subject) -> Iterator[Score]:
     if not isinstance(subject.data, MaskedSplits):
         return
     train, test = (
-        collect(patches, source, spread_rows(patches, MOST_PICTURES))
+        collect(patches, source, evenly_spread(patches, MOST_PICTURES))
         for patches, source in (
             (subject.train_patches, subject.data.train),
             (subject.test_patches, subject.data.test),
@@ -57,9 +58,9 @@ def factorization(subject: Subject) -> Iterator[Score]:
     for score in probe_matrix(train, test, probes):
         quantity = accuracy(score.feature, score.label, score.probe)
         yield Score(quantity, score.accuracy, detail, baseline=score.chance)
-    for quantity, values in ((NUM_TOKENS, test.num_tokens), (PURITY, test.purity)):
-        if values is not None:
-            yield Score(quantity, values.mean().item(), detail)
+    for quantity in (NUM_TOKENS, PURITY):
+        if quantity.metric in test.wholeness:
+            yield Score(quantity, test.wholeness[quantity.metric].mean().item(), detail)
 
 
 def _knows(who: str, feature: str, label: str, lower_is_better: bool = False) -> Measure:

@@ -25,6 +25,7 @@ FEATURES = ("S", "Z", "L", "U", "colour", "colours")
 """colour: the mean under the mask, RGB in [0, 1]; colours: that, and the standard deviation."""
 ENOUGH = 0.8
 """Of an object's mass, what the tokens that it needs hold together."""
+NUM_TOKENS, PURITY = "tokens an object needs", "purity"
 BATCH = 64
 
 
@@ -38,10 +39,10 @@ class Objects:
     """class; place, the quadrant of the middle of its box; and what else the data knows."""
     area: Float[Tensor, " n"]
     """Share of the picture where the object is visible."""
-    num_tokens: Float[Tensor, " n"] | None
-    """How many tokens, those of most mass first, hold ENOUGH of it; None where a model has none."""
-    purity: Float[Tensor, " n"] | None
-    """Share of its token's map that lies on the object."""
+    wholeness: Mapping[str, Float[Tensor, " n"]]
+    """NUM_TOKENS: how many tokens, those of most mass first, hold ENOUGH of it. PURITY: share of
+    its token's map that lies on the object. Empty where a model has no tokens.
+    """
 
     def __len__(self) -> int:
         return len(self.area)
@@ -119,31 +120,29 @@ def _described(
     features = {
         "U": shares @ dense, "colour": there.colours[:, :channels], "colours": there.colours,
     }  # fmt: skip
-    num_tokens = purity = None
+    wholeness = {}
     if spatial.shape[1]:
         mass = shares @ spatial
         token = mass.argmax(dim=1)
         features |= {"S": sparse[token], "Z": mass @ sparse, "L": spatial.T[token]}
         held = mass.sort(dim=1, descending=True).values.cumsum(dim=1)
-        num_tokens = 1.0 + (held < ENOUGH).sum(dim=1)
         on_it = (covered * spatial.T[token]).sum(dim=1)
-        purity = on_it / spatial.T[token].sum(dim=1)
-    return Objects(features, there.labels, there.masks.mean(dim=(1, 2)), num_tokens, purity)
+        wholeness = {
+            NUM_TOKENS: 1.0 + (held < ENOUGH).sum(dim=1),
+            PURITY: on_it / spatial.T[token].sum(dim=1),
+        }
+    return Objects(features, there.labels, there.masks.mean(dim=(1, 2)), wholeness)
 
 
 def _concatenated(parts: Sequence[Objects]) -> Objects:
     """The objects of all parts, in order."""
-    first = parts[0]
-    counted = [
-        (part.num_tokens, part.purity)
-        for part in parts
-        if part.num_tokens is not None and part.purity is not None
-    ]
-    num_tokens, purity = map(torch.cat, zip(*counted, strict=True)) if counted else (None, None)
+
+    def joined(mappings: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: torch.cat([each[name] for each in mappings]) for name in mappings[0]}
+
     return Objects(
-        {name: torch.cat([part.features[name] for part in parts]) for name in first.features},
-        {name: torch.cat([part.labels[name] for part in parts]) for name in first.labels},
+        joined([part.features for part in parts]),
+        joined([part.labels for part in parts]),
         torch.cat([part.area for part in parts]),
-        num_tokens,
-        purity,
+        joined([part.wholeness for part in parts]),
     )

@@ -70,12 +70,6 @@ class Patches:
         ]
 
 
-def spread_rows(patches: Patches, most: int) -> list[int]:
-    """So many of the pictures at most, evenly spread."""
-    count = min(most, len(patches))
-    return np.linspace(0, len(patches) - 1, count).round().astype(int).tolist()
-
-
 def extract_patches(
     model: Stellar | Backbone,
     source: MaskedSource,
