@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stellar.model import Factors
+from stellar.model.encoder import Tokens
 from stellar.objective import Losses, PretrainingModel, Views
 from stellar.objective.koleo import koleo
 from stellar.objective.matching import match
@@ -38,24 +40,37 @@ def plain_step(model: PretrainingModel, views: Views) -> tuple[Tensor, Losses]:
     masked = model.encoder(views.masked, views.keep)
     local = model.encoder(views.local)
 
+    def tokens_of(encoded: Tokens | Factors) -> tuple[Tensor, Tensor]:
+        """S, and what its head reads of it."""
+        sparse = encoded.sparse
+        if isinstance(encoded, Factors):
+            shares = encoded.spatial
+        else:
+            sparse, shares = model.factorization(encoded.dense, sparse)
+        shares = shares / shares.sum(dim=1, keepdim=True)
+        pooled = torch.einsum("bpk,bpd->bkd", shares, encoded.dense)
+        return sparse, sparse + pooled if config.pooled_dense else sparse
+
+    sparse, read = tokens_of(factors)
+    masked_sparse, masked_read = tokens_of(masked)
     tokens, cls = (
-        logits_of(model.sparse_head, factors.sparse),
+        logits_of(model.sparse_head, read),
         logits_of(model.cls_head, factors.cls),
     )
-    masked_tokens = logits_of(model.sparse_head, masked.sparse)
+    masked_tokens = logits_of(model.sparse_head, masked_read)
     masked_cls, local_cls = (
         logits_of(model.cls_head, masked.cls),
         logits_of(model.cls_head, local.cls),
     )
 
-    target_sparse = factors.sparse.detach()
+    target_sparse = sparse.detach()
     with torch.no_grad():
         target_tokens, target_cls = tokens, cls
         if model.teacher is not None:
             assert views.teacher is not None
             taught = model.teacher.encoder(views.teacher)
-            target_sparse = taught.sparse
-            target_tokens = logits_of(model.teacher.sparse_head, taught.sparse)
+            target_sparse, taught_read = tokens_of(taught)
+            target_tokens = logits_of(model.teacher.sparse_head, taught_read)
             target_cls = logits_of(model.teacher.cls_head, taught.cls)
         balance = (config.target_temperature, config.sinkhorn_iterations, config.sinkhorn_scale)
         q, q_cls = sinkhorn(target_tokens, *balance), sinkhorn(target_cls, *balance)
@@ -74,17 +89,17 @@ def plain_step(model: PretrainingModel, views: Views) -> tuple[Tensor, Losses]:
         return q_cls.repeat_interleave(len(logits) // images, dim=0)
 
     tau = config.prediction_temperature
-    own = q.flatten(0, 1) if model.teacher is None else matched(factors.sparse)
+    own = q.flatten(0, 1) if model.teacher is None else matched(sparse)
     losses = Losses(
         reconstruction=reconstruction(
             model, views.full, model.decoder(factors.lowrank, factors.grid)
         ),
         token_clustering=cross_entropy(tokens, own, tau),
         cls_clustering=cross_entropy(cls, q_cls, tau),
-        set_alignment=cross_entropy(masked_tokens, matched(masked.sparse), tau),
+        set_alignment=cross_entropy(masked_tokens, matched(masked_sparse), tau),
         cls_masked=cross_entropy(masked_cls, repeated_cls(masked_cls), tau),
         cls_local=cross_entropy(local_cls, repeated_cls(local_cls), tau),
-        koleo=koleo(factors.sparse) + koleo(masked.sparse),
+        koleo=koleo(sparse) + koleo(masked_sparse),
     )
     total = losses.total(model.weights)
     assert total is not None

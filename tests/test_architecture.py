@@ -70,6 +70,7 @@ WITHIN = {
         "vqgan": set(),
         "decoder": {"transformer"},
         "encoder": {"transformer"},
+        "slot_attention": {"factorization", "transformer"},
         "inputs": {"encoder"},
         "stellar": {
             "decoder",
@@ -78,6 +79,7 @@ WITHIN = {
             "factors",
             "history",
             "inputs",
+            "slot_attention",
             "vqgan",
         },
         "files": {"decoder", "history", "stellar", "vqgan"},

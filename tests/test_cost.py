@@ -33,11 +33,19 @@ from stellar.model import transformer
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.presets import b16, demo, h16, tiny
-from stellar.study.systems import dense, dino
+from stellar.study.systems import dense, dino, slots
 from stellar.training.computation import recompute_blocks
 
 BATCH = 2
-RUNS = {"tiny": tiny(), "b16": b16(), "dense": dense(demo()), "dino": dino(demo())}
+RUNS = {
+    "tiny": tiny(),
+    "b16": b16(),
+    "dense": dense(demo()),
+    "dino": dino(demo()),
+    "pooled": replace(demo(), objective=replace(demo().objective, pooled_dense=True)),
+    "slots": slots(demo()),
+    "STELLAR's terms of slots": replace(demo(), model=slots(demo()).model),
+}
 
 
 def build(config: RunConfig) -> PretrainingModel:

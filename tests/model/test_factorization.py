@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from stellar.model.factorization import Factorization, perturbed, spatial_distribution
+from stellar.model.factorization import Factorization, perturbed, pooled, spatial_distribution
 from stellar.model.factors import Factors
 
 
 @pytest.mark.parametrize("temperature", [0.06, 1.0, None])
 def test_rows_are_distributions(temperature: float | None) -> None:
-    spatial = Factorization(8, temperature)(torch.randn(2, 9, 8), torch.randn(2, 4, 8))
+    _, spatial = Factorization(8, temperature)(torch.randn(2, 9, 8), torch.randn(2, 4, 8))
     assert spatial.shape == (2, 9, 4)
     torch.testing.assert_close(spatial.sum(dim=2), torch.ones(2, 9))
     assert (spatial >= 0).all()
@@ -49,9 +49,9 @@ def test_half_precision_inputs_are_compared_in_full() -> None:
     factorization = Factorization(8, 0.06)
     dense, sparse = torch.randn(1, 9, 8), torch.randn(1, 4, 8)
     with torch.autocast("cpu", torch.bfloat16):
-        spatial = factorization(dense, sparse)
+        _, spatial = factorization(dense, sparse)
     assert spatial.dtype == torch.float32
-    assert (spatial - factorization(dense, sparse)).abs().max() < 0.1
+    assert (spatial - factorization(dense, sparse)[1]).abs().max() < 0.1
 
 
 def test_noise_of_one_samples_from_l() -> None:
@@ -68,3 +68,10 @@ def test_noise_leaves_rows_finite_that_sum_to_one() -> None:
     noisy = perturbed(spatial, 2.0)
     torch.testing.assert_close(noisy.sum(dim=2), torch.ones(1, 2))
     assert torch.isfinite(noisy).all()
+
+
+def test_pooled_is_the_mean_of_a_tokens_patches() -> None:
+    dense = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [5.0, 7.0]]])
+    spatial = torch.tensor([[[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    expected = torch.tensor([[[2.0, 1.0], [5.0, 7.0], [0.0, 0.0]]])
+    torch.testing.assert_close(pooled(dense, spatial), expected)

@@ -1,5 +1,7 @@
 """The fast step against the plain one: the same losses and gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,14 +12,19 @@ from stellar.objective import PretrainingModel, Views, step
 
 @pytest.mark.parametrize("pack_views", [False, True], ids=["in turn", "packed"])
 @pytest.mark.parametrize("teacher", ["none", "constant"])
-def test_same_losses_and_gradients(small: ModelConfig, teacher: str, pack_views: bool) -> None:
+@pytest.mark.parametrize("pooled_dense", [False, True], ids=["S", "S and pooled U"])
+@pytest.mark.parametrize("slot_rounds", [0, 2], ids=["tokens", "slots"])
+def test_same_losses_and_gradients(
+    small: ModelConfig, slot_rounds: int, pooled_dense: bool, teacher: str, pack_views: bool
+) -> None:
     objective = ObjectiveConfig(
         num_prototypes=12,
         prototype_dim=8,
         head_hidden_dim=16,
+        pooled_dense=pooled_dense,
         teacher=teacher,  # pyright: ignore
     )
-    model = PretrainingModel(small, objective)
+    model = PretrainingModel(replace(small, slot_rounds=slot_rounds), objective)
     keep = torch.stack([torch.randperm(16)[:8] for _ in range(6)])
     full, masked, local, second = (
         torch.rand(count, 3, size, size) for count, size in ((3, 16), (6, 16), (6, 8), (3, 16))

@@ -15,7 +15,8 @@ from stellar.config import (
 from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluators.localisation import agreement_of
 from stellar.evaluation.scores import ModelScores, Quantity, Score
-from stellar.study.ablate import EVALUATION, ablate, ablations, mean_and_spread
+from stellar.study.ablate import ablate, ablations
+from stellar.study.trainings import EVALUATION, mean_and_spread
 
 
 def test_ablations_change_one_thing_each(base: RunConfig) -> None:
@@ -60,11 +61,13 @@ def test_mean_and_spread() -> None:
     values = [1.0, 2.0, 4.0]
     a, b = Quantity("t", "a", "a"), Quantity("t", "b", "b")
     runs = [
-        ModelScores("m", "", "", 0, (Score(a, v), *((Score(b, v),) if v < 3 else ())))
+        ModelScores(
+            "m", "", "", 0, (Score(a, v, "of 9 objects"), *((Score(b, v),) if v < 3 else ()))
+        )
         for v in values
     ]
     (score,) = mean_and_spread(runs).scores
-    assert (score.quantity, score.value) == (a, fmean(values))
+    assert (score.quantity, score.value, score.detail) == (a, fmean(values), "of 9 objects")
     assert score.spread == pytest.approx(stdev(values))
     (alone, _) = mean_and_spread(runs[:1]).scores
     assert alone.spread is None

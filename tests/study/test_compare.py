@@ -1,6 +1,6 @@
 """The systems side by side: equal budgets, the same tests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,9 @@ from stellar.evaluation.evaluators.segmentation import quality
 from stellar.evaluation.evaluators.size_and_speed import NUMBERS
 from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.scores import Evaluation
-from stellar.study.ablate import EVALUATION
 from stellar.study.compare import compare
 from stellar.study.systems import SYSTEMS
+from stellar.study.trainings import EVALUATION
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def compared(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Compared:
     folder = tmp_path_factory.mktemp("compared")
-    return Compared(folder, compare(base, scenes, folder, settings=quick))
+    return Compared(folder, compare(base, scenes, folder, num_seeds=2, settings=quick))
 
 
 def test_all_systems_are_trained_alike_and_judged_alike(
@@ -53,23 +53,30 @@ def test_all_systems_are_trained_alike_and_judged_alike(
     folder, evaluation = compared.folder, compared.evaluation
     assert [model.name for model in evaluation.models] == list(SYSTEMS)
     for model in evaluation.models:
-        assert read_run_config(folder / f"runs/{model.name}/run.toml").training == base.training
+        for seed in (0, 1):
+            run = read_run_config(folder / f"runs/{model.name}-seed-{seed}/run.toml")
+            assert run.training == replace(base.training, seed=seed)
         assert model.score(quality("mIoU", "U")) is not None
         assert model.score(accuracy("U", "class", "kNN")) is not None
-        assert frozen_decoder.PSNR.of(model) is not None
+        psnr = frozen_decoder.PSNR.of(model)
+        assert psnr is not None
+        assert psnr.spread is not None
     page = (folder / "report.html").read_text()
     assert "Semantics against reconstruction" in page
     assert all(name in page for name in SYSTEMS)
-    before = (folder / "runs/mae/metrics.jsonl").read_bytes()
-    again = compare(base, scenes, folder, ["mae"], settings=quick)
-    assert (folder / "runs/mae/metrics.jsonl").read_bytes() == before
-    assert again.models[0].sha256 == evaluation.models[2].sha256
+    metrics = folder / "runs/mae-seed-0/metrics.jsonl"
+    before = metrics.read_bytes()
+    again = compare(base, scenes, folder, ["mae"], num_seeds=2, settings=quick)
+    assert metrics.read_bytes() == before
+    assert again.models[0] == evaluation.models[3]
 
 
 def test_an_unknown_system_is_refused(
     base: RunConfig, scenes: MaskedSplits, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="must be one of stellar, dino, mae, dense, got 'vit'"):
+    with pytest.raises(
+        ConfigError, match="must be one of stellar, slots, dino, mae, dense, got 'vit'"
+    ):
         compare(base, scenes, tmp_path, ["vit"])
     assert not list(tmp_path.iterdir())
 
@@ -78,12 +85,13 @@ def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(
     compared: Compared,
 ) -> None:
     """And the control by what passes through its bottleneck, at the size of S and L."""
-    whole, _, mae, dense = compared.evaluation.models
+    whole, slots, _, mae, dense = compared.evaluation.models
     assert whole.score(likeness("PSNR")) is not None
     assert mae.score(likeness("PSNR")) is None
     assert frozen_decoder.PSNR.of(mae) is not None
-    sizes = [NUMBERS.of(model) for model in (whole, dense)]
-    assert [size.value for size in sizes if size] == pytest.approx([120, 128])
+    sizes = [NUMBERS.of(model) for model in (whole, slots, dense)]
+    assert [size.value for size in sizes if size] == pytest.approx([120, 120, 128])
+    assert slots.score(accuracy("L", "place", "kNN")) is not None
     ari = dense.score(agreement_of("ARI"))
     assert ari is not None
     assert "k-means on U" in ari.detail

@@ -16,6 +16,7 @@ TERMS = {
         "reconstruction", "token_clustering", "cls_clustering", "set_alignment", "cls_masked",
         "cls_local", "koleo",
     },
+    "slots": {"reconstruction"},
     "dino": {"cls_clustering", "cls_local"},
     "mae": {"masked_reconstruction"},
     "dense": {
@@ -60,7 +61,7 @@ def test_each_system_learns_from_its_own_terms(base: RunConfig, name: str) -> No
     row = measure_health(result, 0.12).as_row()
     assert row["effective_rank"] > 1
     assert ("slot_separation" in row) == (name in {"stellar", "dense"})
-    assert ("prototype_perplexity" in row) == (name != "mae")
+    assert ("prototype_perplexity" in row) == (name not in {"mae", "slots"})
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -69,7 +70,7 @@ def test_each_system_encodes_and_draws(base: RunConfig, name: str) -> None:
     factors = model.encode(torch.rand(2, 3, 16, 16))
     assert factors.lowrank.shape == factors.dense.shape == (2, 16, 24)
     assert model.reconstruct(factors).shape == (2, 3, 16, 16)
-    assert factors.sparse.shape[1] == (3 if name == "stellar" else 0)
+    assert factors.sparse.shape[1] == (3 if name in {"stellar", "slots"} else 0)
 
 
 def test_terms_that_a_run_adds_are_not_their_own(base: RunConfig) -> None:

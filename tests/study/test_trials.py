@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import trials
+from stellar.cost import training_flops
 from stellar.presets import demo
 
 
@@ -17,13 +18,26 @@ def test_each_trial_changes_one_thing() -> None:
         assert sum(getattr(changed, s) != getattr(demo(), s) for s in sections) == 1, name
 
 
+@pytest.mark.parametrize("name", trials.TRIALS)
+def test_all_trials_cost_the_same(name: str) -> None:
+    run = trials.fitted(trials.TRIALS[name], 6.0)(demo())
+    training = run.training
+    assert training.steps is not None
+    tflop = training_flops(run).total * training.batch_size * training.steps / 1e12
+    assert tflop == pytest.approx(6.0, rel=0.01)
+
+
 def test_a_trial_is_judged_on_the_tuning_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call = ["trials.py", "shared crop", "--steps", "1", "--num-seeds", "1", "--scenes", "20"]
+    call = ["trials.py", "shared crop", "--tflop", "0.05", "--num-seeds", "1", "--scenes", "20"]
     monkeypatch.setattr("sys.argv", [*call, "--out", str(tmp_path)])
     trials.main()
-    assert "shared crop" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    assert [row[0] for row in rows[2:]] == ["the whole", "shared crop"]
+    assert rows[2][1] == rows[3][1] == "1"  # 0.05 TFLOP, at 0.04 a step
+    assert all(len(row) == 2 + len(trials.COLUMNS) for row in rows[1:])
     report = json.loads((tmp_path / "report.json").read_text())
     assert "test set: tuning" in report["data"]
     assert [model["name"] for model in report["models"]] == ["the whole", "shared crop"]

@@ -29,8 +29,6 @@ class Options(StudyOptions):
     """Name the changes, and leave."""
     steps: int = 300
     """Of each training."""
-    num_seeds: int = 3
-    """Trainings of each change."""
     out: Path = Path("ablation")
 
 
@@ -45,8 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.evaluation.report.terminal import print_changes
     from stellar.study.ablate import ablate, ablations
 
-    if options.num_seeds < 1:
-        raise UserError(f"--num-seeds must be at least 1, got {options.num_seeds}")
+    options.require_seeds()
     base = options.base(options.steps)
     known = ablations(base)
     if options.list:

@@ -14,9 +14,10 @@ DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set the
   stellar compare --data scenes --budget 500
   stellar compare --data photos --test flowers --preset tiny --budget 20min
 
-stellar, dino (self-distillation of cls), mae (masked reconstruction), and dense (STELLAR's
-objective on a dense bottleneck of as many numbers). Writes OUT/report.html with the plane of
-semantics against reconstruction, and OUT/report.json. Called again, it goes on."""
+stellar, slots (slot attention), dino (self-distillation of cls), mae (masked reconstruction), and
+dense (STELLAR's objective on a dense bottleneck of as many numbers). Each is trained with several
+seeds. Writes OUT/report.html with the plane of semantics against reconstruction, and
+OUT/report.json. Called again, it goes on."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,13 @@ class Options(StudyOptions):
     """What to train on, for how long, and what to judge by."""
 
     systems: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SYSTEM")] = (
-        "stellar", "dino", "mae", "dense",
+        "stellar", "slots", "dino", "mae", "dense",
     )  # fmt: skip
     """Which of them."""
     budget: str = "500"
     """Of each system: steps, as 500, or minutes, as 10min."""
     decoder_steps: int = 500
     """Steps of the decoder that draws from each system's frozen features; 0: none."""
-    num_seeds: int = 3
-    """Repetitions of everything random in the evaluation."""
     out: Path = Path("comparison")
 
 
@@ -47,6 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.evaluation.report.terminal import print_evaluation
     from stellar.study.compare import compare
 
+    options.require_seeds()
     steps, minutes = read_budget(options.budget)
     base = options.base(steps)
     console = Console()
@@ -56,7 +56,8 @@ def run(arguments: Sequence[str]) -> int:
         options.out,
         options.systems,
         minutes,
-        EvaluationConfig(num_seeds=options.num_seeds, decoder_steps=options.decoder_steps),
+        options.num_seeds,
+        EvaluationConfig(num_seeds=1, decoder_steps=options.decoder_steps),
         console,
         progress_line,
     )

@@ -8,6 +8,7 @@ import tyro
 
 from stellar.cli.pretrain import start_from
 from stellar.config import ModelConfig, RunConfig
+from stellar.errors import UserError
 
 if TYPE_CHECKING:
     from stellar.data import MaskedSplits, Splits
@@ -27,6 +28,13 @@ class StudyOptions:
     """The run that all others are variants of."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A run.toml in its place."""
+    num_seeds: int = 3
+    """Trainings of each variant."""
+
+    def require_seeds(self) -> None:
+        """Raises UserError where nothing would be trained."""
+        if self.num_seeds < 1:
+            raise UserError(f"--num-seeds must be at least 1, got {self.num_seeds}")
 
     def base(self, steps: int | None) -> RunConfig:
         """The run that all others are variants of; None: with its own steps. Raises UserError."""

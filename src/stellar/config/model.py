@@ -83,6 +83,10 @@ class ModelConfig:
     """Number K of semantic tokens: the rank of the factorization. 0: none, and Z is the patch
     features themselves, as in DINO and MAE.
     """
+    slot_rounds: int = 0
+    """Rounds of slot attention that make S and L of the patches, in place of tokens that go through
+    the encoder with them: a control of `stellar compare`. 0: none.
+    """
     bottleneck: int = 0
     """Numbers that each patch is squeezed to, and expanded from, in a model without tokens: the
     control of `stellar compare`, whose objective takes every patch for a token. 0: none.
@@ -92,6 +96,11 @@ class ModelConfig:
     sqrt(D).
     """
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    @property
+    def num_encoded_tokens(self) -> int:
+        """Sparse tokens that go through the encoder: slots do not."""
+        return 0 if self.slot_rounds else self.num_sparse_tokens
 
     def numbers_per_image(self) -> dict[str, int]:
         """How many numbers each part of an image's factors takes, at the model's own image size."""
@@ -144,6 +153,13 @@ class ModelConfig:
             not (self.bottleneck and self.num_sparse_tokens),
             f"model.bottleneck = {self.bottleneck} goes with model.num_sparse_tokens = 0, "
             f"got {self.num_sparse_tokens}",
+        )
+        require(
+            self.slot_rounds >= 0, f"model.slot_rounds must not be negative, got {self.slot_rounds}"
+        )
+        require(
+            not self.slot_rounds or self.num_sparse_tokens > 0,
+            f"model.slot_rounds = {self.slot_rounds} needs slots; set model.num_sparse_tokens",
         )
         require(
             self.spatial_temperature is None or self.spatial_temperature > 0,

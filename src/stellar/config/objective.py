@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stellar.config.checks import check_choices, require
+from stellar.config.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class ObjectiveConfig:
     """Gumbel noise on the logits of L (before its softmax, 1: as in sampling from L) where the full
     view is drawn from Z in training. It keeps L from carrying the picture in its fine shades, so
     that S has to. Not in the paper; 0: none.
+    """
+    pooled_dense: bool = False
+    """The head of the tokens reads S plus the mean of U over the patches that each token explains
+    (weighted by L), in place of S alone; matching and KoLeo read S. Not in the paper.
     """
     num_prototypes: int = 16384
     """Number C of prototypes of each head."""
@@ -90,6 +95,16 @@ class ObjectiveConfig:
     def uses_tokens(self) -> bool:
         """True when a term is about S as its head sees it."""
         return self.on("token_clustering", "set_alignment")
+
+    @property
+    def uses_pooled_dense(self) -> bool:
+        """True when a head reads what the tokens' patches say."""
+        return self.pooled_dense and self.uses_tokens
+
+    def reads_masked_patches(self, model: ModelConfig) -> bool:
+        """True when a term needs the patches of the masked views, not their tokens alone."""
+        makes_tokens = model.slot_rounds > 0 or model.bottleneck > 0
+        return self.on("masked_reconstruction") or self.uses_pooled_dense or makes_tokens
 
     @property
     def uses_cls(self) -> bool:

@@ -46,20 +46,31 @@ def training_flops(config: RunConfig) -> Flops:
     """What one image of a training step costs."""
     model, views, objective = config.model, config.views, config.objective
     patches = num_patches(model, model.image_size)
-    read = None if objective.on("masked_reconstruction") else 1 + num_tokens(model)
-    if model.bottleneck:
-        read = None
+    read = None if objective.reads_masked_patches(model) else 1 + num_tokens(model)
+    pools = objective.uses_pooled_dense and model.num_sparse_tokens > 0
+    factorizes = pools or model.slot_rounds > 0  # masked views, and a teacher's
     passes = 3 if objective.uses_full else 1
     drawn = views.num_masked if objective.on("masked_reconstruction") else 0
     drawn += 1 if objective.on("reconstruction") else 0
     kept, crops = kept_patches(config), num_patches(model, views.local_size)
-    again = config.training.recompute
+    again, taught = config.training.recompute, objective.teacher != "none"
     return Flops(
         full=_encoder(model, patches, None, passes, again and objective.uses_full)
-        + (3 if objective.on("reconstruction") else 1) * _factorization(model, patches),
-        masked=objective.uses_masked * views.num_masked * _encoder(model, kept, read, 3, again),
+        + (3 if objective.on("reconstruction") or pools else 1) * _factorization(model, patches)
+        + pools * 3 * _pooling(model, patches),
+        masked=objective.uses_masked
+        * views.num_masked
+        * (
+            _encoder(model, kept, read, 3, again)
+            + 3 * (factorizes * _factorization(model, kept) + pools * _pooling(model, kept))
+        ),
         local=objective.on("cls_local") * views.num_local * _encoder(model, crops, 1, 3, again),
-        teacher=(objective.teacher != "none") * _encoder(model, patches, 1 + num_tokens(model), 1),
+        teacher=taught
+        * (
+            _encoder(model, patches, read and 1 + num_tokens(model), 1)
+            + factorizes * _factorization(model, patches)
+            + pools * _pooling(model, patches)
+        ),
         decoder=drawn * _decoder(model, patches, again),
         tokenizer=drawn * TOKENIZER_FLOP * patches if model.decoder.target == "codes" else 0,
         heads=_heads(config),
@@ -94,7 +105,7 @@ def _encoder(
 ) -> int:
     """Forward (and backward) of one view; the last block answers for `read` tokens, or all."""
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
-    tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
+    tokens = 1 + model.num_encoded_tokens + model.num_registers + patches
     embedding = 2 * patches * model.in_chans * model.patch_size**2 * width
     blocks = (model.depth - 1) * _block(tokens, tokens, width, hidden, passes, again)
     blocks += _block(tokens, read or tokens, width, hidden, passes, again)
@@ -112,11 +123,20 @@ def _block(
 
 
 def _factorization(model: ModelConfig, patches: int) -> int:
-    """L: both projections, and their cosines."""
+    """L: both projections, and their cosines; or S and L by slot attention."""
     width, tokens = model.embed_dim, model.num_sparse_tokens
     if not tokens:
         return 0
+    if model.slot_rounds:
+        new_slots = 2 * (1 + 6 + 4) * tokens * width**2  # queries, GRU, MLP
+        a_round = new_slots + 2 * _pooling(model, patches)
+        return 4 * patches * width**2 + model.slot_rounds * a_round
     return 2 * (patches + tokens) * width**2 + 2 * patches * tokens * width
+
+
+def _pooling(model: ModelConfig, patches: int) -> int:
+    """The mean of U over the patches of each token."""
+    return 2 * patches * model.num_sparse_tokens * model.embed_dim
 
 
 def _decoder(model: ModelConfig, patches: int, again: bool) -> int:

@@ -64,6 +64,8 @@ def num_parameters(config: RunConfig) -> int:
     model = config.model
     width = model.embed_dim
     factorization = 2 * _linear(width, width) if model.num_sparse_tokens else 0
+    if model.slot_rounds:
+        factorization = _slot_parameters(model)
     mask_token = width if config.objective.on("masked_reconstruction") else 0
     own = _encoder_parameters(model) + factorization + _decoder_parameters(model)
     return own + mask_token + 2 * _head_parameters(config)
@@ -85,8 +87,8 @@ def kept_bytes(config: RunConfig, batch: int, number: int) -> dict[str, int]:
     batch.
     """
     model, views, objective = config.model, config.views, config.objective
-    patches, extra = num_patches(model, model.image_size), 1 + model.num_sparse_tokens
-    read = None if objective.on("masked_reconstruction") or model.bottleneck else extra
+    patches, extra = num_patches(model, model.image_size), 1 + model.num_encoded_tokens
+    read = None if objective.reads_masked_patches(model) else extra
     masked, local = views.num_masked, views.num_local
     if not config.training.pack_views:
         most = config.training.views_of_each(batch)
@@ -109,7 +111,7 @@ def kept_bytes(config: RunConfig, batch: int, number: int) -> dict[str, int]:
 def _encoder_bytes(
     model: ModelConfig, patches: int, read: int | None, number: int, again: bool
 ) -> int:
-    tokens = 1 + model.num_sparse_tokens + model.num_registers + patches
+    tokens = 1 + model.num_encoded_tokens + model.num_registers + patches
     width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
     blocks = [_block_bytes(tokens, tokens, width, hidden, number)] * (model.depth - 1)
     blocks.append(_block_bytes(tokens, read or tokens, width, hidden, number))
@@ -153,11 +155,19 @@ def _encoder_parameters(model: ModelConfig) -> int:
     block = _block_parameters(width, int(width * model.mlp_ratio))
     block += 2 * width if model.layer_scale else 0
     tokens = 2 + num_patches(model, model.image_size)  # cls, and a position for it and each patch
-    tokens += model.num_sparse_tokens + model.num_registers
+    tokens += model.num_encoded_tokens + model.num_registers
     narrow = model.bottleneck
     squeezed = _linear(width, narrow) + _linear(narrow, width) + 2 * width if narrow else 0
     patch = _linear(model.in_chans * model.patch_size**2, width)
     return patch + tokens * width + model.depth * block + 2 * width + squeezed
+
+
+def _slot_parameters(model: ModelConfig) -> int:
+    """Slots, three norms, three projections, a GRU with two biases, an MLP."""
+    width = model.embed_dim
+    own = model.num_sparse_tokens * width + 6 * width
+    gates = 6 * width**2 + 6 * width
+    return own + 3 * width**2 + gates + _linear(width, 2 * width) + _linear(2 * width, width)
 
 
 def _decoder_parameters(model: ModelConfig) -> int:

@@ -56,8 +56,7 @@ class Encode(nn.Module):
         Float[Tensor, "B D"], Float[Tensor, "B K D"], Float[Tensor, "B P K"], Float[Tensor, "B P D"]
     ]:
         tokens = self.encoder(images)
-        spatial = self.factorization(tokens.dense, tokens.sparse)
-        return tokens.cls, tokens.sparse, spatial, tokens.dense
+        return tokens.cls, *self.factorization(tokens.dense, tokens.sparse), tokens.dense
 
 
 class Reconstruct(nn.Module):

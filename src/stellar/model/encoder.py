@@ -99,7 +99,7 @@ class Encoder(nn.Module):
         self.patch_embed = PatchEmbed(config.in_chans, config.patch_size, dim)
         self.cls_token = nn.Parameter(normal(1, 1, dim, std=0.02))
         self.pos_embed = nn.Parameter(normal(1, 1 + side * side, dim, std=0.02))
-        self.sparse_tokens = nn.Parameter(normal(config.num_sparse_tokens, dim, std=dim**-0.5))
+        self.sparse_tokens = nn.Parameter(normal(config.num_encoded_tokens, dim, std=dim**-0.5))
         self.bottleneck = Bottleneck(config) if config.bottleneck else None
         if config.num_registers:
             self.register_tokens = nn.Parameter(normal(1, config.num_registers, dim, std=0.02))
@@ -154,7 +154,7 @@ class Encoder(nn.Module):
 
     def _num_read(self, read: Read) -> int | None:
         """Tokens that the last block answers for; None: all."""
-        if read == "all" or (read == "tokens" and self.bottleneck is not None):
+        if read == "all":
             return None
         return 1 + len(self.sparse_tokens) if read == "tokens" else 1
 

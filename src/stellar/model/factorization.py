@@ -38,8 +38,18 @@ def perturbed(
     return (spatial.clamp_min(tiny).log() + noise * gumbel).softmax(dim=2)
 
 
+def pooled(
+    dense: Float[Tensor, "B P D"], spatial: Float[Tensor, "B P K"]
+) -> Float[Tensor, "B K D"]:
+    """For each token the mean of U over the patches, weighted by its column of L; zero for a token
+    that explains nothing.
+    """
+    mass = spatial.sum(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    return (spatial / mass[:, None]).to(dense.dtype).mT @ dense
+
+
 class Factorization(nn.Module):
-    """L from U and S, through one projection each."""
+    """S, and L from U and S through one projection each."""
 
     def __init__(self, embed_dim: int, temperature: float | None) -> None:
         super().__init__()
@@ -49,18 +59,19 @@ class Factorization(nn.Module):
 
     def forward(
         self, dense: Float[Tensor, "B P D"], sparse: Float[Tensor, "B K D"]
-    ) -> Float[Tensor, "B P K"]:
+    ) -> tuple[Float[Tensor, "B K D"], Float[Tensor, "B P K"]]:
         projected_dense, projected_sparse = self.dense_proj(dense), self.sparse_proj(sparse)
         with torch.autocast(dense.device.type, enabled=False):
-            return spatial_distribution(
+            spatial = spatial_distribution(
                 projected_dense.float(), projected_sparse.float(), self.temperature
             )
+        return sparse, spatial
 
 
 class Unfactorized(nn.Module):
-    """L of a model without tokens: no columns."""
+    """S and L of a model without tokens: no rows, no columns."""
 
     def forward(
-        self, dense: Float[Tensor, "B P D"], _sparse: Float[Tensor, "B K D"]
-    ) -> Float[Tensor, "B P 0"]:
-        return dense.new_empty(*dense.shape[:2], 0)
+        self, dense: Float[Tensor, "B P D"], sparse: Float[Tensor, "B 0 D"]
+    ) -> tuple[Float[Tensor, "B 0 D"], Float[Tensor, "B P 0"]]:
+        return sparse, dense.new_empty(*dense.shape[:2], 0)

@@ -18,6 +18,7 @@ from stellar.model.factorization import Factorization, Unfactorized
 from stellar.model.factors import Factors
 from stellar.model.history import History
 from stellar.model.inputs import Inputs, prepare
+from stellar.model.slot_attention import SlotAttention
 from stellar.model.vqgan import VQGAN
 
 
@@ -47,7 +48,7 @@ class Stellar(nn.Module):
     trained, when its file does.
 
     Without tokens (`num_sparse_tokens=0`) it is what STELLAR is compared with: Z is U, or U
-    through a bottleneck.
+    through a bottleneck. So it is with `slot_rounds`, where slot attention makes S and L.
     """
 
     def __init__(
@@ -56,11 +57,7 @@ class Stellar(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.factorization = (
-            Factorization(config.embed_dim, config.spatial_temperature)
-            if config.num_sparse_tokens
-            else Unfactorized()
-        )
+        self.factorization = _factorization(config)
         self.decoder = Decoder(config) if draws else NoDecoder()
         self.tokenizer = tokenizer
         self.history: History | None = None
@@ -91,8 +88,8 @@ class Stellar(nn.Module):
 
     def factorized(self, tokens: Tokens, grid: tuple[int, int], preparation: str = "") -> Factors:
         """The factors of images that are encoded already."""
-        spatial = self.factorization(tokens.dense, tokens.sparse)
-        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, preparation)
+        sparse, spatial = self.factorization(tokens.dense, tokens.sparse)
+        return Factors(tokens.cls, sparse, spatial, tokens.dense, grid, preparation)
 
     def forward(self, images: Inputs) -> Factors:
         """`encode`."""
@@ -172,6 +169,15 @@ class Stellar(nn.Module):
                 "(hub repository fun-research/TiTok) as the tokenizer"
             )
         return self.tokenizer
+
+
+def _factorization(config: ModelConfig) -> nn.Module:
+    """What gives S and L."""
+    if not config.num_sparse_tokens:
+        return Unfactorized()
+    if config.slot_rounds:
+        return SlotAttention(config.embed_dim, config.num_sparse_tokens, config.slot_rounds)
+    return Factorization(config.embed_dim, config.spatial_temperature)
 
 
 def _lowrank(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from stellar.model import Factors
 from stellar.model.encoder import Images, Request, Tokens
+from stellar.model.factorization import pooled
 from stellar.objective.koleo import koleo
 from stellar.objective.losses import Losses, Scalar, term
 from stellar.objective.matching import match
@@ -255,10 +256,11 @@ def _compared(
     """
     model, batch = this.model, len(views.full)
     redraws = model.objective.on("masked_reconstruction")
+    read = "all" if model.objective.reads_masked_patches(model.config) else "tokens"
     if model.objective.uses_masked:
         for images, keep, share in _portions(views.masked, views.keep, batch, views_of_each):
             drawing = drawing_of(model, images, this.autocast) if redraws else None
-            request = Request(images, keep, "all" if redraws else "tokens")
+            request = Request(images, keep, read)
             yield _masked, Portion(request, drawing, share)
     if model.objective.on("cls_local"):
         for images, _, share in _portions(views.local, None, batch, views_of_each):
@@ -302,9 +304,9 @@ def _full(this: ThisStep, portion: Portion, encoded: Tokens, taught: Targets | N
     on = partial(term, config)
     with this.autocast(), torch.set_grad_enabled(portion.learns):
         factors = model.factorized(encoded, model.encoder.grid(portion.request.images))
-    sparse, token, cls = _tokens(model, factors), None, None
+    (sparse, read), token, cls = _tokens(this, factors), None, None
     if config.uses_tokens:
-        token = _predict_full(this, model.sparse_head, sparse, taught.token if taught else None)
+        token = _predict_full(this, model.sparse_head, read, taught.token if taught else None)
     if config.uses_cls:
         cls = _predict_full(this, model.cls_head, factors.cls, taught.cls if taught else None)
     losses = Losses(
@@ -347,8 +349,8 @@ def _masked(this: ThisStep, portion: Portion, encoded: Tokens, full: FullView) -
     """The masked views: set alignment, cls alignment, KoLeo, and what they hide drawn again."""
     model, request = this.model, portion.request
     on = partial(term, model.objective)
-    sparse, grid = _tokens(model, encoded), model.encoder.grid(request.images)
-    tokens = full.token.predict(sparse) if full.token else None
+    (sparse, read), grid = _tokens(this, encoded), model.encoder.grid(request.images)
+    tokens = full.token.predict(read) if full.token else None
     cls = full.cls.predict(encoded.cls) if full.cls else None
     return Losses(
         set_alignment=on(
@@ -381,9 +383,10 @@ def _taught(this: ThisStep, views: Views) -> Targets | None:
         return None
     images = views.full if views.teacher is None else views.teacher
     with this.autocast():
-        encoded = teacher.encoder(images, read="tokens")
-        sparse = _tokens(this.model, encoded)
-        tokens = teacher.sparse_head(sparse) if config.uses_tokens else None
+        every_patch = config.reads_masked_patches(this.model.config)
+        encoded = teacher.encoder(images, read="all" if every_patch else "tokens")
+        sparse, read = _tokens(this, encoded)
+        tokens = teacher.sparse_head(read) if config.uses_tokens else None
         cls = teacher.cls_head(encoded.cls) if config.uses_cls else None
     return Targets(
         sparse=sparse.detach(),
@@ -392,9 +395,27 @@ def _taught(this: ThisStep, views: Views) -> Targets | None:
     )
 
 
-def _tokens(model: PretrainingModel, encoded: Tokens | Factors) -> Float[Tensor, "B K D"]:
-    """S; every patch where there is a dense bottleneck instead."""
-    return encoded.dense if model.config.bottleneck else encoded.sparse
+def _tokens(
+    this: ThisStep, encoded: Tokens | Factors
+) -> tuple[Float[Tensor, "B K D"], Float[Tensor, "B K D"]]:
+    """The tokens of each image, and what their head reads of them.
+
+    Both are S, or every patch where there is a dense bottleneck instead; where the objective says
+    so, the head reads the mean of U over each token's patches on top. What was not factorized yet,
+    and is a teacher's too, is so by the student's projections.
+    """
+    model, dense, sparse = this.model, encoded.dense, encoded.sparse
+    pools = model.objective.uses_pooled_dense
+    if model.config.bottleneck:
+        return dense, dense
+    if not pools and not model.config.slot_rounds:
+        return sparse, sparse
+    if isinstance(encoded, Factors):
+        spatial = encoded.spatial
+    else:
+        with this.autocast():
+            sparse, spatial = model.factorization(dense, sparse)
+    return sparse, sparse + pooled(dense, spatial) if pools else sparse
 
 
 def _matched_rows(

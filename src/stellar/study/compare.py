@@ -1,7 +1,7 @@
 """STELLAR beside its opposites, each with the same budget."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from rich.console import Console
 
 from stellar.config import ConfigError, EvaluationConfig, RunConfig
 from stellar.data import MaskedSplits, Splits
-from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.report.page import write_report
 from stellar.evaluation.report.report_json import to_json
 from stellar.evaluation.scores import Evaluation
-from stellar.evaluation.subject import Progress, silent
+from stellar.evaluation.subject import silent
 from stellar.reconstructing import sheets_of
 from stellar.storage import make_folder, write_file
-from stellar.study.runs import trained, trained_on, with_protocol, within
+from stellar.study.runs import within
 from stellar.study.systems import SYSTEMS
+from stellar.study.trainings import Watch, folder_of, over_trainings
 
 
 def compare(
@@ -26,13 +26,15 @@ def compare(
     out: Path,
     names: Iterable[str] = tuple(SYSTEMS),
     minutes: float | None = None,
+    num_seeds: int = 3,
     settings: EvaluationConfig | None = None,
     console: Console | None = None,
-    watch: Callable[[], AbstractContextManager[Progress]] = lambda: nullcontext(silent),
+    watch: Watch = lambda: nullcontext(silent),
 ) -> Evaluation:
-    """Train these systems from `base`, each for its steps, or each for so many minutes; evaluate
-    them, and write `out`/report.html and report.json. The decoder on frozen features is the run's
-    own with the paper's 6 layers. `watch` is entered while they are evaluated.
+    """Train these systems from `base` with seeds 0, 1, ..., each for its steps, or each for so many
+    minutes; give mean and spread over the trainings, and write `out`/report.html and report.json.
+    The decoder on frozen features is the run's own with the paper's 6 layers. `watch` is entered
+    while they are evaluated.
 
     Raises ConfigError for a system that is not known, Interrupted when it was stopped.
     """
@@ -43,13 +45,12 @@ def compare(
             raise ConfigError(f"a system must be one of {', '.join(SYSTEMS)}, got {name!r}")
         configs[name] = SYSTEMS[name](base)
     if minutes is not None:
-        configs = {n: within(c, minutes, out / "runs" / n) for n, c in configs.items()}
-    models = {n: trained(c, out / "runs" / n, console) for n, c in configs.items()}
+        configs = {n: within(c, minutes, folder_of(out, n, 0)) for n, c in configs.items()}
     decoder = replace(base.model.decoder, target="pixels", tokenizer="", depth=6)
-    with watch() as progress:
-        evaluation = evaluate(models, data, out, settings, progress, decoder)
-    budget = ", ".join(f"{n} {c.training.steps:,}" for n, c in configs.items())
-    evaluation = with_protocol(evaluation, {"steps": budget, **trained_on(base, data)})
+    settings = settings or EvaluationConfig(num_seeds=1)
+    evaluation, models = over_trainings(
+        configs, data, out, num_seeds, settings, console, decoder, watch
+    )
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets_of(models, data))
     return evaluation

@@ -3,7 +3,6 @@ it was trained on.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -14,7 +13,6 @@ from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.data import MaskedSplits, Scenes, Splits
 from stellar.errors import Interrupted
-from stellar.evaluation.scores import Evaluation
 from stellar.load_model import load
 from stellar.model import Stellar
 from stellar.model.files.strict_loading import WeightsError
@@ -71,11 +69,6 @@ def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
     seconds = median(seconds_of_steps(config, TRIAL_STEPS)[SLOW_STEPS:])
     steps = max(1, math.floor(60 * minutes / seconds))
     return replace(config, training=replace(config.training, steps=steps))
-
-
-def with_protocol(evaluation: Evaluation, protocol: Mapping[str, str]) -> Evaluation:
-    """The evaluation, with more to say about how it was made."""
-    return replace(evaluation, protocol={**evaluation.protocol, **protocol})
 
 
 def trained_on(base: RunConfig, data: Splits | MaskedSplits) -> dict[str, str]:

@@ -6,6 +6,8 @@ and budget.
   balanced by Sinkhorn, as in DINOv2).
 - `mae`: pixels alone. Three quarters of the patches are hidden and drawn again from the others (He
   et al. 2022).
+- `slots`: slot attention on the same encoder. Three rounds, in which slots compete for the patches,
+  make S and L, and reconstruction alone is learned from (Locatello et al. 2020).
 - `dense`: STELLAR's own objective on a dense bottleneck. Each patch is squeezed to a few numbers,
   so that an image takes as many as S and L together, and every patch is a token.
 """
@@ -13,7 +15,7 @@ and budget.
 from collections.abc import Callable
 from dataclasses import replace
 
-from stellar.config import ModelConfig, ObjectiveConfig, RunConfig
+from stellar.config import ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
 
 
 def stellar(base: RunConfig) -> RunConfig:
@@ -55,6 +57,21 @@ def mae(base: RunConfig) -> RunConfig:
     )
 
 
+def slots(base: RunConfig) -> RunConfig:
+    """An autoencoder whose S and L are slots and what they attend to."""
+    return replace(
+        base,
+        model=replace(base.model, slot_rounds=3),
+        views=replace(base.views, num_masked=0, num_local=0, local_scale=ViewConfig.local_scale),
+        objective=_only(
+            base.objective,
+            reconstruction_weight=base.objective.reconstruction_weight,
+            teacher="none",
+            spatial_noise=0.0,
+        ),
+    )
+
+
 def dense(base: RunConfig) -> RunConfig:
     """STELLAR's objective on a dense bottleneck of as many numbers as S and L have."""
     model = base.model
@@ -64,7 +81,7 @@ def dense(base: RunConfig) -> RunConfig:
 
 
 SYSTEMS: dict[str, Callable[[RunConfig], RunConfig]] = {
-    system.__name__: system for system in (stellar, dino, mae, dense)
+    system.__name__: system for system in (stellar, slots, dino, mae, dense)
 }
 
 

@@ -147,7 +147,10 @@ def load_run(model: PretrainingModel, file: ModelFile) -> None:
     has_heads = any(name.startswith("sparse_head.") for name in file.state)
     ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
     ours, theirs = model.config, file.config
-    if (ours.num_sparse_tokens, ours.bottleneck) != (theirs.num_sparse_tokens, theirs.bottleneck):
+    if any(
+        getattr(ours, field) != getattr(theirs, field)
+        for field in ("num_sparse_tokens", "slot_rounds", "bottleneck")
+    ):
         ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
     load_weights(model, file.state, ignore)
 

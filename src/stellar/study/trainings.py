@@ -1,0 +1,110 @@
+"""Several trainings of each of some runs, judged alike: mean and spread over their seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+
+from stellar.config import DecoderConfig, EvaluationConfig, RunConfig
+from stellar.data import MaskedSplits, Splits
+from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.report.report_json import read_evaluation, to_json
+from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
+from stellar.evaluation.subject import Progress, silent
+from stellar.model import Stellar
+from stellar.model.files.fingerprint import fingerprint
+from stellar.storage import write_file
+from stellar.study.runs import trained, trained_on
+
+Watch = Callable[[], AbstractContextManager[Progress]]
+"""Entered while models are evaluated."""
+EVALUATION = "evaluation.json"
+"""Of one run, in its folder."""
+
+
+def over_trainings(
+    configs: Mapping[str, RunConfig],
+    data: Splits | MaskedSplits,
+    out: Path,
+    num_seeds: int,
+    settings: EvaluationConfig,
+    console: Console | None = None,
+    decoder: DecoderConfig | None = None,
+    watch: Watch = lambda: nullcontext(silent),
+) -> tuple[Evaluation, dict[str, Stellar]]:
+    """Train each run with seeds 0, 1, ... in a folder of `out`, and judge it: mean and spread over
+    its trainings, and the model of its first one. `decoder` is that of `evaluate`.
+
+    Raises Interrupted when it was stopped.
+    """
+    found: dict[str, list[Evaluation]] = {name: [] for name in configs}
+    first: dict[str, Stellar] = {}
+    for seed, (name, config) in product(range(num_seeds), configs.items()):
+        config = replace(config, training=replace(config.training, seed=seed))
+        run = folder_of(out, name, seed)
+        model = trained(config, run, console)
+        first.setdefault(name, model)
+        with watch() as progress:
+            found[name].append(judged(name, model, data, run, settings, progress, decoder))
+    evaluation = next(iter(found.values()))[0]
+    said = {
+        "spread": f"standard deviation over {num_seeds} trainings",
+        "steps": ", ".join(f"{name} {run.training.steps:,}" for name, run in configs.items()),
+        **trained_on(next(iter(configs.values())), data),
+    }
+    models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found.values())
+    return replace(evaluation, protocol={**evaluation.protocol, **said}, models=models), first
+
+
+def folder_of(out: Path, name: str, seed: int) -> Path:
+    """Where a training lies."""
+    return out / "runs" / f"{name.replace(' ', '-')}-seed-{seed}"
+
+
+def judged(
+    name: str,
+    model: Stellar,
+    data: Splits | MaskedSplits,
+    run: Path,
+    settings: EvaluationConfig,
+    progress: Progress = silent,
+    decoder: DecoderConfig | None = None,
+) -> Evaluation:
+    """The evaluation of a run, kept in its folder: not made again for the same weights, pictures
+    and settings. Raises UserError when the one that is kept cannot be read.
+    """
+    file = run / EVALUATION
+    if file.is_file():
+        found = read_evaluation(file)
+        hashes = [one.sha256 for one in found.models]
+        same = (hashes, found.data) == ([fingerprint(model)], data.description)
+        if same and found.protocol.items() >= settings.protocol.items():
+            return found
+    found = evaluate({name: model}, data, run, settings, progress, decoder)
+    write_file(file, to_json(found))
+    return found
+
+
+def mean_and_spread(runs: list[ModelScores]) -> ModelScores:
+    """One model's numbers over several trainings: those that every one of them has."""
+    scores = []
+    for quantity in (score.quantity for score in runs[0].scores):
+        found = [score for run in runs if (score := run.score(quantity)) is not None]
+        if len(found) == len(runs):
+            scores.append(_over_trainings(quantity, found))
+    hashes = ", ".join(run.sha256 for run in runs)
+    return replace(runs[0], sha256=hashes, scores=tuple(scores))
+
+
+def _over_trainings(quantity: Quantity, scores: Sequence[Score]) -> Score:
+    """Mean and spread of values, mean of baselines, and what is said of every one of them."""
+    details = {score.detail for score in scores}
+    baselines = [score.baseline for score in scores if score.baseline is not None]
+    baseline = fmean(baselines) if len(baselines) == len(scores) else None
+    detail = details.pop() if len(details) == 1 else ""
+    over = Score.over_seeds(quantity, [score.value for score in scores], detail)
+    return replace(over, baseline=baseline)
