@@ -61,6 +61,7 @@ WITHIN = {
         "evaluators": {"scores", "subject", "features", "probes", "metrics"},
         "report": {"scores", "evaluators", "probes"},
         "evaluate": {"scores", "subject", "evaluators", "probes"},
+        "glance": {"scores", "subject", "evaluators", "features", "probes"},
     },
     "model": {
         "factorization": set(),

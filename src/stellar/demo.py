@@ -14,6 +14,7 @@ from stellar.config import ModelConfig, RunConfig
 from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
 from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.glance import watching
 from stellar.evaluation.report.page import write_report
 from stellar.evaluation.report.report_json import to_json
 from stellar.evaluation.report.terminal import print_evaluation
@@ -54,7 +55,7 @@ def demo(
     run = out / "run"
     models: dict[str, Stellar] = {
         "untrained": build_model(config).eval(),
-        "trained": trained(config, run, console),
+        "trained": trained(config, run, console, watching(config)),
     }
     shipped = load("stellar-scenes")
     if _same_pictures(shipped.config, config.model):

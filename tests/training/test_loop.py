@@ -20,6 +20,7 @@ from torch import nn
 import stellar
 from stellar.config import ConfigError, RunConfig
 from stellar.data import Scenes
+from stellar.model import Stellar
 from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.processes.launch import Ranks
@@ -62,6 +63,23 @@ def test_what_a_run_leaves(tmp_path: Path, config: RunConfig) -> None:
     ]
     factors = stellar.load(run).encode(torch.rand(1, 3, 16, 16))
     assert factors.sparse.shape == (1, 3, 24)
+
+
+def test_samples_are_told_of_with_what_is_known_by_then(tmp_path: Path, config: RunConfig) -> None:
+    """And looking at a model changes nothing of its run."""
+
+    def look(model: Stellar) -> str:
+        return f"{model.encode(torch.rand(1, 3, 16, 16)).sparse.shape[1]} tokens"
+
+    told = io.StringIO()
+    drawing, plain, looking = with_training(config, sample_every=4), tmp_path / "a", tmp_path / "b"
+    pretrain(drawing, plain, console=Console(file=told, width=200))
+    pretrain(drawing, looking, console=Console(file=told, width=200), look=look)
+    lines = told.getvalue().splitlines()
+    assert f"step 8  {plain}/samples/step-00000008.png" in lines
+    assert f"step 8  3 tokens  {looking}/samples/step-00000008.png" in lines
+    assert rows(plain) == rows(looking)
+    assert final_hash(plain) == final_hash(looking)
 
 
 def test_pictures_are_read_at_the_start_where_they_will_be_drawn(

@@ -66,13 +66,16 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from stellar.data import EMBEDDED
+    from stellar.evaluation.glance import watching
     from stellar.training import pretrain, resume
+    from stellar.training.pretrain import config_of
 
     console = Console()
     if config is None:
-        result = resume(options.out, options.device, console)
+        look = watching(config_of(options.out))
+        result = resume(options.out, options.device, console, look)
     else:
-        result = pretrain(config, options.out, options.device, console)
+        result = pretrain(config, options.out, options.device, console, watching(config))
     out = shlex.quote(str(options.out))
     if own_ranks().rank:
         return 0 if result.finished else 130

@@ -19,6 +19,7 @@ from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import public_name
 from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
+from stellar.training.recorder import Look
 from stellar.training.run_folder import CONFIG
 from stellar.training.setup import resolved, with_whole_path
 from stellar.training.speed import seconds_of_steps
@@ -29,16 +30,19 @@ SLOW_STEPS = 3
 """The first of them, which do not count: workers start, and networks are compiled and recorded."""
 
 
-def trained(config: RunConfig, run: Path, console: Console | None = None) -> Stellar:
-    """The model of a finished run in this folder, which is begun or gone on with where needed.
+def trained(
+    config: RunConfig, run: Path, console: Console | None = None, look: Look | None = None
+) -> Stellar:
+    """The model of a finished run in this folder, which is begun or gone on with where needed;
+    `look` is that of `pretrain`.
 
     Raises RunError when it holds a run of another configuration, Interrupted when it was stopped.
     """
     if not (run / CONFIG).is_file():
-        result = pretrain(config, run, console=console)
+        result = pretrain(config, run, console=console, look=look)
     else:
         _require_same_settings(config, run)
-        result = resume(run, console=console)
+        result = resume(run, console=console, look=look)
     if not result.finished:
         raise Interrupted("stopped and saved; the same command goes on")
     return load(run, choose_device("auto"))

@@ -31,7 +31,7 @@ from stellar.training.interruption import Interruption
 from stellar.training.optimizer import build_optimizer
 from stellar.training.prefetch import Prefetch
 from stellar.training.progress import TrainingProgress
-from stellar.training.recorder import Recorder
+from stellar.training.recorder import Look, Recorder
 from stellar.training.run_folder import RunFolder
 from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
@@ -95,6 +95,7 @@ class Training:
         ranks: Ranks,
         device: torch.device,
         console: Console | None,
+        look: Look | None = None,
     ) -> "Training":
         """A run before its first step: its recorder knows the images that cannot be read and those
         to draw; its model lies on the device, computed and sharded as the settings say, and has an
@@ -105,7 +106,7 @@ class Training:
         # A process draws to write, or because a model that is sharded cannot be run by one alone.
         draws = training.sample_every and (run is not None or training.parallel == "fsdp")
         samples = sample_images(source, config.model, count=6 if draws else 0)
-        recorder = Recorder(run, console, samples)
+        recorder = Recorder(run, console, samples, look)
         recorder.begin(source, ingredients.unreadable)
         model = ingredients.model.to(device)
         compute_as(model, training, device)

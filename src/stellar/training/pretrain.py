@@ -20,6 +20,7 @@ from stellar.precision import choose_device
 from stellar.processes.exchange import on_first, own_device, process_group, together
 from stellar.processes.launch import Ranks, own_ranks
 from stellar.training.loop import Training
+from stellar.training.recorder import Look
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
 from stellar.training.setup import (
     prepare,
@@ -42,21 +43,33 @@ class PretrainResult:
 
 
 def pretrain(
-    config: RunConfig, out: str | Path, device: str = "auto", console: Console | None = None
+    config: RunConfig,
+    out: str | Path,
+    device: str = "auto",
+    console: Console | None = None,
+    look: Look | None = None,
 ) -> PretrainResult:
     """Train STELLAR on a folder of images, or on the embedded scenes, and write everything into
     the folder `out`.
 
     Raises ConfigError, DataError, RunError or WeightsError, each with a sentence, before a step
     is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
-    is silent.
+    is silent. `look` is called with the model every `training.sample_every` steps, and what it
+    says is shown.
     """
     ranks = own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
-        return _train(with_whole_path(config), Path(out), ranks, chosen, console, resumed=False)
+        return _train(
+            with_whole_path(config), Path(out), ranks, chosen, console, look, resumed=False
+        )
 
 
-def resume(out: str | Path, device: str = "auto", console: Console | None = None) -> PretrainResult:
+def resume(
+    out: str | Path,
+    device: str = "auto",
+    console: Console | None = None,
+    look: Look | None = None,
+) -> PretrainResult:
     """Go on with the run in `out`, under its own configuration, exactly where its newest whole
     checkpoint is. The number of processes may be another.
 
@@ -65,7 +78,7 @@ def resume(out: str | Path, device: str = "auto", console: Console | None = None
     out, ranks = Path(out), own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
         config = on_first(lambda: config_of(out))
-        return _train(config, out, ranks, chosen, console, resumed=True)
+        return _train(config, out, ranks, chosen, console, look, resumed=True)
 
 
 def config_of(run: Path) -> RunConfig:
@@ -83,6 +96,7 @@ def _train(
     ranks: Ranks,
     device: torch.device,
     console: Console | None,
+    look: Look | None,
     resumed: bool,
 ) -> PretrainResult:
     with together():
@@ -95,7 +109,7 @@ def _train(
         if ranks.rank == 0:
             first = RunFolder(out, config) if resumed else RunFolder.create(out, config)
     with first as run:
-        training = Training.set_up(ingredients, run, ranks, device, console)
+        training = Training.set_up(ingredients, run, ranks, device, console, look)
         if resumed:
             step = training.restore(out)
             if run is not None:

@@ -2,7 +2,7 @@
 than the first are silent.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from stellar.data import ImageSource
+from stellar.model import Stellar
 from stellar.model.history import History, public_name
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import together
@@ -26,16 +27,24 @@ them out.
 """
 
 
+Look = Callable[[Stellar], str]
+"""Looks at a model that is learning, and says in a line what it knows by now."""
+
+
 class Recorder:
     """Writes into the run's folder and to the terminal; with `run` None, it is silent. `samples`
-    are the images that are drawn now and then.
+    are the images that are drawn now and then; `look` is asked about the model then.
     """
 
     def __init__(
-        self, run: RunFolder | None, console: Console | None, samples: UInt8[Tensor, "n C h w"]
+        self,
+        run: RunFolder | None,
+        console: Console | None,
+        samples: UInt8[Tensor, "n C h w"],
+        look: Look | None = None,
     ) -> None:
         self.run, self.console = run, console if run is not None else None
-        self._samples = samples
+        self._samples, self._look = samples, look
         self._warned: set[str] = set()
         self._tensorboard: Any = None
         if run is not None and run.config.training.tensorboard:
@@ -97,13 +106,16 @@ class Recorder:
                 self._tensorboard.add_scalar(name, value, counters.step)
 
     def draw(self, model: PretrainingModel, counters: Counters) -> None:
-        """A sample picture, which the first process keeps; where the model is sharded, all draw it,
-        since none can alone.
+        """A sample picture, which the first process keeps, and says where it lies, and what the
+        model knows by now; where the model is sharded, all draw it, since none can alone.
         """
-        if len(self._samples):
-            picture = draw_samples(model, self._samples)
-            if self.run is not None:
-                self.run.add_sample(counters.step, picture)
+        known = f"  {self._look(model)}" if self._look is not None else ""
+        if not len(self._samples):
+            return
+        picture = draw_samples(model, self._samples)
+        if self.run is not None:
+            file = self.run.add_sample(counters.step, picture)
+            self.say(f"step {counters.step:,}{known}  {file}")
 
     def checkpoint(
         self, model: PretrainingModel, optimizer: torch.optim.Optimizer, counters: Counters

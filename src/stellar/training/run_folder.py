@@ -112,11 +112,12 @@ class RunFolder:
         """Different images that could not be read so far."""
         return len(self._skipped)
 
-    def add_sample(self, step: int, picture: Image.Image) -> None:
-        """A picture of what the model sees at a step."""
-        folder = self.path / "samples"
-        folder.mkdir(exist_ok=True)
-        place_file(folder / f"step-{step:08d}.png", picture.save)
+    def add_sample(self, step: int, picture: Image.Image) -> Path:
+        """A picture of what the model sees at a step: where it lies."""
+        file = self.path / "samples" / f"step-{step:08d}.png"
+        file.parent.mkdir(exist_ok=True)
+        place_file(file, picture.save)
+        return file
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
