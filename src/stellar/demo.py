@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stellar.config import ModelConfig, RunConfig
+from stellar.config import EvaluationConfig, ModelConfig, RunConfig
 from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
 from stellar.evaluation.evaluate import evaluate
@@ -69,7 +69,7 @@ def demo(
     scenes = open_scenes(config.model, num_scenes, num_scenes, data=data)
     if console is not None:
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
-    evaluation = evaluate(models, scenes, out)
+    evaluation = evaluate(models, scenes, out, EvaluationConfig(num_seeds=1))
     sheets = sheets_of(models, scenes)
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))

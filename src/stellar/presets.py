@@ -115,7 +115,7 @@ def demo() -> RunConfig:
             learning_rate=2e-3,
             num_workers=1,
             checkpoint_every=500,
-            sample_every=0,
+            sample_every=100,
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
 from stellar.images import InputError, UnreadableImage, from_pillow, read_image, read_picture
@@ -59,14 +60,26 @@ def test_srgb_and_broken_profiles_change_nothing(tmp_path: Path, rgb: Image.Imag
 
 def test_a_profile_is_applied_before_transparency_lies_on_white(rgb: Image.Image) -> None:
     image = rgb.convert("RGBA")
-    image.putalpha(0)
+    alpha = Image.new("L", image.size, 0)
+    alpha.putpixel((0, 0), 255)
+    image.putalpha(alpha)
     image.info["icc_profile"] = swapped_profile()
     picture = from_pillow(image)
     assert picture.changes == (
         "colours of its profile converted to sRGB",
         "transparency laid on white",
     )
-    assert (picture.pixels == 255).all()
+    assert (picture.pixels[:, 1:] == 255).all()
+    assert not (picture.pixels[:, 0, 0] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_that_hides_everything_is_left_out(rgb: Image.Image, mode: str) -> None:
+    image = rgb.convert(mode)
+    image.putalpha(0)
+    picture = from_pillow(image)
+    assert "transparency left out, which hides all of it" in picture.changes
+    assert torch.equal(picture.pixels, from_pillow(rgb.convert(mode[:-1])).pixels)
 
 
 def test_alpha_is_a_channel_only_for_a_model_of_four(rgb: Image.Image) -> None:

@@ -2,19 +2,23 @@
 
 JPEG, PNG, WebP, BMP, TIFF and GIF, of which an animation gives its first frame, and .npy arrays
 (h w) or (h w c). A TIFF whose pages are as many as a model's channels gives a page for a channel.
-Every file is decoded in full, since its header does not tell whether it is truncated. Plain JPEG
-files go through simplejpeg where that is installed: the same pixels, a third faster.
+What lies beside the pixels, such as texts and damaged profiles, does not decide whether a picture
+is read. Every file is decoded in full, since its header does not tell whether it is truncated.
+Plain JPEG files go through simplejpeg where that is installed: the same pixels, a third faster.
 """
 
 import math
 import warnings
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
+from tokenize import TokenError
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from stellar.images.arrays import from_array
+from stellar.images.essentials import essentials
 from stellar.images.picture import Picture, Pixels, UnreadableImage
 from stellar.images.pillow import (
     DECODING_ERRORS,
@@ -23,6 +27,7 @@ from stellar.images.pillow import (
     is_rotated,
     reason_of,
 )
+from stellar.images.tiff import MAGIC, File, read_tiff
 
 try:
     import simplejpeg
@@ -58,11 +63,15 @@ def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None)
         raise UnreadableImage(path, reason_of(error)) from error
 
 
-def _opened(path: Path | str, data: bytes | None) -> BufferedReader | BytesIO:
-    return Path(path).open("rb") if data is None else BytesIO(data)
+def _opened(path: Path | str, data: bytes | None) -> File:
+    if data is not None:
+        return BytesIO(data)
+    if not S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for, perhaps for ever
+        raise ValueError("it is no regular file")
+    return Path(path).open("rb")
 
 
-def _load_array(file: BufferedReader | BytesIO) -> np.ndarray:
+def _load_array(file: File) -> np.ndarray:
     """The array of a .npy file; a header cannot ask for more than there is."""
     version = np.lib.format.read_magic(file)
     read_header = {
@@ -71,7 +80,10 @@ def _load_array(file: BufferedReader | BytesIO) -> np.ndarray:
     }.get(version)
     if read_header is None:
         raise ValueError(f"version {version} of the .npy format is not known")
-    shape, fortran_order, dtype = read_header(file)
+    try:
+        shape, fortran_order, dtype = read_header(file)
+    except TokenError as error:
+        raise ValueError("its header is damaged") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never unpickled")
     if len(shape) >= 2:
@@ -80,14 +92,29 @@ def _load_array(file: BufferedReader | BytesIO) -> np.ndarray:
     return values.reshape(shape, order="F" if fortran_order else "C").copy()
 
 
-def _decode(file: BufferedReader | BytesIO, channels: int) -> Picture:
+def _decode(file: File, channels: int) -> Picture:
+    """The picture in a file. Metadata decides nothing: what cannot be decoded with it is decoded
+    without.
+    """
+    begin = file.read(4)
+    file.seek(0)
+    if begin in MAGIC:
+        return read_tiff(file, channels, _check_size)
+    try:
+        return _by_pillow(file, channels)
+    except DECODING_ERRORS:
+        file.seek(0)
+        bare = essentials(file.read())
+        if bare is None:
+            raise
+    pixels, exif = bare
+    return _by_pillow(BytesIO(pixels), channels, exif)
+
+
+def _by_pillow(file: File, channels: int, exif: bytes | None = None) -> Picture:
     with Image.open(file, formats=FORMATS) as image:
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        if channels not in (1, 3) and pages == channels:
-            _check_size(image.width, image.height * pages)
-            stack = np.stack([np.array(page) for page in ImageSequence.Iterator(image)], axis=-1)
-            picture = from_array(stack, channels)
-            return Picture(picture.pixels, ("a page read for each channel", *picture.changes))
+        if exif is not None:
+            image.info["exif"] = exif
         _check_size(image.width, image.height)
         if simplejpeg is not None and _is_plain_jpeg(image, channels):
             file.seek(0)

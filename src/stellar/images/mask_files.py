@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
 
 from stellar.images.files import FORMATS
+from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned
 from stellar.images.picture import UnreadableImage
-from stellar.images.pillow import DECODING_ERRORS, is_rotated, reason_of
+from stellar.images.pillow import DECODING_ERRORS, reason_of
 
 MASK_EXTENSIONS = (".png", ".tif", ".tiff")
 """Names, in any case, that count as masks: formats that keep every number."""
@@ -45,8 +46,8 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
                         f"it is {image.width} x {image.height}, but its picture {picture} is "
                         f"{width} x {height}; they must be of one size"
                     )
-                orientation = 1
-            values = _turned(np.array(image), orientation)
+                orientation = UPRIGHT
+            values = np.array(turned(Image.fromarray(np.array(image)), orientation))
     except DECODING_ERRORS as error:
         raise UnreadableImage(path, reason_of(error)) from error
     if values.min() < 0 or values.max() > 255:
@@ -63,18 +64,9 @@ def _shown(picture: Path) -> tuple[int, int, int]:
             height, width = np.load(picture, mmap_mode="r", allow_pickle=False).shape[:2]
             return width, height, 1
         with warnings.catch_warnings(action="ignore"), Image.open(picture, formats=FORMATS) as file:
-            turn = file.getexif()[ExifTags.Base.Orientation] if is_rotated(file) else 1
             if isinstance(file, TiffImageFile):  # whose size is that of the turned picture
+                turn = file.tag_v2.get(TAG, UPRIGHT)
                 return file.tag_v2[IMAGEWIDTH], file.tag_v2[IMAGELENGTH], turn
-            return file.width, file.height, turn
+            return file.width, file.height, orientation_of(file)
     except DECODING_ERRORS as error:
         raise UnreadableImage(picture, reason_of(error)) from error
-
-
-def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
-    """As a viewer turns a picture of this EXIF orientation."""
-    if orientation == 1:
-        return values
-    image = Image.fromarray(values)
-    image.getexif()[ExifTags.Base.Orientation] = orientation
-    return np.array(ImageOps.exif_transpose(image))

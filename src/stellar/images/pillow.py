@@ -12,24 +12,30 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from stellar.images.arrays import from_array
+from stellar.images.orientation import UPRIGHT, orientation_of, turned
 from stellar.images.picture import Picture
+from stellar.images.ranges import to_range
 
-# What Pillow raises on damaged files (files of each format were damaged at random to find out).
+_SPOKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""Errors whose text is meant for people."""
 DECODING_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
+    *_SPOKEN,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
     TypeError,
-    OverflowError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
+"""What Pillow and tifffile raise on damaged files: files of each format were damaged at random to
+find out.
+"""
 
 _PRECISE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Modes of grey images with more than 8 bits."""
@@ -41,27 +47,35 @@ Step = tuple[str, Callable[[Image.Image], bool], Callable[[Image.Image], Image.I
 def from_pillow(image: Image.Image, channels: int = 3) -> Picture:
     """A picture with the channels that a model takes, and what was done to get them.
 
-    Raises InputError when the image has others.
+    Raises InputError when the image has others, ValueError when none of its numbers is finite.
     """
     changes = []
     for words, applies, change in _steps(channels):
         if applies(image):
             image = change(image)
             changes.append(words)
-    picture = from_array(np.array(image), channels)
+    array = np.array(image)
+    if image.mode in ("I", "F"):
+        array, scaled = to_range(array, 1.0 if image.mode == "F" else 65535.0)
+        changes.extend(scaled)
+    picture = from_array(array, channels)
     return Picture(picture.pixels, (*changes, *picture.changes))
 
 
 def _steps(channels: int) -> Iterator[Step]:
     """What is done, in order: in words, when, and how."""
-    stored = ("RGBA", "CMYK") if channels == 4 else ()
+    stored = ("RGBA", "RGBX", "CMYK") if channels == 4 else ()
     plain = ("L", "RGB", *_PRECISE, *stored)
     yield "turned as its metadata says", is_rotated, _upright
-    yield "scaled from its own range to [0, 1]", _has_own_range, _from_own_range
     yield (
         "colours of its profile converted to sRGB",
         lambda image: image.mode not in stored and has_other_profile(image),
         _to_srgb,
+    )
+    yield (
+        "transparency left out, which hides all of it",
+        lambda image: image.mode not in stored and _hides_everything(image),
+        lambda image: image.convert(image.mode[:-1]),
     )
     yield (
         "transparency laid on white",
@@ -87,33 +101,17 @@ def _steps(channels: int) -> Iterator[Step]:
 
 def reason_of(error: Exception) -> str:
     """What such an error says, in words."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return said if isinstance(error, _SPOKEN) else f"it is damaged ({type(error).__name__}: {said})"
 
 
 def is_rotated(image: Image.Image) -> bool:
     """Whether the metadata, where it can be read, asks for a rotation or a mirror image."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    except DECODING_ERRORS:
-        return False
+    return orientation_of(image) != UPRIGHT
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image)
-
-
-def _has_own_range(image: Image.Image) -> bool:
-    """Whether a grey image of floats or of 32 bits leaves [0, 1], or 16 bits, or holds NaN."""
-    if image.mode not in ("I", "F"):
-        return False
-    values = np.asarray(image)
-    return not (values.min() >= 0 and values.max() <= (1 if image.mode == "F" else 65535))
-
-
-def _from_own_range(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    low, high = float(values.min()), float(values.max())
-    return Image.fromarray(((values - low) / max(high - low, 1e-12)).astype(np.float32))
+    return turned(image, orientation_of(image))
 
 
 def has_other_profile(image: Image.Image) -> bool:
@@ -147,6 +145,11 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 def _is_transparent(image: Image.Image) -> bool:
     has_alpha = image.mode in _ALPHA or "transparency" in image.info
     return has_alpha and image.mode not in _PRECISE
+
+
+def _hides_everything(image: Image.Image) -> bool:
+    """Whether alpha is 0 everywhere: nobody means a picture to be seen so."""
+    return image.mode in ("RGBA", "LA") and image.getextrema()[-1] == (0, 0)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
