@@ -1,10 +1,23 @@
 """Files are whole or absent, and a flipped byte is noticed."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from stellar.storage import damage, place_file, place_files, place_folder, write_file
+from stellar.errors import UserError
+from stellar.storage import (
+    NotWritten,
+    append,
+    damage,
+    one_line,
+    place_file,
+    place_files,
+    place_folder,
+    write_file,
+)
 
 
 def write_two(folder: Path) -> None:
@@ -80,3 +93,31 @@ def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     place_folder(tmp_path / "folder", lambda folder: private(folder / "inside"))
     for name in ("file", "one of some", "folder/inside", "folder/SHA256SUMS"):
         assert (tmp_path / name).stat().st_mode == usual, name
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """Of every kind of write, also by a library that has an error of its own."""
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    tensors = {"x": torch.zeros(2)}
+    writes = {
+        "a": lambda: write_file(blocked / "a", "text"),
+        "b": lambda: append(blocked / "b", "text"),
+        "c": lambda: place_folder(blocked / "c", write_two),
+        "file": lambda: place_files(blocked, write_two),
+        "d": lambda: place_file(tmp_path / "d", lambda path: save_file(tensors, path / "not here")),
+    }
+    for name, write in writes.items():
+        with pytest.raises(NotWritten) as caught:
+            write()
+        assert f"{name} cannot be written (" in str(caught.value)
+        assert isinstance(caught.value, UserError)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_list_has_a_line_for_each_name(tmp_path: Path) -> None:
+    names = ["a\nb", "c\td", "e\x00\x1b[31m", "é ж 漢", os.fsdecode(b"\xff.jpg")]
+    append(tmp_path / "list", "".join(f"{one_line(name)}\n" for name in names))
+    lines = (tmp_path / "list").read_text("utf-8").splitlines()
+    assert lines[:4] == ["a\\nb", "c\\td", "e\\x00\\x1b[31m", "é ж 漢"]
+    assert len(lines) == len(names)

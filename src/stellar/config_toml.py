@@ -38,7 +38,7 @@ def _table(values: Mapping[str, Any], prefix: str) -> list[str]:
 def read_run_config(path: Path) -> RunConfig:
     """A run's file. Raises ConfigError with one line for each thing that is wrong in it."""
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; --config takes the run.toml of a run") from None
     except IsADirectoryError:

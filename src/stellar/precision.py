@@ -32,7 +32,7 @@ def cpu_gains_by_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether this CPU computes faster in bf16 than in fp32; its vendor is in the file on Linux."""
     if torch.cpu._is_amx_tile_supported():
         return True
-    is_amd = cpuinfo.is_file() and "AuthenticAMD" in cpuinfo.read_text()
+    is_amd = cpuinfo.is_file() and "AuthenticAMD" in cpuinfo.read_text("utf-8", "replace")
     return is_amd and torch.cpu._is_avx512_bf16_supported()
 
 

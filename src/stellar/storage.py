@@ -7,18 +7,56 @@ read.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from safetensors import SafetensorError
+
 from stellar.errors import UserError
 
 Result = TypeVar("Result")
+UTF8, ESCAPED = "utf-8", "backslashreplace"
+"""Of texts, on every system; a name that is no UTF-8 becomes escapes."""
 UMASK = os.umask(0)
 os.umask(UMASK)
 SUMS = "SHA256SUMS"
+
+
+class NotWritten(UserError, OSError):
+    """A place where nothing can be written, as on a full disk; what was there before is whole."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written ({reason}); make room or the right to write there, or "
+            "choose another place, and give the same command again"
+        )
+        self.strerror = reason
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises NotWritten where the disk refuses."""
+    try:
+        yield
+    except NotWritten:
+        raise
+    except (OSError, SafetensorError) as error:
+        raise NotWritten(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def one_line(text: str) -> str:
+    """A text with escapes for line breaks, tabs and what else has no place in a line of a list."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def append(path: Path, text: str) -> None:
+    """Add to the end of a text. Raises NotWritten."""
+    with writing(path), path.open("a", encoding=UTF8, errors=ESCAPED) as file:
+        file.write(text)
 
 
 def sync(path: Path) -> None:
@@ -56,59 +94,63 @@ def make_folder(path: Path) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: readers see the old content or the new."""
-    data = content.encode() if isinstance(content, str) else content
+    """Replace a file in one step: readers see the old content or the new. Raises NotWritten."""
+    data = content.encode(UTF8, ESCAPED) if isinstance(content, str) else content
     place_file(path, lambda temporary: temporary.write_bytes(data))
 
 
 def place_file(path: Path, write: Callable[[Path], object], staging: Path | None = None) -> None:
     """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays
     behind if it fails. Until it is whole the file lies in `staging`, by default beside its place.
+    Raises NotWritten.
     """
     temporary = hidden((staging or path.parent) / path.name)
-    try:
-        write(temporary)
-        _publish(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
+    with writing(path):
+        try:
+            write(temporary)
+            _publish(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
 
 
 def place_files(folder: Path, write: Callable[[Path], Result]) -> Result:
     """Let `write` fill a hidden folder in an existing one, then move its files there, each in one
-    step, the last name first. Other files stay; when `write` fails, all do.
+    step, the last name first. Other files stay; when `write` fails, all do. Raises NotWritten.
     """
-    with TemporaryDirectory(dir=folder, prefix=".") as name:
-        temporary = Path(name)
-        result = write(temporary)
-        for file in sorted(temporary.iterdir(), reverse=True):
-            _publish(file)
-            file.replace(folder / file.name)
-    sync(folder)
+    with writing(folder):
+        with TemporaryDirectory(dir=folder, prefix=".") as name:
+            temporary = Path(name)
+            result = write(temporary)
+            for file in sorted(temporary.iterdir(), reverse=True):
+                _publish(file)
+                file.replace(folder / file.name)
+        sync(folder)
     return result
 
 
 def place_folder(path: Path, write: Callable[[Path], object]) -> None:
     """Fill a new folder through `write`, seal it with checksums, and rename it to `path` in one
-    step.
+    step. Raises NotWritten.
     """
     temporary = hidden(path)
-    temporary.mkdir(parents=True)
-    try:
-        write(temporary)
-        files = sorted(temporary.iterdir())
-        sums = "".join(f"{checksum(file)}  {file.name}\n" for file in files)
-        (temporary / SUMS).write_text(sums)
-        for file in [*files, temporary / SUMS]:
-            _publish(file)
-        sync(temporary)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    sync(path.parent)
+    with writing(path):
+        try:
+            temporary.mkdir(parents=True)
+            write(temporary)
+            files = sorted(temporary.iterdir())
+            sums = "".join(f"{checksum(file)}  {file.name}\n" for file in files)
+            (temporary / SUMS).write_text(sums, UTF8, ESCAPED)
+            for file in [*files, temporary / SUMS]:
+                _publish(file)
+            sync(temporary)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        sync(path.parent)
 
 
 def checksum(path: Path) -> str:
@@ -122,7 +164,7 @@ def damage(folder: Path) -> str | None:
     written.
     """
     try:
-        lines = (folder / SUMS).read_text().splitlines()
+        lines = (folder / SUMS).read_text("utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
         return f"{SUMS} is missing or unreadable"
     if not lines:

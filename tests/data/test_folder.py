@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -126,3 +127,68 @@ def test_pictures_that_are_looked_at_are_spread_over_all_of_them_however_many() 
     assert places[0] == 0
     assert places == sorted(set(places))
     assert 0.999 * length < places[-1] < length
+
+
+def test_what_is_no_regular_file_is_unreadable_and_not_waited_for(
+    folder_of_everything: Path,
+) -> None:
+    folder, reasons = ImageFolder(folder_of_everything), {}
+    for index, name in enumerate(names(folder)):
+        try:
+            folder.read(index)
+        except UnreadableImage as error:
+            reasons[name] = error.reason
+    assert names(folder)[0] == "a.jpg"
+    assert reasons == {
+        "camera.jpg": "it is no regular file",
+        "circle.png": "Too many levels of symbolic links",
+        "nothing.png": "No such file or directory",
+        "socket.jpg": "it is no regular file",
+    }
+
+
+@pytest.fixture
+def folder_of_everything(tmp_path: Path) -> Path:
+    """Pictures, and by names of pictures a pipe, a socket, links to nothing and in a circle, and
+    folders that link to those above them.
+    """
+    root = tmp_path / "everything"
+    (root / "deep").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(root / "a.jpg")
+    (root / "deep/link.png").symlink_to(root / "a.jpg")
+    os.mkfifo(root / "camera.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(root / "socket.jpg"))  # a whole path may be too long
+    (root / "nothing.png").symlink_to(root / "not there")
+    (root / "circle.png").symlink_to(root / "circle.png")
+    (root / "deep/again").symlink_to(root)
+    (root / "deep/self.jpg").symlink_to(root / "deep")
+    return root
+
+
+def test_a_folder_that_cannot_be_entered_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("open", "shut"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "a.png")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith(refused):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may enter every folder
+    refused = "shut"
+    assert names(ImageFolder(tmp_path)) == ["open/a.png"]
+    assert f"{tmp_path / 'shut'} cannot be read (Permission denied): left out" in caplog.text
+    refused = tmp_path.name
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        ImageFolder(tmp_path)
+
+
+def test_jpegs_by_other_names(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.JPE", "c.jif"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name, format="JPEG")
+    assert len(ImageFolder(tmp_path)) == 3

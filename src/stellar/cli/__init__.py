@@ -2,6 +2,7 @@
 called.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when
     interrupted, 141 when what reads the output has closed it, as `head` does.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show, as a name that is no UTF-8, becomes escapes.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -89,6 +94,11 @@ def _run(arguments: list[str]) -> int:
         return 130
     except UserError as error:
         return _fail(str(error), code=1)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of a disk, a device or a server
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}", code=1)
     except KeyboardInterrupt:
         return _fail("interrupted", code=130)
 

@@ -17,7 +17,9 @@ from stellar.data.indexfile import Texts
 from stellar.errors import UserError
 from stellar.images import Pixels, read_image
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
+)  # fmt: skip
 """Names, in any case, that count as pictures."""
 
 
@@ -86,7 +88,10 @@ class ImageFolder(ImageFiles):
         if not root.is_dir():
             problem = "is not a folder" if root.exists() else "does not exist"
             raise DataError(f"expected a folder of pictures, but {root} {problem}")
-        paths = pictures_below(root, extensions)
+        try:
+            paths = pictures_below(root, extensions)
+        except OSError as error:
+            raise DataError(f"the folder {root} cannot be read ({error.strerror})") from error
         if len(paths) == 0:
             expected = ", ".join(extension[1:] for extension in extensions)
             raise DataError(f"no pictures ({expected}) in {root} or its subfolders")

@@ -5,6 +5,7 @@ has the time stamps that it had: names that come or go change those of the folde
 So a start looks at folders instead of files, and lists nothing.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ LARGE = 10_000
 SETTLED = 2.0
 """Seconds after which a change of a folder shows in its time stamp for certain."""
 
-Stamps = dict[bytes, tuple[int, int, int]]
-"""Of every folder: when its entries changed, when it changed, and its number on the disk."""
+Stamps = dict[bytes, tuple[int, ...]]
+"""Of every folder: when its entries changed, when it changed, and its number on the disk; empty
+where it cannot be read.
+"""
+logger = logging.getLogger(__name__)
 
 
 def pictures_below(root: Path, extensions: tuple[str, ...]) -> Texts:
@@ -31,7 +35,9 @@ def pictures_below(root: Path, extensions: tuple[str, ...]) -> Texts:
         return remembered
     stamps, before = {}, time.time() - SETTLED
     paths = Texts.of(sorted(os.fsencode(path) for path in walk(str(root), extensions, stamps)))
-    settled = all(max(stamp[:2]) < before * 1e9 for stamp in stamps.values())
+    settled = all(stamps.values()) and all(
+        max(stamp[:2]) < before * 1e9 for stamp in stamps.values()
+    )
     if len(paths) >= LARGE and settled:
         _remember(place, paths, stamps)
     return paths
@@ -71,8 +77,9 @@ def _stamp(folder: bytes) -> tuple[int, int, int] | None:
 
 
 def walk(root: str, extensions: tuple[str, ...], stamps: Stamps | None = None) -> Iterator[str]:
-    """Paths, relative to the root, of the pictures below it; each folder is visited once, and its
-    stamp of before is noted.
+    """Paths, relative to the root, of the pictures below it. Each folder is visited once, and its
+    stamp of before is noted; an empty one of those that cannot be entered, which are told of.
+    Raises OSError when the root is one of them.
     """
     pending, visited = [""], {} if stamps is None else stamps
     while pending:
@@ -81,12 +88,27 @@ def walk(root: str, extensions: tuple[str, ...], stamps: Stamps | None = None) -
         if (key := os.fsencode(identity)) in visited:
             continue
         visited[key] = _stamp(key) or (0, 0, 0)
-        with os.scandir(identity) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
-                if entry.is_dir():
-                    pending.append(path)
-                elif entry.name.lower().endswith(extensions):
-                    yield path
+        try:
+            entries = list(os.scandir(identity))
+        except OSError as error:
+            if not folder:
+                raise
+            visited[key] = ()
+            logger.warning("%s cannot be read (%s): left out", identity, error.strerror)
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
+            if _is_folder(entry):
+                pending.append(path)
+            elif entry.name.lower().endswith(extensions):
+                yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry, or what it links to, is a folder; links in a circle are none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

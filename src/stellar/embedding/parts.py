@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from stellar.data import ImageSource
 from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
 from stellar.processes.launch import Ranks
-from stellar.storage import hidden, make_folder, place_file, sync, write_file
+from stellar.storage import hidden, make_folder, one_line, place_file, sync, write_file
 
 PART_SIZE = 2048
 """Pictures of a part: one row group, and what a restart repeats at most."""
@@ -142,7 +142,10 @@ class Parts:
         lines = []
         for number in range(len(self)):
             metadata = pq.read_metadata(self._path(number)).metadata or {}
-            lines += [f"{name}\t{reason}\n" for name, reason in json.loads(metadata[UNREADABLE])]
+            lines += [
+                f"{one_line(name)}\t{one_line(reason)}\n"
+                for name, reason in json.loads(metadata[UNREADABLE])
+            ]
         if lines:
             write_file(self.out.with_name(self.out.name + ".unreadable.txt"), "".join(lines))
 
@@ -195,7 +198,7 @@ def open_parts(
         _create(folder, {"part_size": part_size, **contents})
     if out.exists():  # finished between the two looks, so the folder may be gone or new
         return open_parts(out, source, embedder, part_size, ranks)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     if {**manifest, "part_size": None} != {"part_size": None, **contents}:
         raise EmbeddingError(
             f"{folder} holds parts of another model's embedding, or of other images; "

@@ -66,9 +66,14 @@ def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None)
 def _opened(path: Path | str, data: bytes | None) -> File:
     if data is not None:
         return BytesIO(data)
-    if not S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for, perhaps for ever
-        raise ValueError("it is no regular file")
+    require_regular(Path(path))
     return Path(path).open("rb")
+
+
+def require_regular(path: Path) -> None:
+    """Raises ValueError for a pipe, which would be waited for, perhaps for ever, and its like."""
+    if not S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file")
 
 
 def _load_array(file: File) -> np.ndarray:

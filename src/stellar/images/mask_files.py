@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
 
-from stellar.images.files import FORMATS
+from stellar.images.files import FORMATS, require_regular
 from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned
 from stellar.images.picture import UnreadableImage
 from stellar.images.pillow import DECODING_ERRORS, reason_of
@@ -34,6 +34,7 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
     """
     width, height, orientation = _shown(picture)
     try:
+        require_regular(path)
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             if image.mode not in _NUMBERS:
                 raise ValueError(
@@ -60,6 +61,7 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
 def _shown(picture: Path) -> tuple[int, int, int]:
     """Width and height of a picture as it is stored, and its EXIF orientation (1: upright)."""
     try:
+        require_regular(picture)
         if picture.suffix.lower() == ".npy":
             height, width = np.load(picture, mmap_mode="r", allow_pickle=False).shape[:2]
             return width, height, 1

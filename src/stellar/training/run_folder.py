@@ -16,7 +16,7 @@ from PIL import Image
 from stellar.config import RunConfig
 from stellar.config_toml import to_toml
 from stellar.errors import UserError
-from stellar.storage import place_file, write_file
+from stellar.storage import append, one_line, place_file, write_file, writing
 
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 
@@ -43,7 +43,7 @@ class RunFolder:
                 "wait for it, stop it, or choose another folder"
             ) from None
         if (path / SKIPPED).exists():
-            lines = (path / SKIPPED).read_text().splitlines()
+            lines = (path / SKIPPED).read_text("utf-8").splitlines()
             self._skipped = {line.split("\t")[0] for line in lines}
 
     @classmethod
@@ -75,13 +75,11 @@ class RunFolder:
 
     def log(self, message: str) -> None:
         """One dated line of the log."""
-        with (self.path / LOG).open("a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        append(self.path / LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """One JSON line."""
-        with (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append(self.path / METRICS, json.dumps(row) + "\n")
 
     def last_metrics(self) -> dict[str, float | int]:
         """The newest line, empty before the first."""
@@ -100,11 +98,11 @@ class RunFolder:
 
     def add_skipped(self, images: Iterable[tuple[str, str]]) -> int:
         """List images that could not be read, each once. Returns how many were not listed yet."""
-        new = [(name, reason) for name, reason in images if name not in self._skipped]
+        new = [(name, why) for name, why in images if one_line(name) not in self._skipped]
         if new:
-            with (self.path / SKIPPED).open("a") as file:
-                file.writelines(f"{name}\t{reason}\n" for name, reason in new)
-            self._skipped.update(name for name, _ in new)
+            lines = (f"{one_line(name)}\t{one_line(reason)}\n" for name, reason in new)
+            append(self.path / SKIPPED, "".join(lines))
+            self._skipped.update(one_line(name) for name, _ in new)
         return len(new)
 
     @property
@@ -115,7 +113,8 @@ class RunFolder:
     def add_sample(self, step: int, picture: Image.Image) -> Path:
         """A picture of what the model sees at a step: where it lies."""
         file = self.path / "samples" / f"step-{step:08d}.png"
-        file.parent.mkdir(exist_ok=True)
+        with writing(file.parent):
+            file.parent.mkdir(exist_ok=True)
         place_file(file, picture.save)
         return file
 
@@ -123,7 +122,7 @@ class RunFolder:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics file; a line that was cut off by a crash is left out."""
     rows = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text("utf-8").splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,7 @@ def test_a_class_of_one_picture_cannot_be_divided(tmp_path: Path) -> None:
         ("path,label\na.png,x\n,y\n", r"line 3: \. is no file"),
         ("path,label\na.png,x\nb.png\n", r"line 3: b.png has no label"),
         ("path,label\na.png,x\n./a.png,y\n", r"line 3: a.png was there before"),
+        ("path,label\na.png,x, y\n", "line 2: it has more cells than the header .* put quotes"),
         ("path,label,split\na.png,x,dev\n", "line 2: the split must be one of train.*, got dev"),
         ("path,label,split\na.png,x,\n", "line 2: the split must be one of train.*, got none"),
         ("path,label,split\na.png,x,train\nb.png,y,train\n", "has train alone"),
@@ -193,6 +195,20 @@ def test_a_wrong_table_is_one_sentence(tmp_path: Path, text: str, message: str) 
     with pytest.raises(DataError, match=message) as caught:
         open_labelled(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("composed_on_disk", [True, False])
+def test_accents_in_a_table_and_on_the_disk_may_be_written_differently(
+    tmp_path: Path, composed_on_disk: bool
+) -> None:
+    """As macOS and Linux do."""
+    forms = unicodedata.normalize("NFC", "é.png"), unicodedata.normalize("NFD", "é.png")
+    on_disk, in_table = forms if composed_on_disk else forms[::-1]
+    fill(tmp_path, [on_disk, "b.png", "c.png", "d.png"])
+    rows = f"path,label\n{in_table},x\nb.png,x\nc.png,y\nd.png,y\n"
+    splits = open_labelled(table(tmp_path, rows))
+    found = {part.name(i) for part in (splits.train, splits.test) for i in range(len(part))}
+    assert on_disk in found
 
 
 def test_a_picture_is_no_table(tmp_path: Path) -> None:

@@ -86,8 +86,14 @@ def test_black_and_white_masks_are_explained(tmp_path: Path, save: Save) -> None
     for number in range(2):
         save(tmp_path / f"images/{number}.jpg", number)
         save(tmp_path / f"masks/{number}.png", [[0, 255, 0], [0, 0, 0]])
-    with pytest.raises(DataError, match=r"hold 0 and 255 alone, but 255 marks what is not counted"):
+    expected = r"hold 0 and 255 alone, but 255 marks what is not counted"
+    with pytest.raises(DataError, match=expected):
         opened(tmp_path)
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    with pytest.raises(DataError, match=expected):
+        opened(tmp_path)
+    save(tmp_path / "masks/1.png", [[0, 255, 1], [0, 0, 0]])
+    assert opened(tmp_path).classes == ("ground", "cat")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from stellar.data.indexfile import write_index
 from stellar.data.loader import view_batches
 from stellar.data.shards import ShardError, Shards, ranges
 from stellar.data.shards.index import index_pictures
-from stellar.data.shards.source import expand_braces
+from stellar.data.shards.source import expand_braces, short_names
 from stellar.data.views import MultiView
 from stellar.errors import MissingPackage
 from stellar.images import UnreadableImage
@@ -85,6 +85,18 @@ def test_the_samples_are_those_of_webdataset(folder: Path) -> None:
 )
 def test_patterns(folder: Path, pattern: str, expected: list[int]) -> None:
     assert greys(Shards(folder / pattern)) == list(expected)
+
+
+def test_shards_of_one_name_are_told_apart(tmp_path: Path, write_tar: WriteTar) -> None:
+    for number, shard in enumerate(("x/a/0.tar", "x/b/0.tar", "x/b/deep/0.tar")):
+        write_tar(tmp_path / shard, {"000.png": number})
+    shards = Shards(f"{tmp_path}/x/[ab]/0.tar")
+    assert [shards.name(0), shards.name(1)] == ["a/0.tar/000.png", "b/0.tar/000.png"]
+    alone = Shards(f"{tmp_path}/x/b/0.tar")
+    assert alone.name(0) == "0.tar/000.png"
+    paths = ["s3://a/x/0.tar", "s3://a/x/y/0.tar", "s3://a/z/1.tar"]
+    assert short_names(paths) == ["x/0.tar", "x/y/0.tar", "z/1.tar"]
+    assert short_names(["0.tar", "a/0.tar"]) == ["0.tar", "a/0.tar"]
 
 
 def test_braces_are_those_of_webdataset() -> None:

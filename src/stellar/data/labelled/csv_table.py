@@ -3,6 +3,7 @@ as in "cat;dog", make it multi-label.
 """
 
 import csv
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -31,7 +32,12 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
             if not {"path", "label"} <= set(columns):
                 raise NoTable(f"{path} has the columns {','.join(columns) or 'none'}")
             for row in rows:
-                picture = Path(row["path"] or "")
+                if None in row:
+                    raise DataError(
+                        f"{path}, line {rows.line_num}: it has more cells than the header has "
+                        f"columns; put quotes around a cell that holds a comma"
+                    )
+                picture = _on_disk(path.parent, row["path"] or "")
                 labels = _labels(row["label"] or "")
                 split = (row["split"] or "none").strip() if "split" in columns else ""
                 problem = _problem_of_row(path.parent, picture, split)
@@ -51,6 +57,14 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
     if unlabelled and not several:
         raise DataError(unlabelled)
     return listed, several
+
+
+def _on_disk(root: Path, name: str) -> Path:
+    """The path in a cell, as the disk has it: accents may be composed in the one and not in the
+    other.
+    """
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return Path(next((form for form in forms if (root / form).is_file()), name))
 
 
 def _labels(cell: str) -> tuple[str, ...]:

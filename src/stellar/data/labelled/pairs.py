@@ -34,7 +34,11 @@ def are_pairs(folder: Path) -> bool:
 def open_pairs(root: Path, channels: int = 3) -> MaskedSplits:
     """Raises DataError, with the expected tree, for any other layout."""
     train, test, description = _two_sets(root, channels)
-    names = _read_names(root / CLASSES) or _found_names(root, train | test)
+    names = _read_names(root / CLASSES)
+    if names:
+        _require_numbers(root, train | test)
+    else:
+        names = _found_names(root, train | test)
     places = {place: place for place in (*range(len(names)), IGNORED)}
     return MaskedSplits(
         MaskedFiles(root, train, names, places, channels),
@@ -129,14 +133,34 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 def _found_names(root: Path, mask_of: MaskOf) -> tuple[str, ...]:
     """Background and numbers, up to the largest that a mask holds."""
-    values = set()
-    for picture, mask in mask_of.items():
-        stored = read_mask(root / os.fsdecode(mask), root / os.fsdecode(picture))
-        values.update(stored.unique().tolist())
+    values = {value for stored in _values(root, mask_of) for value in stored}
     largest = max(values - {IGNORED}, default=0)
     if not largest:
-        raise DataError(
-            f"the masks of {root} hold {' and '.join(map(str, sorted(values)))} alone, but "
-            f"{IGNORED} marks what is not counted; number the classes 0, 1, 2 and so on"
-        )
+        raise _not_numbered(root, values)
     return BACKGROUND, *map(str, range(1, largest + 1))
+
+
+def _require_numbers(root: Path, mask_of: MaskOf) -> None:
+    """Raises DataError where no mask holds a class beside the first: masks of 0 and 255 are not
+    numbered as classes are. Reads masks until one does, mostly the first.
+    """
+    values = set()
+    for stored in _values(root, mask_of):
+        values |= stored
+        if values - {0, IGNORED}:
+            return
+    raise _not_numbered(root, values)
+
+
+def _values(root: Path, mask_of: MaskOf) -> Iterator[set[int]]:
+    """What each mask holds."""
+    for picture, mask in mask_of.items():
+        stored = read_mask(root / os.fsdecode(mask), root / os.fsdecode(picture))
+        yield set(stored.unique().tolist())
+
+
+def _not_numbered(root: Path, values: set[int]) -> DataError:
+    return DataError(
+        f"the masks of {root} hold {' and '.join(map(str, sorted(values)))} alone, but "
+        f"{IGNORED} marks what is not counted; number the classes 0, 1, 2 and so on"
+    )

@@ -8,6 +8,7 @@ order, shares of ranks and workers, and resuming do not depend on where the pict
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -41,6 +42,7 @@ class Shards:
         exists = Path(shards).exists()
         found = self._files.find([shards] if exists else expand_braces(shards))
         self._paths = list(found)
+        self._short = short_names(self._paths)
         if self._paths[0].lower().endswith(EXTENSIONS):
             raise ShardError(f"expected shards (.tar files), but {shards} names pictures; name "
                              "the folder that they are in")  # fmt: skip
@@ -92,13 +94,15 @@ class Shards:
         return data[BLOCK:]
 
     def name(self, index: int) -> str:
-        """The shard's file name and the member's name, with a slash between them."""
+        """The shard's file name, with the folders that it takes to tell it from others, and the
+        member's name, with a slash between them.
+        """
         shard, number = self._place(index)
         if self._named is None or self._named[0] != shard:
             arrays = self._index(shard)
             self._named = shard, Texts(arrays["names"], arrays["offsets"])
         member = printable(self._named[1][number])
-        return f"{os.path.basename(self._paths[shard])}/{member}"  # noqa: PTH119
+        return f"{self._short[shard]}/{member}"
 
     def fingerprint(self) -> str:
         """Tells other pictures, or the same ones in another order, apart."""
@@ -126,6 +130,18 @@ class Shards:
                 last = key
         chosen = [names[number] for number in kept]
         return arrays_of(arrays["blocks"][kept], arrays["sizes"][kept], chosen)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The last parts of some paths or addresses: one, or as many as all but what they share where
+    one would not tell them apart.
+    """
+    parts = [path.replace(os.sep, "/").split("/") for path in paths]
+    last = [each[-1] for each in parts]
+    if len(set(last)) == len(last):
+        return last
+    shared = next(n for n, level in enumerate(zip(*parts, strict=False)) if len(set(level)) > 1)
+    return ["/".join(each[shared:]) for each in parts]
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 
@@ -103,11 +104,12 @@ def key_of(path: bytes) -> bytes:
 
 
 def _sizes(source: ImageFolder) -> np.ndarray:
-    """Bytes of each file; -1 for those that cannot be looked at, as links to nothing."""
+    """Bytes of each file; -1 for those that cannot be read, as links to nothing, and pipes."""
     sizes = np.empty(len(source), np.int64)
     for index in range(len(source)):
         try:
-            sizes[index] = source.path(index).stat().st_size
+            status = source.path(index).stat()
+            sizes[index] = status.st_size if S_ISREG(status.st_mode) else -1
         except OSError:
             sizes[index] = -1
     return sizes
@@ -174,7 +176,7 @@ def _check_plan(out: Path, plan: dict[str, object]) -> None:
     """Start shards of this plan, or go on with them."""
     path, text = out / MANIFEST, json.dumps(plan, indent=1) + "\n"
     if path.exists():
-        if path.read_text() != text:
+        if path.read_text("utf-8") != text:
             raise ShardingError(
                 f"{out} holds shards of other pictures, or of another size or seed; "
                 "remove it, or choose another --out"

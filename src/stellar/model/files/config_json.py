@@ -18,7 +18,7 @@ HISTORY = "history"
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty when the file is missing. Raises WeightsError."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -42,7 +42,7 @@ def save_pretrained(model: Stellar, folder: Path, source: str | None = None) -> 
         save_model(place, model, _configuration(model))
         if not (folder / CARD).exists():
             card = model_card(model.config, model.history, parameters, name)
-            (place / CARD).write_text(card)
+            (place / CARD).write_text(card, "utf-8")
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

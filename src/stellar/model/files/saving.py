@@ -32,7 +32,7 @@ def save_model(
     tensors = own_tensors(model) if tensors is None else tensors
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     content = {"model": asdict(model.config), **(config or {})}
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:

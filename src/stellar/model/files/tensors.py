@@ -71,7 +71,7 @@ def _open(path: Path) -> Any:
 
 def _open_shards(index: Path) -> Mapping[str, Tensor]:
     try:
-        shard_of = json.loads(index.read_text())["weight_map"]
+        shard_of = json.loads(index.read_text("utf-8"))["weight_map"]
         shards = sorted({index.with_name(Path(name).name) for name in shard_of.values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is not an index of shards: {error!r}") from error
