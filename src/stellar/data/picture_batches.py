@@ -4,6 +4,7 @@ training's random views.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float32, UInt8
@@ -85,18 +86,20 @@ def pictures_at(
     """The pictures of each batch of places, in order, which are asked for a few batches ahead; all
     by the same workers. Memory is pinned when `device` is a GPU.
     """
+    pictures = _Pictures(source, fit, config)
+    yield from loaded(pictures, batches, partial(_collated, source), num_workers, device)
 
-    def collate(items: list[tuple[int, Tensor | str]]) -> PictureBatch:
-        images = [(index, item) for index, item in items if isinstance(item, Tensor)]
-        return PictureBatch(
-            first=items[0][0],
-            indices=tuple(index for index, _ in images),
-            images=one_batch([image for _, image in images])
-            if images
-            else torch.empty(0, 0, 0, 0, dtype=torch.uint8),
-            unreadable=tuple(
-                (source.name(index), item) for index, item in items if isinstance(item, str)
-            ),
-        )
 
-    yield from loaded(_Pictures(source, fit, config), batches, collate, num_workers, device)
+def _collated(source: ImageSource, items: Sequence[tuple[int, Tensor | str]]) -> PictureBatch:
+    """What `_Pictures` gave, as a batch. Workers that are spawned are sent this function."""
+    images = [(index, item) for index, item in items if isinstance(item, Tensor)]
+    return PictureBatch(
+        first=items[0][0],
+        indices=tuple(index for index, _ in images),
+        images=one_batch([image for _, image in images])
+        if images
+        else torch.empty(0, 0, 0, 0, dtype=torch.uint8),
+        unreadable=tuple(
+            (source.name(index), item) for index, item in items if isinstance(item, str)
+        ),
+    )
