@@ -11,6 +11,7 @@ Prints one table with mean and spread, as Markdown. Called again, it goes on.
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,12 @@ def with_section(section: str, **fields: Any) -> Change:
     return lambda run: replace(run, **{section: replace(getattr(run, section), **fields)})
 
 
-TRIALS: dict[str, Change] = {
+def both(*changes: Change) -> Change:
+    """One change after the other."""
+    return lambda run: reduce(lambda changed, change: change(changed), changes, run)
+
+
+SINGLE: dict[str, Change] = {
     "no noise on L": with_section("objective", spatial_noise=0.0),
     "noise 2 on L": with_section("objective", spatial_noise=2.0),
     "4 tokens": with_section("model", num_sparse_tokens=4),
@@ -53,7 +59,20 @@ TRIALS: dict[str, Change] = {
     "batch of 32": with_section("training", batch_size=32),
     "patches of 4 px": with_section("model", patch_size=4),
     "patches of 8 px": with_section("model", patch_size=8),
+    "batch of 16": with_section("training", batch_size=16),
 }
+COMBINED: dict[str, Change] = {
+    "batch of 32, shared crop": both(SINGLE["batch of 32"], SINGLE["shared crop"]),
+    "batch of 16, shared crop": both(SINGLE["batch of 16"], SINGLE["shared crop"]),
+    "batch of 32, shared crop, any hue": both(
+        SINGLE["batch of 32"], SINGLE["shared crop"], SINGLE["any hue, 30% grey"]
+    ),
+    "batch of 32, shared crop, reconstruction 100": both(
+        SINGLE["batch of 32"], SINGLE["shared crop"], SINGLE["reconstruction 100"]
+    ),
+}
+"""Of what was best alone."""
+TRIALS = SINGLE | COMBINED
 COLUMNS: dict[str, tuple[Quantity, ...]] = {
     "Z to colour": (accuracy("Z", "colour", "kNN"), accuracy("Z", "colour", "linear")),
     "Z to kind": (accuracy("Z", "class", "kNN"), accuracy("Z", "class", "linear")),

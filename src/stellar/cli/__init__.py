@@ -3,6 +3,7 @@ called.
 """
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when
     interrupted, 141 when what reads the output has closed it, as `head` does.
     """
+    _show_warnings()
     for stream in (sys.stdout, sys.stderr):
         # What a terminal cannot show, as a name that is no UTF-8, becomes escapes.
         if isinstance(stream, io.TextIOWrapper):
@@ -101,6 +103,16 @@ def _run(arguments: list[str]) -> int:
         return _fail(f"{where}{error.strerror or error}", code=1)
     except KeyboardInterrupt:
         return _fail("interrupted", code=130)
+
+
+WARNINGS = logging.StreamHandler()
+WARNINGS.setFormatter(logging.Formatter("warning: %(message)s"))
+
+
+def _show_warnings() -> None:
+    """What the package logs, on the terminal."""
+    WARNINGS.setStream(sys.stderr)
+    logging.getLogger("stellar").addHandler(WARNINGS)  # once, however often it is called
 
 
 def _help() -> str:

@@ -1,11 +1,12 @@
 """The network: encoder, factorization and decoder."""
 
-import warnings
+import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
 from stellar.config.checks import check_choices, require
 
+logger = logging.getLogger(__name__)
 Fit = Literal["crop", "squash", "resize", "pad", "exact"]
 """How a picture comes to a size that the patch divides: its largest centred square at image_size;
 the whole picture squashed to image_size; each side to the nearest multiple of the patch; edges
@@ -44,9 +45,7 @@ class DecoderConfig:
             f"num_heads = {self.num_heads}, got {self.embed_dim}",
         )
         if self.tokenizer and self.target == "pixels":
-            warnings.warn(
-                "model.decoder.tokenizer has no effect when the target is pixels", stacklevel=3
-            )
+            logger.warning("model.decoder.tokenizer has no effect when the target is pixels")
 
 
 @dataclass(frozen=True)

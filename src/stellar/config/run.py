@@ -1,6 +1,6 @@
 """A run, whole: the data and all the other settings."""
 
-import warnings
+import logging
 from dataclasses import dataclass, field
 
 from stellar.config.checks import require
@@ -8,6 +8,8 @@ from stellar.config.model import ModelConfig
 from stellar.config.objective import ObjectiveConfig
 from stellar.config.training import TrainingConfig
 from stellar.config.views import ViewConfig, num_kept
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,9 @@ class RunConfig:
         )
         self._require_what_terms_need()
         if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
-            warnings.warn(
-                "objective.teacher_momentum has no effect without a teacher", stacklevel=3
-            )
+            logger.warning("objective.teacher_momentum has no effect without a teacher")
         if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
-            warnings.warn("views.local_scale has no effect with num_local = 0", stacklevel=3)
+            logger.warning("views.local_scale has no effect with num_local = 0")
 
     def _require_what_terms_need(self) -> None:
         """Some term is on, and what it is about is there."""

@@ -1,12 +1,14 @@
 """Pictures without labels, told by what the user named: a folder of files, or shards."""
 
+import logging
 import os
-import warnings
 from pathlib import Path
 
 from stellar.data.folder import EXTENSIONS, ImageFolder
 from stellar.data.folderindex import walk
 from stellar.data.shards import Shards, is_address
+
+logger = logging.getLogger(__name__)
 
 
 def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
@@ -19,10 +21,11 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
     if Path(data).is_dir() and _holds_tars(data):
         if next(walk(data, EXTENSIONS), None) is None:
             return Shards(data, channels)
-        warnings.warn(
-            f"{data} holds pictures and .tar files; its pictures are read. "
-            f"To read its shards instead, name them: {data}/*.tar",
-            stacklevel=2,
+        logger.warning(
+            "%s holds pictures and .tar files; its pictures are read. "
+            "To read its shards instead, name them: %s/*.tar",
+            data,
+            data,
         )
     return ImageFolder(data, channels)
 

@@ -35,6 +35,10 @@ def test_an_encoder_is_told_from_what_lies_beside_it() -> None:
     assert encoder_only({"vit.embeddings.cls_token": one}).keys() == {"embeddings.cls_token"}
     with pytest.raises(WeightsError, match="no cls token"):
         encoder_only({"conv1.weight": one})
+    chunked = {"cls_token": one, "blocks.0.0.norm1.weight": one, "blocks.1.12.mlp.fc1.bias": two}
+    assert encoder_only(chunked).keys() == {
+        "cls_token", "blocks.0.norm1.weight", "blocks.12.mlp.fc1.bias",
+    }  # fmt: skip
 
 
 def test_a_model_of_ours_is_known_in_any_naming(small: ModelConfig) -> None:

@@ -3,8 +3,11 @@
 import json
 import os
 import pickle
+import zipfile
+from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -159,3 +162,42 @@ def test_damage_gets_a_sentence(tmp_path: Path, how: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message) as caught:
         read_state(damaged(tmp_path, how))
     assert "\n" not in str(caught.value)
+
+
+def test_what_training_code_keeps_beside_the_weights_does_no_harm(tmp_path: Path) -> None:
+    """Command lines, and numbers and arrays of numpy, as in checkpoints of MAE and DINO."""
+    beside = {
+        "args": Namespace(lr=np.float64(1e-3), sizes=[1, 2], name="vit"),
+        "best": np.float32(0.5),
+        "losses": np.arange(4.0),
+        "epoch": np.int64(3),
+    }
+    torch.save({"model": STATE, **beside}, tmp_path / "a.pth")
+    assert read_state(tmp_path / "a.pth").keys() == STATE.keys()
+    # As numpy 1 named them.
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as old,
+        zipfile.ZipFile(tmp_path / "b.pth", "w") as new,
+    ):
+        for name in old.namelist():
+            content = old.read(name).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+            new.writestr(name, content)
+    assert read_state(tmp_path / "b.pth").keys() == STATE.keys()
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_nothing_of_a_malicious_pickle_runs(tmp_path: Path) -> None:
+    for number, content in enumerate((Evil(tmp_path / "x"), {"args": Evil(tmp_path / "x")})):
+        torch.save({"model": STATE, "more": content}, tmp_path / f"{number}.pth")
+        with pytest.raises(WeightsError, match="nothing of it was run"):
+            read_state(tmp_path / f"{number}.pth")
+        assert not (tmp_path / "x").exists()

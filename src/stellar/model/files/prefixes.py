@@ -23,6 +23,10 @@ TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")
 """Parts that make S and L."""
 
 
+IN_CHUNKS = re.compile(r"^blocks\.\d+\.(?=\d+\.)")
+"""What a block's name begins with where blocks lie in chunks; its own number follows."""
+
+
 def without_training_state(content: Any) -> Any:
     """What a checkpoint holds of its model, which may lie in several tables of `NESTED`; anything
     else as it is.
@@ -50,8 +54,9 @@ def is_stellar(state: Mapping[str, Tensor]) -> bool:
 
 def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What lies under the prefix of the cls token (`vit.`, `backbone.`, `teacher.backbone.`),
-    without it; heads and decoders lie beside. Raises WeightsError when it is no encoder, or one of
-    ours.
+    without it; heads and decoders lie beside. Blocks that lie in chunks, as in training
+    checkpoints of DINOv2, lose the chunk's number. Raises WeightsError when it is no encoder, or
+    one of ours.
     """
     if is_stellar(state):
         raise WeightsError("it is a STELLAR model; load it with stellar.load")
@@ -60,4 +65,8 @@ def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not prefixes:
         raise WeightsError(f"it has no cls token, so it is not a {KNOWN} (CLIP is not supported)")
     prefix = min(prefixes, key=lambda prefix: ("teacher" not in prefix, len(prefix)))
-    return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+    return {
+        IN_CHUNKS.sub("blocks.", name.removeprefix(prefix)): state[name]
+        for name in state
+        if name.startswith(prefix)
+    }

@@ -2,19 +2,23 @@
 torch's pickles.
 
 Tensors of a safetensors file are read one by one, when they are asked for, so that what is not
-needed costs nothing. A pickle is opened for its tensors alone: one that asks for anything else is
-refused, and none of its code runs.
+needed costs nothing. A pickle is opened for its tensors and what is as harmless: one that asks for
+anything else is refused, and none of its code runs.
 """
 
+import _codecs
 import json
 import pickle
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -104,18 +108,37 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
+def harmless() -> list[Any]:
+    """What training checkpoints hold beside tensors and plain values, and cannot do anything:
+    command lines, and numpy's numbers and arrays, under the names of both of its generations.
+    """
+    try:
+        core = import_module("numpy._core.multiarray")
+    except ModuleNotFoundError:  # numpy 1
+        core = import_module("numpy.core.multiarray")
+    kinds = [type(np.dtype(name)) for name in np.sctypeDict if np.dtype(name).kind in "biufc?"]
+    named = [
+        (function, f"numpy.{module}.multiarray.{function.__name__}")
+        for function in (core.scalar, core._reconstruct)
+        for module in ("core", "_core")
+    ]
+    return [Namespace, np.dtype, np.ndarray, *set(kinds), *named, _codecs.encode]
+
+
 def _load(path: Path) -> Any:
-    """What a pickle holds, as long as it is tensors and plain values."""
+    """What a pickle holds, as long as it is tensors, plain values, and what is harmless."""
     try:
         with warnings.catch_warnings(action="ignore"):  # about pickle protocols
             is_zip = zipfile.is_zipfile(path)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            with torch.serialization.safe_globals(harmless()):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         if wanted:
             raise WeightsError(
-                f"{path} is a pickle that asks for {wanted[1]}, which is not a tensor; nothing of "
-                "it was run. Ask its author for a .safetensors file"
+                f"{path} is a pickle that asks for {wanted[1]}, which is no tensor and no plain "
+                "value; nothing of it was run. If you trust it, open it by its own code, and save "
+                "its tensors with safetensors.torch.save_file"
             ) from error
         raise WeightsError(
             f"{path} is damaged, or a pickle of something else than tensors; nothing of it was run"
