@@ -1,6 +1,9 @@
 """Files from the hub's cache, in its true layout; nothing here reaches a network."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,3 +79,19 @@ def test_no_connection_gets_a_sentence(hub_cache: Path, monkeypatch: pytest.Monk
     with pytest.raises(WeightsError, match="can be had neither from the cache nor"):
         fetch("me/never")
     assert not hub_cache.exists()
+
+
+@pytest.mark.parametrize("proxy", ["socks5://localhost:1", "socks://localhost:1", "nonsense"])
+def test_a_proxy_that_cannot_be_used_is_one_sentence(proxy: str, tmp_path: Path) -> None:
+    """The hub's library raises ImportError for one, ValueError for another."""
+    environment = {
+        **os.environ,
+        "ALL_PROXY": proxy,
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "0",
+    }
+    call = [sys.executable, "-m", "stellar", "info", "stellar-b16"]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "can be had neither from the cache nor from the Hugging Face hub" in done.stderr
+    assert "Traceback" not in done.stderr

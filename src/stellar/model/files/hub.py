@@ -14,6 +14,12 @@ SAFETENSORS = (DESCRIPTIONS, "*.safetensors", "*.safetensors.index.json")
 PICKLES = (DESCRIPTIONS, "*.bin", "*.bin.index.json", "*.pth", "*.ckpt")
 
 
+UNREACHED = (OSError, ValueError, ImportError)
+"""What keeps one from the hub beside its own refusals: no connection, a name or a proxy that is
+none, and a proxy that needs another package.
+"""
+
+
 def is_hub_id(source: str) -> bool:
     """True for `owner/name`, unless it can only be a path: its folder is there."""
     return HUB_ID.fullmatch(source) is not None and not Path(source).parent.is_dir()
@@ -33,7 +39,6 @@ def fetch(
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
-        HFValidationError,
         HTTPError,  # pyright: ignore[reportPrivateImportUsage] (httpx or httpx2, as the hub has it)
     )
 
@@ -46,7 +51,7 @@ def fetch(
                 allow_patterns=list(patterns),
             )
         )
-    except (HTTPError, OSError, HFValidationError) as error:
+    except (HTTPError, *UNREACHED) as error:
         raise WeightsError(_sentence(repo, revision, str(error).splitlines()[0])) from error
     wanted = [pattern for pattern in patterns if pattern != DESCRIPTIONS] or list(patterns)
     if not any(file for pattern in wanted for file in folder.glob(pattern)):

@@ -13,7 +13,7 @@ from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.files.card import CARD, model_card
 from stellar.model.files.config_json import HISTORY
-from stellar.model.files.hub import HUB, is_hub_id
+from stellar.model.files.hub import HUB, UNREACHED, is_hub_id
 from stellar.model.files.saving import save_model
 from stellar.model.stellar import Stellar
 from stellar.storage import place_files
@@ -64,7 +64,6 @@ def push_to_hub(model: Stellar, repo: str, private: bool | None) -> str:
     """What `Stellar.push_to_hub` does."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
-        HFValidationError,
         HTTPError,  # pyright: ignore[reportPrivateImportUsage] (httpx or httpx2, as the hub has it)
     )
 
@@ -79,7 +78,9 @@ def push_to_hub(model: Stellar, repo: str, private: bool | None) -> str:
                 ignore_patterns=[CARD] if hub.file_exists(repo, CARD) else None,
                 commit_message="A stellar model",
             )
-    except (HTTPError, HFValidationError, OSError) as error:
+    except UserError:
+        raise
+    except (HTTPError, *UNREACHED) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SharingError(
             f"{repo} cannot be written on the hub ({reason}); check its name (as you/pets), the "
