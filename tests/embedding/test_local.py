@@ -152,7 +152,7 @@ def test_parts_of_another_model_are_refused(
 
 def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:
     (tmp_path / "out.parquet").write_text("mine")
-    with pytest.raises(EmbeddingError, match="exists; remove it"):
+    with pytest.raises(EmbeddingError, match="exists and is no embedding"):
         embed(model, photos, tmp_path / "out.parquet")
     assert (tmp_path / "out.parquet").read_text() == "mine"
     with pytest.raises(EmbeddingError, match="is not an embedding"):
@@ -164,7 +164,7 @@ def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) 
     with pytest.raises(EmbeddingError, match="a batch has at least 1 image, got 0"):
         embed(model, photos, tmp_path / "new.parquet", batch_size=0)
     (tmp_path / "taken").mkdir()
-    with pytest.raises(EmbeddingError, match="taken exists; remove it"):
+    with pytest.raises(EmbeddingError, match="taken exists and is no embedding"):
         embed(model, photos, tmp_path / "taken")
     with pytest.raises(EmbeddingError, match="is not an embedding"):
         read_embeddings(tmp_path / "taken")
@@ -179,3 +179,21 @@ def test_progress_counts_every_image(tmp_path: Path, model: Stellar, photos: Pat
     )  # fmt: skip
     assert calls[-1] == (7, 7)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_where_nothing_can_be_read_there_is_no_result(tmp_path: Path, model: Stellar) -> None:
+    for number in range(3):
+        (tmp_path / f"pictures/{number}\nx.jpg").parent.mkdir(exist_ok=True)
+        (tmp_path / f"pictures/{number}\nx.jpg").write_bytes(b"nothing")
+    for out in (tmp_path / "x.parquet", tmp_path / "parts"):
+        with pytest.raises(EmbeddingError, match=r"none of 3 images could be read; .* says why"):
+            embed(model, tmp_path / "pictures", out, part_size=2)
+        assert not out.exists()
+        lines = out.with_name(f"{out.name}.unreadable.txt").read_text().splitlines()
+        assert [line.split("\t")[0] for line in lines] == ["0\\nx.jpg", "1\\nx.jpg", "2\\nx.jpg"]
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_nobody_is_told_to_remove_their_pictures(model: Stellar, photos: Path) -> None:
+    with pytest.raises(EmbeddingError, match="exists and is no embedding; choose another --out"):
+        embed(model, photos, photos)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import nn
@@ -80,6 +81,25 @@ def test_samples_are_told_of_with_what_is_known_by_then(tmp_path: Path, config: 
     assert f"step 8  3 tokens  {looking}/samples/step-00000008.png" in lines
     assert rows(plain) == rows(looking)
     assert final_hash(plain) == final_hash(looking)
+
+
+def test_a_run_knows_the_pictures_that_it_was_begun_with(tmp_path: Path, config: RunConfig) -> None:
+    for number in range(8):
+        Image.new("RGB", (16, 16), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        (tmp_path / f"{number}.png").rename(tmp_path / f"pictures/{number}.png")
+    config = replace(config, data=str(tmp_path / "pictures"))
+    run = pretrain(config, tmp_path / "run").folder
+    resume(run)
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures/new.png")
+    with pytest.raises(RunError, match=r"other pictures than .* \(9 now, 8 then\).* --init .*run"):
+        resume(run)
+    (tmp_path / "pictures/0.png").unlink()
+    with pytest.raises(RunError, match=r"\(8 now, 8 then\)"):
+        resume(run)
+    with pytest.raises(RunError, match="lies within"):
+        pretrain(config, tmp_path / "pictures/run")
+    assert not (tmp_path / "pictures/run").exists()
 
 
 def test_pictures_are_read_at_the_start_where_they_will_be_drawn(

@@ -7,7 +7,7 @@ batch it.
 
 from stellar.data.embedded import EMBEDDED, open_embedded
 from stellar.data.evaluation_data import open_data, open_scenes
-from stellar.data.folder import DataError, ImageFolder, ImageSource
+from stellar.data.folder import DataError, ImageFolder, ImageSource, Listed
 from stellar.data.labelled import (
     IGNORED,
     LabelledImages,
@@ -33,6 +33,7 @@ __all__ = [
     "ImageFolder",
     "ImageSource",
     "LabelledImages",
+    "Listed",
     "MaskedFiles",
     "MaskedSource",
     "MaskedSplits",

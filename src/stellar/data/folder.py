@@ -41,6 +41,15 @@ class ImageSource(Protocol):
     def name(self, index: int) -> str: ...
 
 
+@runtime_checkable
+class Listed(ImageSource, Protocol):
+    """A source whose images have names that it was given."""
+
+    def fingerprint(self) -> str:
+        """Tells other names, or the same ones in another order, apart."""
+        ...
+
+
 class ImageFiles:
     """Picture files below `root`, read with the `channels` of a model."""
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from stellar.config import Fit
-from stellar.data import open_source
+from stellar.data import Listed, open_source
 from stellar.data.picture_batches import pictures_at
 from stellar.embedding.embedder import Embedder, EmbeddingError
-from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Listed, Parts, open_parts
+from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Parts, open_parts
 from stellar.model import Stellar
 from stellar.processes.launch import Ranks
 

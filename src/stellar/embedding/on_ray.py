@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from stellar.config import Fit
+from stellar.data.folder import Listed
 from stellar.data.picture_batches import picture_batches
 from stellar.data.sources import open_source, whole_path
 from stellar.embedding.embedder import Embedder
-from stellar.embedding.parts import PART_SIZE, EmbedResult, Listed, Parts, open_parts
+from stellar.embedding.parts import PART_SIZE, EmbedResult, Parts, open_parts
 from stellar.errors import MissingPackage
 from stellar.model import Stellar
 from stellar.precision import choose_device

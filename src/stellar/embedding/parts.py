@@ -14,12 +14,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stellar.data import ImageSource
+from stellar.data import Listed
 from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
 from stellar.processes.launch import Ranks
 from stellar.storage import hidden, make_folder, one_line, place_file, sync, write_file
@@ -35,12 +35,6 @@ LAYOUT: dict[str, Any] = {
 }
 ALONE = Ranks()
 MANIFEST, UNREADABLE = "manifest.json", b"unreadable"
-
-
-class Listed(ImageSource, Protocol):
-    """A source whose names have a hash."""
-
-    def fingerprint(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -124,9 +118,12 @@ class Parts:
                 ) from error
 
     def finish(self) -> EmbedResult:
-        """All parts as the result, in one step; then the folder of parts goes."""
+        """All parts as the result, in one step; then the folder of parts goes. Raises
+        EmbeddingError, and leaves no result, where not one picture could be read.
+        """
         if not self.out.exists():
             self._list_unreadable()
+            self._require_rows()
             if is_file(self.out):
                 place_file(self.out, self._join)
             else:
@@ -147,7 +144,15 @@ class Parts:
                 for name, reason in json.loads(metadata[UNREADABLE])
             ]
         if lines:
-            write_file(self.out.with_name(self.out.name + ".unreadable.txt"), "".join(lines))
+            write_file(self._unreadable, "".join(lines))
+
+    def _require_rows(self) -> None:
+        paths = map(self._path, range(len(self)))
+        if not any(pq.read_metadata(path).num_rows for path in paths):
+            _remove(self._folder)
+            raise EmbeddingError(
+                f"none of {self.num_images} images could be read; {self._unreadable} says why"
+            )
 
     def _join(self, path: Path) -> None:
         with pq.ParquetWriter(path, self.schema, **LAYOUT) as writer:
@@ -156,6 +161,10 @@ class Parts:
 
     def _path(self, number: int) -> Path:
         return self._data / f"{self.indices(number).start:012d}.parquet"
+
+    @property
+    def _unreadable(self) -> Path:
+        return self.out.with_name(self.out.name + ".unreadable.txt")
 
     @property
     def _data(self) -> Path:
@@ -188,6 +197,8 @@ def open_parts(
     if out.exists():
         if ranks.world_size > 1 and _contents(out) == contents:
             return parts
+        if _contents(out) is None:  # something else, perhaps the pictures themselves
+            raise EmbeddingError(f"{out} exists and is no embedding; choose another --out")
         raise EmbeddingError(f"{out} exists; remove it, or choose another --out")
     if not out.parent.is_dir():
         raise EmbeddingError(

@@ -90,6 +90,16 @@ def config_of(run: Path) -> RunConfig:
     return read_run_config(run / CONFIG)
 
 
+def _require_outside(out: Path, config: RunConfig) -> None:
+    """Raises RunError for a run among the pictures that it learns from: its own would join them."""
+    data = Path(config.data)
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise RunError(
+            f"{out} lies within {config.data}, and pictures that the run draws would be learned "
+            "from; choose another --out"
+        )
+
+
 def _train(
     config: RunConfig,
     out: Path,
@@ -100,6 +110,7 @@ def _train(
     resumed: bool,
 ) -> PretrainResult:
     with together():
+        _require_outside(out, config)
         require_possible(config, ranks, device)
         ingredients = prepare(config, start=not (resumed and checkpoints(out)))
     require_the_same_data(ingredients.source)
@@ -109,6 +120,9 @@ def _train(
         if ranks.rank == 0:
             first = RunFolder(out, config) if resumed else RunFolder.create(out, config)
     with first as run:
+        with together():
+            if run is not None:
+                run.require_pictures(ingredients.source)
         training = Training.set_up(ingredients, run, ranks, device, console, look)
         if resumed:
             step = training.restore(out)

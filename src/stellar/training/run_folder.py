@@ -1,7 +1,7 @@
 """The folder of one run: its configuration, metrics, log, pictures and checkpoints, and the lock
 of its one writer.
 
-run.toml  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
+run.toml  pictures.json  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
 """
 
 import fcntl
@@ -15,10 +15,13 @@ from PIL import Image
 
 from stellar.config import RunConfig
 from stellar.config_toml import to_toml
+from stellar.data import ImageSource, Listed
 from stellar.errors import UserError
 from stellar.storage import append, one_line, place_file, write_file, writing
 
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
+PICTURES = "pictures.json"
+"""How many there are, and a hash of their names in order, as the run was begun."""
 
 
 class RunError(UserError):
@@ -72,6 +75,24 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()
+
+    def require_pictures(self, source: ImageSource) -> None:
+        """Raises RunError when the run was begun with other pictures, or in another order; the
+        first call notes which they are. Of their contents it knows nothing.
+        """
+        found: dict[str, Any] = {"images": len(source)}
+        if isinstance(source, Listed):
+            found["names"] = source.fingerprint()
+        file = self.path / PICTURES
+        if not file.exists():
+            write_file(file, json.dumps(found) + "\n")
+        elif (before := json.loads(file.read_text("utf-8"))) != found:
+            raise RunError(
+                f"{self.config.data} holds other pictures than this run was begun with "
+                f"({found['images']:,} now, {before['images']:,} then), so it cannot go on as if "
+                "it had never stopped: make the folder what it was, or start a new run with "
+                f"--init {self.path}"
+            )
 
     def log(self, message: str) -> None:
         """One dated line of the log."""
