@@ -41,6 +41,11 @@ def both(*changes: Change) -> Change:
     return lambda run: reduce(lambda changed, change: change(changed), changes, run)
 
 
+def whole() -> RunConfig:
+    """The demo's run as it was before these trials."""
+    return with_section("training", batch_size=64, sample_every=0)(demo())
+
+
 SINGLE: dict[str, Change] = {
     "no noise on L": with_section("objective", spatial_noise=0.0),
     "noise 2 on L": with_section("objective", spatial_noise=2.0),
@@ -138,7 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in TRIALS]:
         parser.error(f"no trial is called {', '.join(unknown)}; there are {', '.join(TRIALS)}")
-    base = at_cost(at_size(demo(), options.image_size), options.tflop)
+    base = at_cost(at_size(whole(), options.image_size), options.tflop)
     changes = {name: fitted(TRIALS[name], options.tflop) for name in options.names or TRIALS}
     scenes = open_scenes(base.model, options.scenes, options.scenes, test_split="tuning")
     found = ablate(base, scenes, options.out, changes, options.num_seeds, console=Console())

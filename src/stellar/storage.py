@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from safetensors import SafetensorError
 
@@ -46,6 +46,18 @@ def writing(path: Path) -> Iterator[None]:
         raise
     except (OSError, SafetensorError) as error:
         raise NotWritten(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+@contextmanager
+def torch_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that torch writes, which hides the disk's own error behind one of its own."""
+    with path.open("wb") as file:
+        try:
+            yield file
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def one_line(text: str) -> str:

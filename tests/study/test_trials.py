@@ -7,20 +7,18 @@ import pytest
 
 import trials
 from stellar.cost import training_flops
-from stellar.presets import demo
 
 
 def test_each_trial_changes_one_thing() -> None:
     for name, change in trials.SINGLE.items():
-        changed = change(demo())
-        assert changed != demo(), name
+        before, changed = trials.whole(), change(trials.whole())
         sections = ("model", "views", "objective", "training", "data", "init")
-        assert sum(getattr(changed, s) != getattr(demo(), s) for s in sections) == 1, name
+        assert sum(getattr(changed, s) != getattr(before, s) for s in sections) == 1, name
 
 
 @pytest.mark.parametrize("name", trials.TRIALS)
 def test_all_trials_cost_the_same(name: str) -> None:
-    run = trials.fitted(trials.TRIALS[name], 6.0)(demo())
+    run = trials.fitted(trials.TRIALS[name], 6.0)(trials.whole())
     training = run.training
     assert training.steps is not None
     tflop = training_flops(run).total * training.batch_size * training.steps / 1e12

@@ -11,7 +11,7 @@ from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set them side by side.
 
-  stellar compare --data scenes --budget 500
+  stellar compare --data scenes
   stellar compare --data photos --test flowers --preset tiny --budget 20min
 
 stellar, slots (slot attention), dino (self-distillation of cls), mae (masked reconstruction), and
@@ -28,8 +28,8 @@ class Options(StudyOptions):
         "stellar", "slots", "dino", "mae", "dense",
     )  # fmt: skip
     """Which of them."""
-    budget: str = "500"
-    """Of each system: steps, as 500, or minutes, as 10min."""
+    budget: str | None = None
+    """Of each system: steps, as 500, or minutes, as 10min; by default the run's own steps."""
     decoder_steps: int = 500
     """Steps of the decoder that draws from each system's frozen features; 0: none."""
     out: Path = Path("comparison")
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.study.compare import compare
 
     options.require_seeds()
-    steps, minutes = read_budget(options.budget)
+    steps, minutes = read_budget(options.budget) if options.budget else (None, None)
     base = options.base(steps)
     console = Console()
     evaluation = compare(

@@ -24,7 +24,7 @@ class Options:
     out: Path = Path("demo")
     """Folder for the run, the report and a picture."""
     steps: int | None = None
-    """Training steps; by default what takes about six minutes on two cores."""
+    """Training steps; by default what takes a minute or three on two cores."""
     scenes: int = 1000
     """Scenes that the probes learn from, and as many that they are tried on."""
 

@@ -190,12 +190,14 @@ def open_parts(
     """What is done of an embedding, as this or an earlier call left it; its parts keep their size.
 
     Raises EmbeddingError when `out` exists, its folder does not, or the parts are of something
-    else. One of several processes may come when all is done: then nothing is missing.
+    else. One of several processes may come when all is done, and a call may have been stopped just
+    before its end: then nothing is missing.
     """
     contents = {"images": len(source), "names": source.fingerprint(), **embedder.metadata}
     parts = Parts(out, schema_of(contents), len(source), part_size)
     if out.exists():
-        if ranks.world_size > 1 and _contents(out) == contents:
+        unfinished = ranks.world_size > 1 or parts._folder.exists()
+        if unfinished and _contents(out) == contents:
             return parts
         if _contents(out) is None:  # something else, perhaps the pictures themselves
             raise EmbeddingError(f"{out} exists and is no embedding; choose another --out")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stellar.errors import MissingPackage
 from stellar.exporting.graphs import Graph, Inputs
+from stellar.storage import torch_file
 
 METADATA = "stellar"
 """Key of the JSON text that a file holds about itself; in torch.export's archive, an extra file
@@ -76,7 +77,8 @@ class TorchExport:
         pass
 
     def write(self, graph: Graph, path: Path, about: str) -> None:
-        torch.export.save(graph.trace(), path, extra_files={f"{METADATA}.json": about})
+        with torch_file(path) as file:
+            torch.export.save(graph.trace(), file, extra_files={f"{METADATA}.json": about})
 
     def open(self, path: Path) -> Callable[[Inputs], Sequence[Tensor]]:
         module = torch.export.load(path).module()

@@ -22,7 +22,7 @@ from stellar.model.files.tensors import read_state
 from stellar.model.history import History
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import is_sharded, on_first, together
-from stellar.storage import damage, place_folder
+from stellar.storage import damage, place_folder, torch_file
 from stellar.training.optimizer import moments, set_moments
 
 STATE = "state.pt"
@@ -59,7 +59,8 @@ def save_checkpoint(
         if history is not None:
             config[HISTORY] = asdict(history)
         save_model(target, model, config, tensors)
-        torch.save({"moments": state, "counters": asdict(counters)}, target / STATE)
+        with torch_file(target / STATE) as file:
+            torch.save({"moments": state, "counters": asdict(counters)}, file)
 
     place_folder(folder, write)
     return folder

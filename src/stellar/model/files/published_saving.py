@@ -14,11 +14,12 @@ from stellar.model.files.published_layout import PUBLISHED, with_unused
 from stellar.model.files.saving import own_tensors
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.stellar import NoDecoder, Stellar
-from stellar.storage import place_file, write_file
+from stellar.storage import make_folder, place_file, write_file
 
 
 def save_published(model: Stellar, folder: str | Path, name: str = "stellar") -> Path:
-    """Write `name`.safetensors in the published layout, and its manifest, into a new folder.
+    """Write `name`.safetensors in the published layout, and its manifest, into a new folder, or
+    into one where the same was begun.
 
     Every name of the published classes is there: their unused tensors as zeros, and the heads and
     the teacher when the model has them (`stellar.load(..., purpose="pretrain")` keeps them). The
@@ -27,20 +28,26 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     """
     folder = Path(folder)
     _check_expressible(model)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WeightsError(f"{folder} exists and is not empty; choose another folder")
     ours = own_tensors(model)
     state = with_unused(PUBLISHED.write(ours))
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     file = folder / f"{name}.safetensors"
     manifest = {"models": {name: manifest_entry(model.config, ours, file.name)}}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place_file(file, lambda path: save_file(state, path, metadata={"format": "pt"}))
-        write_file(folder / CONFIG, json.dumps(manifest, indent=2) + "\n")
-    except OSError as error:
-        raise WeightsError(f"{folder} cannot be written: {error.strerror}") from error
+    text = json.dumps(manifest, indent=2) + "\n"
+    if folder.exists() and not _begun(folder, file, text):
+        raise WeightsError(f"{folder} exists and is not empty; choose another folder")
+    make_folder(folder)
+    place_file(file, lambda path: save_file(state, path, metadata={"format": "pt"}))
+    write_file(folder / CONFIG, text)
     return file
+
+
+def _begun(folder: Path, weights: Path, manifest: str) -> bool:
+    """Whether a folder holds nothing but some of what is to be written into it."""
+    if not folder.is_dir() or {*folder.iterdir()} - {weights, folder / CONFIG}:
+        return False
+    file = folder / CONFIG
+    return not file.exists() or file.read_bytes() == manifest.encode()
 
 
 def _check_expressible(model: Stellar) -> None:

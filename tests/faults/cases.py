@@ -1,0 +1,84 @@
+"""The commands that write, each on a little data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stellar.config_toml import to_toml
+from stellar.presets import demo
+
+Call = Callable[[Path, Path], list[str]]
+"""From the folders of inputs and of results to a command line."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, and what goes on with it after it was stopped: by default the same call."""
+
+    call: Call
+    resumed: Call | None = None
+    prepare: Callable[[Path], None] = field(default=lambda inputs: prepare(inputs))
+
+    def again(self, inputs: Path, out: Path) -> list[str]:
+        """The call that goes on where the first was stopped, if it had begun."""
+        if self.resumed is not None and (out / "run/run.toml").is_file():
+            return self.resumed(inputs, out)
+        return self.call(inputs, out)
+
+
+def prepare(inputs: Path) -> None:
+    """Pictures in two classes, one of them broken, and a short run's settings."""
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        file = inputs / f"pictures/{'ab'[index % 2]}/{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (48, 48, 3), np.uint8)).save(file)
+    (inputs / "pictures/a/broken.png").write_bytes(b"nothing")
+    run = demo()
+    training = replace(
+        run.training, steps=3, batch_size=4, num_workers=0, log_every=1, sample_every=2,
+        checkpoint_every=2,
+    )  # fmt: skip
+    run = replace(run, data=str(inputs / "pictures"), training=training)
+    (inputs / "run.toml").write_text(to_toml(run))
+
+
+def _on(*parts: str) -> Call:
+    """A command line, in which {inputs} and {out} stand for the folders."""
+    return lambda inputs, out: [part.format(inputs=inputs, out=out) for part in parts]
+
+
+CASES = {
+    "pretrain": Case(
+        _on("pretrain", "--config", "{inputs}/run.toml", "--out", "{out}/run"),
+        _on("pretrain", "--resume", "--out", "{out}/run"),
+    ),
+    "embed": Case(
+        _on("embed", "stellar-scenes", "{inputs}/pictures", "--out", "{out}/x.parquet",
+            "--part-size", "5"),
+    ),
+    "embed to a folder": Case(
+        _on("embed", "stellar-scenes", "{inputs}/pictures", "--out", "{out}/parts",
+            "--part-size", "5"),
+    ),
+    "shard": Case(_on("shard", "{inputs}/pictures", "--out", "{out}/shards")),
+    "reconstruct": Case(
+        _on("reconstruct", "stellar-scenes", "{inputs}/pictures", "--out", "{out}/sheet.png"),
+    ),
+    "evaluate": Case(
+        _on("evaluate", "stellar-scenes", "--data", "{inputs}/pictures", "--out", "{out}/report",
+            "--num-seeds", "1", "--epochs", "1"),
+    ),
+    "export": Case(
+        _on("export", "stellar-scenes", "--out", "{out}/model.pt2", "--format",
+            "torch-export"),
+    ),
+    "convert": Case(_on("convert", "stellar-scenes", "--out", "{out}/published")),
+    "compare": Case(
+        _on("compare", "stellar", "--config", "{inputs}/run.toml", "--data", "{inputs}/pictures",
+            "--budget", "2", "--decoder-steps", "0", "--num-seeds", "1", "--out", "{out}/compared"),
+    ),
+}  # fmt: skip
