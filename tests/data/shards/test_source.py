@@ -9,8 +9,11 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import numpy as np
@@ -380,3 +383,33 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(MissingPackage, match="s3fs"):
         Shards("s3://bucket/a.tar")
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[str]:
+    """The address of a server of the folder that knows no ranges, as Python's own."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("localhost", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("megabytes", [0, 20])
+def test_a_server_without_ranges_is_one_sentence(
+    served: str, folder: Path, write_tar: WriteTar, megabytes: int
+) -> None:
+    """Whether fsspec reads the shard at once, as it does a small one, or cannot go to a place."""
+    pytest.importorskip("aiohttp")
+    filling = {"x.bin": bytes(megabytes << 20)}
+    write_tar(folder / "one.tar", {"a.png": 1, **filling, "b.png": 2, "c.png": 3})
+    with pytest.raises(ShardError, match="whole files alone, not ranges of bytes; copy"):
+        greys(Shards(f"{served}/one.tar"))
+
+
+def test_a_server_that_is_not_there_is_no_missing_file(served: str) -> None:
+    pytest.importorskip("aiohttp")
+    with pytest.raises(ShardError, match=r"none\.tar, but there are none"):
+        Shards(f"{served}/none.tar")
+    with pytest.raises(ShardError, match=r"cannot be read \(Cannot connect"):
+        Shards("http://localhost:1/a.tar")

@@ -26,6 +26,10 @@ AT_ONCE = 16
 """Requests that wait at the same time."""
 TRIES = 4
 """For a range behind an address, with pauses of 1, 2 and 4 seconds."""
+NO_RANGES = (
+    "gives whole files alone, not ranges of bytes; copy the shards to a local folder, or let a "
+    "server have them that does"
+)
 INDEX = ".index"
 """After the name of a shard: its index."""
 
@@ -110,7 +114,9 @@ class RemoteFiles:
                 found = {path: system.info(path)}
             else:
                 found = system.glob(f"{path.rstrip('/')}/*.tar", detail=True)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if isinstance(error.__cause__, OSError):  # no server, which is no missing file
+                raise ShardError(f"{pattern} cannot be read ({error.__cause__})") from error
             found = {}
         except (OSError, ValueError) as error:
             raise ShardError(f"{pattern} cannot be read ({error})") from error
@@ -126,7 +132,10 @@ class RemoteFiles:
         """The bytes that are there, tried a few times. Raises OSError."""
         for pause in range(TRIES):
             try:
-                return self._system().cat_file(path, start=start, end=start + length)
+                data = self._system().cat_file(path, start=start, end=start + length)
+                if len(data) > length:
+                    raise ShardError(f"the server of {path} {NO_RANGES}")
+                return data
             except FileNotFoundError:
                 raise
             except OSError:
@@ -141,8 +150,11 @@ class RemoteFiles:
         with self._system().open(path, "rb", block_size=2**23, cache_type="readahead") as file:
 
             def read(start: int, length: int) -> bytes:
-                file.seek(start)
-                return file.read(length)
+                try:
+                    file.seek(start)
+                    return file.read(length)
+                except ValueError as error:  # of fsspec, for http
+                    raise ShardError(f"the server of {path} {NO_RANGES}") from error
 
             yield read
 
