@@ -69,12 +69,6 @@ SINGLE: dict[str, Change] = {
 COMBINED: dict[str, Change] = {
     "batch of 32, shared crop": both(SINGLE["batch of 32"], SINGLE["shared crop"]),
     "batch of 16, shared crop": both(SINGLE["batch of 16"], SINGLE["shared crop"]),
-    "batch of 32, shared crop, any hue": both(
-        SINGLE["batch of 32"], SINGLE["shared crop"], SINGLE["any hue, 30% grey"]
-    ),
-    "batch of 32, shared crop, reconstruction 100": both(
-        SINGLE["batch of 32"], SINGLE["shared crop"], SINGLE["reconstruction 100"]
-    ),
 }
 """Of what was best alone."""
 TRIALS = SINGLE | COMBINED

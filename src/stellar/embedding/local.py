@@ -72,7 +72,8 @@ def suggested_workers(device: torch.device) -> int:
     """
     if device.type == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count())
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))  # not on macOS
+    cores = len(usable(0)) // max(1, torch.cuda.device_count())
     return min(16, max(1, cores - 1))
 
 

@@ -4,7 +4,6 @@ of its one writer.
 run.toml  pictures.json  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoints/
 """
 
-import fcntl
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from stellar.config import RunConfig
 from stellar.config_toml import to_toml
 from stellar.data import ImageSource, Listed
 from stellar.errors import UserError
-from stellar.storage import append, one_line, place_file, write_file, writing
+from stellar.storage import append, locked, one_line, place_file, write_file, writing
 
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
@@ -34,13 +33,9 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
         self._skipped: set[str] = set()
-        # A POSIX record lock: forked loader workers do not inherit it, and it dies with its
-        # process.
-        self._lock = (path / ".lock").open("a")
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = locked(path / ".lock")
         except BlockingIOError:
-            self._lock.close()
             raise RunError(
                 f"{path} is being written by another process; "
                 "wait for it, stop it, or choose another folder"

@@ -76,7 +76,11 @@ class LocalFiles:
         """The bytes that are there. Raises OSError."""
         # Held while it is read: another thread may have it dropped.
         opened = self._open(path)
-        return os.pread(opened.descriptor, length, start)
+        if hasattr(os, "pread"):
+            return os.pread(opened.descriptor, length, start)
+        with Path(path).open("rb") as file:  # Windows: a position of its own
+            file.seek(start)
+            return file.read(length)
 
     @contextmanager
     def reader(self, path: str) -> Iterator[Read]:

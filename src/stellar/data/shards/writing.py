@@ -10,7 +10,6 @@ folder are alike. The order is a function of names, sizes and seed, and times an
 out, so the bytes are the same on every machine, in one go or after any number of interruptions.
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -28,7 +27,7 @@ from stellar.data.folder import ImageFolder
 from stellar.data.shards.index import open_index
 from stellar.data.shards.ranges import LocalFiles
 from stellar.errors import UserError
-from stellar.storage import make_folder, place_file, write_file
+from stellar.storage import locked, make_folder, place_file, write_file
 
 MANIFEST = "shards.json"
 LEFT_OUT = "left-out.txt"
@@ -162,11 +161,11 @@ def _add(tar: tarfile.TarFile, name: bytes, content: bytes) -> None:
 @contextmanager
 def _only_writer(out: Path) -> Iterator[None]:
     """Hold the folder's lock, and remove what a killed call left half-written."""
-    with (out / ".lock").open("a") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ShardingError(f"{out} is being written by another process") from None
+    try:
+        lock = locked(out / ".lock")
+    except BlockingIOError:
+        raise ShardingError(f"{out} is being written by another process") from None
+    with lock:
         for file in out.glob(".*.tar*"):
             file.unlink()
         yield
