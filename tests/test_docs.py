@@ -82,3 +82,12 @@ def test_citation() -> None:
     (paper,) = CITATION["references"]
     assert {"type", "title", "authors"} <= paper.keys()
     assert paper["url"] in (ROOT / "README.md").read_text()
+
+
+def test_faults_are_injected_by_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (DOCS / "reliability.md").read_text())
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text() if test else (ROOT / file).is_file(), (
+            test
+        )
