@@ -26,7 +26,7 @@ from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.processes.launch import Ranks
 from stellar.storage import checksum
-from stellar.study.systems import mae
+from stellar.study.systems import dense, dino, mae, slots
 from stellar.training import RunError, TrainingStopped, pretrain, resume
 from stellar.training.loop import Training
 from stellar.training.run_folder import METRICS, RunFolder, read_metrics
@@ -81,6 +81,14 @@ def test_samples_are_told_of_with_what_is_known_by_then(tmp_path: Path, config: 
     assert f"step 8  3 tokens  {looking}/samples/step-00000008.png" in lines
     assert rows(plain) == rows(looking)
     assert final_hash(plain) == final_hash(looking)
+
+
+def test_without_tokens_there_is_no_sheet(tmp_path: Path, config: RunConfig) -> None:
+    for number, system in enumerate((dino, mae, dense)):
+        run = pretrain(with_training(system(config), sample_every=4), tmp_path / f"{number}").folder
+        assert not (run / "samples").exists()
+    run = pretrain(with_training(slots(config), sample_every=4), tmp_path / "slots").folder
+    assert (run / "samples/step-00000004.png").exists()
 
 
 def test_a_run_knows_the_pictures_that_it_was_begun_with(tmp_path: Path, config: RunConfig) -> None:

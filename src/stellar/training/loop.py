@@ -104,7 +104,9 @@ class Training:
         config, source = ingredients.config, ingredients.source
         training = config.training
         # A process draws to write, or because a model that is sharded cannot be run by one alone.
-        draws = training.sample_every and (run is not None or training.parallel == "fsdp")
+        # Where there are no tokens, there are no maps to look at.
+        draws = training.sample_every and config.model.num_sparse_tokens
+        draws = draws and (run is not None or training.parallel == "fsdp")
         samples = sample_images(source, config.model, count=6 if draws else 0)
         recorder = Recorder(run, console, samples, look)
         recorder.begin(source, ingredients.unreadable)

@@ -109,13 +109,15 @@ class Recorder:
         """A sample picture, which the first process keeps, and says where it lies, and what the
         model knows by now; where the model is sharded, all draw it, since none can alone.
         """
-        known = f"  {self._look(model)}" if self._look is not None else ""
-        if not len(self._samples):
-            return
-        picture = draw_samples(model, self._samples)
-        if self.run is not None:
-            file = self.run.add_sample(counters.step, picture)
-            self.say(f"step {counters.step:,}{known}  {file}")
+        told = [f"step {counters.step:,}"]
+        if self._look is not None:
+            told.append(self._look(model))
+        if len(self._samples):
+            picture = draw_samples(model, self._samples)
+            if self.run is not None:
+                told.append(str(self.run.add_sample(counters.step, picture)))
+        if len(told) > 1:
+            self.say("  ".join(told))
 
     def checkpoint(
         self, model: PretrainingModel, optimizer: torch.optim.Optimizer, counters: Counters
