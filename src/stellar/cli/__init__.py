@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when
     interrupted, 141 when what reads the output has closed it, as `head` does.
     """
-    _show_warnings()
+    logging.getLogger("stellar").addHandler(ON_TERMINAL)  # once, however often it is called
     for stream in (sys.stdout, sys.stderr):
         # What a terminal cannot show, as a name that is no UTF-8, becomes escapes.
         if isinstance(stream, io.TextIOWrapper):
@@ -105,14 +105,14 @@ def _run(arguments: list[str]) -> int:
         return _fail("interrupted", code=130)
 
 
-WARNINGS = logging.StreamHandler()
-WARNINGS.setFormatter(logging.Formatter("warning: %(message)s"))
+class _OnTerminal(logging.Handler):
+    """What the package logs, as lines of the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
 
 
-def _show_warnings() -> None:
-    """What the package logs, on the terminal."""
-    WARNINGS.setStream(sys.stderr)
-    logging.getLogger("stellar").addHandler(WARNINGS)  # once, however often it is called
+ON_TERMINAL = _OnTerminal()
 
 
 def _help() -> str:
