@@ -107,4 +107,5 @@ def _over_trainings(quantity: Quantity, scores: Sequence[Score]) -> Score:
     baseline = fmean(baselines) if len(baselines) == len(scores) else None
     detail = details.pop() if len(details) == 1 else ""
     over = Score.over_seeds(quantity, [score.value for score in scores], detail)
-    return replace(over, baseline=baseline)
+    # What no training changes, as what is known without a model, has no spread over trainings.
+    return replace(over, baseline=baseline, spread=over.spread or None)

@@ -142,7 +142,7 @@ def count_pixels(
 
 MIOU_U = Measure("mIoU of U", "segmentation, linear on patches", (quality("mIoU", "U"),))
 MIOU_Z = Measure(
-    "mIoU of Z", "segmentation, linear on what is drawn from",
+    "mIoU of Z", "linear on what is drawn from",
     (quality("mIoU", "Z"), quality("mIoU", "U")),
 )  # fmt: skip
 MIOU_TOKENS = Measure(

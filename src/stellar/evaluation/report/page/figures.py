@@ -2,7 +2,7 @@
 where.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -15,7 +15,7 @@ from stellar.evaluation.evaluators.what_where import S_KNOWS_WHAT, U_KNOWS_WHAT,
 from stellar.evaluation.probes.objects import PROBES
 from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.report.page.svg_scatter import NUM_COLOURS, Axis, Point, scatter
-from stellar.evaluation.scores import Evaluation, ModelScores, Quantity
+from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
 SEMANTICS = (
     classification.TOP_1, classification.MAP, S_KNOWS_WHAT, classification.KNN_S,
@@ -74,9 +74,9 @@ def balance(evaluation: Evaluation) -> str:
     ]  # fmt: skip
     figure = scatter(
         points,
-        Axis.around(_axis_name(across), [x.value for _, x, _ in pairs],
+        Axis.around(_axis_name(across), _with_spread(x for _, x, _ in pairs),
                     reverse=across.lower_is_better),
-        Axis.around(_axis_name(up), [y.value for _, _, y in pairs]),
+        Axis.around(_axis_name(up), _with_spread(y for _, _, y in pairs)),
         better=True,
     )  # fmt: skip
     return (
@@ -85,6 +85,15 @@ def balance(evaluation: Evaluation) -> str:
         "different directions: the upper right corner has both.</p>"
         f'<figure class="card wide">{figure}</figure>'
     )
+
+
+def _with_spread(scores: Iterable[Score]) -> list[float]:
+    """Both ends of what each may be, so that an axis has room for them."""
+    return [
+        end
+        for score in scores
+        for end in (score.value - (score.spread or 0.0), score.value + (score.spread or 0.0))
+    ]
 
 
 def _shared(models: Sequence[ModelScores], measures: Sequence[Measure]) -> Measure | None:
