@@ -58,6 +58,10 @@ def called(arguments: list[str], folder: Path, first_refused: int) -> dict[str, 
 
 TIMED = ("log.txt", "metrics.jsonl", "evaluation.json", "report.html", "report.json")
 """Files that say how fast something was."""
+MOMENTS = ("state.pt", "SHA256SUMS")
+"""AdamW's, which a resumed run pickles in other bytes; the weights after its steps tell that they
+are the same.
+"""
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -69,7 +73,7 @@ def contents(folder: Path) -> dict[str, str]:
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in files
         if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.name not in TIMED
+        and file.name not in (*TIMED, *MOMENTS)
         and file.suffix != ".index"
     }
 
