@@ -89,21 +89,22 @@ def walk(root: str, extensions: tuple[str, ...], stamps: Stamps | None = None) -
             continue
         visited[key] = _stamp(key) or (0, 0, 0)
         try:
-            entries = list(os.scandir(identity))
+            opened = os.scandir(identity)
         except OSError as error:
             if not folder:
                 raise
             visited[key] = ()
             logger.warning("%s cannot be read (%s): left out", identity, error.strerror)
             continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
-            if _is_folder(entry):
-                pending.append(path)
-            elif entry.name.lower().endswith(extensions):
-                yield path
+        with opened as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
+                if _is_folder(entry):
+                    pending.append(path)
+                elif entry.name.lower().endswith(extensions):
+                    yield path
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
 
 from stellar.images.files import FORMATS, require_regular
-from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned
+from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned_array
 from stellar.images.picture import UnreadableImage
 from stellar.images.pillow import DECODING_ERRORS, reason_of
 
@@ -48,7 +48,7 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
                         f"{width} x {height}; they must be of one size"
                     )
                 orientation = UPRIGHT
-            values = np.array(turned(Image.fromarray(np.array(image)), orientation))
+            values = turned_array(np.array(image), orientation)
     except DECODING_ERRORS as error:
         raise UnreadableImage(path, reason_of(error)) from error
     if values.min() < 0 or values.max() > 255:

@@ -7,6 +7,7 @@ that no viewer minds, though the pixels are whole.
 import re
 import struct
 
+import numpy as np
 from PIL import Image
 
 UPRIGHT = 1
@@ -44,6 +45,15 @@ def orientation_of(image: Image.Image) -> int:
 def turned(image: Image.Image, orientation: int) -> Image.Image:
     """The image as a viewer shows it, whose pixels are stored in this orientation."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def turned_array(array: np.ndarray, orientation: int) -> np.ndarray:
+    """`turned`, of numbers (h w ...) that may be no Pillow image."""
+    if orientation in range(5, 9):
+        array = array.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return array[::rows, ::columns]
 
 
 def in_exif(block: bytes) -> int | None:

@@ -17,6 +17,7 @@ from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from stellar.images.arrays import from_array
+from stellar.images.orientation import turned_array
 from stellar.images.picture import InputError, Picture
 from stellar.images.pillow import DECODING_ERRORS, from_pillow, reason_of
 from stellar.images.ranges import to_range
@@ -79,9 +80,9 @@ def _by_pillow(file: File, channels: int, check_size: CheckSize) -> Picture:
             bits = image.tag_v2.get(_BITS, (8,))
             image.load()
             if image.mode.startswith("I;16") and max(bits) < 16:
-                array = np.array(image).astype(np.float32) / (2 ** max(bits) - 1)
+                array, changes = _ranged(np.array(image).astype(np.uint16), max(bits))
                 picture = from_array(array, channels)
-                return Picture(picture.pixels, (_scaled(max(bits)), *picture.changes))
+                return Picture(picture.pixels, (*changes, *picture.changes))
             return from_pillow(image, channels)
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"Pillow does not read a TIFF of {_described(file)}") from error
@@ -171,7 +172,7 @@ def _as_stored(array: np.ndarray, page: Any, channels: int) -> Picture:
         changes.append("colours converted to grey")
     orientation = page.tags.get("Orientation")
     if orientation is not None and orientation.value in range(2, 9):
-        array = _turned(array, orientation.value)
+        array = turned_array(array, orientation.value)
         changes.insert(0, "turned as its metadata says")
     picture = from_array(array, channels)
     return Picture(picture.pixels, (*changes, *picture.changes))
@@ -186,7 +187,7 @@ def _ranged(array: np.ndarray, bits: int) -> tuple[np.ndarray, list[str]]:
     if array.dtype in (np.uint8, np.uint16):
         if bits == 8 * array.dtype.itemsize:
             return array, []
-        return array.astype(np.float32) / (2**bits - 1), [_scaled(bits)]
+        return array.astype(np.float32) / (2**bits - 1), [f"{bits} bits scaled to [0, 1]"]
     values, changes = to_range(array, 1.0 if array.dtype.kind == "f" else 65535.0)
     if values.dtype.kind in "iu":
         values = values.astype(np.uint16)
@@ -209,18 +210,5 @@ def _without_extra(array: np.ndarray, kind: int) -> tuple[np.ndarray, str]:
     return (over + 1 - alpha).clip(0, 1), "transparency laid on white"
 
 
-def _turned(array: np.ndarray, orientation: int) -> np.ndarray:
-    """As a viewer shows it."""
-    if orientation > 4:
-        array = array.transpose(1, 0, 2)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return array[::rows, ::columns]
-
-
 def _with_a_page_for_each(picture: Picture) -> Picture:
     return Picture(picture.pixels, ("a page read for each channel", *picture.changes))
-
-
-def _scaled(bits: int) -> str:
-    return f"{bits} bits scaled to [0, 1]"

@@ -35,7 +35,7 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
                 if None in row:
                     raise DataError(
                         f"{path}, line {rows.line_num}: it has more cells than the header has "
-                        f"columns; put quotes around a cell that holds a comma"
+                        "columns; put quotes around a cell that holds a comma"
                     )
                 picture = _on_disk(path.parent, row["path"] or "")
                 labels = _labels(row["label"] or "")
@@ -63,6 +63,8 @@ def _on_disk(root: Path, name: str) -> Path:
     """The path in a cell, as the disk has it: accents may be composed in the one and not in the
     other.
     """
+    if name.isascii():
+        return Path(name)
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     return Path(next((form for form in forms if (root / form).is_file()), name))
 
