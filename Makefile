@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check wheel format bench gpu-day gpu-day-wheels clean
+.PHONY: install demo test test-lowest check audit wheel format bench gpu-day gpu-day-wheels clean
 
 install: .venv/installed
 
@@ -20,6 +20,20 @@ demo: install
 # In two processes of a thread each, which takes little more than half the time of one.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The tests with the lowest versions that pyproject.toml promises, in an environment of their own.
+LOWEST := .venv-lowest/bin
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python tests/lowest_versions.py > .venv-lowest/constraints.txt
+	$(LOWEST)/python -m pip install --quiet -c .venv-lowest/constraints.txt -e ".[dev]"
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -n 2 --dist worksteal
+
+# Known vulnerabilities of what `make install` installs. It asks PyPI's service for advisories.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 check: install
 	$(BIN)/ruff format --check .
@@ -54,5 +68,5 @@ gpu-day-wheels: install
 		beartype docstring-parser jaxtyping kornia kornia_rs simplejpeg typeguard tyro wadler-lindig
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache demo
+	rm -rf .venv .venv-lowest .venv-audit build dist .pytest_cache .ruff_cache demo
 	find . -name __pycache__ -prune -exec rm -rf {} +

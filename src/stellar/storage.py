@@ -7,12 +7,13 @@ read.
 import hashlib
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
 from typing import BinaryIO, TextIO, TypeVar
 
 from safetensors import SafetensorError
@@ -50,9 +51,29 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _stopping_later() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until what is done here is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = {stop: signal.signal(stop, lambda number, _: asked.append(number)) for stop in stops}
+    try:
+        yield
+    finally:
+        for stop, handler in before.items():
+            signal.signal(stop, signal.SIG_DFL if handler is None else handler)
+    if asked:
+        signal.raise_signal(asked[0])
+
+
+@contextmanager
 def torch_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that torch writes, which hides the disk's own error behind one of its own."""
-    with path.open("wb") as file:
+    """A file that torch writes, which hides the disk's own error behind one of its own, and ends
+    the process where Python is interrupted while it writes: signals wait.
+    """
+    with _stopping_later(), path.open("wb") as file:
         try:
             yield file
         except RuntimeError as error:
@@ -163,13 +184,16 @@ def place_files(folder: Path, write: Callable[[Path], Result]) -> Result:
     """Let `write` fill a hidden folder in an existing one, then move its files there, each in one
     step, the last name first. Other files stay; when `write` fails, all do. Raises NotWritten.
     """
+    temporary = hidden(folder / "new")
     with writing(folder):
-        with TemporaryDirectory(dir=folder, prefix=".") as name:
-            temporary = Path(name)
+        try:
+            temporary.mkdir()
             result = write(temporary)
             for file in sorted(temporary.iterdir(), reverse=True):
                 _publish(file)
                 file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         sync(folder)
     return result
 
@@ -195,6 +219,16 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         sync(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """The folder goes in one step, whatever a late process may still do in it."""
+    trash = hidden(folder)
+    try:
+        folder.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+    finally:  # where that was interrupted, once more
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 def checksum(path: Path) -> str:

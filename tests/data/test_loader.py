@@ -1,5 +1,6 @@
 """The order of the data: a function of (seed, step), whatever the workers, ranks and restarts."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -20,6 +21,7 @@ from stellar.data.loader import StepSampler, view_batches
 from stellar.data.picture_batches import picture_batches
 from stellar.data.scenes import Scenes
 from stellar.data.views import Batch, MultiView
+from stellar.errors import UserError
 
 VIEWS = ViewConfig(num_masked=1, num_local=1, local_size=12, masking_ratio=0.5)
 
@@ -159,8 +161,60 @@ def test_a_killed_worker_is_an_error(data: MultiView) -> None:
     next(batches)
     (worker,) = multiprocessing.active_children()
     worker.kill()
-    with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):
+    with pytest.raises(
+        DataError, match=r"was killed, most often because .* ran out of memory; lower"
+    ):
         list(batches)
+
+
+class Hangs(Scenes):
+    """As on a file server that does not answer."""
+
+    def read(self, index: int) -> torch.Tensor:
+        time.sleep(3600)
+        return super().read(index)
+
+
+def test_a_stuck_worker_is_an_error_after_a_time_that_can_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STELLAR_WORKER_TIMEOUT", "1")
+    hanging = MultiView(Hangs("train", size=24, length=10), 24, 6, VIEWS, 0)
+    with pytest.raises(DataError, match=r"no batch of images came for 1 seconds: .* may hang"):
+        list(view_batches(hanging, 4, 0, 0, 3, num_workers=1))
+    assert multiprocessing.active_children() == []
+    monkeypatch.setenv("STELLAR_WORKER_TIMEOUT", "soon")
+    with pytest.raises(UserError, match=r"STELLAR_WORKER_TIMEOUT must be a whole number .* 'soon'"):
+        list(view_batches(hanging, 4, 0, 0, 3, num_workers=1))
+
+
+class Fails(Scenes):
+    """Whose pictures cannot be read for a reason that is not theirs."""
+
+    error: Exception
+
+    def read(self, index: int) -> torch.Tensor:  # noqa: ARG002
+        raise self.error
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EMFILE, "Too many open files", "a.png"), MemoryError(), DataError("a sentence")],
+)
+def test_what_a_worker_cannot_do_is_told_as_it_is(
+    small: ModelConfig, num_workers: int, error: Exception
+) -> None:
+    """Without the worker's traceback in its message, and never as a picture that is left out."""
+    source = Fails("train", size=24, length=10)
+    source.error = error
+    for batches in (
+        view_batches(MultiView(source, 24, 6, VIEWS, 0), 4, 0, 0, 3, num_workers=num_workers),
+        picture_batches(source, range(10), "crop", small, 4, num_workers=num_workers),
+    ):
+        with pytest.raises(type(error)) as caught:
+            list(batches)
+        assert str(caught.value) == str(error)
 
 
 class Full(Scenes):

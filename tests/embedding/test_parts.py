@@ -22,9 +22,13 @@ from stellar.processes.launch import Ranks
 
 
 def assert_same(ours: Path, theirs: Path) -> None:
+    assert read_embeddings(ours).metadata == read_embeddings(theirs).metadata
+    assert_same_numbers(ours, theirs)
+
+
+def assert_same_numbers(ours: Path, theirs: Path) -> None:
     one, other = read_embeddings(ours), read_embeddings(theirs)
     assert one.paths == other.paths
-    assert one.metadata == other.metadata
     for name in ("cls", "tokens", "maps"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
 
@@ -108,7 +112,9 @@ def test_a_late_process_finds_nothing_to_do(
         embed(model, photos, out, ranks=Ranks(1, 2))
         assert embed(model, photos, out, ranks=Ranks(0, 2)).num_images == 6
         assert sorted(tmp_path.rglob("*")) == before
-        with pytest.raises(EmbeddingError, match="exists; remove it"):
+        with pytest.raises(
+            EmbeddingError, match="the embedding of other images, or another model's"
+        ):
             embed(Stellar(small).eval(), photos, out, ranks=Ranks(1, 2))
 
 
@@ -151,6 +157,46 @@ def test_a_part_says_what_it_lacks(tmp_path: Path, model: Stellar, photos: Path)
     assert name == "broken.jpg"
     assert "picture" in reason
     assert json.loads(metadata[b"stellar"])["images"] == 7
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_a_part_that_the_disk_changed_is_made_again(
+    tmp_path: Path, model: Stellar, photos: Path, column: int
+) -> None:
+    out = tmp_path / "out.parquet"
+    embed(model, photos, out, part_size=2, ranks=Ranks(1, 2))
+    part = tmp_path / "out.parquet.parts/data/000000000000.parquet"
+    chunk = pq.read_metadata(part).row_group(0).column(column)
+    whole = bytearray(part.read_bytes())
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    whole[begin + chunk.total_compressed_size - 1] ^= 1
+    part.write_bytes(whole)
+    with pytest.raises(EmbeddingError, match=r"was damaged on the disk .* makes it again"):
+        embed(model, photos, out, part_size=2)
+    embed(model, photos, out, part_size=2)
+    embed(model, photos, tmp_path / "whole.parquet", part_size=2)
+    assert_same(out, tmp_path / "whole.parquet")
+
+
+def test_an_embedding_that_the_disk_changed_is_not_read(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    """Or is read as it was: not every byte is a number."""
+    file, changed = tmp_path / "whole.parquet", tmp_path / "changed.parquet"
+    embed(model, photos, file)
+    whole = file.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 101):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        changed.write_bytes(damaged)
+        try:
+            read_embeddings(changed)
+        except EmbeddingError:
+            refused += 1
+        else:
+            assert_same_numbers(changed, file)
+    assert refused > 10
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands that write, each on a little data."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import stellar
+import stellar.cli
 from stellar.config_toml import to_toml
 from stellar.presets import demo
 
@@ -20,6 +23,7 @@ class Case:
 
     call: Call
     resumed: Call | None = None
+    run: Callable[[list[str]], int] = stellar.cli.main
     prepare: Callable[[Path], None] = field(default=lambda inputs: prepare(inputs))
 
     def again(self, inputs: Path, out: Path) -> list[str]:
@@ -27,6 +31,19 @@ class Case:
         if self.resumed is not None and (out / "run/run.toml").is_file():
             return self.resumed(inputs, out)
         return self.call(inputs, out)
+
+
+def save(arguments: list[str]) -> int:
+    """`save_pretrained` in a script, with the signals and sentences of the command line."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        stellar.load("stellar-scenes").save_pretrained(*arguments)
+    except stellar.UserError as error:
+        print(error)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def prepare(inputs: Path) -> None:
@@ -77,6 +94,7 @@ CASES = {
             "torch-export"),
     ),
     "convert": Case(_on("convert", "stellar-scenes", "--out", "{out}/published")),
+    "save_pretrained": Case(_on("{out}/model"), run=save),
     "compare": Case(
         _on("compare", "stellar", "--config", "{inputs}/run.toml", "--data", "{inputs}/pictures",
             "--budget", "2", "--decoder-steps", "0", "--num-seeds", "1", "--out", "{out}/compared"),

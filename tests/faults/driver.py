@@ -1,16 +1,18 @@
-"""Runs one command on a disk that is full from the n-th write on, for every n: in a process of its
-own each time, forked from this one, which has everything imported.
+"""Runs one command with a fault at its n-th write, for every n: in a process of its own each time,
+forked from this one, which has everything imported.
 
-    LD_PRELOAD=full_disk.so python driver.py CASE FOLDER MOST
+    LD_PRELOAD=faults.so python driver.py CASE FOLDER FAULT:MOST FAULT:MOST ...
 
-Prints a line of JSON for each n: how it ended, and what a second call, with room, left.
+Prints a line of JSON for each fault and n: how it ended, and what a second call, without it, left.
 """
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,11 +21,23 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-DISK = ctypes.CDLL(None)
+LIBRARY = ctypes.CDLL(None)
+WRITES, OPENS, LOOKS = range(3)
+FAULTS = {
+    "a full disk": (errno.ENOSPC, WRITES),
+    "a read-only disk": (errno.EROFS, WRITES),
+    "no file handles": (errno.EMFILE, OPENS),
+    "SIGKILL": (-signal.SIGKILL, WRITES),
+    "SIGTERM": (-signal.SIGTERM, WRITES),
+    "SIGINT": (-signal.SIGINT, WRITES),
+    "the clock set back": (0, LOOKS),
+}
+"""Numbers of errors, and of signals with a minus; and which calls are counted."""
+NO_FAULT = (0, WRITES)
 
 
 def in_a_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` gives in a forked process, or how that ended."""
+    """What `work` gives in a forked process, or which signal ended that."""
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
@@ -38,22 +52,27 @@ def in_a_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     with os.fdopen(out, "rb") as pipe:
         said = pipe.read()
     _, status = os.waitpid(child, 0)
-    return json.loads(said) if said else {"killed": status}
+    return json.loads(said) if said else {"killed": os.waitstatus_to_exitcode(status)}
 
 
-def called(arguments: list[str], folder: Path, first_refused: int) -> dict[str, Any]:
-    """A command on a disk that is full from this write on; 0: never."""
-    from stellar.cli import main
-
+def called(
+    run: Callable[[list[str]], int],
+    arguments: list[str],
+    folder: Path,
+    first: int = 0,
+    fault: tuple[int, int] = NO_FAULT,
+) -> dict[str, Any]:
+    """A command with a fault from this call below the folder on; 0: never."""
     said = StringIO()
-    DISK.full_from(ctypes.c_long(first_refused), str(folder).encode())
+    number, counted = fault
+    LIBRARY.fault_from(ctypes.c_long(first), str(folder).encode(), number, counted)
     try:
         with redirect_stdout(said), redirect_stderr(said):
-            code = main(arguments)
+            code = run(arguments)
     finally:
-        writes = DISK.writes_seen()
-        DISK.full_from(ctypes.c_long(0), b"")
-    return {"code": code, "said": said.getvalue(), "writes": writes}
+        calls = [LIBRARY.calls_seen(kind) for kind in (WRITES, OPENS, LOOKS)]
+        LIBRARY.fault_from(ctypes.c_long(0), b"", *NO_FAULT)
+    return {"code": code, "said": said.getvalue(), "calls": calls}
 
 
 TIMED = ("log.txt", "metrics.jsonl", "evaluation.json", "report.html", "report.json")
@@ -78,10 +97,14 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def some_of(writes: int, most: int) -> list[int]:
-    """Numbers from the first write to the last, evenly spread, where there are more than `most`."""
-    count = min(writes, most)
-    return sorted({1 + index * (writes - 1) // max(1, count - 1) for index in range(count)})
+def some_of(calls: int, most: int) -> list[int]:
+    """Numbers from the first call to the last, evenly spread, where there are more than `most`; one
+    is the middle one.
+    """
+    count = min(calls, most)
+    if count == 1:
+        return [(calls + 1) // 2]
+    return sorted({1 + index * (calls - 1) // (count - 1) for index in range(count)})
 
 
 def main() -> None:
@@ -89,7 +112,7 @@ def main() -> None:
     from cases import CASES
 
     torch.set_num_threads(1)
-    name, root, most = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    name, root, *asked = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
     case = CASES[name]
     inputs, out = root / "inputs", root / "out"
     case.prepare(inputs)
@@ -100,26 +123,35 @@ def main() -> None:
         (out / "kept").write_text("what was there before")
 
     afresh()
-    whole = in_a_child(lambda: called(case.call(inputs, out), out, 0))
+    whole = in_a_child(lambda: called(case.run, case.call(inputs, out), root))
     expected = contents(out)
-    print(json.dumps({"n": 0, **whole, "files": sorted(expected)}), flush=True)
-    for n in some_of(whole["writes"], most):
-        afresh()
-        first = in_a_child(lambda n=n: called(case.call(inputs, out), out, n))
-        complete = contents(out) == expected
-        kept = (out / "kept").read_text() == "what was there before"
-        second = in_a_child(lambda: called(case.again(inputs, out), out, 0))
-        left = contents(out)
-        same = sorted(n for n in {*left, *expected} if left.get(n) != expected.get(n))
-        line = {
-            "n": n,
-            "first": first,
-            "complete": complete,
-            "kept": kept,
-            "second": second,
-            "different": same,
-        }
-        print(json.dumps(line), flush=True)
+    print(json.dumps({"fault": None, **whole}), flush=True)
+    for name, most in (each.rsplit(":", 1) for each in asked):
+        fault = FAULTS[name]
+        for n in some_of(max(1, whole["calls"][fault[1]]), int(most)):
+            afresh()
+            first = in_a_child(
+                lambda n=n, fault=fault: called(case.run, case.call(inputs, out), root, n, fault)
+            )
+            complete = contents(out) == expected
+            kept = (out / "kept").read_text() == "what was there before"
+            hidden = sorted(
+                file.name for file in out.rglob(".*") if file.name not in (".lock", ".sizes")
+            )
+            second = in_a_child(lambda: called(case.run, case.again(inputs, out), root))
+            left = contents(out)
+            same = sorted(n for n in {*left, *expected} if left.get(n) != expected.get(n))
+            line = {
+                "fault": name,
+                "n": n,
+                "first": first,
+                "complete": complete,
+                "kept": kept,
+                "hidden": hidden,
+                "second": second,
+                "different": same,
+            }
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 import io
 import os
 import pickle
+import resource
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -327,3 +330,43 @@ def test_the_error_can_cross_processes() -> None:
     error = pickle.loads(pickle.dumps(UnreadableImage(Path("a.png"), "it is broken")))
     assert str(error) == "cannot read a.png: it is broken"
     assert (error.path, error.reason) == ("a.png", "it is broken")
+
+
+def test_a_machine_without_file_handles_makes_no_picture_unreadable(
+    tmp_path: Path, rgb: np.ndarray
+) -> None:
+    """Else a run would leave out, one by one, pictures that nothing is wrong with."""
+    file = saved(tmp_path / "a.png", Image.fromarray(rgb))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as caught:
+            read_image(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(caught.value, UnreadableImage)
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from stellar.images import UnreadableImage, read_image
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), -1))
+try:
+    read_image(sys.argv[1])
+except UnreadableImage:
+    print("unreadable")
+except MemoryError:
+    print("no memory")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the memory, as on Linux")
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_machine_without_memory_makes_no_picture_unreadable(tmp_path: Path, name: str) -> None:
+    file = saved(tmp_path / name, Image.new("RGB", (8000, 8000)))
+    call = [sys.executable, "-c", LITTLE_MEMORY, str(file)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.stdout == "no memory\n", done.stderr

@@ -103,7 +103,10 @@ def test_infinite_and_missing_numbers_spoil_no_others(tmp_path: Path, dtype: str
 
 def test_twelve_bits_are_no_dark_sixteen(tmp_path: Path) -> None:
     values = np.linspace(0, 4095, 480).reshape(20, 24).astype(np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", values, bitspersample=12, photometric="minisblack")
+    try:
+        tifffile.imwrite(tmp_path / "a.tif", values, bitspersample=12, photometric="minisblack")
+    except NotImplementedError:
+        pytest.skip("this version of imagecodecs writes no packed numbers")
     np.testing.assert_allclose(read(tmp_path / "a.tif", 1)[:, :, 0], values / 4095, atol=1e-4)
 
 

@@ -116,6 +116,24 @@ def test_srun_stop_go_on_and_kill(tmp_path: Path, endless: Path) -> None:
     assert "Traceback" not in first[2]
 
 
+@pytest.mark.long
+def test_a_stuck_process_is_noticed_after_a_time_that_can_be_set(
+    tmp_path: Path, endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STELLAR_RANK_TIMEOUT", "6")
+    run = tmp_path / "run"
+    start = ["pretrain", "--config", endless, "--out", run]
+    with slurm_tasks(start, start) as tasks:
+        wait_for(lambda: (run / METRICS).exists(), tasks)
+        tasks[1].send_signal(signal.SIGSTOP)
+        (_, _, errors), *_ = endings(tasks[:1])
+        tasks[1].kill()
+        endings(tasks[1:])
+    assert tasks[0].returncode == 1, errors
+    assert "process 0 lost another one, which gave no reason; it was killed or is stuck" in errors
+    assert "Traceback" not in errors
+
+
 def test_a_failure_before_the_first_step_is_that_of_all(tmp_path: Path, endless: Path) -> None:
     start = ["pretrain", "--config", endless, "--out", tmp_path / "run"]
     with slurm_tasks(start, [*start, "--data", tmp_path / "nowhere"]) as tasks:

@@ -100,11 +100,17 @@ def test_a_run_knows_the_pictures_that_it_was_begun_with(tmp_path: Path, config:
     run = pretrain(config, tmp_path / "run").folder
     resume(run)
     Image.new("RGB", (16, 16)).save(tmp_path / "pictures/new.png")
-    with pytest.raises(RunError, match=r"other pictures than .* \(9 now, 8 then\).* --init .*run"):
+    with pytest.raises(RunError, match=r"other pictures than .* \(9 now, 8 then; .* --init .*run"):
         resume(run)
     (tmp_path / "pictures/0.png").unlink()
-    with pytest.raises(RunError, match=r"\(8 now, 8 then\)"):
+    with pytest.raises(RunError, match=r"\(8 now, 8 then; or names or files were changed\)"):
         resume(run)
+    (tmp_path / "pictures/new.png").unlink()
+    Image.new("RGB", (16, 16), (0, 0, 1)).save(tmp_path / "pictures/0.png")
+    with pytest.raises(RunError, match="files were changed"):
+        resume(run)
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures/0.png")
+    resume(run)
     with pytest.raises(RunError, match="lies within"):
         pretrain(config, tmp_path / "pictures/run")
     assert not (tmp_path / "pictures/run").exists()

@@ -3,12 +3,15 @@ called.
 """
 
 import io
-import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
+from stellar.cli.terminal import is_verbose, set_loudness
 from stellar.errors import Interrupted, UserError
 from stellar.processes.launch import own_ranks
 
@@ -45,6 +48,8 @@ from your own pictures to a model, its tokens and its maps
 no pictures at hand? nothing is downloaded
   stellar reconstruct stellar-scenes scenes
   stellar demo
+
+every command takes -q, to say nothing but results and errors, and -v, to say more
 """
 
 
@@ -52,14 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for an error, 2 for a wrong call, 130 when
     interrupted, 141 when what reads the output has closed it, as `head` does.
     """
-    logging.getLogger("stellar").addHandler(ON_TERMINAL)  # once, however often it is called
+    given = set_loudness(list(sys.argv[1:] if arguments is None else arguments))
     for stream in (sys.stdout, sys.stderr):
         # What a terminal cannot show, as a name that is no UTF-8, becomes escapes.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            return _run(list(sys.argv[1:] if arguments is None else arguments))
+            with _asked_to_stop():
+                return _run(given)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -101,18 +107,45 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:  # of a disk, a device or a server
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}", code=1)
+    except (MemoryError, RuntimeError) as error:
+        if (sentence := _out_of_memory(error)) is None:
+            raise
+        return _fail(sentence, code=1)
     except KeyboardInterrupt:
         return _fail("interrupted", code=130)
 
 
-class _OnTerminal(logging.Handler):
-    """What the package logs, as lines of the terminal."""
+def _out_of_memory(error: Exception) -> str | None:
+    """A sentence where memory ran out, Python's, torch's or a GPU's; None for other errors."""
+    said = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in said:
+        return (
+            "the memory of the GPU is full; lower --batch-size (in training, "
+            "training.views_at_once or training.batch_size), or take another GPU"
+        )
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in said:
+        return (
+            "the memory of this machine is full; lower --batch-size and --num-workers (in "
+            "training, training.batch_size and training.num_workers), or end other programs"
+        )
+    return None
 
-    def emit(self, record: logging.LogRecord) -> None:
-        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
 
-
-ON_TERMINAL = _OnTerminal()
+@contextmanager
+def _asked_to_stop() -> Iterator[None]:
+    """SIGTERM is taken as Ctrl-C, so that what is half done is tidied up. Not among several
+    processes: one that waits for the others would not hear it, and has to end at once.
+    """
+    try:
+        alone = own_ranks().world_size == 1
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
+    except (UserError, ValueError):  # said later; not in the main thread
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _help() -> str:
@@ -121,5 +154,7 @@ def _help() -> str:
 
 
 def _fail(message: str, code: int) -> int:
+    if is_verbose() and sys.exc_info()[0] is not None:
+        traceback.print_exc()
     print(f"stellar: error: {message}", file=sys.stderr)
     return code

@@ -38,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     from rich.console import Console
 
+    from stellar.cli.terminal import console
     from stellar.config import nearest
     from stellar.errors import UserError
     from stellar.evaluation.report.terminal import print_changes
@@ -55,15 +56,14 @@ def run(arguments: Sequence[str]) -> int:
                 f"{name!r} is no change of this run{nearest(name, known)}; "
                 "stellar ablate --list names them"
             )
-    console = Console()
     evaluation = ablate(
         base,
         options.test_data(base.model),
         options.out,
         {name: known[name] for name in options.changes or known},
         options.num_seeds,
-        console=console,
+        console=console(),
     )
-    print_changes(evaluation, console)
+    print_changes(evaluation, Console())
     print(f"report   {options.out / 'report.json'}")
     return 0

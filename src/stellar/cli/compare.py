@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     from rich.console import Console
 
-    from stellar.cli.progress_line import progress_line
+    from stellar.cli.terminal import console, progress_line
     from stellar.config import EvaluationConfig
     from stellar.evaluation.report.terminal import print_evaluation
     from stellar.study.compare import compare
@@ -49,7 +49,6 @@ def run(arguments: Sequence[str]) -> int:
     options.require_seeds()
     steps, minutes = read_budget(options.budget) if options.budget else (None, None)
     base = options.base(steps)
-    console = Console()
     evaluation = compare(
         base,
         options.test_data(base.model),
@@ -58,10 +57,10 @@ def run(arguments: Sequence[str]) -> int:
         minutes,
         options.num_seeds,
         EvaluationConfig(num_seeds=1, decoder_steps=options.decoder_steps),
-        console,
+        console(),
         progress_line,
     )
-    print_evaluation(evaluation, console)
+    print_evaluation(evaluation, Console())
     print(f"report   {options.out / 'report.html'}\n         {options.out / 'report.json'}")
     return 0
 

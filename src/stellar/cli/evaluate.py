@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     from rich.console import Console
 
-    from stellar.cli.progress_line import progress_line
+    from stellar.cli.terminal import progress_line
     from stellar.data.evaluation_data import open_data
     from stellar.errors import UserError
     from stellar.evaluation.evaluate import evaluate

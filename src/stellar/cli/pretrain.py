@@ -63,19 +63,18 @@ def run(arguments: Sequence[str]) -> int:
             f"or start a new run with --init {options.out}"
         )
     config = None if options.resume else configure(options, rest)
-    from rich.console import Console
-
+    from stellar.cli.terminal import console
     from stellar.data import EMBEDDED
     from stellar.evaluation.glance import watching
     from stellar.training import pretrain, resume
     from stellar.training.pretrain import config_of
 
-    console = Console()
+    shown = console()
     if config is None:
         look = watching(config_of(options.out))
-        result = resume(options.out, options.device, console, look)
+        result = resume(options.out, options.device, shown, look)
     else:
-        result = pretrain(config, options.out, options.device, console, watching(config))
+        result = pretrain(config, options.out, options.device, shown, watching(config))
     out = shlex.quote(str(options.out))
     if own_ranks().rank:
         return 0 if result.finished else 130

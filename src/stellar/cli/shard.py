@@ -34,7 +34,7 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar shard", description=DESCRIPTION)
-    from stellar.cli.progress_line import progress_line
+    from stellar.cli.terminal import progress_line
     from stellar.data.shards.writing import LEFT_OUT, write_shards
 
     try:

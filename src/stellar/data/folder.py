@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Sequence, Sized
 from pathlib import Path
+from stat import S_ISREG
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -21,6 +22,9 @@ EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
 )  # fmt: skip
 """Names, in any case, that count as pictures."""
+
+LOOKED_AT, BEGINNING = 512, 65_536
+"""Files of a folder, and bytes of each, by which changed files are noticed."""
 
 
 class DataError(UserError):
@@ -46,7 +50,9 @@ class Listed(ImageSource, Protocol):
     """A source whose images have names that it was given."""
 
     def fingerprint(self) -> str:
-        """Tells other names, or the same ones in another order, apart."""
+        """Tells other pictures, or the same ones in another order, apart, as far as names and some
+        looks at the files can.
+        """
         ...
 
 
@@ -73,9 +79,13 @@ class ImageFiles:
         return self.root / os.fsdecode(self.relative(index))
 
     def fingerprint(self) -> str:
-        """Tells other files, or the same ones in another order, apart."""
+        """Tells other files, or the same ones in another order, apart: by all of their names, and
+        by size and beginning of up to LOOKED_AT of them.
+        """
         digest = hashlib.sha256(self._offsets.numpy().data)
         digest.update(self._bytes.numpy().data)
+        for index in evenly_spread(self, LOOKED_AT):
+            digest.update(_size_and_beginning(self.path(index)))
         return digest.hexdigest()
 
     def relative(self, index: int) -> bytes:
@@ -105,6 +115,18 @@ class ImageFolder(ImageFiles):
             expected = ", ".join(extension[1:] for extension in extensions)
             raise DataError(f"no pictures ({expected}) in {root} or its subfolders")
         super().__init__(root, paths, channels)
+
+
+def _size_and_beginning(path: Path) -> bytes:
+    """Empty for what cannot be read."""
+    try:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            return b""
+        with path.open("rb") as file:
+            return status.st_size.to_bytes(8) + file.read(BEGINNING)
+    except (FileNotFoundError, PermissionError):
+        return b""
 
 
 def extensions_of(channels: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ step and on any number of ranks, and a batch may run over the end of an epoch.
 """
 
 import atexit
+import re
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import lru_cache, partial
@@ -17,10 +18,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from stellar.data.folder import DataError
 from stellar.data.views import Batch, MultiView
+from stellar.errors import UserError
 from stellar.processes.exchange import share
-
-WORKER_TIMEOUT = 600
-"""Seconds without a batch after which a worker counts as stuck."""
+from stellar.processes.timeouts import WORKER, worker_timeout
 
 
 def view_batches(
@@ -37,7 +37,7 @@ def view_batches(
     """This rank's batches of steps `start_step` to `start_step + num_steps - 1`, on the CPU.
 
     `batch_size` is the number of images of one step, over all ranks. Memory is pinned when
-    `device` is a GPU. A worker that dies or hangs is a RuntimeError; workers are not restarted.
+    `device` is a GPU. A worker that dies or hangs is a DataError; workers are not restarted.
     """
     sampler = StepSampler(len(dataset), batch_size, seed, start_step, num_steps, rank, world_size)
     yield from loaded(dataset, sampler, _as_it_is, num_workers, device)
@@ -53,52 +53,109 @@ def loaded(
     """What `collate` makes of each list of keys, in order, by the same workers all the time; a
     batch has `share_memory`, and `pin_memory`, which is called when `device` is a GPU.
 
-    Whatever ends the loop, the workers end too. Raises DataError when shared memory is full.
+    Whatever ends the loop, the workers end too. What a worker cannot do is raised here as it was
+    there. Raises DataError when shared memory is full, or when a worker dies or is stuck.
     """
+    timeout = worker_timeout()
     loader = DataLoader(
-        dataset,
+        _Batches(dataset, collate),
         batch_sampler=batches,
-        collate_fn=partial(_handed_over, collate),
+        collate_fn=_as_it_is,
         num_workers=num_workers,
         worker_init_fn=prepare_worker,
-        timeout=WORKER_TIMEOUT if num_workers > 0 else 0,
+        timeout=timeout if num_workers > 0 else 0,
         pin_memory=torch.device(device).type == "cuda",
         # DataLoader draws a seed from it; without it, from the process's own random state.
         generator=torch.Generator(),
     )
     iterator = iter(loader)
     # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
-    end_workers = getattr(iterator, "_shutdown_workers", lambda: None)
+    end_workers = partial(_end_workers, iterator)
     atexit.register(end_workers)
     try:
-        yield from iterator
+        for batch in iterator:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
     except (ConnectionError, EOFError) as error:
         # DataLoader says so itself unless the worker died while it was handing over a batch.
-        raise RuntimeError("a DataLoader worker exited unexpectedly") from error
+        raise DataError(DIED) from error
     except RuntimeError as error:
-        if "shared memory" not in f"{error} {error.__cause__}":
+        if (sentence := _sentence_for(error, timeout)) is None:
             raise
-        raise DataError(
-            "the shared memory through which loader workers hand over their batches is full; give "
-            "the container more (docker run --shm-size 8g), lower batch_size or num_workers, or "
-            "set num_workers to 0, which needs none"
-        ) from error
+        raise DataError(sentence) from error
     finally:
         end_workers()
         atexit.unregister(end_workers)
 
 
+def _end_workers(iterator: Any) -> None:
+    """DataLoader asks its workers to end, and sends SIGTERM to those that do not, which ignore it:
+    one that is stuck would stay for ever.
+    """
+    workers = getattr(iterator, "_workers", ())
+    if workers:
+        iterator._shutdown_workers()
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+
+
+DIED = (
+    "a process that reads images was killed, most often because the machine ran out of memory; "
+    "lower num_workers (0 reads in the main process) or batch_size, and give the same command again"
+)
+FULL = (
+    "the shared memory through which loader workers hand over their batches is full; give the "
+    "container more (docker run --shm-size 8g), lower batch_size or num_workers, or set "
+    "num_workers to 0, which needs none"
+)
+STUCK = (
+    "no batch of images came for SECONDS seconds: the disk or the server that they lie on may "
+    f"hang; see whether it answers, or let the environment variable {WORKER} be more seconds than "
+    "it may take"
+)
+
+
+def _sentence_for(error: RuntimeError, timeout: int) -> str | None:
+    """What DataLoader says of its workers, for users; None for anything else."""
+    said = f"{error} {error.__cause__}"
+    if "shared memory" in said:
+        return FULL
+    if re.search(r"DataLoader worker .*(killed by signal|exited unexpectedly)", said):
+        return DIED
+    return STUCK.replace("SECONDS", str(timeout)) if "DataLoader timed out" in said else None
+
+
+class _Batches(Dataset[Any]):
+    """Batches as a data set, so that all of the work on one is in one place, and in a worker.
+
+    What goes wrong with the data or the machine is handed over as it is: DataLoader would put the
+    worker's traceback into its message.
+    """
+
+    def __init__(self, dataset: Dataset[Any], collate: Callable[[Any], Any]) -> None:
+        self.dataset, self.collate = dataset, collate
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # pyright: ignore
+
+    def __getitems__(self, keys: list[Any]) -> Any:
+        try:
+            whole = getattr(self.dataset, "__getitems__", None)
+            items = whole(keys) if whole else [self.dataset[key] for key in keys]
+            batch = self.collate(items)
+        except (UserError, OSError, MemoryError) as error:
+            return error
+        # Shared by this thread: where there is no room, an error in the one that DataLoader shares
+        # it in would be lost, and the main process would wait for ever.
+        return batch if get_worker_info() is None else batch.share_memory()
+
+
 def _as_it_is(batch: Any) -> Any:
     """MultiView makes whole batches; nothing is left to collate."""
     return batch
-
-
-def _handed_over(collate: Callable[[Any], Any], items: Any) -> Any:
-    """A worker shares its batch here: where shared memory is full, an error in the thread that
-    DataLoader shares it in would be lost, and the main process would wait for ever.
-    """
-    batch = collate(items)
-    return batch if get_worker_info() is None else batch.share_memory()
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):

@@ -15,7 +15,12 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
     """The pictures below a folder; or those of shards, where `data` is a .tar file, a pattern, an
     address, or a folder that holds .tar files and no pictures. Raises DataError.
     """
-    data = os.fspath(data)
+    source = _opened(os.fspath(data), channels)
+    logger.info("%s pictures in %s", f"{len(source):,}", data)
+    return source
+
+
+def _opened(data: str, channels: int) -> ImageFolder | Shards:
     if are_shards(data):
         return Shards(data, channels)
     if Path(data).is_dir() and _holds_tars(data):

@@ -57,7 +57,7 @@ def embed(
             raise EmbeddingError(f"a {name} has at least 1 image, got {size}")
     embedder = Embedder(model, fit)
     source = open_source(folder, model.config.in_chans)
-    parts = open_parts(Path(out), source, embedder, part_size, ranks)
+    parts = open_parts(Path(out), source, embedder, part_size)
     if num_workers is None:
         num_workers = suggested_workers(model.device)
     _make_parts(parts, source, embedder, batch_size, num_workers, ranks, progress)

@@ -12,6 +12,7 @@ gives the result its name.
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,15 @@ import pyarrow.parquet as pq
 from stellar.data import Listed
 from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
 from stellar.processes.launch import Ranks
-from stellar.storage import hidden, make_folder, one_line, place_file, sync, write_file
+from stellar.storage import (
+    hidden,
+    make_folder,
+    one_line,
+    place_file,
+    remove_folder,
+    sync,
+    write_file,
+)
 
 PART_SIZE = 2048
 """Pictures of a part: one row group, and what a restart repeats at most."""
@@ -32,6 +41,7 @@ LAYOUT: dict[str, Any] = {
     "compression_level": 1,
     "use_dictionary": ["path"],
     "write_statistics": ["path"],
+    "write_page_checksum": True,
 }
 ALONE = Ranks()
 MANIFEST, UNREADABLE = "manifest.json", b"unreadable"
@@ -130,7 +140,7 @@ class Parts:
                 self._data.replace(self.out)
                 sync(self.out.parent)
         if self._folder.exists():
-            _remove(self._folder)
+            remove_folder(self._folder)
         files = [self.out] if is_file(self.out) else self.out.glob("*.parquet")
         count = sum(pq.read_metadata(file).num_rows for file in files)
         return EmbedResult(self.out, count, self.num_images - count)
@@ -149,7 +159,7 @@ class Parts:
     def _require_rows(self) -> None:
         paths = map(self._path, range(len(self)))
         if not any(pq.read_metadata(path).num_rows for path in paths):
-            _remove(self._folder)
+            remove_folder(self._folder)
             raise EmbeddingError(
                 f"none of {self.num_images} images could be read; {self._unreadable} says why"
             )
@@ -157,7 +167,27 @@ class Parts:
     def _join(self, path: Path) -> None:
         with pq.ParquetWriter(path, self.schema, **LAYOUT) as writer:
             for number in range(len(self)):
-                writer.write_table(pq.read_table(self._path(number)))
+                writer.write_table(self._read(number))
+
+    def _read(self, number: int) -> pa.Table:
+        """A part. Raises EmbeddingError, and removes it, where the disk has changed it."""
+        try:
+            table = pq.read_table(self._path(number), page_checksum_verification=True)
+            if table.schema != self.schema or not self._has_metadata(table.schema):
+                raise ValueError("it says that it is something else")
+            return table
+        except (OSError, ValueError, pa.ArrowException) as error:
+            if getattr(error, "errno", None) is not None:  # of the disk, not of what it holds
+                raise
+            self._path(number).unlink()
+            raise EmbeddingError(
+                f"{self._path(number)} was damaged on the disk ({error}), and is removed; the same "
+                "command makes it again"
+            ) from error
+
+    def _has_metadata(self, schema: pa.Schema) -> bool:
+        own = self.schema.metadata or {}
+        return all((schema.metadata or {}).get(name) == value for name, value in own.items())
 
     def _path(self, number: int) -> Path:
         return self._data / f"{self.indices(number).start:012d}.parquet"
@@ -185,23 +215,23 @@ def open_parts(
     source: Listed,
     embedder: Embedder,
     part_size: int = PART_SIZE,
-    ranks: Ranks = ALONE,
 ) -> Parts:
     """What is done of an embedding, as this or an earlier call left it; its parts keep their size.
 
-    Raises EmbeddingError when `out` exists, its folder does not, or the parts are of something
-    else. One of several processes may come when all is done, and a call may have been stopped just
-    before its end: then nothing is missing.
+    Raises EmbeddingError when `out` is something else, its folder does not exist, or the parts are
+    of something else. Where `out` is what is asked for, nothing is missing.
     """
     contents = {"images": len(source), "names": source.fingerprint(), **embedder.metadata}
     parts = Parts(out, schema_of(contents), len(source), part_size)
     if out.exists():
-        unfinished = ranks.world_size > 1 or parts._folder.exists()
-        if unfinished and _contents(out) == contents:
+        if (found := _contents(out)) == contents:
             return parts
-        if _contents(out) is None:  # something else, perhaps the pictures themselves
+        if found is None:  # something else, perhaps the pictures themselves
             raise EmbeddingError(f"{out} exists and is no embedding; choose another --out")
-        raise EmbeddingError(f"{out} exists; remove it, or choose another --out")
+        raise EmbeddingError(
+            f"{out} is the embedding of other images, or another model's; remove it, or choose "
+            "another --out"
+        )
     if not out.parent.is_dir():
         raise EmbeddingError(
             f"the folder {out.parent} does not exist; create it, or choose another --out"
@@ -210,7 +240,7 @@ def open_parts(
     if not folder.exists():
         _create(folder, {"part_size": part_size, **contents})
     if out.exists():  # finished between the two looks, so the folder may be gone or new
-        return open_parts(out, source, embedder, part_size, ranks)
+        return open_parts(out, source, embedder, part_size)
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     if {**manifest, "part_size": None} != {"part_size": None, **contents}:
         raise EmbeddingError(
@@ -225,23 +255,17 @@ def _contents(out: Path) -> object:
     try:
         file = out if is_file(out) else next(out.glob("*.parquet"))
         return json.loads((pq.read_schema(file).metadata or {})[b"stellar"])
-    except (OSError, KeyError, StopIteration, pa.ArrowInvalid):
+    except (OSError, KeyError, StopIteration, ValueError, pa.ArrowException):
         return None
 
 
 def _create(folder: Path, manifest: dict[str, Any]) -> None:
     """The folder appears with its manifest in it; of several processes, one makes it."""
     temporary = hidden(folder)
-    make_folder(temporary)
-    write_file(temporary / MANIFEST, json.dumps(manifest))
     try:
-        temporary.rename(folder)
-    except OSError:
-        shutil.rmtree(temporary)
-
-
-def _remove(folder: Path) -> None:
-    """The folder goes in one step, whatever a late process may still do in it."""
-    trash = hidden(folder)
-    folder.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
+        make_folder(temporary)
+        write_file(temporary / MANIFEST, json.dumps(manifest))
+        with suppress(OSError):  # another process was faster
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -28,17 +28,17 @@ class Embeddings:
 
 def read_embeddings(path: str | Path) -> Embeddings:
     """Read what `embed` wrote, a file or a folder of parts, arrays in their shapes. Raises
-    EmbeddingError for anything else.
+    EmbeddingError for anything else, and where the disk has changed it.
     """
     try:
-        table = pq.read_table(path).combine_chunks()
+        table = pq.read_table(path, page_checksum_verification=True).combine_chunks()
         metadata = json.loads((table.schema.metadata or {})[b"stellar"])
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        arrays = {
+            name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
+            for name, shape in metadata["shapes"].items()
+        }
+        return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise EmbeddingError(
-            f"{path} is not an embedding written by stellar embed: {error}"
+            f"{path} is not an embedding written by stellar embed, or is damaged: {error}"
         ) from error
-    arrays = {
-        name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
-        for name, shape in metadata["shapes"].items()
-    }
-    return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)

@@ -22,10 +22,11 @@ from stellar.images.essentials import essentials
 from stellar.images.picture import Picture, Pixels, UnreadableImage
 from stellar.images.pillow import (
     DECODING_ERRORS,
+    MAX_PIXELS,
     from_pillow,
     has_other_profile,
     is_rotated,
-    reason_of,
+    unreadable,
 )
 from stellar.images.tiff import MAGIC, File, read_tiff
 
@@ -36,8 +37,6 @@ except ModuleNotFoundError:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are opened; Pillow registers many more, some of which start other programs."""
-MAX_PIXELS = 100_000_000
-"""Largest picture that is decoded: a small file can hold far more than the memory does."""
 
 
 def read_image(path: Path | str, channels: int = 3, data: bytes | None = None) -> Pixels:
@@ -48,7 +47,8 @@ def read_image(path: Path | str, channels: int = 3, data: bytes | None = None) -
 def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None) -> Picture:
     """The picture in a file, with what was done to it; UnreadableImage if none, or too large.
 
-    Where `data` is given, it is the content, and the path only its name.
+    Where `data` is given, it is the content, and the path only its name. Raises OSError and
+    MemoryError where the machine has no file handles or no memory left.
     """
     try:
         # Pillow warns of large pictures and odd metadata; here a file decodes or it does not.
@@ -60,7 +60,7 @@ def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None)
         expected = "JPEG, PNG, WebP, BMP, TIFF or GIF"
         raise UnreadableImage(path, f"it is not a {expected} picture") from error
     except DECODING_ERRORS as error:
-        raise UnreadableImage(path, reason_of(error)) from error
+        raise unreadable(path, error) from error
 
 
 def _opened(path: Path | str, data: bytes | None) -> File:

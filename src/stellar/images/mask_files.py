@@ -17,7 +17,7 @@ from torch import Tensor
 from stellar.images.files import FORMATS, require_regular
 from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned_array
 from stellar.images.picture import UnreadableImage
-from stellar.images.pillow import DECODING_ERRORS, reason_of
+from stellar.images.pillow import DECODING_ERRORS, unreadable
 
 MASK_EXTENSIONS = (".png", ".tif", ".tiff")
 """Names, in any case, that count as masks: formats that keep every number."""
@@ -50,7 +50,7 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
                 orientation = UPRIGHT
             values = turned_array(np.array(image), orientation)
     except DECODING_ERRORS as error:
-        raise UnreadableImage(path, reason_of(error)) from error
+        raise unreadable(path, error) from error
     if values.min() < 0 or values.max() > 255:
         raise UnreadableImage(
             path, f"it holds {values.min()} to {values.max()}, but masks hold 0 to 255"
@@ -71,4 +71,4 @@ def _shown(picture: Path) -> tuple[int, int, int]:
                 return file.tag_v2[IMAGEWIDTH], file.tag_v2[IMAGELENGTH], turn
             return file.width, file.height, orientation_of(file)
     except DECODING_ERRORS as error:
-        raise UnreadableImage(picture, reason_of(error)) from error
+        raise unreadable(picture, error) from error

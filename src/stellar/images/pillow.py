@@ -5,20 +5,24 @@ Greys of more than 8 bits keep their precision. Alpha is a channel only where an
 model of four channels.
 """
 
+import errno
 import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from stellar.images.arrays import from_array
 from stellar.images.orientation import UPRIGHT, orientation_of, turned
-from stellar.images.picture import Picture
+from stellar.images.picture import Picture, UnreadableImage
 from stellar.images.ranges import to_range
 
+MAX_PIXELS = 100_000_000
+"""Largest picture that is decoded: a small file can hold far more than the memory does."""
 _SPOKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 """Errors whose text is meant for people."""
 DECODING_ERRORS = (
@@ -103,6 +107,33 @@ def reason_of(error: Exception) -> str:
     """What such an error says, in words."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return said if isinstance(error, _SPOKEN) else f"it is damaged ({type(error).__name__}: {said})"
+
+
+def unreadable(path: Path | str, error: Exception) -> UnreadableImage:
+    """What such an error says of a file. Raises the error itself where it is not the file's."""
+    if is_of_the_machine(error):
+        raise error
+    return UnreadableImage(path, reason_of(error))
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether no file handles or no memory are left, so that every other file would fail as well:
+    then it must not count as unreadable.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    return isinstance(error, MemoryError) and not _has_memory()
+
+
+def _has_memory() -> bool:
+    """Whether there is as much as any picture that is let through takes; a damaged file may ask for
+    more than any machine has.
+    """
+    try:
+        np.empty(4 * MAX_PIXELS, np.uint8)
+    except MemoryError:
+        return False
+    return True
 
 
 def is_rotated(image: Image.Image) -> bool:

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from stellar.images.arrays import from_array
 from stellar.images.orientation import turned_array
 from stellar.images.picture import InputError, Picture
-from stellar.images.pillow import DECODING_ERRORS, from_pillow, reason_of
+from stellar.images.pillow import DECODING_ERRORS, from_pillow, is_of_the_machine, reason_of
 from stellar.images.ranges import to_range
 
 try:
@@ -61,6 +61,8 @@ def read_tiff(file: File, channels: int, check_size: CheckSize) -> Picture:
                 raise
             reasons.append(error.reason)
         except DECODING_ERRORS as error:
+            if is_of_the_machine(error):
+                raise
             reasons.append(reason_of(error))
     raise ValueError("; ".join(dict.fromkeys(reasons)))
 
@@ -120,7 +122,7 @@ def _described(file: File) -> str:
 def _by_tifffile(file: File, channels: int, check_size: CheckSize) -> Picture:
     if tifffile is None:
         raise ValueError(HOW_TO)
-    with _silent(tifffile.logger()), tifffile.TiffFile(file) as tiff:
+    with _told(), _silent(tifffile.logger()), tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
         one_band = page.samplesperpixel == 1
         if channels in (1, 3) or not one_band or len(tiff.pages) != channels:
@@ -129,6 +131,17 @@ def _by_tifffile(file: File, channels: int, check_size: CheckSize) -> Picture:
         if len({each.shape for each in bands}) > 1:
             raise ValueError("its pages are of different sizes")
         return _with_a_page_for_each(_as_stored(np.concatenate(bands, axis=2), page, channels))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of tifffile's own, which are no ValueErrors in every version, and a codec that was not
+    built into imagecodecs, as ValueErrors.
+    """
+    try:
+        yield
+    except (getattr(tifffile, "TiffFileError", ValueError), ImportError) as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager

@@ -17,10 +17,9 @@ from torch.distributed.rendezvous import rendezvous
 
 from stellar.errors import FailedElsewhere, UserError
 from stellar.processes.launch import LaunchError, Ranks
+from stellar.processes.timeouts import rank_timeout
 
 Result = TypeVar("Result")
-TIMEOUT = timedelta(minutes=15)
-"""How long a process waits for the others; more than a stuck loader worker takes to be noticed."""
 PAUSE = 0.5
 """Seconds that gloo's threads are given to drop what they hold. It was enough in every trial, on a
 busy machine too; nothing guarantees it.
@@ -48,14 +47,15 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     # hold on to the group for good.
     import_module("torch.distributed.nn.functional")
     url = f"tcp://{ranks.address}?rank={ranks.rank}&world_size={ranks.world_size}"
+    timeout = timedelta(seconds=rank_timeout())
     try:
-        store, *_ = next(rendezvous(url, timeout=TIMEOUT))
+        store, *_ = next(rendezvous(url, timeout=timeout))
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             store=store,
             rank=ranks.rank,
             world_size=ranks.world_size,
-            timeout=TIMEOUT,
+            timeout=timeout,
             device_id=device if device.type == "cuda" else None,
         )
     except (dist.DistError, OSError) as error:
@@ -100,8 +100,8 @@ def _tell(store: Any, rank: int, error: Exception) -> None:
         first = own
     if lost and not first:
         raise FailedElsewhere(
-            f"process {rank} lost another one, which gave no reason; it was killed, or its machine "
-            f"failed ({_first_line(error)}). Start again with --resume"
+            f"process {rank} lost another one, which gave no reason; it was killed or is stuck, or "
+            f"its machine failed ({_first_line(error)}). Start again with --resume"
         ) from error
     if first != own and not isinstance(error, FailedElsewhere):
         raise FailedElsewhere(first) from error

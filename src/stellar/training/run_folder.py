@@ -20,7 +20,7 @@ from stellar.storage import append, locked, one_line, place_file, write_file, wr
 
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
-"""How many there are, and a hash of their names in order, as the run was begun."""
+"""How many there are, and their fingerprint, as the run was begun."""
 
 
 class RunError(UserError):
@@ -73,20 +73,20 @@ class RunFolder:
 
     def require_pictures(self, source: ImageSource) -> None:
         """Raises RunError when the run was begun with other pictures, or in another order; the
-        first call notes which they are. Of their contents it knows nothing.
+        first call notes which they are.
         """
         found: dict[str, Any] = {"images": len(source)}
         if isinstance(source, Listed):
-            found["names"] = source.fingerprint()
+            found["fingerprint"] = source.fingerprint()
         file = self.path / PICTURES
         if not file.exists():
             write_file(file, json.dumps(found) + "\n")
         elif (before := json.loads(file.read_text("utf-8"))) != found:
             raise RunError(
                 f"{self.config.data} holds other pictures than this run was begun with "
-                f"({found['images']:,} now, {before['images']:,} then), so it cannot go on as if "
-                "it had never stopped: make the folder what it was, or start a new run with "
-                f"--init {self.path}"
+                f"({found['images']:,} now, {before['images']:,} then; or names or files were "
+                "changed), so it cannot go on as if it had never stopped: make the folder what it "
+                f"was, or start a new run with --init {self.path}"
             )
 
     def log(self, message: str) -> None:

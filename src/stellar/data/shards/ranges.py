@@ -6,6 +6,7 @@ that was forked reads on without sharing anything that has a position.
 
 import glob
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stellar.data.folder import DataError
 from stellar.data.indexfile import cached
@@ -30,6 +32,7 @@ NO_RANGES = (
     "gives whole files alone, not ranges of bytes; copy the shards to a local folder, or let a "
     "server have them that does"
 )
+SECRET = re.compile(r"(signature|token|sig|key|password)=", re.IGNORECASE)
 INDEX = ".index"
 """After the name of a shard: its index."""
 
@@ -100,6 +103,7 @@ class RemoteFiles:
     """
 
     def __init__(self, address: str) -> None:
+        _require_no_secret(address)
         self.address = address
         file_system(address)
 
@@ -182,6 +186,17 @@ class RemoteFiles:
 def is_address(data: str) -> bool:
     """Whether it is no local path, as in s3://bucket/shards."""
     return "://" in data
+
+
+def _require_no_secret(address: str) -> None:
+    """Raises ShardError for an address that would take a secret into folders, logs and cards."""
+    parts = urlsplit(address)
+    if parts.password or SECRET.search(parts.query):
+        raise ShardError(
+            f"the address {parts.scheme}://{parts.hostname}... carries a password or a signature, "
+            "which the run's folder would keep; leave it out, and tell it to fsspec, by its "
+            "configuration (~/.config/fsspec) or the store's environment variables"
+        )
 
 
 def file_system(address: str) -> tuple[Any, str]:

@@ -43,8 +43,13 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
 
 
 def _begun(folder: Path, weights: Path, manifest: str) -> bool:
-    """Whether a folder holds nothing but some of what is to be written into it."""
-    if not folder.is_dir() or {*folder.iterdir()} - {weights, folder / CONFIG}:
+    """Whether a folder holds nothing but some of what is to be written into it; what is hidden, as
+    the remains of a call that was killed, does not count.
+    """
+    if not folder.is_dir():
+        return False
+    shown = {file for file in folder.iterdir() if not file.name.startswith(".")}
+    if shown - {weights, folder / CONFIG}:
         return False
     file = folder / CONFIG
     return not file.exists() or file.read_bytes() == manifest.encode()

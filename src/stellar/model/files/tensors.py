@@ -8,6 +8,7 @@ anything else is refused, and none of its code runs.
 
 import _codecs
 import json
+import logging
 import pickle
 import re
 import warnings
@@ -25,6 +26,8 @@ from torch import Tensor
 
 from stellar.model.files.prefixes import NESTED, without_training_state, without_wrappers
 from stellar.model.files.strict_loading import WeightsError
+
+logger = logging.getLogger(__name__)
 
 
 class TensorFiles(Mapping[str, Tensor]):
@@ -56,6 +59,7 @@ def open_state(path: Path) -> Mapping[str, Tensor]:
     `model.`), are taken off. Raises WeightsError with a sentence for anything that cannot be read,
     and for a pickle that holds more than tensors.
     """
+    logger.info("weights of %s", path)
     if path.name.endswith(".index.json"):
         state = _open_shards(path)
     elif path.suffix == ".safetensors":

@@ -1,0 +1,73 @@
+"""What commands say while they work, as opposed to their results: `-q` leaves it out, `-v` says
+more.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stellar.evaluation.subject import Progress
+
+QUIET, VERBOSE = ("-q", "--quiet"), ("-v", "--verbose")
+LOGGER = logging.getLogger("stellar")
+
+
+class _OnTerminal(logging.Handler):
+    """What the package logs, as lines of the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+ON_TERMINAL = _OnTerminal()
+
+
+def set_loudness(arguments: Sequence[str]) -> list[str]:
+    """Takes -q and -v, wherever they stand, and returns the other arguments."""
+    LOGGER.addHandler(ON_TERMINAL)  # once, however often it is called
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    asked, rest = arguments[:end], arguments[end:]
+    if any(each in QUIET for each in asked):
+        LOGGER.setLevel(logging.ERROR)
+    else:
+        verbose = any(each in VERBOSE for each in asked)
+        LOGGER.setLevel(logging.INFO if verbose else logging.WARNING)
+    return [*(each for each in asked if each not in (*QUIET, *VERBOSE)), *rest]
+
+
+def is_quiet() -> bool:
+    """Whether nothing but results and errors is to be said."""
+    return LOGGER.level >= logging.ERROR
+
+
+def is_verbose() -> bool:
+    """Whether more is to be said, such as where an error came from."""
+    return LOGGER.level <= logging.INFO
+
+
+def console() -> "Console":
+    """For what is said on the way."""
+    from rich.console import Console
+
+    return Console(quiet=is_quiet())
+
+
+@contextmanager
+def progress_line() -> Iterator["Progress"]:
+    """A line that says what is being done, and how much of it: called with (what is done, done, in
+    all).
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
+    with Bar(*columns, console=console()) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )
