@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from stellar.images import UnreadableImage, read_picture
 from stellar.images import tiff as module
@@ -108,6 +108,21 @@ def test_twelve_bits_are_no_dark_sixteen(tmp_path: Path) -> None:
     except NotImplementedError:
         pytest.skip("this version of imagecodecs writes no packed numbers")
     np.testing.assert_allclose(read(tmp_path / "a.tif", 1)[:, :, 0], values / 4095, atol=1e-4)
+
+
+def test_a_profile_that_is_not_applied_is_told_of(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    values = numbers((3, 20, 24), "uint16")
+    for given in (None, profile):
+        tifffile.imwrite(
+            tmp_path / "a.tif",
+            values,
+            photometric="rgb",
+            planarconfig="separate",
+            iccprofile=given,
+        )
+        told = "the colours of its profile taken as they are"
+        assert (told in read_picture(tmp_path / "a.tif", 3).changes) == (given is not None)
 
 
 def test_white_may_be_zero(tmp_path: Path) -> None:

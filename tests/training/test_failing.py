@@ -102,7 +102,8 @@ def test_srun_stop_go_on_and_kill(tmp_path: Path, endless: Path) -> None:
         first, second = endings(tasks)
     assert (first[0], second[0]) == (130, 130), (first, second)
     assert "go on with: stellar pretrain" in first[1]
-    assert second[1:] == ("", ""), "only the first process prints"
+    own = [line for line in second[1].splitlines() if not line.startswith("[Gloo]")]  # torch 2.10
+    assert (own, second[2]) == ([], ""), "only the first process prints"
     saved = len(checkpoints(run))
     assert saved
     go_on = ["pretrain", "--out", run, "--resume"]

@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     model = load(options.model, device, purpose="encode", revision=options.revision)
     columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console(), transient=True, disable=not first) as bar:
+        with Progress(*columns, console=console(silent=not first), transient=True) as bar:
             task = bar.add_task("", total=None)
             result = embed(
                 model, options.folder, options.out, options.batch_size, options.num_workers,

@@ -50,11 +50,11 @@ def is_verbose() -> bool:
     return LOGGER.level <= logging.INFO
 
 
-def console() -> "Console":
-    """For what is said on the way."""
+def console(silent: bool = False) -> "Console":
+    """For what is said on the way; `silent` where another process says it."""
     from rich.console import Console
 
-    return Console(quiet=is_quiet())
+    return Console(quiet=silent or is_quiet())
 
 
 @contextmanager

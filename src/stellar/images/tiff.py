@@ -183,6 +183,8 @@ def _as_stored(array: np.ndarray, page: Any, channels: int) -> Picture:
     if channels == 1 and colours == 3 and array.shape[2] == 3:
         array = _unit(array) @ np.array([[0.299], [0.587], [0.114]], np.float32)
         changes.append("colours converted to grey")
+    if channels == 3 and "InterColorProfile" in page.tags:
+        changes.append("the colours of its profile taken as they are")
     orientation = page.tags.get("Orientation")
     if orientation is not None and orientation.value in range(2, 9):
         array = turned_array(array, orientation.value)

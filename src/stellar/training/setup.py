@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch.torch_version import TorchVersion
 
 from stellar.config import ConfigError, RunConfig
 from stellar.data import (
@@ -52,6 +53,12 @@ def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> N
         raise ConfigError(
             f"training.batch_size = {training.batch_size} must be at least accumulate x "
             f"processes = {training.accumulate} x {ranks.world_size}: each has an image or more"
+        )
+    if training.parallel == "fsdp" and torch.__version__ < TorchVersion("2.11"):
+        raise ConfigError(
+            "training.parallel = fsdp needs torch 2.11 or newer, whose backward pass finds the "
+            f"weights that were gathered, and this is {torch.__version__}; upgrade torch, or set "
+            "it to ddp"
         )
     if training.compile == "on" and find_compiler() is None:
         raise ConfigError(
