@@ -32,7 +32,7 @@ def test_single_files_and_broken_ones(tmp_path: Path, model: Stellar) -> None:
     result = reconstruct(model, pictures(paths, model.config))
     assert result.names == ["grey.png"]
     assert [name for name, _ in result.unreadable] == ["broken.png"]
-    with pytest.raises(DataError, match="none of the pictures can be read"):
+    with pytest.raises(DataError, match="none of the 1 pictures looked at can be read"):
         reconstruct(model, pictures([paths[1]], model.config))
 
 

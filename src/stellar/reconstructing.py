@@ -68,8 +68,8 @@ def reconstruct(
     unreadable = [picture for batch in batches for picture in batch.unreadable]
     read = [batch for batch in batches if batch.indices]
     if not read:
-        raise DataError(f"none of the pictures can be read; the first is {unreadable[0][0]} "
-                        f"({unreadable[0][1]})")  # fmt: skip
+        raise DataError(f"none of the {len(indices)} pictures looked at can be read; the first is "
+                        f"{unreadable[0][0]} ({unreadable[0][1]})")  # fmt: skip
     names = [source.name(batch.indices[0]) for batch in read]
     decibels, sheets = [], []
     for _, group in groupby(read, key=lambda batch: batch.images.shape):

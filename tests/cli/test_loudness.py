@@ -86,7 +86,8 @@ def test_what_follows_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-def test_asked_to_stop_a_command_says_so_and_tidies_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGHUP"])
+def test_asked_to_stop_a_command_says_so_and_tidies_up(tmp_path: Path, stop: str) -> None:
     call = [sys.executable, "-m", "stellar", "evaluate", "stellar-scenes", "--data", "scenes"]
     out = tmp_path / "report"
     with subprocess.Popen(
@@ -96,9 +97,10 @@ def test_asked_to_stop_a_command_says_so_and_tidies_up(tmp_path: Path) -> None:
         while not out.exists():
             assert time.monotonic() < end
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(getattr(signal, stop))
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "stellar: error: interrupted\n")
+    assert list(out.iterdir()) == []
 
 
 LITTLE_MEMORY = """

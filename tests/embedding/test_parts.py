@@ -159,23 +159,65 @@ def test_a_part_says_what_it_lacks(tmp_path: Path, model: Stellar, photos: Path)
     assert json.loads(metadata[b"stellar"])["images"] == 7
 
 
-@pytest.mark.parametrize("column", range(4))
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+@pytest.mark.parametrize("column", [*range(4), "cut off", "empty"])
 def test_a_part_that_the_disk_changed_is_made_again(
-    tmp_path: Path, model: Stellar, photos: Path, column: int
+    tmp_path: Path, model: Stellar, photos: Path, column: int | str, name: str
 ) -> None:
-    out = tmp_path / "out.parquet"
+    out = tmp_path / name
     embed(model, photos, out, part_size=2, ranks=Ranks(1, 2))
-    part = tmp_path / "out.parquet.parts/data/000000000000.parquet"
-    chunk = pq.read_metadata(part).row_group(0).column(column)
+    part = tmp_path / f"{name}.parts/data/000000000000.parquet"
     whole = bytearray(part.read_bytes())
-    begin = chunk.dictionary_page_offset or chunk.data_page_offset
-    whole[begin + chunk.total_compressed_size - 1] ^= 1
-    part.write_bytes(whole)
+    if isinstance(column, int):
+        chunk = pq.read_metadata(part).row_group(0).column(column)
+        begin = chunk.dictionary_page_offset or chunk.data_page_offset
+        whole[begin + chunk.total_compressed_size - 1] ^= 1
+    part.write_bytes(whole if isinstance(column, int) else whole[: 500 * (column == "cut off")])
     with pytest.raises(EmbeddingError, match=r"was damaged on the disk .* makes it again"):
         embed(model, photos, out, part_size=2)
     embed(model, photos, out, part_size=2)
     embed(model, photos, tmp_path / "whole.parquet", part_size=2)
     assert_same(out, tmp_path / "whole.parquet")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "\x00", "{}", '{"part_size": 0}', None])
+def test_parts_of_nobody_knows_what_are_refused(
+    tmp_path: Path, model: Stellar, photos: Path, content: str | None
+) -> None:
+    out = tmp_path / "out.parquet"
+    embed(model, photos, out, part_size=2, ranks=Ranks(1, 2))
+    manifest = tmp_path / "out.parquet.parts/manifest.json"
+    manifest.unlink() if content is None else manifest.write_text(content)
+    with pytest.raises(EmbeddingError, match=r"does not say what it holds parts of .* remove it"):
+        embed(model, photos, out, part_size=2)
+
+
+def test_a_file_of_somebody_else_is_no_part(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "out", part_size=2, ranks=Ranks(1, 2))
+    stranger = tmp_path / "out.parts/data/1x.parquet"
+    stranger.write_text("mine")
+    with pytest.raises(EmbeddingError, match=r"1x\.parquet is no part of this embedding; move it"):
+        embed(model, photos, tmp_path / "out", part_size=2)
+    stranger.unlink()
+    assert embed(model, photos, tmp_path / "out", part_size=2).num_images == 6
+
+
+def test_two_calls_at_once_both_succeed(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    for number in range(5):
+        out = tmp_path / f"{number}.parquet"
+        with ThreadPoolExecutor(2) as both:
+            calls = [both.submit(embed, model, photos, out, num_workers=0) for _ in range(2)]
+        assert [call.result().num_images for call in calls] == [6, 6]
+
+
+def test_a_model_that_gives_nan_is_no_embedding(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    spoiled = copy.deepcopy(model)
+    with torch.no_grad():
+        spoiled.encoder.sparse_tokens.fill_(float("nan"))
+    with pytest.raises(EmbeddingError, match=r"the model's cls of .* is not finite"):
+        embed(spoiled, photos, tmp_path / "out.parquet", num_workers=0)
 
 
 def test_an_embedding_that_the_disk_changed_is_not_read(

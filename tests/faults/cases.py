@@ -24,6 +24,7 @@ class Case:
     call: Call
     resumed: Call | None = None
     run: Callable[[list[str]], int] = stellar.cli.main
+    takes_long: bool = False
     prepare: Callable[[Path], None] = field(default=lambda inputs: prepare(inputs))
 
     def again(self, inputs: Path, out: Path) -> list[str]:
@@ -88,15 +89,18 @@ CASES = {
     "evaluate": Case(
         _on("evaluate", "stellar-scenes", "--data", "{inputs}/pictures", "--out", "{out}/report",
             "--num-seeds", "1", "--epochs", "1"),
+        takes_long=True,
     ),
     "export": Case(
         _on("export", "stellar-scenes", "--out", "{out}/model.pt2", "--format",
             "torch-export"),
+        takes_long=True,
     ),
     "convert": Case(_on("convert", "stellar-scenes", "--out", "{out}/published")),
     "save_pretrained": Case(_on("{out}/model"), run=save),
     "compare": Case(
         _on("compare", "stellar", "--config", "{inputs}/run.toml", "--data", "{inputs}/pictures",
             "--budget", "2", "--decoder-steps", "0", "--num-seeds", "1", "--out", "{out}/compared"),
+        takes_long=True,
     ),
 }  # fmt: skip

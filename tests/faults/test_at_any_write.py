@@ -29,6 +29,14 @@ SOME = {
     "the clock set back": 1,
 }
 """How many of the calls have the fault, evenly spread from the first to the last."""
+FEWER = {
+    **dict.fromkeys(SOME, 0),
+    "a full disk": 2,
+    "no file handles": 1,
+    "SIGKILL": 1,
+    "SIGINT": 1,
+}
+"""Of commands that take long."""
 REFUSED = {
     "a full disk": "No space left on device",
     "a read-only disk": "Read-only file system",
@@ -72,7 +80,9 @@ def ended_well(line: dict[str, Any]) -> bool:
 def test_a_fault_at_any_write_is_survived(
     faults: Path, tmp_path: Path, name: str, some: dict[str, int]
 ) -> None:
-    asked = [f"{fault}:{most}" for fault, most in some.items()]
+    if some is SOME and CASES[name].takes_long:
+        some = FEWER
+    asked = [f"{fault}:{most}" for fault, most in some.items() if most]
     call = [sys.executable, "-W", "ignore", str(HERE / "driver.py"), name, str(tmp_path), *asked]
     environment = {
         **os.environ,
@@ -87,7 +97,7 @@ def test_a_fault_at_any_write_is_survived(
     whole = lines.pop(0)
     assert whole["code"] == 0, whole
     assert whole["calls"][WRITES] > 1, whole
-    assert {line["fault"] for line in lines} == set(SOME)
+    assert len({line["fault"] for line in lines}) == len(asked)
     for line in lines:
         assert ended_well(line), line
         assert line["kept"], line

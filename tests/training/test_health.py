@@ -2,6 +2,8 @@
 none.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -77,3 +79,8 @@ def test_separation_tells_slots_from_a_set() -> None:
     rotated = [(row + image) % 4 for image in range(4) for row in range(4)]
     assert abs(slot_separation(use_of(rotated))) < 1e-4
     assert slot_separation(torch.full((1, 8), 1 / 8)) == 0
+
+
+def test_tokens_that_are_not_finite_end_nothing() -> None:
+    """The step is skipped and told of; its figures are NaN."""
+    assert math.isnan(effective_rank(torch.full((4, 3), float("nan"))))

@@ -8,7 +8,8 @@ import pytest
 
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
-from stellar.training.run_folder import CONFIG, METRICS, RunError, RunFolder, read_metrics
+from stellar.data import Scenes
+from stellar.training.run_folder import CONFIG, METRICS, PICTURES, RunError, RunFolder, read_metrics
 
 SECOND_WRITER = """
 import sys
@@ -67,3 +68,23 @@ def test_skipped_images_are_listed_once(tmp_path: Path, config: RunConfig) -> No
         assert run.num_skipped == 2
         assert run.add_skipped([("b.jpg", "empty"), ("c.jpg", "empty")]) == 1
         assert (run.path / "skipped.txt").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null", "\x00", '{"names": "x"}'])
+def test_pictures_that_nobody_can_read_are_a_sentence(
+    tmp_path: Path, config: RunConfig, content: str
+) -> None:
+    with RunFolder.create(tmp_path / "run", config) as run:
+        (run.path / PICTURES).write_text(content)
+        with pytest.raises(RunError, match=r"does not say which pictures .* remove it"):
+            run.require_pictures(Scenes("train", size=24, length=10))
+
+
+def test_lines_that_are_no_metrics_are_left_out(tmp_path: Path, config: RunConfig) -> None:
+    with RunFolder.create(tmp_path / "run", config) as run:
+        run.add_metrics({"step": 1, "loss": 2.0})
+        with (run.path / METRICS).open("ab") as file:
+            file.write(b'{}\n[]\nnull\n"a"\n{"step": "a"}\n\xff\n' + b"[" * 100_000 + b"\n")
+        run.add_metrics({"step": 2, "loss": 1.0})
+        run.forget_after(1)
+        assert read_metrics(run.path / METRICS) == [{"step": 1, "loss": 2.0}]

@@ -67,10 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _asked_to_stop():
                 return _run(given)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by who started the command
+                sys.stdout.flush()
     except BrokenPipeError:
         # What is left would be tried once more, and fail with a message, when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
 
 
@@ -133,19 +134,23 @@ def _out_of_memory(error: Exception) -> str | None:
 
 @contextmanager
 def _asked_to_stop() -> Iterator[None]:
-    """SIGTERM is taken as Ctrl-C, so that what is half done is tidied up. Not among several
-    processes: one that waits for the others would not hear it, and has to end at once.
+    """SIGTERM, and that the terminal was closed, are taken as Ctrl-C, so that what is half done is
+    tidied up. Not among several processes: one that waits for the others would not hear it, and has
+    to end at once. What is ignored, as `nohup` does, stays so.
     """
+    before = {}
     try:
-        alone = own_ranks().world_size == 1
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
+        if own_ranks().world_size == 1:
+            for stop in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+                if signal.getsignal(stop) == signal.SIG_DFL:
+                    before[stop] = signal.signal(stop, signal.default_int_handler)
     except (UserError, ValueError):  # said later; not in the main thread
-        before = None
+        pass
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
 
 
 def _help() -> str:

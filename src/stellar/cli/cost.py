@@ -75,7 +75,7 @@ def count(text: str) -> int:
     number, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
     try:
         return round(float(number) * unit)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(
             f"--images must be a number such as 20000, 20k, 1.28M or 1G, got {text!r}"
         ) from None

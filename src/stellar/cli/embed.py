@@ -73,6 +73,15 @@ def run(arguments: Sequence[str]) -> int:
     ranks = own_ranks() if options.share is None else _share(options.share)
     first = ranks.rank == 0
     device = own_device(choose_device(options.device), ranks)
+    try:
+        str(options.out).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"the name of an embedding must be UTF-8, got {str(options.out)!a}; choose "
+            "another --out"
+        ) from None
+    if options.num_workers is not None and options.num_workers < 0:
+        raise UserError(f"--num-workers must be at least 0, got {options.num_workers}")
     if options.out.suffix not in ("", ".parquet"):
         raise UserError(
             f"the file is Parquet: end its name in .parquet, got --out {options.out}; a name "
@@ -104,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _share(text: str) -> Ranks:
     number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         raise UserError(
             f"a share is I/N, for number I of N processes counted from 0, as 0/8, got {text}"
         )

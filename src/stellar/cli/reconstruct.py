@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.load_model import load
     from stellar.precision import choose_device
     from stellar.reconstructing import pictures, reconstruct
-    from stellar.storage import place_file
+    from stellar.storage import one_line, place_file
 
     if not options.pictures or options.count < 1:
         raise UserError("reconstruct needs at least one picture: files, a folder, or scenes")
@@ -57,14 +57,19 @@ def run(arguments: Sequence[str]) -> int:
         )
     if options.out.suffix != ".png":
         raise UserError(f"the sheet is a PNG: end its name in .png, got --out {options.out}")
+    if any(
+        Path(picture).is_file() and options.out.exists() and options.out.samefile(picture)
+        for picture in options.pictures
+    ):
+        raise UserError(f"{options.out} is one of the pictures; choose another --out")
     device = choose_device(options.device)
     model = load(options.model, device, options.tokenizer, revision=options.revision)
     source = pictures(options.pictures, model.config)
     result = reconstruct(model, source, options.count, options.fit)
     place_file(options.out, lambda path: result.sheet.save(path, format="PNG"))
     for name, decibels in zip(result.names, result.psnr, strict=True):
-        print(f"{decibels:5.1f} dB  {name}")
+        print(f"{decibels:5.1f} dB  {one_line(name)}")
     for name, reason in result.unreadable:
-        print(f"  unread  {name}: {reason}")
+        print(f"  unread  {one_line(name)}: {one_line(reason)}")
     print(f"mean PSNR {sum(result.psnr) / len(result.psnr):.2f} dB -> {options.out}")
     return 0

@@ -29,6 +29,27 @@ def check_choices(config: Any, section: str) -> None:
             )
 
 
+def check_numbers(config: Any, section: str, largest: float = 1_000_000) -> None:
+    """Raises ConfigError for a number that is not finite, or larger than anything that makes sense,
+    of either sign.
+    """
+    for name in config.__dataclass_fields__:
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float):
+                require(
+                    abs(number) <= largest,
+                    f"{section}.{name} must be a number up to {largest:,}, got {number}",
+                )
+
+
+def check_at_least(config: Any, section: str, least: float, *names: str) -> None:
+    """Raises ConfigError for a field that is smaller."""
+    for name in names:
+        value = getattr(config, name)
+        require(value >= least, f"{section}.{name} must be at least {least}, got {value}")
+
+
 def require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)

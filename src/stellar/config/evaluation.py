@@ -36,6 +36,7 @@ class EvaluationConfig:
         ):  # fmt: skip
             value = getattr(self, name)
             require(value >= least, f"{name} must be at least {least}, got {value}")
+            require(value < 2**62, f"{name} must be below 2^62, got {value}")
 
     @property
     def seeds(self) -> range:

@@ -4,8 +4,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stellar.config.checks import check_choices, require
+from stellar.config.checks import check_at_least, check_choices, check_numbers, require
 
+DEEPEST = 1000
+"""Blocks of the deepest network that anyone would ask for."""
 logger = logging.getLogger(__name__)
 Fit = Literal["crop", "squash", "resize", "pad", "exact"]
 """How a picture comes to a size that the patch divides: its largest centred square at image_size;
@@ -39,6 +41,14 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "model.decoder")
+        check_numbers(self, "model.decoder")
+        check_at_least(self, "model.decoder", 1, "num_codes", "embed_dim", "num_heads")
+        check_at_least(self, "model.decoder", 0, "depth")
+        require(
+            self.depth <= DEEPEST and int(self.embed_dim * self.mlp_ratio) >= 1,
+            f"model.decoder.depth must be up to {DEEPEST}, and mlp_ratio x embed_dim at least 1, "
+            f"got {self.depth} and {self.mlp_ratio} x {self.embed_dim}",
+        )
         require(
             self.embed_dim % self.num_heads == 0 and self.embed_dim % 2 == 0,
             f"model.decoder.embed_dim must be even and divisible by "
@@ -115,6 +125,15 @@ class ModelConfig:
         }
 
     def __post_init__(self) -> None:
+        check_numbers(self, "model")
+        sizes = ("image_size", "patch_size", "embed_dim", "depth", "num_heads", "in_chans")
+        check_at_least(self, "model", 1, *sizes)
+        check_at_least(self, "model", 0, "norm_eps")
+        require(
+            self.depth <= DEEPEST and int(self.embed_dim * self.mlp_ratio) >= 1,
+            f"model.depth must be up to {DEEPEST}, and mlp_ratio x embed_dim at least 1, "
+            f"got {self.depth} and {self.mlp_ratio} x {self.embed_dim}",
+        )
         require(
             self.image_size % self.patch_size == 0,
             f"model.image_size must be a multiple of model.patch_size = {self.patch_size}, "

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stellar.config.checks import check_choices, require
+from stellar.config.checks import check_choices, check_numbers, require
 from stellar.config.model import ModelConfig
 
 
@@ -113,6 +113,7 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "objective")
+        check_numbers(self, "objective")
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if name.endswith("_weight") and value is not None:

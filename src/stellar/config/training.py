@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from stellar.config.checks import check_choices, require
+from stellar.config.checks import check_at_least, check_choices, check_numbers, require
+
+LARGEST = 2**62
+"""Of any number; a seed may be as large."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "training")
+        check_numbers(self, "training", LARGEST)
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"training.{name} must be in [0, 1), got {value}")
+        check_at_least(self, "training", 0, "final_learning_rate")
         require(
             self.steps is None or self.steps >= 1,
             f"training.steps must be at least 1, got {self.steps}",

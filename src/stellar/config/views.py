@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stellar.config.checks import check_choices, require
+from stellar.config.checks import check_at_least, check_choices, check_numbers, require
 
 
 def num_kept(num_patches: int, masking_ratio: float) -> int:
@@ -71,6 +71,8 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "views")
+        check_numbers(self, "views")
+        check_at_least(self, "views", 1, "local_size")
         for name in ("num_masked", "num_local"):
             require(
                 getattr(self, name) >= 0,

@@ -16,7 +16,7 @@ import torch
 from stellar.data.folderindex import pictures_below
 from stellar.data.indexfile import Texts
 from stellar.errors import UserError
-from stellar.images import Pixels, read_image
+from stellar.images import Pixels, is_of_the_machine, read_image
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
@@ -125,7 +125,9 @@ def _size_and_beginning(path: Path) -> bytes:
             return b""
         with path.open("rb") as file:
             return status.st_size.to_bytes(8) + file.read(BEGINNING)
-    except (FileNotFoundError, PermissionError):
+    except OSError as error:
+        if is_of_the_machine(error):
+            raise
         return b""
 
 

@@ -121,7 +121,11 @@ STUCK = (
 def _sentence_for(error: RuntimeError, timeout: int) -> str | None:
     """What DataLoader says of its workers, for users; None for anything else."""
     said = f"{error} {error.__cause__}"
-    if "shared memory" in said:
+    if (
+        "shared memory" in said
+        or "unable to resize file" in said
+        or "unable to write to file" in said
+    ):
         return FULL
     if re.search(r"DataLoader worker .*(killed by signal|exited unexpectedly)", said):
         return DIED
@@ -196,4 +200,6 @@ def prepare_worker(_: int) -> None:
     """Leave stopping to the main process: a signal to the whole group must not end workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -60,10 +60,19 @@ class Embedder:
             )
 
     def rows(self, paths: Sequence[str], vectors: Sequence[Tensor]) -> pa.RecordBatch:
-        """What `encode` gave, as rows; waits for the device."""
+        """What `encode` gave, as rows; waits for the device. Raises EmbeddingError for numbers that
+        half precision cannot hold.
+        """
         columns: list[pa.Array] = [pa.array(paths, pa.string())]
         for value, field in zip(vectors, list(self.schema)[1:], strict=True):
-            flat = pa.array(value.cpu().flatten().numpy())
+            values = value.cpu().numpy()
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                raise EmbeddingError(
+                    f"the model's {field.name} of {paths[int(finite.argmin())]} is not finite in "
+                    "half precision; its weights are damaged, or it was trained until it diverged"
+                )
+            flat = pa.array(values.reshape(-1))
             columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 

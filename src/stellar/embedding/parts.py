@@ -85,10 +85,10 @@ class Parts:
 
     def missing(self) -> list[int]:
         """The parts that are not done, in order."""
-        done = {int(path.stem) for path in self._data.glob("[0-9]*.parquet")}
+        done = {path.name for path in self._data.glob("*.parquet")}
         if self.out.exists():
             return []
-        return [number for number in range(len(self)) if self.indices(number).start not in done]
+        return [number for number in range(len(self)) if self._path(number).name not in done]
 
     def turns(self, ranks: Ranks) -> Iterator[int]:
         """The parts for one process to make, each chosen when it is asked for."""
@@ -129,40 +129,56 @@ class Parts:
 
     def finish(self) -> EmbedResult:
         """All parts as the result, in one step; then the folder of parts goes. Raises
-        EmbeddingError, and leaves no result, where not one picture could be read.
+        EmbeddingError, and leaves no result, where not one picture could be read, and where a part
+        was damaged.
         """
-        if not self.out.exists():
-            self._list_unreadable()
-            self._require_rows()
-            if is_file(self.out):
-                place_file(self.out, self._join)
-            else:
-                self._data.replace(self.out)
-                sync(self.out.parent)
-        if self._folder.exists():
-            remove_folder(self._folder)
+        try:
+            if not self.out.exists():
+                self._require_parts_alone()
+                self._list_unreadable()
+                self._place()
+            if self._folder.exists():
+                remove_folder(self._folder)
+        except OSError:
+            if not self.out.exists() or self._folder.exists():  # else another process did it all
+                raise
         files = [self.out] if is_file(self.out) else self.out.glob("*.parquet")
         count = sum(pq.read_metadata(file).num_rows for file in files)
         return EmbedResult(self.out, count, self.num_images - count)
 
+    def _require_parts_alone(self) -> None:
+        """Raises EmbeddingError for a file of somebody else, which readers would take for one."""
+        own = {self._path(number).name for number in range(len(self))}
+        for file in self._data.iterdir():
+            if file.name not in own and not file.name.startswith("."):
+                raise EmbeddingError(f"{file} is no part of this embedding; move it away")
+
     def _list_unreadable(self) -> None:
-        lines = []
+        """Look at every part, and list what they lack."""
+        lines, num_rows = [], 0
         for number in range(len(self)):
-            metadata = pq.read_metadata(self._path(number)).metadata or {}
+            table = self._read(number)
+            num_rows += len(table)
             lines += [
                 f"{one_line(name)}\t{one_line(reason)}\n"
-                for name, reason in json.loads(metadata[UNREADABLE])
+                for name, reason in json.loads(table.schema.metadata[UNREADABLE])
             ]
         if lines:
             write_file(self._unreadable, "".join(lines))
-
-    def _require_rows(self) -> None:
-        paths = map(self._path, range(len(self)))
-        if not any(pq.read_metadata(path).num_rows for path in paths):
+        else:
+            self._unreadable.unlink(missing_ok=True)
+        if not num_rows:
             remove_folder(self._folder)
             raise EmbeddingError(
                 f"none of {self.num_images} images could be read; {self._unreadable} says why"
             )
+
+    def _place(self) -> None:
+        if is_file(self.out):
+            place_file(self.out, self._join)
+        else:
+            self._data.replace(self.out)
+            sync(self.out.parent)
 
     def _join(self, path: Path) -> None:
         with pq.ParquetWriter(path, self.schema, **LAYOUT) as writer:
@@ -186,8 +202,8 @@ class Parts:
             ) from error
 
     def _has_metadata(self, schema: pa.Schema) -> bool:
-        own = self.schema.metadata or {}
-        return all((schema.metadata or {}).get(name) == value for name, value in own.items())
+        own, found = self.schema.metadata or {}, schema.metadata or {}
+        return UNREADABLE in found and all(found.get(name) == own[name] for name in own)
 
     def _path(self, number: int) -> Path:
         return self._data / f"{self.indices(number).start:012d}.parquet"
@@ -241,13 +257,27 @@ def open_parts(
         _create(folder, {"part_size": part_size, **contents})
     if out.exists():  # finished between the two looks, so the folder may be gone or new
         return open_parts(out, source, embedder, part_size)
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    manifest = _manifest(folder)
     if {**manifest, "part_size": None} != {"part_size": None, **contents}:
         raise EmbeddingError(
             f"{folder} holds parts of another model's embedding, or of other images; "
             "remove it, or choose another --out"
         )
     return Parts(out, parts.schema, len(source), manifest["part_size"])
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What the parts in a folder are parts of. Raises EmbeddingError where that is not said."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if isinstance(manifest["part_size"], int) and manifest["part_size"] > 0:
+            return manifest
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass
+    raise EmbeddingError(
+        f"{folder} does not say what it holds parts of ({MANIFEST} is missing or damaged); remove "
+        "it, and they are made again, or choose another --out"
+    )
 
 
 def _contents(out: Path) -> object:

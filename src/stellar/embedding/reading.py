@@ -38,7 +38,14 @@ def read_embeddings(path: str | Path) -> Embeddings:
             for name, shape in metadata["shapes"].items()
         }
         return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        pa.ArrowException,
+    ) as error:
         raise EmbeddingError(
             f"{path} is not an embedding written by stellar embed, or is damaged: {error}"
         ) from error

@@ -1,15 +1,20 @@
 """What a test is given: one model, the data it is judged on, and what is shared between tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from stellar.config import DecoderConfig, EvaluationConfig, Fit
+from stellar.data.folder import DataError
 from stellar.data.labelled import MaskedSplits, Splits
+from stellar.evaluation.features.cache import Unreadable
 from stellar.evaluation.features.patches import Patches, extract_patches
 from stellar.evaluation.features.pictures import Features, extract
 from stellar.model import Backbone, Stellar
+from stellar.storage import one_line
 
 Progress = Callable[[str, int, int], object]
 """Called with (what is done, pictures done, pictures in all)."""
@@ -67,22 +72,50 @@ class Subject:
 
     def _extract(self, part: str) -> Features:
         assert isinstance(self.data, Splits)
-        return extract(
+        images = getattr(self.data, part)
+        features = extract(
             self.model,
-            getattr(self.data, part),
+            images,
             self.folder / part,
             self.settings.batch_size,
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, {part}", done, total),
         )
+        self._note_unreadable(part, len(images), features.unreadable)
+        if part == "train" and not self.data.multi_label:
+            _require_every_class(self.data.classes, images.labels, features)
+        return features
+
+    def _note_unreadable(self, part: str, total: int, unreadable: Unreadable) -> None:
+        """So that nobody takes a score for that of all pictures."""
+        if unreadable:
+            name, reason = map(one_line, unreadable[0])
+            self.note(
+                f"{len(unreadable)} of {total} {part} pictures could not be read and are left out, "
+                f"as {name} ({reason})"
+            )
 
     def _extract_patches(self, part: str) -> Patches:
-        return extract_patches(
+        images = getattr(self.data, part)
+        patches = extract_patches(
             self.model,
-            getattr(self.data, part),
+            images,
             len(self.data.classes),
             self.folder / f"{part}-patches",
             self.settings.batch_size,
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, patches of {part}", done, total),
+        )
+        self._note_unreadable(part, len(images), patches.unreadable)
+        return patches
+
+
+def _require_every_class(classes: Sequence[str], labels: np.ndarray, features: Features) -> None:
+    """Raises DataError for a class that nothing can be learned of, since no picture was read."""
+    lost = set(labels.tolist()) - set(features.labels.tolist())
+    if lost:
+        name, reason = map(one_line, features.unreadable[0])
+        raise DataError(
+            f"no train picture of the class {classes[min(lost)]} can be read, and each class "
+            f"needs one; the first of {len(features.unreadable)} that cannot is {name} ({reason})"
         )

@@ -107,6 +107,11 @@ def _without_suffix(path: Path, format: Format) -> Path:
                 f"{path} is a name for the format {name}: choose it, or end the name in "
                 f"{format.suffix}"
             )
+    if not path.name or path.is_dir():
+        raise ExportError(
+            f"expected the first part of the files' names, got the folder {path}; add a name, as "
+            f"{path / 'model'}"
+        )
     if not path.parent.is_dir():
         raise ExportError(
             f"the folder {path.parent} does not exist; create it, or choose another place"

@@ -14,7 +14,7 @@ from stellar.images.picture import (
     eight_bits,
     unit_range,
 )
-from stellar.images.pillow import from_pillow
+from stellar.images.pillow import from_pillow, is_of_the_machine
 from stellar.images.sizes import fitted, nearest_multiple, one_batch, preprocessing
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "from_array",
     "from_pillow",
     "from_tensor",
+    "is_of_the_machine",
     "nearest_multiple",
     "one_batch",
     "preprocessing",

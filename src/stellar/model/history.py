@@ -26,10 +26,20 @@ class History:
     metrics: Mapping[str, float | int] = field(default_factory=dict)
     """The newest line of the run's metrics, with its `step`."""
 
+    def __post_init__(self) -> None:
+        for name in ("num_images", "steps", "total_steps", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
+        if not isinstance(self.data, str) or not isinstance(self.init, str):
+            raise ValueError(f"data and init must be texts, got {self.data!r} and {self.init!r}")
+        if not isinstance(self.metrics, Mapping):
+            raise ValueError(f"metrics must be a table, got {self.metrics!r}")
+
     @property
     def epochs(self) -> float:
         """Passes over the data."""
-        return self.steps * self.batch_size / self.num_images
+        return self.steps * self.batch_size / max(1, self.num_images)
 
 
 def public_name(source: str) -> str:

@@ -91,8 +91,10 @@ def measure_health(result: StepResult, temperature: float) -> Health:
 
 def effective_rank(tokens: Float[Tensor, "N D"]) -> float:
     """Roy and Vetterli 2007: exp of the entropy of the singular values, normalised to sum 1,
-    after centring.
+    after centring. NaN for tokens that are not finite.
     """
+    if not torch.isfinite(tokens).all():
+        return math.nan
     values = torch.linalg.svdvals(tokens - tokens.mean(dim=0))
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     return torch.exp(entropy(share)).item()

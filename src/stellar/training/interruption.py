@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM as a request: finish the step, save, leave. A second one stops at once."""
+"""Ctrl-C, SIGTERM and a closed terminal as a request: finish the step, save, leave. A second one
+stops at once.
+"""
 
 import signal
 import threading
@@ -14,8 +16,9 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+            for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -41,7 +41,7 @@ class RunFolder:
                 "wait for it, stop it, or choose another folder"
             ) from None
         if (path / SKIPPED).exists():
-            lines = (path / SKIPPED).read_text("utf-8").splitlines()
+            lines = (path / SKIPPED).read_text("utf-8", "replace").splitlines()
             self._skipped = {line.split("\t")[0] for line in lines}
 
     @classmethod
@@ -81,7 +81,7 @@ class RunFolder:
         file = self.path / PICTURES
         if not file.exists():
             write_file(file, json.dumps(found) + "\n")
-        elif (before := json.loads(file.read_text("utf-8"))) != found:
+        elif (before := _pictures_of(file)) != found:
             raise RunError(
                 f"{self.config.data} holds other pictures than this run was begun with "
                 f"({found['images']:,} now, {before['images']:,} then; or names or files were "
@@ -135,12 +135,30 @@ class RunFolder:
         return file
 
 
+def _pictures_of(file: Path) -> dict[str, Any]:
+    """What a run was begun with. Raises RunError for a file that does not say it."""
+    try:
+        before = json.loads(file.read_text("utf-8"))
+        if isinstance(before["images"], int):
+            return before
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise RunError(
+        f"{file} does not say which pictures this run was begun with; if they are what they were, "
+        "remove it, and it is written again"
+    )
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a line that was cut off by a crash is left out."""
+    """The rows of a metrics file; a line that was cut off by a crash, or is of something else, is
+    left out.
+    """
     rows = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8", "replace").splitlines():
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
     return rows

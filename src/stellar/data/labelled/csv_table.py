@@ -9,6 +9,8 @@ from pathlib import Path
 
 from stellar.data.folder import DataError
 from stellar.data.labelled.listing import HELD_OUT, TRAIN, LabelsOf
+from stellar.errors import UserError
+from stellar.images.files import require_regular
 
 SEPARATOR = ";"
 """Between the labels of one picture."""
@@ -26,6 +28,7 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
     """
     listed, seen, unlabelled = defaultdict(dict), set(), None
     try:
+        require_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, skipinitialspace=True, strict=True)
             columns = rows.fieldnames or ()
@@ -49,7 +52,9 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
                     unlabelled = f"{path}, line {rows.line_num}: {picture} has no label"
                 seen.add(picture)
                 listed[split][bytes(picture)] = labels
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, UserError):
+            raise
         raise NoTable(f"{path} cannot be read as a CSV file ({error})") from error
     if not listed:
         raise NoTable(f"{path} has no rows")

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,11 +69,14 @@ class LocalFiles:
             paths = sorted(glob.glob(escaped, recursive=True))  # noqa: PTH207
             for path in paths or [pattern]:
                 try:
-                    found[path] = Path(path).stat().st_size
+                    status = Path(path).stat()
                 except OSError as error:
                     raise ShardError(
                         f"expected shards (.tar files) at {path}, but there are none"
                     ) from error
+                if not S_ISREG(status.st_mode):
+                    raise ShardError(f"expected shards (.tar files), but {path} is no regular file")
+                found[path] = status.st_size
         return found
 
     def read(self, path: str, start: int, length: int) -> bytes:

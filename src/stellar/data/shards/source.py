@@ -23,6 +23,8 @@ from stellar.data.shards.ranges import AT_ONCE, open_files
 from stellar.data.shards.tar import BLOCK, ShardError, size_in
 from stellar.images import Pixels, UnreadableImage, read_image
 
+MOST_SHARDS = 1_000_000
+"""That one pattern may stand for."""
 ARRAY = b"\x93NUMPY"
 """Start of a .npy file."""
 
@@ -156,5 +158,10 @@ def _choices(text: str) -> list[str]:
     if not numbers:
         return text.split(",")
     first, last = numbers.groups()
+    if int(last) - int(first) >= MOST_SHARDS:
+        raise ShardError(
+            f"{{{text}}} stands for more than {MOST_SHARDS:,} shards; name fewer, or a pattern "
+            "with *, which takes those that are there"
+        )
     width = len(first) if first.startswith("0") else 0
     return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]

@@ -23,7 +23,7 @@ from stat import S_ISREG
 
 import numpy as np
 
-from stellar.data.folder import ImageFolder
+from stellar.data.folder import ImageFolder, printable
 from stellar.data.shards.index import open_index
 from stellar.data.shards.ranges import LocalFiles
 from stellar.errors import UserError
@@ -32,6 +32,8 @@ from stellar.storage import locked, make_folder, place_file, write_file
 MANIFEST = "shards.json"
 LEFT_OUT = "left-out.txt"
 MEGABYTE = 10**6
+LARGEST = 1_000_000
+"""Megabytes of a shard."""
 OVERHEAD = 4 * tarfile.BLOCKSIZE
 """Bytes of a picture's headers and of its .json file."""
 
@@ -65,8 +67,12 @@ def write_shards(
     is called with (pictures done, pictures in all). Raises DataError for a folder without pictures,
     and ShardingError when `out` holds other shards, or is being written.
     """
-    if shard_size < 1:
-        raise ShardingError(f"a shard holds at least 1 MB, got --shard-size {shard_size}")
+    if not 1 <= shard_size <= LARGEST:
+        raise ShardingError(
+            f"a shard holds at least 1 MB and at most {LARGEST:,}, got --shard-size {shard_size}"
+        )
+    if not 0 <= seed < 2**63:
+        raise ShardingError(f"a seed is a whole number from 0 on, below 2^63, got --seed {seed}")
     source, out = ImageFolder(folder), Path(out)
     sizes = _sizes(source)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes >= 0))
@@ -80,6 +86,7 @@ def write_shards(
         "files": hashlib.sha256(source.fingerprint().encode() + sizes.tobytes()).hexdigest(),
     }
     make_folder(out)
+    _require_nothing_else(out)
     with _only_writer(out):
         _check_plan(out, plan)
         done = 0
@@ -171,6 +178,16 @@ def _only_writer(out: Path) -> Iterator[None]:
         yield
 
 
+def _require_nothing_else(out: Path) -> None:
+    """Raises ShardingError for a folder of something else, as of the pictures themselves."""
+    others = sorted(file.name for file in out.iterdir() if not file.name.startswith("."))
+    if others and MANIFEST not in others:
+        raise ShardingError(
+            f"{out} holds something else, as {printable(os.fsencode(others[0]))}; choose another "
+            "--out"
+        )
+
+
 def _check_plan(out: Path, plan: dict[str, object]) -> None:
     """Start shards of this plan, or go on with them."""
     path, text = out / MANIFEST, json.dumps(plan, indent=1) + "\n"
@@ -180,7 +197,5 @@ def _check_plan(out: Path, plan: dict[str, object]) -> None:
                 f"{out} holds shards of other pictures, or of another size or seed; "
                 "remove it, or choose another --out"
             )
-    elif any(out.glob("*.tar")):
-        raise ShardingError(f"{out} holds .tar files of something else; choose another --out")
     else:
         write_file(path, text)

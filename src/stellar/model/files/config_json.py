@@ -21,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path} does not describe a model: it holds no table")
@@ -50,5 +50,5 @@ def read_history(path: Path) -> History | None:
     content = read_json(path).get(HISTORY)
     try:
         return None if content is None else History(**content)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise WeightsError(f"{path} tells no history that can be read: {error}") from error

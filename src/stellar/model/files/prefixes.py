@@ -42,7 +42,7 @@ def without_training_state(content: Any) -> Any:
 def without_wrappers(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The tensors without the prefixes that every name has."""
     for prefix in WRAPPERS:
-        if all(name.startswith(prefix) for name in state):
+        if state and all(name.startswith(prefix) for name in state):
             return without_wrappers({name.removeprefix(prefix): state[name] for name in state})
     return state
 

@@ -23,8 +23,8 @@ def load_weights(
 
     A module on the meta device takes the tensors themselves, so its weights are in memory once;
     any other takes their values. Raises WeightsError when a tensor is missing, left over, of
-    another shape or not of floating point; the module is then unchanged. Names are checked before
-    the first tensor is read.
+    another shape, not of floating point or not finite; the module is then unchanged. Names are
+    checked before the first tensor is read.
     """
     expected = {
         name: tensor for name, tensor in module.state_dict().items() if not name.startswith(ignore)
@@ -48,6 +48,7 @@ def load_weights(
             "not of floating point",
             (f"{n} {t.dtype}" for n, t in tensors.items() if not t.is_floating_point()),
         ),
+        _listed("not finite", (n for n, t in tensors.items() if not _is_finite(t))),
     )
     if any(tensor.is_meta for tensor in expected.values()):
         whole = {name: tensors.pop(name).to(tensor.dtype) for name, tensor in expected.items()}
@@ -56,6 +57,11 @@ def load_weights(
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(split_like(tensors[name], tensor))
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity: their sum alone tells, and takes no memory."""
+    return bool(tensor.is_meta or torch.isfinite(tensor.sum(dtype=torch.float64)))
 
 
 def _refuse(*problems: str) -> None:
