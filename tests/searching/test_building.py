@@ -99,6 +99,14 @@ def test_an_approximate_index_grows_too(tmp_path: Path) -> None:
         assert index.search(path, token=[1], count=1)[0].path == path
 
 
+def test_few_pictures_may_be_approximate(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "x.parquet", random_tokens(2))
+    result = stellar.build_index(file, tmp_path / "x.index", exact_up_to=0)
+    assert result.approximate
+    found = stellar.open_index(result.folder).search("001.jpg")
+    assert [hit.path for hit in found] == ["001.jpg", "000.jpg"]
+
+
 def test_a_folder_of_parts_gives_the_same_index(tmp_path: Path) -> None:
     tokens, maps, paths = random_tokens(30), random_maps(30), names(30)
     (tmp_path / "parts").mkdir()
@@ -117,6 +125,7 @@ def test_a_killed_build_goes_on(tmp_path: Path, at: int) -> None:
     """Killed at a write to a table: of tokens (odd) or of their pictures."""
     file = embedding(tmp_path / "photos.parquet", random_tokens(60))
     assert run(KILLED, tmp_path, str(at)).returncode == -9
+    (tmp_path / "photos.index/.1234abcd.growing.json").write_text("{")  # as if it was written then
     begun = at > 2
     assert (tmp_path / "photos.index" / GROWING).exists() == begun
     said = "is half built; the stellar index that began it" if begun else "is no index made by"

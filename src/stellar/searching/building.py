@@ -42,6 +42,10 @@ TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
 for each decide where they lie."""
 
 
+KNOWN = {WHOLE, GROWING, LOCK, "pictures.lance", "tokens.lance"}
+"""Names of what is in the folder of an index."""
+
+
 @dataclass(frozen=True)
 class IndexResult:
     """What `build_index` did."""
@@ -102,11 +106,13 @@ def _check(folder: Path, pictures: Path | None, total: int, embedding: str | Pat
         raise SearchError(
             f"the folder {folder.parent} does not exist; create it, or choose another --out"
         )
-    known = {WHOLE, GROWING, LOCK, "pictures.lance", "tokens.lance"}
-    if folder.exists() and not (
-        folder.is_dir() and {path.name for path in folder.iterdir()} <= known
-    ):
+    if folder.exists() and not (folder.is_dir() and _names(folder) <= KNOWN):
         raise SearchError(f"{folder} exists and is no index; choose another --out")
+
+
+def _names(folder: Path) -> set[str]:
+    """Of what lies in a folder, but for hidden files, which a killed process may have left."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 @contextmanager
