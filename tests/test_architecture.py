@@ -92,7 +92,7 @@ WITHIN = {
         "tables": set(),
         "thumbnails": set(),
         "scoring": {"places"},
-        "candidates": {"scoring"},
+        "candidates": {"rows"},
         "example": {"places", "scoring", "tables"},
         "building": {"places", "tables", "thumbnails"},
         "rows": {"tables"},

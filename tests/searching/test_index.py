@@ -13,6 +13,8 @@ import stellar
 from stellar.config import ModelConfig
 from stellar.model import Stellar
 from stellar.searching import Query, SearchError
+from stellar.searching.candidates import every_picture, nearest_pictures
+from stellar.searching.index import ROUNDED
 from stellar.searching.places import PLACES
 from stellar.searching.scoring import score, unit
 
@@ -199,16 +201,41 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
             call()
 
 
+def clustered(folder: Path) -> stellar.searching.Index:
+    """An approximate index of 600 pictures, whose tokens lie around 40 centres."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, D))
+    tokens = centres[rng.integers(40, size=(600, K))] + 0.4 * rng.normal(size=(600, K, D))
+    file = embedding(folder / "x.parquet", tokens, row_group=200)
+    result = stellar.build_index(file, folder / "x.index", exact_up_to=100)
+    assert result.approximate
+    return stellar.open_index(result.folder)
+
+
+def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path) -> None:
+    rows = clustered(tmp_path).rows
+    wanted = unit(np.random.default_rng(1).normal(size=(2, D)))
+    near, every = (
+        nearest_pictures(rows.tokens, wanted, 2000, 3),
+        every_picture(rows.in_memory, wanted),
+    )
+    assert sorted(near.numbers) == list(range(600))
+    bounds = dict(zip(near.numbers, near.bounds, strict=True))
+    off = [
+        bounds[number] - bound for number, bound in zip(every.numbers, every.bounds, strict=True)
+    ]
+    assert np.abs(off).max() < ROUNDED
+    few = nearest_pictures(rows.tokens, wanted, 30, 3)
+    assert len(few.numbers) < 600
+    left_out = set(range(600)) - set(few.numbers.tolist())
+    true = dict(zip(every.numbers.tolist(), every.bounds.tolist(), strict=True))
+    assert max(true[number] for number in left_out) < few.others + ROUNDED
+
+
 @pytest.mark.parametrize("where", [None, "left"])
 def test_an_approximate_index_agrees_with_an_exact_one(tmp_path: Path, where: str | None) -> None:
     """Recall of the ten best above 0.95, by pictures and by tokens, of 600 clustered pictures."""
-    rng = np.random.default_rng(0)
-    clusters = rng.normal(size=(40, D))
-    tokens = clusters[rng.integers(40, size=(600, K))] + 0.4 * rng.normal(size=(600, K, D))
-    file = embedding(tmp_path / "x.parquet", tokens, row_group=200)
-    result = stellar.build_index(file, tmp_path / "x.index", exact_up_to=100)
-    assert result.approximate
-    index = stellar.open_index(result.folder)
+    index = clustered(tmp_path)
     found = same = 0
     for path in names(600)[::40]:
         for chosen in ([], [1]):

@@ -11,6 +11,7 @@ from by_hand import embedding, random_tokens
 from PIL import Image
 
 import stellar
+from stellar.config import Fit
 from stellar.searching import Hit, Match
 from stellar.searching.page import render_page, write_page
 
@@ -71,10 +72,11 @@ def test_nothing_is_loaded_from_anywhere() -> None:
 
 def test_a_map_lies_where_the_model_looked() -> None:
     """Of 400 x 200 pixels it saw the square in the middle; squashed, all of them."""
-    for fit, frame in (
-        ("crop", "left:25.000%;top:0.000%;width:50.000%;height:100.000%"),
-        ("squash", "left:0.000%;top:0.000%;width:100.000%;height:100.000%"),
-    ):
+    frames: dict[Fit, str] = {
+        "crop": "left:25.000%;top:0.000%;width:50.000%;height:100.000%",
+        "squash": "left:0.000%;top:0.000%;width:100.000%;height:100.000%",
+    }
+    for fit, frame in frames.items():
         maps = [
             attributes
             for tag, attributes in Tags(render_page("x", [hit(size=(400, 200))], fit)).found

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from stellar.searching.candidates import every_picture
 from stellar.searching.places import PLACES, Box
+from stellar.searching.rows import InMemory
 from stellar.searching.scoring import Query, score, unit
 
 RNG = np.random.default_rng(0)
@@ -54,13 +56,15 @@ def test_scores_are_their_definition(box: Box | None, unwanted: np.ndarray) -> N
 
 
 def test_no_score_is_above_its_bound() -> None:
-    candidates = every_picture(SPARSE, WANTED)
+    tokens = torch.from_numpy(SPARSE).half()
+    halves, inverse = tokens.numpy(), 1 / tokens.float().norm(dim=2)
+    candidates = every_picture(InMemory(tokens, inverse), WANTED)
     assert sorted(candidates.numbers) == list(range(7))
     assert (np.diff(candidates.bounds) <= 0).all()
-    plain = score(Query(WANTED, NOTHING), EVERY, SPARSE, None).total
+    plain = score(Query(WANTED, NOTHING), EVERY, unit(halves), None).total
     np.testing.assert_allclose(candidates.bounds, plain[candidates.numbers], atol=1e-6)
     for box in PLACES.values():
-        total = score(Query(WANTED, UNWANTED, box), EVERY, SPARSE, MAPS).total
+        total = score(Query(WANTED, UNWANTED, box), EVERY, unit(halves), MAPS).total
         assert (total <= plain.clip(min=0) + 1e-6).all()
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from stellar.config import nearest
 from stellar.model import Stellar
-from stellar.searching.candidates import every_picture, nearest_pictures
+from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
 from stellar.searching.example import Example, encoded, token_at
 from stellar.searching.hits import Hit, hits
 from stellar.searching.places import Box, check_box, parse_place
@@ -34,7 +34,11 @@ class Effort:
 
 
 EFFORTS = Effort(2000, 3, 256), Effort(8000, 10, 1024), Effort(32_000, 40, 4096)
-"""One after the other, until no other picture can be better."""
+"""One after the other, until no picture that was not found can be better."""
+DEEPER = 4
+"""Times as many are scored where something is not wanted, which bounds know nothing of."""
+ROUNDED = 0.02
+"""What the bounds of an approximate index, of numbers in 8 bits, may be too low by."""
 
 
 class Index:
@@ -116,26 +120,30 @@ class Index:
         return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
 
     def _exactly(self, query: Query, count: int) -> Scores:
-        """Down the list of all pictures, until no bound is above the scores that were found."""
-        every = every_picture(self.rows.all_sparse, query.wanted)
-        best, start, portion = no_scores(query), 0, max(FEWEST, count)
-        while start < len(every.numbers):
-            if len(best.total) == count and best.total[-1] >= every.bounds[start]:
-                break
-            found = self._scored(query, every.numbers[start : start + portion])
-            best, start = best_of(best, found, count), start + portion
-            portion = max(portion, min(2 * portion, MOST))
-        return best
+        every = every_picture(self.rows.in_memory, query.wanted)
+        return self._down(every, query, count)
 
     def _approximately(self, query: Query, count: int) -> Scores:
-        """The best of what is near, as the approximate index has it, whose bounds are rounded."""
+        deeper = DEEPER if len(query.unwanted) else 1
         best = no_scores(query)
         for effort in EFFORTS:
             near = nearest_pictures(self.rows.tokens, query.wanted, effort.nearest, effort.cells)
-            found = self._scored(query, near.numbers[: max(effort.pictures, count)])
-            best = best_of(no_scores(query), found, count)
+            best = self._down(near.first(deeper * effort.pictures + count), query, count, ROUNDED)
             if len(best.total) == count and best.total[-1] >= near.others:
                 break
+        return best
+
+    def _down(self, listed: Candidates, query: Query, count: int, rounded: float = 0.0) -> Scores:
+        """The best of a list, scored from its top until no bound, which may be `rounded` down by so
+        much, is above what was found.
+        """
+        best, start, portion = no_scores(query), 0, max(FEWEST, count)
+        while start < len(listed.numbers):
+            if len(best.total) == count and best.total[-1] >= listed.bounds[start] + rounded:
+                break
+            found = self._scored(query, listed.numbers[start : start + portion])
+            best, start = best_of(best, found, count), start + portion
+            portion = max(portion, min(2 * portion, MOST))
         return best
 
     def _scored(self, query: Query, numbers: Int64[np.ndarray, "n"]) -> Scores:

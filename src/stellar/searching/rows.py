@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float16, Int64
+import torch
+from jaxtyping import Float16, Float32, Int64
+from torch import Tensor
 
 from stellar.searching.tables import Contents, connect, damaged, reading
+
+ROWS_AT_ONCE = 2048
+"""Tokens that become single precision together: few enough for a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,15 @@ class PictureRow:
     """Width and height in pixels, where the index knows them."""
     thumbnail: bytes
     """JPEG, or empty."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """The tokens of all pictures, in memory."""
+
+    sparse: Float16[Tensor, "N K D"]
+    inverse_lengths: Float32[Tensor, "N K"]
+    """0 for a token of zeros."""
 
 
 class Rows:
@@ -51,16 +65,23 @@ class Rows:
         return {path: number for number, path in enumerate(self.paths)}
 
     @cached_property
-    def all_sparse(self) -> Float16[np.ndarray, "N K D"]:
-        """The tokens of all pictures, in memory."""
+    def in_memory(self) -> InMemory:
+        """The tokens of all pictures."""
+        num_tokens, width = self.contents.model["shapes"]["tokens"]
+        sparse, done = torch.empty(self.contents.num_pictures * num_tokens, width).half(), 0
         with reading(self.folder):
-            table = self.tokens.search().select(["sparse"]).limit(None).to_arrow()
-            return self._per_picture(table["sparse"])
+            for batch in self.tokens.search().select(["sparse"]).limit(None).to_batches():
+                flat = batch["sparse"].flatten().to_numpy()
+                sparse[done : done + len(batch)] = torch.tensor(flat).view(-1, width)
+                done += len(batch)
+        lengths = torch.cat([part.float().norm(dim=1) for part in sparse.split(ROWS_AT_ONCE)])
+        inverse = torch.where(lengths > 0, 1 / lengths, 0)
+        return InMemory(sparse.view(-1, num_tokens, width), inverse.view(-1, num_tokens))
 
     def sparse(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K D"]:
         """The tokens of some pictures."""
-        if "all_sparse" in vars(self):
-            return self.all_sparse[numbers]
+        if "in_memory" in vars(self):
+            return self.in_memory.sparse[torch.from_numpy(numbers)].numpy()
         return self._taken(numbers, "sparse")
 
     def maps(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K h w"]:
