@@ -32,7 +32,7 @@ class Candidates:
 
 
 def every_picture(tokens: InMemory, wanted: Float32[np.ndarray, "q D"]) -> Candidates:
-    """All pictures; their bounds are MaxSim itself."""
+    """All pictures."""
     num_pictures, num_tokens = tokens.sparse.shape[:2]
     directions, bounds = torch.from_numpy(wanted).T.contiguous(), torch.empty(num_pictures)
     step = max(1, ROWS_AT_ONCE // num_tokens)
@@ -40,7 +40,7 @@ def every_picture(tokens: InMemory, wanted: Float32[np.ndarray, "q D"]) -> Candi
         some = slice(start, start + step)
         products = tokens.sparse[some].float() @ directions  # PyTorch converts halves much faster
         cosines = products * tokens.inverse_lengths[some, :, None]
-        bounds[some] = cosines.amax(dim=1).mean(dim=1)
+        bounds[some] = cosines.amax(dim=1).clamp(min=0).mean(dim=1)
     order = torch.argsort(bounds, descending=True, stable=True)
     return Candidates(order.numpy(), bounds[order].numpy(), -np.inf)
 
@@ -69,6 +69,8 @@ def nearest_pictures(
     numbers, rows = np.unique(found["picture"].to_numpy(), return_inverse=True)
     best = np.tile(last, (len(numbers), 1))
     np.maximum.at(best, (rows, which), cosines)
-    bounds = best.mean(axis=1)
+    bounds = best.clip(min=0).mean(axis=1)
     order = np.argsort(-bounds, kind="stable")
-    return Candidates(numbers[order].astype(np.int64), bounds[order], float(last.mean()))
+    return Candidates(
+        numbers[order].astype(np.int64), bounds[order], float(last.clip(min=0).mean())
+    )

@@ -6,7 +6,7 @@ For wanted tokens w and a picture with tokens s_k and maps p_k (places.py),
 
 At a place, each cosine, no less than 0, is first multiplied by the part of p_k that lies there.
 What is not wanted lowers the score by the largest cosine, no less than 0, of any of its tokens with
-any of the picture's. So a score is never above plain MaxSim, which bounds it.
+any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
 """
 
 from dataclasses import dataclass, fields
