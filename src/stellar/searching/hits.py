@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from stellar.searching.places import Box, places
-from stellar.searching.rows import PictureRow, Rows
+from stellar.searching.rows import Rows
 from stellar.searching.scoring import Scores
 
 
@@ -42,23 +42,27 @@ class Hit:
 def hits(scores: Scores, rows: Rows) -> list[Hit]:
     """The pictures that have these scores, in the same order."""
     pictures, maps = rows.some(scores.numbers), rows.maps(scores.numbers)
-    return [_hit(scores, place, picture, maps[place]) for place, picture in enumerate(pictures)]
-
-
-def _hit(scores: Scores, place: int, row: PictureRow, maps: Float16[np.ndarray, "K h w"]) -> Hit:
     where = places(maps)
-    matches = tuple(
-        Match(
-            token,
-            cosine,
-            tuple(where.centre[token].tolist()),
-            float(where.spread[token]),
-            tuple(where.box[token].tolist()),
-            float(where.share[token]),
-            maps[token],
+    return [
+        Hit(
+            float(scores.total[place]),
+            row.path,
+            tuple(
+                Match(
+                    token,
+                    cosine,
+                    tuple(where.centre[place, token].tolist()),
+                    float(where.spread[place, token]),
+                    tuple(where.box[place, token].tolist()),
+                    float(where.share[place, token]),
+                    maps[place, token],
+                )
+                for token, cosine in zip(
+                    scores.token[place].tolist(), scores.cosine[place].tolist(), strict=True
+                )
+            ),
+            row.size,
+            row.thumbnail,
         )
-        for token, cosine in zip(
-            scores.token[place].tolist(), scores.cosine[place].tolist(), strict=True
-        )
-    )
-    return Hit(float(scores.total[place]), row.path, matches, row.size, row.thumbnail)
+        for place, row in enumerate(pictures)
+    ]

@@ -17,8 +17,8 @@ from stellar.searching.rows import Rows
 from stellar.searching.scoring import Query, Scores, best_of, no_scores, score, unit
 from stellar.searching.tables import GROWING, WHOLE, SearchError, read_contents
 
-FEWEST, MOST = 32, 512
-"""Pictures that are scored together: so many at first, then twice as many each time, at most."""
+FEWEST, MOST = 64, 512
+"""Pictures that are scored together: so many at first, then four times as many, at most."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Index:
                 break
             found = self._scored(query, listed.numbers[start : start + portion])
             best, start = best_of(best, found, count), start + portion
-            portion = max(portion, min(2 * portion, MOST))
+            portion = max(portion, min(4 * portion, MOST))
         return best
 
     def _scored(self, query: Query, numbers: Int64[np.ndarray, "n"]) -> Scores:
