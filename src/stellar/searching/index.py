@@ -28,12 +28,12 @@ class Effort:
     nearest: int
     """Tokens that are looked for near each wanted one."""
     cells: int
-    """Of the approximate index, that are looked at for each."""
+    """Of the approximate index, that are looked at for all wanted ones; for each at least 3."""
     pictures: int
     """Of those found, that are scored."""
 
 
-EFFORTS = Effort(2000, 3, 256), Effort(8000, 10, 1024), Effort(32_000, 40, 4096)
+EFFORTS = Effort(2000, 12, 256), Effort(8000, 48, 1024), Effort(32_000, 192, 4096)
 """One after the other, until no picture that was not found can be better."""
 DEEPER = 4
 """Times as many are scored where something is not wanted, which bounds know nothing of."""
@@ -127,7 +127,8 @@ class Index:
         deeper = DEEPER if len(query.unwanted) else 1
         best = no_scores(query)
         for effort in EFFORTS:
-            near = nearest_pictures(self.rows.tokens, query.wanted, effort.nearest, effort.cells)
+            cells = max(3, effort.cells // len(query.wanted))
+            near = nearest_pictures(self.rows.tokens, query.wanted, effort.nearest, cells)
             best = self._down(near.first(deeper * effort.pictures + count), query, count, ROUNDED)
             if len(best.total) == count and best.total[-1] >= near.others:
                 break
