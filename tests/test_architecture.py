@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "training": BASE | {"model", "objective", "data", "pictures"},
     "load_model": BASE | {"model", "objective"},
     "embedding": BASE | {"model", "data"},
+    "searching": BASE | {"model", "data", "embedding"},
     "exporting": BASE | {"model"},
     "reconstructing": BASE | {"model", "data", "pictures", "evaluation"},
     "study": BASE | {"model", "data", "evaluation", "training", "reconstructing", "load_model"},
@@ -85,6 +86,19 @@ WITHIN = {
         },
         "files": {"decoder", "history", "stellar", "vqgan"},
         "backbones": {"encoder", "factors", "files", "inputs"},
+    },
+    "searching": {
+        "places": set(),
+        "tables": set(),
+        "thumbnails": set(),
+        "scoring": {"places"},
+        "candidates": {"rows"},
+        "example": {"places", "scoring", "tables"},
+        "building": {"places", "tables", "thumbnails"},
+        "rows": {"tables"},
+        "hits": {"places", "rows", "scoring"},
+        "index": {"candidates", "example", "hits", "places", "rows", "scoring", "tables"},
+        "page": {"example", "hits", "places"},
     },
     "data/scenes": {
         "sketch": set(),
@@ -152,6 +166,7 @@ OPTIONAL = {
     "onnxruntime",
     "ray",
     "pandas",
+    "lancedb",
 }
 
 
@@ -251,6 +266,7 @@ import stellar
 for name in stellar.__all__:
     getattr(stellar, name)
 import stellar.demo, stellar.evaluation.report.page, stellar.embedding.on_ray
+import stellar.searching.page
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

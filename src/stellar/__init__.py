@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stellar.model.files.published_saving import save_published
     from stellar.presets import PRESETS
     from stellar.reconstructing import reconstruct
+    from stellar.searching import build_index, open_index
     from stellar.training import pretrain, resume
 
 __version__ = "0.1.0"
@@ -36,10 +37,12 @@ _HOMES = {
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
     "UserError": "stellar.errors",
+    "build_index": "stellar.searching",
     "embed": "stellar.embedding",
     "export": "stellar.exporting",
     "load": "stellar.load_model",
     "load_backbone": "stellar.model",
+    "open_index": "stellar.searching",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
     "reconstruct": "stellar.reconstructing",
@@ -55,10 +58,12 @@ __all__ = [
     "RunConfig",
     "Stellar",
     "UserError",
+    "build_index",
     "embed",
     "export",
     "load",
     "load_backbone",
+    "open_index",
     "pretrain",
     "read_embeddings",
     "reconstruct",

@@ -19,6 +19,8 @@ COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
     "shard": "write a folder of images as tar files that are read fast, wherever they lie",
     "embed": "write the tokens and maps of a folder of images to one file",
+    "index": "make an embedding searchable, by what is in the pictures and where",
+    "search": "find pictures by a picture, by its tokens, at a place",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
     "evaluate": "report what models know, where they know it, and what they can draw again",
     "compare": "train STELLAR and its opposites (DINO-style, MAE-style, dense) with equal budgets",

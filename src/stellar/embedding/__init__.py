@@ -8,7 +8,12 @@ both, so what one of them began, another may finish.
 from stellar.embedding.embedder import Embedder, EmbeddingError
 from stellar.embedding.local import embed
 from stellar.embedding.parts import PART_SIZE, EmbedResult
-from stellar.embedding.reading import Embeddings, read_embeddings
+from stellar.embedding.reading import (
+    Embeddings,
+    describe_embeddings,
+    read_embeddings,
+    row_groups,
+)
 
 __all__ = [
     "PART_SIZE",
@@ -16,6 +21,8 @@ __all__ = [
     "Embedder",
     "EmbeddingError",
     "Embeddings",
+    "describe_embeddings",
     "embed",
     "read_embeddings",
+    "row_groups",
 ]

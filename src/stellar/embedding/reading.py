@@ -1,6 +1,8 @@
-"""Embeddings from disk to memory."""
+"""Embeddings from disk to memory, whole or a row group at a time."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.embedding.embedder import EmbeddingError
+from stellar.errors import UserError
+
+DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowException)
+"""What reading a file that is something else, or was changed, may raise."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +36,57 @@ def read_embeddings(path: str | Path) -> Embeddings:
     """Read what `embed` wrote, a file or a folder of parts, arrays in their shapes. Raises
     EmbeddingError for anything else, and where the disk has changed it.
     """
+    with _readable(path):
+        return _in_shape(pq.read_table(path, page_checksum_verification=True))
+
+
+def row_groups(path: str | Path) -> Iterator[Embeddings]:
+    """What `read_embeddings` reads, in the same order, so much at a time as was written at once.
+    Raises as it does, when it comes to what is wrong.
+    """
+    for file in _files(path):
+        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            for number in range(parquet.num_row_groups):
+                group = parquet.read_row_group(number)
+                yield _in_shape(group.replace_schema_metadata(parquet.schema_arrow.metadata))
+
+
+def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
+    """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
+    files = _files(path)
+    with _readable(path):
+        metadata = json.loads((pq.read_schema(files[0]).metadata or {})[b"stellar"])
+        return sum(pq.read_metadata(file).num_rows for file in files), metadata
+
+
+def _files(path: str | Path) -> list[Path]:
+    path = Path(path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not path.exists() or not files:
+        problem = "holds no .parquet files" if path.exists() else "does not exist"
+        raise EmbeddingError(
+            f"expected an embedding written by stellar embed, but {path} {problem}"
+        )
+    return files
+
+
+def _in_shape(table: pa.Table) -> Embeddings:
+    table = table.combine_chunks()
+    metadata = json.loads((table.schema.metadata or {})[b"stellar"])
+    arrays = {
+        name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
+        for name, shape in metadata["shapes"].items()
+    }
+    return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
     try:
-        table = pq.read_table(path, page_checksum_verification=True).combine_chunks()
-        metadata = json.loads((table.schema.metadata or {})[b"stellar"])
-        arrays = {
-            name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
-            for name, shape in metadata["shapes"].items()
-        }
-        return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)
-    except (
-        OSError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        pa.ArrowException,
-    ) as error:
+        yield
+    except UserError:
+        raise
+    except DAMAGE as error:
         raise EmbeddingError(
             f"{path} is not an embedding written by stellar embed, or is damaged: {error}"
         ) from error

@@ -1,0 +1,55 @@
+"""`stellar index`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+DESCRIPTION = """Make an embedding searchable: an index of its tokens, of what they are and where.
+
+  stellar embed runs/photos photos --out photos.parquet
+  stellar index photos.parquet --out photos.index --pictures photos
+  stellar search photos.index --like photo.jpg --token 3 --where left
+
+A call that was interrupted goes on when it is made again, and one with an embedding of more
+pictures adds those. It needs LanceDB: pip install 'stellar-vision[search]'."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to index, and where."""
+
+    embedding: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="EMBEDDING")]
+    """What stellar embed wrote: a .parquet file, or a folder of them."""
+    out: Path
+    """The folder of the index, such as photos.index."""
+    pictures: Path | None = None
+    """The folder that was embedded: the index then knows sizes, and has thumbnails."""
+    exact_up_to: int = 20_000
+    """Pictures up to which a search looks at every token; above, an approximate index is made."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(Options, args=list(arguments), prog="stellar index", description=DESCRIPTION)
+    from stellar.cli.terminal import progress_line
+    from stellar.searching import build_index
+
+    try:
+        with progress_line() as show:
+            result = build_index(
+                options.embedding, options.out, options.pictures, options.exact_up_to,
+                progress=lambda done, total: show("pictures", done, total),
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was")
+        return 130
+    kind = "approximate; exact with --exact" if result.approximate else "exact"
+    print(
+        f"{result.num_pictures} pictures, {result.num_added} of them new -> {result.folder} "
+        f"(search: {kind})"
+    )
+    if result.num_without_thumbnail:
+        print(f"{result.num_without_thumbnail} could not be read in {options.pictures}")
+    return 0

@@ -1,0 +1,178 @@
+"""`stellar search`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from stellar.errors import UserError
+
+if TYPE_CHECKING:
+    from stellar.searching import Hit
+
+DESCRIPTION = """Find pictures by what is in them, and where it is.
+
+  stellar search photos.index --like photo.jpg                            the whole picture
+  stellar search photos.index --like photo.jpg --token 3 --where left     one thing, at a place
+  stellar search photos.index --like photo.jpg --at 120,80 --without other.jpg:5
+  stellar search photos.index --like new.jpg --model runs/photos --out hits.html
+
+stellar index makes an index."""
+
+
+IN_JSON = ("token", "cosine", "centre", "spread", "box", "share")
+"""Of a match: all but its map."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where to search, for what."""
+
+    index: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
+    """What stellar index made."""
+    like: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """A picture of the index, by its path there; with --model, a file."""
+    token: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
+    """A token of that picture; given several times, all have to be found. None: all of its tokens,
+    set against set."""
+    at: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
+    """The token that explains this pixel of that picture."""
+    without: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN")
+    ] = ()
+    """A token of a picture of the index that is not wanted; may be given several times."""
+    where: Annotated[str | None, tyro.conf.arg(metavar="PLACE")] = None
+    """Where it has to lie: left, right, top, bottom, upper-left, upper-right, lower-left,
+    lower-right, center, or a box x0,y0,x1,y1 in [0, 1]."""
+    count: int = 10
+    """Pictures to find."""
+    exact: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Look at every token, also where the index is approximate."""
+    model: str | None = None
+    """The model of the index, to search by a file that is not in it."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print JSON."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write a page (.html) with the pictures, and the maps of what matched on them."""
+    pictures: Path | None = None
+    """The folder that was embedded: the page then has larger pictures than the index's."""
+    device: str = "auto"
+    """Of the model: auto, cpu or cuda."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar search", description=DESCRIPTION
+    )
+    if options.like is None:
+        raise UserError("search needs a picture to go by: --like PATH")
+    if options.out is not None:
+        _check_page(options.out)
+    from stellar.load_model import load
+    from stellar.precision import choose_device
+    from stellar.searching import open_index
+    from stellar.searching.page import write_page
+
+    index = open_index(options.index)
+    model = None
+    if options.model is not None:
+        model = load(options.model, choose_device(options.device), purpose="encode")
+    hits = index.search(
+        options.like, options.token, None if options.at is None else _pixel(options.at),
+        [_path_and_token(text) for text in options.without], options.where, options.count,
+        model, options.exact,
+    )  # fmt: skip
+    print(_as_json(hits) if options.json else _as_table(hits))
+    if options.out is not None:
+        shown = hits if options.pictures is None else _with_pictures(hits, options.pictures)
+        write_page(options.out, _in_words(options), shown, index.contents.model["fit"])
+        if not options.json:
+            print(f"-> {options.out}")
+    return 0
+
+
+def _check_page(out: Path) -> None:
+    if out.suffix != ".html":
+        raise UserError(f"the page is HTML: end its name in .html, got --out {out}")
+    if not out.parent.is_dir():
+        raise UserError(
+            f"the folder {out.parent} does not exist; create it, or choose another --out"
+        )
+
+
+def _pixel(text: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+        return x, y
+    except ValueError:
+        raise UserError(f"--at is a pixel x,y, as 120,80, got {text}") from None
+
+
+def _path_and_token(text: str) -> tuple[str, int]:
+    path, _, number = text.rpartition(":")
+    if not path or not number.isdecimal():
+        raise UserError(f"--without is a picture and a token, as photo.jpg:3, got {text}")
+    return path, int(number)
+
+
+def _as_table(hits: "list[Hit]") -> str:
+    from stellar.storage import one_line
+
+    lines = [f"{'score':>6}  {'tokens':<9} {'where':<24} path"]
+    for hit in hits:
+        tokens = [str(match.token) for match in hit.matches]
+        shown = ",".join(tokens) if len(tokens) <= 3 else f"{len(tokens)} tokens"
+        lines.append(f"{hit.score:6.3f}  {shown:<9} {_where(hit):<24} {one_line(hit.path)}")
+    return "\n".join(lines)
+
+
+def _where(hit: "Hit") -> str:
+    """Of the match that is closest."""
+    import numpy as np
+
+    from stellar.searching.places import in_words
+
+    best = max(hit.matches, key=lambda match: match.cosine)
+    x, y = best.centre
+    return f"{in_words(np.array((x, y), np.float32))} ({x:.2f}, {y:.2f})"
+
+
+def _as_json(hits: "list[Hit]") -> str:
+    found = [
+        {
+            "score": hit.score,
+            "path": hit.path,
+            "size": hit.size,
+            "matches": [{name: getattr(match, name) for name in IN_JSON} for match in hit.matches],
+        }
+        for hit in hits
+    ]
+    return json.dumps(found, indent=2)
+
+
+def _with_pictures(hits: "list[Hit]", folder: Path) -> "list[Hit]":
+    """With the pictures of a folder, where it has them, in place of the index's."""
+    from stellar.searching.thumbnails import thumbnails
+
+    if not folder.is_dir():
+        raise UserError(f"expected the folder of the pictures, but {folder} is not a folder")
+    read = thumbnails(folder, [hit.path for hit in hits], side=512)
+    return [
+        replace(hit, thumbnail=small.jpeg, size=(small.width, small.height)) if small.jpeg else hit
+        for hit, small in zip(hits, read, strict=True)
+    ]
+
+
+def _in_words(options: Options) -> str:
+    """What was asked for."""
+    tokens = [f"token {number}" for number in options.token]
+    if options.at is not None:
+        tokens.append(f"the token at {options.at}")
+    what = f"{' and '.join(tokens)} of {options.like}" if tokens else str(options.like)
+    where = "" if options.where is None else f", at {options.where}"
+    without = "".join(f", without token {n} of {path}" for path, n in
+                      map(_path_and_token, options.without))  # fmt: skip
+    return f"Most like {what}{where}{without}"

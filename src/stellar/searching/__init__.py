@@ -1,0 +1,31 @@
+"""Search in pictures by what is in them and where: an index of tokens on the disk, and queries by
+pictures, by their tokens, at a place.
+
+`building.py` makes the tables (`tables.py`) of an embedding; `index.py` answers queries
+(`scoring.py`) from candidates (`candidates.py`) and rows (`rows.py`); `page/` shows the hits.
+"""
+
+from stellar.searching.building import EXACT_UP_TO, IndexResult, build_index
+from stellar.searching.example import Example, seen
+from stellar.searching.hits import Hit, Match
+from stellar.searching.index import Index, open_index
+from stellar.searching.places import PLACES, Box, parse_place
+from stellar.searching.scoring import Query
+from stellar.searching.tables import SearchError
+
+__all__ = [
+    "EXACT_UP_TO",
+    "PLACES",
+    "Box",
+    "Example",
+    "Hit",
+    "Index",
+    "IndexResult",
+    "Match",
+    "Query",
+    "SearchError",
+    "build_index",
+    "open_index",
+    "parse_place",
+    "seen",
+]

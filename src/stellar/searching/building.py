@@ -1,0 +1,268 @@
+"""An embedding on the disk to an index beside it.
+
+Row groups come in one after the other, and each is committed before the next (tables.py), so memory
+does not grow with their number. Pictures that are in the index already, by their paths, are passed
+over: that is how a killed build goes on, and how an index grows with its embedding.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stellar.embedding import Embeddings, describe_embeddings, row_groups
+from stellar.searching.places import places
+from stellar.searching.tables import (
+    GROWING,
+    LOCK,
+    WHOLE,
+    Contents,
+    SearchError,
+    connect,
+    of_the_model,
+    read_contents,
+    reading,
+    schemas,
+    write_contents,
+    writing_tables,
+)
+from stellar.searching.thumbnails import thumbnails
+from stellar.storage import locked, sync
+
+EXACT_UP_TO = 20_000
+"""Pictures up to which every token is looked at (docs/search.md has the times)."""
+TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
+"""Of the approximate index, which looks at some cells only: how large they are, and how many tokens
+for each decide where they lie."""
+
+
+KNOWN = {WHOLE, GROWING, LOCK, "pictures.lance", "tokens.lance"}
+"""Names of what is in the folder of an index."""
+
+
+@dataclass(frozen=True)
+class IndexResult:
+    """What `build_index` did."""
+
+    folder: Path
+    num_pictures: int
+    """In the index now."""
+    num_added: int
+    """By this call."""
+    num_without_thumbnail: int
+    """Of those added, where a folder of pictures was given."""
+    approximate: bool
+    """Whether searches look at a part of the tokens."""
+
+
+def build_index(
+    embedding: str | Path,
+    out: str | Path,
+    pictures: str | Path | None = None,
+    exact_up_to: int = EXACT_UP_TO,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> IndexResult:
+    """Index what `embed` wrote, a file or a folder of parts, in the folder `out`.
+
+    Pictures that `out` already holds are passed over, so the same call goes on after a kill, and
+    adds what an embedding has gained. `pictures`, the folder that was embedded, gives sizes and
+    thumbnails. Above `exact_up_to` pictures an approximate index is trained as well. `progress` is
+    called with (pictures looked at, in all).
+
+    Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
+    another model's, and for an embedding without rows; MissingPackage without LanceDB.
+    """
+    folder, source = Path(out), None if pictures is None else Path(pictures)
+    total, metadata = describe_embeddings(embedding)
+    model = of_the_model(metadata)
+    _check(folder, source, total, embedding)
+    connect(folder)  # no folder is left behind where LanceDB is missing
+    with _alone(folder):
+        growing = _Growing(folder, _begun(folder, model))
+        before = growing.contents.num_pictures
+        without = growing.take_in(embedding, source, total, progress)
+        growing.publish()  # before what may take long: searches are right from now on, then faster
+        added = growing.contents.num_pictures - before
+        growing.train(exact_up_to, grown=added > 0 and before > 0)
+        contents = growing.contents
+    return IndexResult(
+        folder, contents.num_pictures, added, 0 if source is None else without,
+        contents.trained_on > 0,
+    )  # fmt: skip
+
+
+def _check(folder: Path, pictures: Path | None, total: int, embedding: str | Path) -> None:
+    if total == 0:
+        raise SearchError(f"{embedding} has no pictures to index")
+    if pictures is not None and not pictures.is_dir():
+        raise SearchError(f"expected the folder of the pictures, but {pictures} is not a folder")
+    if not folder.parent.is_dir():
+        raise SearchError(
+            f"the folder {folder.parent} does not exist; create it, or choose another --out"
+        )
+    if folder.exists() and not (folder.is_dir() and _names(folder) <= KNOWN):
+        raise SearchError(f"{folder} exists and is no index; choose another --out")
+
+
+def _names(folder: Path) -> set[str]:
+    """Of what lies in a folder, but for hidden files, which a killed process may have left."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process builds in this folder."""
+    with writing_tables(folder):
+        folder.mkdir(exist_ok=True)
+        try:
+            lock = locked(folder / LOCK)
+        except BlockingIOError:
+            raise SearchError(f"another stellar index is at work in {folder}") from None
+        with lock:
+            yield
+
+
+def _begun(folder: Path, model: dict[str, Any]) -> Contents:
+    """What was reached before. Raises SearchError where that is another model's."""
+    found = read_contents(folder / GROWING) or read_contents(folder / WHOLE) or Contents(model)
+    for key, name in (("model_sha256", "model"), ("fit", "fit"), ("shapes", "shape")):
+        if found.model[key] != model[key]:
+            raise SearchError(
+                f"{folder} is the index of another {name} than the embedding's; choose another "
+                "--out, or remove it"
+            )
+    return found
+
+
+class _Growing:
+    """The tables of an index that is being built."""
+
+    def __init__(self, folder: Path, contents: Contents) -> None:
+        self.folder, self.contents = folder, contents
+        database = connect(folder)
+        with reading(folder):
+            self._tables = {
+                name: _at_version(database, name, getattr(contents, name), schema)
+                for name, schema in schemas(contents.model).items()
+            }
+
+    def take_in(
+        self,
+        embedding: str | Path,
+        pictures: Path | None,
+        total: int,
+        progress: Callable[[int, int], object],
+    ) -> int:
+        """Add the rows whose paths are new; the number of those without a thumbnail."""
+        paths = self._tables["pictures"].search().select(["path"]).limit(None).to_arrow()["path"]
+        known, seen, without = set(paths.to_pylist()), 0, 0
+        for group in row_groups(embedding):
+            seen += len(group.paths)
+            new = [row for row, path in enumerate(group.paths) if path not in known]
+            if new:
+                without += self._add(_rows(group, new), pictures)
+                known.update(group.paths)
+            progress(seen, total)
+        return without
+
+    def _add(self, group: Embeddings, pictures: Path | None) -> int:
+        small = thumbnails(pictures, group.paths)
+        columns = {
+            "path": pa.array(group.paths),
+            "cls": _lists(group.cls),
+            "width": pa.array([each.width for each in small], pa.int32()),
+            "height": pa.array([each.height for each in small], pa.int32()),
+            "thumbnail": pa.array([each.jpeg for each in small], pa.binary()),
+        }
+        first = self.contents.num_pictures
+        self._tables["tokens"].add(pa.table(_token_columns(group, first)))
+        self._tables["pictures"].add(pa.table(columns))
+        self._commit(num_pictures=first + len(group.paths))
+        return sum(not each.jpeg for each in small)
+
+    def train(self, exact_up_to: int, grown: bool) -> None:
+        """The approximate index: made where it is needed and missing, or the data has doubled since
+        it was; else it takes in what is new, and versions of more than a day ago go.
+        """
+        count, trained_on = self.contents.num_pictures, self.contents.trained_on
+        if count > max(exact_up_to, 2 * trained_on):
+            cells = max(1, count * self.contents.num_tokens // TOKENS_A_CELL)
+            quantised = import_module("lancedb.index").IvfSq(
+                distance_type="cosine", num_partitions=cells, sample_rate=SAMPLES_A_CELL
+            )
+            self._tables["tokens"].create_index("sparse", config=quantised)
+            self._commit(trained_on=count)
+        elif grown:
+            for table in self._tables.values():
+                table.optimize(cleanup_older_than=timedelta(days=1))
+            self._commit()
+        self.publish()
+
+    def publish(self) -> None:
+        """What was committed is what is searched from now on."""
+        if (self.folder / GROWING).exists():
+            for file in self.folder.rglob("*"):
+                sync(file)
+            (self.folder / GROWING).replace(self.folder / WHOLE)
+            sync(self.folder)
+
+    def _commit(self, **changed: int) -> None:
+        versions = {name: table.version for name, table in self._tables.items()}
+        self.contents = replace(self.contents, **versions, **changed)
+        write_contents(self.folder / GROWING, self.contents)
+
+
+def _at_version(database: Any, name: str, version: int, schema: pa.Schema) -> Any:
+    """A table as it was at a version, whatever was begun after it; a new one for 0."""
+    if version == 0:
+        return database.create_table(name, schema=schema, mode="overwrite")
+    table = database.open_table(name)
+    if table.version != version:
+        table.checkout(version)
+        table.restore()
+    return table
+
+
+def _rows(group: Embeddings, rows: list[int]) -> Embeddings:
+    """Some rows. Raises SearchError for tokens that are not finite."""
+    chosen = Embeddings(
+        [group.paths[row] for row in rows],
+        group.cls[rows],
+        group.tokens[rows],
+        group.maps[rows],
+        group.metadata,
+    )
+    finite = np.isfinite(chosen.tokens).all(axis=(1, 2)) & np.isfinite(chosen.maps).all((1, 2, 3))
+    if not finite.all():
+        raise SearchError(
+            f"the tokens of {chosen.paths[int(finite.argmin())]} are not finite numbers; embed the "
+            "pictures with a model that is whole"
+        )
+    return chosen
+
+
+def _token_columns(group: Embeddings, first: int) -> dict[str, pa.Array]:
+    """A row for each token of pictures that are numbered from `first` on."""
+    count, num_tokens = group.tokens.shape[:2]
+    where = places(group.maps)
+    return {
+        "picture": pa.array(np.repeat(np.arange(first, first + count), num_tokens)),
+        "token": pa.array(np.tile(np.arange(num_tokens, dtype=np.int32), count)),
+        "sparse": _lists(group.tokens.reshape(count * num_tokens, -1)),
+        "centre": _lists(where.centre.reshape(-1, 2)),
+        "spread": pa.array(where.spread.ravel()),
+        "box": _lists(where.box.reshape(-1, 4)),
+        "share": pa.array(where.share.ravel()),
+        "map": _lists(group.maps.reshape(count * num_tokens, -1)),
+    }
+
+
+def _lists(rows: np.ndarray) -> pa.Array:
+    """Rows of numbers as lists of one length."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])

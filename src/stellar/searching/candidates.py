@@ -1,0 +1,76 @@
+"""Which pictures may answer a query, best bound first: all of them, or those that an approximate
+index finds.
+
+A bound is never below the picture's score (scoring.py), so whoever goes down the list may stop when
+the scores found are above the bounds to come.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float32, Int64
+
+from stellar.searching.rows import ROWS_AT_ONCE, InMemory
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pictures, and what none of them scores more than."""
+
+    numbers: Int64[np.ndarray, "n"]
+    bounds: Float32[np.ndarray, "n"]
+    """Falling."""
+    others: float
+    """The bound of all pictures that are not listed; -inf: there are none."""
+
+    def first(self, count: int) -> "Candidates":
+        """The best of them."""
+        return replace(self, numbers=self.numbers[:count], bounds=self.bounds[:count])
+
+
+def every_picture(tokens: InMemory, wanted: Float32[np.ndarray, "q D"]) -> Candidates:
+    """All pictures."""
+    num_pictures, num_tokens = tokens.sparse.shape[:2]
+    directions, bounds = torch.from_numpy(wanted).T.contiguous(), torch.empty(num_pictures)
+    step = max(1, ROWS_AT_ONCE // num_tokens)
+    for start in range(0, num_pictures, step):
+        some = slice(start, start + step)
+        products = tokens.sparse[some].float() @ directions  # PyTorch converts halves much faster
+        cosines = products * tokens.inverse_lengths[some, :, None]
+        bounds[some] = cosines.amax(dim=1).clamp(min=0).mean(dim=1)
+    order = torch.argsort(bounds, descending=True, stable=True)
+    return Candidates(order.numpy(), bounds[order].numpy(), -np.inf)
+
+
+def nearest_pictures(
+    tokens: Any, wanted: Float32[np.ndarray, "q D"], nearest: int, cells: int
+) -> Candidates:
+    """The pictures of the `nearest` tokens of each wanted one, as the approximate index has them,
+    which looks at `cells` of its cells. A wanted token has at most the last cosine found for it
+    with all that was not found.
+    """
+    found: pa.Table = (
+        tokens.search(list(wanted) if len(wanted) > 1 else wanted[0])
+        .distance_type("cosine")
+        .nprobes(cells)
+        .limit(nearest)
+        .select(["picture", "_distance"])
+        .to_arrow()
+    )
+    # Of directions in 8 bits LanceDB gives the squared distance, 2 - 2 cos. If it gave 1 - cos,
+    # these would be too high, which costs time alone.
+    cosines = 1 - 0.5 * found["_distance"].to_numpy().astype(np.float32)
+    which = found["query_index"].to_numpy() if len(wanted) > 1 else np.zeros(len(cosines), int)
+    last = np.ones(len(wanted), np.float32)
+    np.minimum.at(last, which, cosines)
+    numbers, rows = np.unique(found["picture"].to_numpy(), return_inverse=True)
+    best = np.tile(last, (len(numbers), 1))
+    np.maximum.at(best, (rows, which), cosines)
+    bounds = best.clip(min=0).mean(axis=1)
+    order = np.argsort(-bounds, kind="stable")
+    return Candidates(
+        numbers[order].astype(np.int64), bounds[order], float(last.clip(min=0).mean())
+    )

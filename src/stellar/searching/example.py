@@ -1,0 +1,85 @@
+"""A picture to search by: its tokens, where they lie, and which of them explains a pixel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from stellar.config import Fit
+from stellar.images import read_image
+from stellar.model import Stellar
+from stellar.model.files.fingerprint import fingerprint
+from stellar.precision import inference
+from stellar.searching.places import patch_at
+from stellar.searching.scoring import unit
+from stellar.searching.tables import SearchError
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture of the index, or one that was encoded for the search."""
+
+    path: str
+    sparse: Float32[np.ndarray, "K D"]
+    """Its tokens, of length 1."""
+    maps: Float[np.ndarray, "K h w"]
+    size: tuple[int, int] | None
+    """Width and height of the picture itself, in pixels, where they are known."""
+    fit: Fit
+    """How it came to the size that the model saw."""
+
+    def token(self, number: int) -> Float32[np.ndarray, "D"]:
+        """One of its tokens. Raises SearchError for a number that there is none of."""
+        if not 0 <= number < len(self.sparse):
+            raise SearchError(
+                f"{self.path} has the tokens 0 to {len(self.sparse) - 1}, got token {number}"
+            )
+        return self.sparse[number]
+
+
+def encoded(file: Path, model: Stellar, indexed: dict[str, Any]) -> Example:
+    """A picture file, as the model of an index sees it. Raises SearchError for another model, and
+    UnreadableImage.
+    """
+    if (found := fingerprint(model)) != indexed["model_sha256"]:
+        raise SearchError(
+            f"the index was made with another model ({indexed['model_sha256'][:12]}) than this one "
+            f"({found[:12]}); search with that one, or index an embedding of this one"
+        )
+    pixels = read_image(file, model.config.in_chans)
+    with inference(model.device):
+        factors = model.encode(pixels, fit=indexed["fit"])
+    sparse, maps = (value[0].half().cpu().numpy() for value in (factors.sparse, factors.maps))
+    height, width = pixels.shape[1:]
+    return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"])
+
+
+def token_at(example: Example, pixel: tuple[float, float]) -> int:
+    """The token whose map is largest at a pixel (x, y) of the picture itself. Raises SearchError
+    outside of what the model saw, and where the picture's size is not known.
+    """
+    if example.size is None:
+        raise SearchError(
+            f"the size of {example.path} is not known, so no pixel can be found in it; make the "
+            "index with --pictures"
+        )
+    x0, y0, width, height = seen(example.size, example.fit)
+    x, y = (pixel[0] + 0.5 - x0) / width, (pixel[1] + 0.5 - y0) / height
+    if not (0 <= x < 1 and 0 <= y < 1):
+        raise SearchError(
+            f"the pixel {pixel[0]:g},{pixel[1]:g} lies outside of what the model saw of "
+            f"{example.path}: {width} x {height} pixels from {x0},{y0} on"
+        )
+    row, column = patch_at(x, y, *example.maps.shape[1:])
+    return int(example.maps[:, row, column].argmax())
+
+
+def seen(size: tuple[int, int], fit: Fit) -> tuple[int, int, int, int]:
+    """What the model saw of a picture: left, top, width and height in its pixels."""
+    width, height = size
+    if fit == "squash":
+        return 0, 0, width, height
+    side = min(size)
+    return (width - side) // 2, (height - side) // 2, side, side

@@ -1,0 +1,169 @@
+"""An index that is searched: `stellar.open_index(path).search(...)`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from stellar.config import nearest
+from stellar.model import Stellar
+from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
+from stellar.searching.example import Example, encoded, token_at
+from stellar.searching.hits import Hit, hits
+from stellar.searching.places import Box, check_box, parse_place
+from stellar.searching.rows import Rows
+from stellar.searching.scoring import Query, Scores, best_of, no_scores, score, unit
+from stellar.searching.tables import GROWING, WHOLE, SearchError, read_contents
+
+FEWEST, MOST = 64, 512
+"""Pictures that are scored together: so many at first, then four times as many, at most."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far an approximate search goes; docs/search.md has the recall and the times."""
+
+    nearest: int
+    """Tokens that are looked for near each wanted one."""
+    cells: int
+    """Of the approximate index, that are looked at for all wanted ones; for each at least 3."""
+    pictures: int
+    """Of those found, that are scored."""
+
+
+EFFORTS = Effort(2000, 12, 256), Effort(8000, 48, 1024), Effort(32_000, 192, 4096)
+"""One after the other, until no picture that was not found can be better."""
+DEEPER = 4
+"""Times as many are scored where something is not wanted, which bounds know nothing of."""
+ROUNDED = 0.02
+"""What the bounds of an approximate index, of numbers in 8 bits, may be too low by."""
+
+
+class Index:
+    """Pictures and their tokens, as `open_index` found them on the disk."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.folder, self.contents = rows, rows.folder, rows.contents
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return self.contents.num_pictures
+
+    @property
+    def approximate(self) -> bool:
+        """Whether searches look at a part of the tokens, unless they are asked to be exact."""
+        return self.contents.trained_on > 0
+
+    @property
+    def paths(self) -> list[str]:
+        """Of all pictures."""
+        return self.rows.paths
+
+    def search(
+        self,
+        like: str | Path,
+        token: Sequence[int] = (),
+        at: tuple[float, float] | None = None,
+        without: Sequence[tuple[str, int]] = (),
+        where: str | Box | None = None,
+        count: int = 10,
+        model: Stellar | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """The pictures that are most like a picture, or like some of its tokens; best first.
+
+        `like` is a picture's path in the index, or with `model` a file. `token` are the numbers of
+        its tokens that all have to be found; `at` adds the token whose map is largest at a pixel
+        (x, y); with neither, all of its tokens are compared with all of each picture's. `without`
+        are tokens (path, number) that are not wanted. `where` is the place where what is found has
+        to lie, by its name or as a box (places.py). scoring.py says what the score is.
+
+        Raises SearchError for a path that is not in the index, a token that there is none of, a
+        count below 1, and another model than the index's; UserError for what is no place.
+        """
+        example = self.example(like, model)
+        numbers = [*token, *([] if at is None else [token_at(example, at)])]
+        wanted = [example.token(number) for number in numbers]
+        unwanted = [self.example(path).token(number) for path, number in without]
+        query = Query(
+            np.stack(wanted) if wanted else example.sparse,
+            np.stack(unwanted) if unwanted else example.sparse[:0],
+            parse_place(where) if isinstance(where, str) else where,
+        )
+        return self.find(query, count, exact)
+
+    def find(self, query: Query, count: int = 10, exact: bool = False) -> list[Hit]:
+        """The pictures that answer a query best. Raises SearchError for a count below 1, UserError
+        for a box that is none.
+        """
+        if count < 1:
+            raise SearchError(f"a search gives at least 1 picture, got a count of {count}")
+        if query.box is not None:
+            check_box(query.box)
+        look = self._exactly if exact or not self.approximate else self._approximately
+        return hits(look(query, count), self.rows)
+
+    def example(self, picture: str | Path, model: Stellar | None = None) -> Example:
+        """A picture to search by: one of the index, or with a model a file. Raises SearchError."""
+        path = str(picture)
+        if path not in self.rows.numbers:
+            if model is not None:
+                return encoded(Path(picture), model, self.contents.model)
+            hint = nearest(path, self.paths) or "; to search by a file, give the model as well"
+            raise SearchError(f"{path} is not in {self.folder}{hint}")
+        number = np.array([self.rows.numbers[path]])
+        (row,), (sparse,), (maps,) = (
+            self.rows.some(number), self.rows.sparse(number), self.rows.maps(number),
+        )  # fmt: skip
+        return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
+
+    def _exactly(self, query: Query, count: int) -> Scores:
+        every = every_picture(self.rows.in_memory, query.wanted)
+        return self._down(every, query, count)
+
+    def _approximately(self, query: Query, count: int) -> Scores:
+        deeper = DEEPER if len(query.unwanted) else 1
+        best = no_scores(query)
+        for effort in EFFORTS:
+            cells = max(3, effort.cells // len(query.wanted))
+            near = nearest_pictures(self.rows.tokens, query.wanted, effort.nearest, cells)
+            best = self._down(near.first(deeper * effort.pictures + count), query, count, ROUNDED)
+            if len(best.total) == count and best.total[-1] >= near.others:
+                break
+        return best
+
+    def _down(self, listed: Candidates, query: Query, count: int, rounded: float = 0.0) -> Scores:
+        """The best of a list, scored from its top until no bound, which may be `rounded` down by so
+        much, is above what was found.
+        """
+        best, start, portion = no_scores(query), 0, max(FEWEST, count)
+        while start < len(listed.numbers):
+            if len(best.total) == count and best.total[-1] >= listed.bounds[start] + rounded:
+                break
+            found = self._scored(query, listed.numbers[start : start + portion])
+            best, start = best_of(best, found, count), start + portion
+            portion = max(portion, min(4 * portion, MOST))
+        return best
+
+    def _scored(self, query: Query, numbers: Int64[np.ndarray, "n"]) -> Scores:
+        maps = None if query.box is None else self.rows.maps(numbers)
+        return score(query, numbers, unit(self.rows.sparse(numbers)), maps)
+
+
+def open_index(path: str | Path) -> Index:
+    """The index in a folder that `build_index` made. Raises SearchError for what is none, is half
+    built, or damaged, and MissingPackage without LanceDB.
+    """
+    folder = Path(path)
+    contents = read_contents(folder / WHOLE)
+    if contents is None:
+        if (folder / GROWING).exists():
+            raise SearchError(
+                f"{folder} is half built; the stellar index that began it goes on when it is "
+                "called again"
+            )
+        problem = "is no index made by stellar index" if folder.exists() else "does not exist"
+        raise SearchError(f"expected an index, but {folder} {problem}")
+    return Index(Rows(folder, contents))

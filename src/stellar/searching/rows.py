@@ -1,0 +1,123 @@
+"""The rows of an index: what is known of pictures, by their numbers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float16, Float32, Int64
+from torch import Tensor
+
+from stellar.searching.tables import Contents, connect, damaged, reading
+
+ROWS_AT_ONCE = 2048
+"""Tokens that become single precision together: few enough for a processor's cache."""
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """A picture, without its tokens."""
+
+    path: str
+    size: tuple[int, int] | None
+    """Width and height in pixels, where the index knows them."""
+    thumbnail: bytes
+    """JPEG, or empty."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """The tokens of all pictures, in memory."""
+
+    sparse: Float16[Tensor, "N K D"]
+    inverse_lengths: Float32[Tensor, "N K"]
+    """0 for a token of zeros."""
+
+
+class Rows:
+    """Both tables, as they were when the index was last finished. Every method raises SearchError
+    where the disk has changed them.
+    """
+
+    def __init__(self, folder: Path, contents: Contents) -> None:
+        self.folder, self.contents = folder, contents
+        database = connect(folder)
+        with reading(folder):
+            self.pictures = _at(database.open_table("pictures"), contents.pictures)
+            self.tokens = _at(database.open_table("tokens"), contents.tokens)
+            found = self.pictures.count_rows(), self.tokens.count_rows()
+        expected = contents.num_pictures, contents.num_pictures * contents.num_tokens
+        if found != expected:
+            raise damaged(folder, f"it has {found} of {expected} rows")
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Of all pictures, in the order of their numbers."""
+        with reading(self.folder):
+            table = self.pictures.search().select(["path"]).limit(None).to_arrow()
+            return table["path"].to_pylist()
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Of all pictures, by their paths."""
+        return {path: number for number, path in enumerate(self.paths)}
+
+    @cached_property
+    def in_memory(self) -> InMemory:
+        """The tokens of all pictures."""
+        num_tokens, width = self.contents.model["shapes"]["tokens"]
+        sparse, done = torch.empty(self.contents.num_pictures * num_tokens, width).half(), 0
+        with reading(self.folder):
+            for batch in self.tokens.search().select(["sparse"]).limit(None).to_batches():
+                flat = batch["sparse"].flatten().to_numpy()
+                sparse[done : done + len(batch)] = torch.tensor(flat).view(-1, width)
+                done += len(batch)
+        lengths = torch.cat([part.float().norm(dim=1) for part in sparse.split(ROWS_AT_ONCE)])
+        inverse = torch.where(lengths > 0, 1 / lengths, 0)
+        return InMemory(sparse.view(-1, num_tokens, width), inverse.view(-1, num_tokens))
+
+    def sparse(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K D"]:
+        """The tokens of some pictures."""
+        if "in_memory" in vars(self):
+            return self.in_memory.sparse[torch.from_numpy(numbers)].numpy()
+        return self._taken(numbers, "sparse")
+
+    def maps(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K h w"]:
+        """The maps of their tokens."""
+        flat = self._taken(numbers, "map")
+        return flat.reshape(*flat.shape[:2], *self.contents.model["shapes"]["maps"][1:])
+
+    def some(self, numbers: Int64[np.ndarray, "n"]) -> list[PictureRow]:
+        """Some pictures."""
+        order = np.argsort(numbers)
+        columns = ["path", "width", "height", "thumbnail"]
+        with reading(self.folder):
+            found = self.pictures.take_offsets(numbers[order].tolist()).select(columns).to_list()
+        rows = [
+            PictureRow(
+                row["path"],
+                None if row["width"] is None else (row["width"], row["height"]),
+                row["thumbnail"] or b"",
+            )
+            for row in found
+        ]
+        return [rows[place] for place in np.argsort(order)]
+
+    def _taken(self, numbers: Int64[np.ndarray, "n"], column: str) -> Float16[np.ndarray, "n K w"]:
+        """LanceDB gives rows in the order of their places, whatever the order they are asked in."""
+        order, num_tokens = np.argsort(numbers), self.contents.num_tokens
+        places = (numbers[order, None] * num_tokens + np.arange(num_tokens)).ravel().tolist()
+        with reading(self.folder):
+            table = self.tokens.take_offsets(places).select([column]).to_arrow()
+            return self._per_picture(table[column])[np.argsort(order)]
+
+    def _per_picture(self, column: Any) -> Float16[np.ndarray, "n K w"]:
+        flat = column.combine_chunks().flatten().to_numpy()
+        return flat.reshape(-1, self.contents.num_tokens, column.type.list_size)
+
+
+def _at(table: Any, version: int) -> Any:
+    table.checkout(version)
+    return table

@@ -1,0 +1,86 @@
+"""How well pictures answer a query: MaxSim, at a place, without something.
+
+For wanted tokens w and a picture with tokens s_k and maps p_k (places.py),
+
+    score = mean over w of max over k of cos(w, s_k)        MaxSim (Khattab & Zaharia 2020)
+
+At a place, each cosine, no less than 0, is first multiplied by the part of p_k that lies there.
+What is not wanted lowers the score by the largest cosine, no less than 0, of any of its tokens with
+any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+from stellar.searching.places import Box, mass_within
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: tokens of length 1."""
+
+    wanted: Float32[np.ndarray, "q D"]
+    unwanted: Float32[np.ndarray, "u D"]
+    box: Box | None = None
+    """Where the wanted tokens have to lie; None: anywhere."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well pictures answer, and with which of their tokens."""
+
+    numbers: Int64[np.ndarray, "n"]
+    """Of the pictures."""
+    total: Float32[np.ndarray, "n"]
+    token: Int64[np.ndarray, "n q"]
+    """The picture's token that answers each wanted one best."""
+    cosine: Float32[np.ndarray, "n q"]
+    """Of these two; at a place, times the mass there."""
+
+
+def unit(vectors: Float[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n D"]:
+    """Vectors of length 1, in the same directions; zeros stay zeros."""
+    vectors = vectors.astype(np.float32)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)
+
+
+def score(
+    query: Query,
+    numbers: Int64[np.ndarray, "n"],
+    sparse: Float32[np.ndarray, "n K D"],
+    maps: Float[np.ndarray, "n K h w"] | None,
+) -> Scores:
+    """The scores of pictures with these tokens, of length 1; maps are read for a place alone."""
+    cosines = np.moveaxis(sparse @ query.wanted.T, 2, 1)  # n q K
+    if query.box is not None and maps is not None:
+        cosines = cosines.clip(min=0) * mass_within(maps, query.box)[:, None]
+    token = cosines.argmax(axis=2)
+    best = np.take_along_axis(cosines, token[..., None], axis=2)[..., 0]
+    total = best.mean(axis=1)
+    if len(query.unwanted):
+        total = total - (sparse @ query.unwanted.T).max(axis=(1, 2)).clip(min=0)
+    return Scores(numbers, total, token, best)
+
+
+def best_of(one: Scores, other: Scores, count: int) -> Scores:
+    """The best of both, falling; of equals, the picture of the lower number comes first."""
+    numbers, total, token, cosine = (
+        np.concatenate([getattr(one, field.name), getattr(other, field.name)])
+        for field in fields(Scores)
+    )
+    best = np.lexsort((numbers, -total))[:count]
+    return Scores(numbers[best], total[best], token[best], cosine[best])
+
+
+def no_scores(query: Query) -> Scores:
+    """Of no pictures."""
+    nothing = np.zeros((0, len(query.wanted)))
+    return Scores(
+        np.zeros(0, np.int64),
+        np.zeros(0, np.float32),
+        nothing.astype(np.int64),
+        nothing.astype(np.float32),
+    )

@@ -1,0 +1,157 @@
+"""What an index is on the disk: two LanceDB tables, and a file that says which versions of them
+are whole.
+
+A version of a table is all that was in it at one time. `growing.json` names those that a build
+has reached, and becomes `index.json`, in one step, when it is over. So searches read what was
+finished last, whatever a later build is doing, and a build that was killed goes on from the
+versions that it named; what it wrote after them is dropped. The token number k of picture number n
+is row n K + k.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from stellar.errors import MissingPackage, UserError
+from stellar.storage import write_file
+
+WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
+FORMAT = 1
+"""Of the tables and the files beside them."""
+
+
+class SearchError(UserError):
+    """An index that cannot be made or searched, or a query that cannot be answered."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an index holds."""
+
+    model: dict[str, Any]
+    """Of the embedding's metadata, what all of its rows share: the model's hash, the fit, sizes and
+    shapes.
+    """
+    num_pictures: int = 0
+    pictures: int = 0
+    tokens: int = 0
+    """The version of each table; 0: it is still to be made."""
+    trained_on: int = 0
+    """Pictures that the approximate index was trained on; 0: there is none."""
+
+    @property
+    def num_tokens(self) -> int:
+        """K, of each picture."""
+        return self.model["shapes"]["tokens"][0]
+
+
+def of_the_model(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What rows of one index have to share."""
+    keys = ("model_sha256", "fit", "image_size", "patch_size", "shapes", "preprocessing")
+    return {key: metadata[key] for key in keys}
+
+
+def schemas(model: dict[str, Any]) -> dict[str, pa.Schema]:
+    """The columns of both tables, for vectors of these shapes."""
+    (_, width), (_, *grid) = model["shapes"]["tokens"], model["shapes"]["maps"]
+
+    def halves(length: int) -> pa.DataType:
+        return pa.list_(pa.float16(), length)
+
+    def floats(length: int) -> pa.DataType:
+        return pa.list_(pa.float32(), length)
+
+    pictures = {
+        "path": pa.string(),
+        "cls": halves(model["shapes"]["cls"][0]),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "thumbnail": pa.binary(),
+    }
+    tokens = {
+        "picture": pa.int64(),
+        "token": pa.int32(),
+        "sparse": halves(width),
+        "centre": floats(2),
+        "spread": pa.float32(),
+        "box": floats(4),
+        "share": pa.float32(),
+        "map": halves(grid[0] * grid[1]),
+    }
+    return {"pictures": pa.schema(pictures), "tokens": pa.schema(tokens)}
+
+
+def connect(folder: Path) -> Any:
+    """The tables' database. Raises MissingPackage without LanceDB."""
+    # Its notes about tables and clusters, on stderr, are not for who calls a command.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    try:
+        lancedb = import_module("lancedb")
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "an index needs LanceDB: pip install 'stellar-vision[search]'"
+        ) from error
+    return lancedb.connect(folder)
+
+
+def read_contents(file: Path) -> Contents | None:
+    """What a file beside the tables says, or None where there is no file. Raises SearchError."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        if found.pop("format") != FORMAT:
+            raise SearchError(f"{file} is of another version of stellar; make the index again")
+        contents = Contents(**found)
+        schemas(contents.model)
+        return contents
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except SearchError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(file.parent, error) from error
+
+
+def write_contents(file: Path, contents: Contents) -> None:
+    """Raises NotWritten."""
+    write_file(file, json.dumps({"format": FORMAT, **asdict(contents)}, indent=2))
+
+
+def damaged(folder: Path, error: object) -> SearchError:
+    """The sentence about an index that cannot be read."""
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return SearchError(
+        f"{folder} is damaged, or no index of pictures ({reason}); remove it, and make it again "
+        "with stellar index"
+    )
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """LanceDB's errors while an index is read, as one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException) as error:
+        raise damaged(folder, error) from error
+
+
+@contextmanager
+def writing_tables(folder: Path) -> Iterator[None]:
+    """LanceDB's errors while an index is written, as one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise SearchError(
+            f"{folder} cannot be written ({reason}); make room there, and the same command goes on"
+        ) from error

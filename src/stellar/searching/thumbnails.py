@@ -1,0 +1,54 @@
+"""Small JPEG pictures, kept in the index, so that hits can be shown without the files."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from stellar.images import UnreadableImage, eight_bits, read_image
+
+SIDE = 128
+"""Pixels of the longer side at most."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A picture in small, and how large it is."""
+
+    jpeg: bytes = b""
+    """Empty where there is none."""
+    width: int | None = None
+    height: int | None = None
+
+
+def thumbnails(folder: Path | None, names: list[str], side: int = SIDE) -> list[Thumbnail]:
+    """Of pictures by their paths below a folder, in their order; empty ones for what cannot be
+    read, and for all without a folder.
+    """
+    if folder is None:
+        return [Thumbnail()] * len(names)
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(lambda name: _below(folder, name, side), names))
+
+
+def thumbnail(file: Path, side: int = SIDE) -> Thumbnail:
+    """Of a picture file, upright and on white. Raises UnreadableImage and OSError."""
+    pixels = eight_bits(read_image(file))
+    height, width = pixels.shape[1:]
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    image.thumbnail((side, side))
+    buffer = BytesIO()
+    image.save(buffer, format="JPEG", quality=80)
+    return Thumbnail(buffer.getvalue(), width, height)
+
+
+def _below(folder: Path, name: str, side: int) -> Thumbnail:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:  # an embedding may come from somebody else
+        return Thumbnail()
+    try:
+        return thumbnail(folder / path, side)
+    except (UnreadableImage, OSError):
+        return Thumbnail()

@@ -1,0 +1,287 @@
+"""What an index holds after it grew, was killed, or was given something else."""
+
+import json
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from by_hand import K, embedding, names, random_maps, random_tokens
+from PIL import Image
+
+import stellar
+from stellar.embedding import EmbeddingError
+from stellar.searching import SearchError
+from stellar.searching.tables import GROWING, WHOLE
+
+pytest.importorskip("lancedb")
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import lancedb.table
+from stellar.searching import build_index
+
+at = int(sys.argv[1])
+calls = 0
+add = lancedb.table.LanceTable.add
+
+def dying(table, *arguments, **named):
+    global calls
+    calls += 1
+    if calls == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return add(table, *arguments, **named)
+
+lancedb.table.LanceTable.add = dying
+build_index("photos.parquet", "photos.index")
+"""
+FULL = """
+import resource, sys
+import stellar
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(stellar.cli.main(["index", "photos.parquet", "--out", "photos.index"]))
+"""
+
+
+def everything(folder: Path) -> list[tuple[str, list[float]]]:
+    """What one search in an index gives, of all pictures."""
+    index = stellar.open_index(folder)
+    return [
+        (hit.path, [round(hit.score, 4), *(match.token for match in hit.matches)])
+        for hit in index.search("003.jpg", where="left", count=len(index))
+    ]
+
+
+def by_path(found: list[tuple[str, list[float]]]) -> list[tuple[str, list[float]]]:
+    return sorted(found)
+
+
+def run(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    call = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_a_grown_embedding_is_taken_in_as_if_at_once(tmp_path: Path) -> None:
+    """New pictures stand between the old ones, as they do in a sorted folder."""
+    tokens, maps, paths = random_tokens(50), random_maps(50), names(50)
+    some = [number for number in range(50) if number % 3 == 0]
+    few = embedding(tmp_path / "few.parquet", tokens[some], maps[some], [paths[n] for n in some])
+    all_of_them = embedding(tmp_path / "all.parquet", tokens, maps)
+    first = stellar.build_index(few, tmp_path / "grown.index")
+    assert (first.num_pictures, first.num_added) == (17, 17)
+    second = stellar.build_index(all_of_them, tmp_path / "grown.index")
+    assert (second.num_pictures, second.num_added) == (50, 33)
+    once = stellar.build_index(all_of_them, tmp_path / "once.index")
+    assert by_path(everything(second.folder)) == by_path(everything(once.folder))
+    third = stellar.build_index(all_of_them, tmp_path / "grown.index")
+    assert (third.num_pictures, third.num_added) == (50, 0)
+    assert by_path(everything(second.folder)) == by_path(everything(once.folder))
+
+
+def test_an_approximate_index_grows_too(tmp_path: Path) -> None:
+    tokens = random_tokens(700)
+    few = embedding(tmp_path / "few.parquet", tokens[:400], row_group=100)
+    result = stellar.build_index(few, tmp_path / "x.index", exact_up_to=50)
+    contents = json.loads((result.folder / WHOLE).read_text())
+    assert contents["trained_on"] == 400
+    more = embedding(tmp_path / "more.parquet", tokens, row_group=100)
+    stellar.build_index(more, result.folder, exact_up_to=50)
+    assert json.loads((result.folder / WHOLE).read_text())["trained_on"] == 400
+    index = stellar.open_index(result.folder)
+    for path in names(700)[::60]:
+        assert index.search(path, count=1)[0].path == path
+        assert index.search(path, token=[1], count=1)[0].path == path
+
+
+def test_few_pictures_may_be_approximate(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "x.parquet", random_tokens(2))
+    result = stellar.build_index(file, tmp_path / "x.index", exact_up_to=0)
+    assert result.approximate
+    found = stellar.open_index(result.folder).search("001.jpg")
+    assert [hit.path for hit in found] == ["001.jpg", "000.jpg"]
+
+
+def test_a_folder_of_parts_gives_the_same_index(tmp_path: Path) -> None:
+    tokens, maps, paths = random_tokens(30), random_maps(30), names(30)
+    (tmp_path / "parts").mkdir()
+    for start in (0, 10, 20):
+        some = slice(start, start + 10)
+        file = tmp_path / f"parts/{start:012d}.parquet"
+        embedding(file, tokens[some], maps[some], paths[some])
+    whole = embedding(tmp_path / "whole.parquet", tokens, maps)
+    one = stellar.build_index(tmp_path / "parts", tmp_path / "one.index")
+    other = stellar.build_index(whole, tmp_path / "other.index")
+    assert everything(one.folder) == everything(other.folder)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 6])
+def test_a_killed_build_goes_on(tmp_path: Path, at: int) -> None:
+    """Killed at a write to a table: of tokens (odd) or of their pictures."""
+    file = embedding(tmp_path / "photos.parquet", random_tokens(60))
+    assert run(KILLED, tmp_path, str(at)).returncode == -9
+    (tmp_path / "photos.index/.1234abcd.growing.json").write_text("{")  # as if it was written then
+    begun = at > 2
+    assert (tmp_path / "photos.index" / GROWING).exists() == begun
+    said = "is half built; the stellar index that began it" if begun else "is no index made by"
+    with pytest.raises(SearchError, match=said):
+        stellar.open_index(tmp_path / "photos.index")
+    result = stellar.build_index(file, tmp_path / "photos.index")
+    assert (result.num_pictures, result.num_added) == (60, 60 - 16 * ((at - 1) // 2))
+    once = stellar.build_index(file, tmp_path / "once.index")
+    assert everything(result.folder) == everything(once.folder)
+
+
+def test_while_an_index_grows_the_old_one_is_searched(tmp_path: Path) -> None:
+    tokens, maps = random_tokens(60), random_maps(60)
+    file = embedding(tmp_path / "photos.parquet", tokens[:20], maps[:20])
+    folder = stellar.build_index(file, tmp_path / "photos.index").folder
+    before = everything(folder)
+    embedding(tmp_path / "photos.parquet", tokens, maps)
+    assert run(KILLED, tmp_path, "4").returncode == -9
+    assert everything(folder) == before
+    assert stellar.build_index(file, folder).num_pictures == 60
+
+
+def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "photos.parquet", random_tokens(600), row_group=300)
+    done = run("import stellar.cli\n" + FULL, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "photos.index cannot be written (" in done.stderr
+    assert "the same command goes on" in done.stderr
+    assert stellar.build_index(file, tmp_path / "photos.index").num_pictures == 600
+
+
+def test_another_models_embedding_is_refused(photos_index: Path, tmp_path: Path) -> None:
+    before = everything(photos_index)
+    tokens = random_tokens(5)
+    others = {
+        "model": embedding(tmp_path / "other.parquet", tokens, model_sha256="b" * 64),
+        "fit": embedding(tmp_path / "squashed.parquet", tokens, fit="squash"),
+    }
+    for name, other in others.items():
+        with pytest.raises(SearchError, match=f"is the index of another {name} than the emb"):
+            stellar.build_index(other, photos_index)
+    assert everything(photos_index) == before
+
+
+def test_what_is_no_index_stays_as_it_is(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "photos.parquet", random_tokens(5))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/diary.txt").write_text("dear diary")
+    for out, said in (
+        (tmp_path / "mine", "exists and is no index; choose another --out"),
+        (file, "exists and is no index; choose another --out"),
+        (tmp_path / "no/x.index", "no does not exist; create it"),
+    ):
+        with pytest.raises(SearchError, match=said):
+            stellar.build_index(file, out)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["diary.txt"]
+
+
+def test_what_cannot_be_indexed_leaves_nothing(tmp_path: Path) -> None:
+    nothing = embedding(tmp_path / "nothing.parquet", random_tokens(0), random_maps(0))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.parquet").write_text("no Parquet")
+    photos = embedding(tmp_path / "photos.parquet", random_tokens(3))
+    for source, error, said in (
+        (nothing, SearchError, "has no pictures to index"),
+        (tmp_path / "no.parquet", EmbeddingError, "no.parquet does not exist"),
+        (tmp_path / "empty", EmbeddingError, r"empty holds no .parquet files"),
+        (tmp_path / "text.parquet", EmbeddingError, "is not an embedding written by stellar"),
+    ):
+        with pytest.raises(error, match=said):
+            stellar.build_index(source, tmp_path / "x.index")
+    with pytest.raises(SearchError, match="photos is not a folder"):
+        stellar.build_index(photos, tmp_path / "x.index", tmp_path / "photos")
+    assert not (tmp_path / "x.index").exists()
+
+
+def test_tokens_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    tokens = random_tokens(5)
+    tokens[3, 1, 2] = np.nan
+    file = embedding(tmp_path / "x.parquet", tokens)
+    with pytest.raises(SearchError, match=r"the tokens of 003.jpg are not finite"):
+        stellar.build_index(file, tmp_path / "x.index")
+
+
+def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
+    whole = (photos_index / WHOLE).read_text()
+    for text in (
+        "{",
+        "[]",
+        '{"format": 1}',
+        whole.replace('"num_pictures": 60', '"num_pictures": 9'),
+    ):
+        (photos_index / WHOLE).write_text(text)
+        with pytest.raises(
+            SearchError, match=r"photos.index is damaged, or no index .*; remove it"
+        ):
+            stellar.open_index(photos_index)
+    (photos_index / WHOLE).write_text(whole.replace('"format": 1', '"format": 0'))
+    with pytest.raises(SearchError, match="of another version of stellar"):
+        stellar.open_index(photos_index)
+    (photos_index / WHOLE).write_text(whole)
+    data = sorted((photos_index / "tokens.lance/data").iterdir())[0]
+    content = data.read_bytes()
+    data.write_bytes(content[:20])
+    with pytest.raises(SearchError, match="is damaged"):
+        stellar.open_index(photos_index).search("003.jpg")
+    data.unlink()
+    with pytest.raises(SearchError, match="is damaged"):
+        stellar.open_index(photos_index).search("003.jpg")
+
+
+def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / "a").mkdir(parents=True)
+    Image.new("RGB", (400, 200), "teal").save(photos / "a/wide.jpg")
+    Image.new("RGB", (10, 30), "red").save(photos / "tall.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
+    (photos / "broken.jpg").write_bytes(b"nothing")
+    paths = ["../secret.png", "a/wide.jpg", "broken.jpg", "gone.jpg", "tall.png"]
+    file = embedding(tmp_path / "x.parquet", random_tokens(5), paths=paths)
+    result = stellar.build_index(file, tmp_path / "x.index", photos)
+    assert result.num_without_thumbnail == 3
+    hits = {hit.path: hit for hit in stellar.open_index(result.folder).search("tall.png")}
+    assert {path: hit.size for path, hit in hits.items()} == {
+        "../secret.png": None, "a/wide.jpg": (400, 200), "broken.jpg": None, "gone.jpg": None,
+        "tall.png": (10, 30),
+    }  # fmt: skip
+    assert Image.open(BytesIO(hits["a/wide.jpg"].thumbnail)).size == (128, 64)
+
+
+def test_two_builds_at_once_are_refused(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "photos.parquet", random_tokens(5))
+    folder = tmp_path / "photos.index"
+    folder.mkdir()
+    holding = (
+        "import sys\nfrom pathlib import Path\nfrom stellar.storage import locked\n"
+        f"lock = locked(Path({str(folder / 'lock')!r}))\nprint('held', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", holding], env=environment, stdin=-1, stdout=-1, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(SearchError, match="another stellar index is at work"):
+            stellar.build_index(file, folder)
+        other.stdin.close()
+    assert stellar.build_index(file, folder).num_pictures == 5
+
+
+def test_names_of_tokens_in_a_row(photos_index: Path) -> None:
+    """Token k of picture n is row n K + k, which is how both tables are read."""
+    from stellar.searching.tables import connect
+
+    table = connect(photos_index).open_table("tokens").to_arrow()
+    assert table["picture"].to_pylist() == np.repeat(np.arange(60), K).tolist()
+    assert table["token"].to_pylist() == list(range(K)) * 60

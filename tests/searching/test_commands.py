@@ -1,0 +1,211 @@
+"""`stellar index` and `stellar search` as a user types them; docs/search.md, line by line."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from by_hand import embedding, random_tokens
+from PIL import Image, ImageDraw
+
+from stellar.cli import main
+from stellar.data.scenes import Scenes
+
+DOCS = (Path(__file__).parents[2] / "docs/search.md").read_text()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def stellar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """A command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments: str) -> Done:
+        capsys.readouterr()
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        told = capsys.readouterr()
+        return Done(code, told.out, told.err)
+
+    return call
+
+
+def searched(stellar: Callable[..., Done]) -> None:
+    """photos.index, of 30 pictures of random tokens."""
+    pytest.importorskip("lancedb")
+    embedding(Path("photos.parquet"), random_tokens(30))
+    assert stellar("index", "photos.parquet", "--out", "photos.index").code == 0
+
+
+def test_an_index_is_made_and_told_of(stellar: Callable[..., Done]) -> None:
+    pytest.importorskip("lancedb")
+    embedding(Path("photos.parquet"), random_tokens(30))
+    done = stellar("-q", "index", "photos.parquet", "--out", "photos.index")
+    assert done.code == 0, done.err
+    assert done.out == "30 pictures, 30 of them new -> photos.index (search: exact)\n"
+    done = stellar("-q", "index", "photos.parquet", "--out", "photos.index")
+    assert done.out == "30 pictures, 0 of them new -> photos.index (search: exact)\n"
+    embedding(Path("more.parquet"), random_tokens(40))
+    done = stellar("index", "more.parquet", "--out", "photos.index", "--exact-up-to", "20")
+    assert "40 pictures, 10 of them new -> photos.index (search: approximate" in done.out
+
+
+def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:
+    searched(stellar)
+    done = stellar("search", "photos.index", "--like", "003.jpg", "--token", "1", "--count", "2")
+    assert done.code == 0, done.err
+    head, first, second = done.out.splitlines()
+    assert head.split() == ["score", "tokens", "where", "path"]
+    assert re.fullmatch(r" 1\.000  1 +[a-z ]+ \(0\.\d\d, 0\.\d\d\) +003\.jpg", first)
+    assert second.endswith(".jpg")
+    done = stellar("search", "photos.index", "--like", "003.jpg", "--token", "2", "--token", "0")
+    assert done.out.splitlines()[1].split()[:2] == ["1.000", "2,0"]
+
+
+def test_json_for_machines(stellar: Callable[..., Done]) -> None:
+    searched(stellar)
+    done = stellar("search", "photos.index", "--like", "003.jpg", "--json", "--out", "x.html")
+    hits = json.loads(done.out)
+    assert len(hits) == 10
+    assert (hits[0]["path"], round(hits[0]["score"], 3)) == ("003.jpg", 1)
+    assert [match["token"] for match in hits[0]["matches"]] == [0, 1, 2]
+    assert hits[0]["matches"][0].keys() == {"token", "cosine", "centre", "spread", "box", "share"}
+    assert Path("x.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "search needs a picture to go by: --like PATH"),
+        ("--like 03.jpg", "03.jpg is not in photos.index; did you mean"),
+        ("--like 003.jpg --token 3", "has the tokens 0 to 2, got token 3"),
+        ("--like 003.jpg --count 0", "at least 1 picture, got a count of 0"),
+        ("--like 003.jpg --where uper-left", "did you mean 'upper-left'?"),
+        ("--like 003.jpg --where 0,0,2,1", "got 0,0,2,1"),
+        ("--like 003.jpg --at here", "--at is a pixel x,y, as 120,80, got here"),
+        ("--like 003.jpg --at 1,1", "make the index with --pictures"),
+        ("--like 003.jpg --without 004.jpg", "as photo.jpg:3, got 004.jpg"),
+        ("--like 003.jpg --without 04.jpg:1", "04.jpg is not in photos.index"),
+        ("--like 003.jpg --out hits.pdf", "end its name in .html, got --out hits.pdf"),
+        ("--like 003.jpg --out no/hits.html", "no does not exist; create it"),
+        ("--like 003.jpg --out hits.html --pictures no", "no is not a folder"),
+        ("--like new.jpg --model stellar-scenes", "another model (aaaaaaaaaaaa) than this one"),
+        ("--like new.jpg --model nowhere", "nowhere does not exist"),
+    ],
+)
+def test_mistakes_get_a_sentence(
+    stellar: Callable[..., Done], arguments: str, message: str
+) -> None:
+    searched(stellar)
+    done = stellar("search", "photos.index", *arguments.split())
+    assert done.code == 1
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not Path("hits.html").exists()
+
+
+def test_what_is_no_index_gets_a_sentence(stellar: Callable[..., Done]) -> None:
+    done = stellar("search", "photos.index", "--like", "a.jpg")
+    assert (done.code, done.err) == (
+        1, "stellar: error: expected an index, but photos.index does not exist\n",
+    )  # fmt: skip
+    done = stellar("index", "photos.parquet", "--out", "photos.index")
+    assert done.code == 1
+    assert "stellar embed, but photos.parquet does not exist" in done.err
+
+
+def test_without_lancedb_a_sentence(tmp_path: Path) -> None:
+    embedding(tmp_path / "photos.parquet", random_tokens(3))
+    (tmp_path / "photos.index").mkdir()
+    script = (
+        "import sys\nsys.modules['lancedb'] = None\nfrom stellar.cli import main\n"
+        "sys.exit(main(['index', 'photos.parquet', '--out', 'x.index']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "stellar: error: an index needs LanceDB: pip install 'stellar-vision[search]'\n"
+    )
+    assert not (tmp_path / "x.index").exists()
+
+
+def photographs(folder: Path) -> None:
+    """40 scenes, some of them wide; photo.jpg and other.jpg among them, and one that is not."""
+    folder.mkdir()
+    scenes = Scenes("heldout", length=41)
+    for number in range(40):
+        image = Image.fromarray(scenes.read(number).permute(1, 2, 0).numpy()).resize((240, 240))
+        if number % 2:
+            image = Image.new("RGB", (360, 240), "white")
+            ImageDraw.Draw(image).ellipse((100 + number, 60, 200, 160), fill="red")
+        image.save(folder / {0: "photo.jpg", 1: "other.jpg"}.get(number, f"{number:03d}.jpg"))
+    Image.fromarray(scenes.read(40).permute(1, 2, 0).numpy()).save("new.jpg")
+
+
+def test_every_command_of_the_docs_runs(stellar: Callable[..., Done]) -> None:
+    pytest.importorskip("lancedb")
+    photographs(Path("photos"))
+    blocks = re.findall(r"```sh\n(.*?)```", DOCS, flags=re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    commands = [line[1:] for line in lines if line and line[0] == "stellar"]
+    assert {command[0] for command in commands} == {"embed", "index", "search"}
+    assert len(commands) >= 8
+    for command in commands:
+        done = stellar(*command)
+        assert done.code == 0, (command, done.err)
+    assert Path("hits.html").is_file()
+
+
+def test_the_python_of_the_docs_runs(
+    stellar: Callable[..., Done], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("lancedb")
+    photographs(Path("photos"))
+    assert stellar("embed", "stellar-scenes", "photos", "--out", "photos.parquet").code == 0
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    capsys.readouterr()
+    exec(block, {})
+    assert len(re.findall(r"^0\.\d+ \w+\.jpg \[\(", capsys.readouterr().out, flags=re.M)) == 3
+
+
+def test_other_lines_of_the_docs_are_there() -> None:
+    root = Path(__file__).parents[2]
+    for script in re.findall(r"python (benchmarks/\w+\.py)", DOCS):
+        assert (root / script).is_file()
+    for module in re.findall(r"`(src/[^`]+)`", DOCS):
+        assert (root / module).exists()
+
+
+def test_a_picture_finds_the_same_things_in_other_pictures(stellar: Callable[..., Done]) -> None:
+    """A red disc, by a pixel in it, among scenes without one."""
+    pytest.importorskip("lancedb")
+    folder = Path("photos")
+    photographs(folder)
+    stellar("embed", "stellar-scenes", "photos", "--out", "photos.parquet")
+    stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
+    done = stellar("search", "photos.index", "--like", "other.jpg", "--at", "150,110", "--json")
+    found = [hit["path"] for hit in json.loads(done.out)]
+    assert found[0] == "other.jpg"
+    discs = {"other.jpg", *(f"{number:03d}.jpg" for number in range(3, 40, 2))}
+    assert np.mean([path in discs for path in found]) >= 0.8

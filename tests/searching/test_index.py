@@ -1,0 +1,247 @@
+"""Queries, on embeddings whose tokens and maps are known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from by_hand import SIDE, D, K, embedding, names, random_maps, random_tokens
+from PIL import Image
+
+import stellar
+from stellar.config import ModelConfig
+from stellar.model import Stellar
+from stellar.searching import Query, SearchError
+from stellar.searching.candidates import every_picture, nearest_pictures
+from stellar.searching.index import ROUNDED
+from stellar.searching.places import PLACES
+from stellar.searching.scoring import score, unit
+
+pytest.importorskip("lancedb")
+
+
+def planted(paths: list[str], token: np.ndarray, places: list[str]) -> tuple[np.ndarray, ...]:
+    """Random pictures, of which the first few hold the token as their token 1, each at a place."""
+    tokens, maps = random_tokens(len(paths)), random_maps(len(paths))
+    centres = (np.arange(SIDE) + 0.5) / SIDE
+    for picture, place in enumerate(places):
+        x0, y0, x1, y1 = PLACES[place]
+        rows, columns = ((centres > a) & (centres < b) for a, b in ((y0, y1), (x0, x1)))
+        tokens[picture, 1] = token + 0.05 * np.random.default_rng(picture).normal(size=D)
+        maps[picture] = np.where(np.outer(rows, columns), [[[0.05]], [[0.9]], [[0.05]]], 1e-3)
+    return tokens, maps
+
+
+def paths_of(hits: list[stellar.searching.Hit]) -> list[str]:
+    return [hit.path for hit in hits]
+
+
+def test_a_pictures_own_tokens_find_it_first(photos_index: Path) -> None:
+    index = stellar.open_index(photos_index)
+    assert len(index) == 60
+    assert index.paths == names(60)
+    for path in names(60)[::7]:
+        best, *others = index.search(path, count=5)
+        assert (best.path, round(best.score, 3)) == (path, 1)
+        assert [match.token for match in best.matches] == [0, 1, 2]
+        assert all(hit.score < 0.9 for hit in others)
+        (best, *_) = index.search(path, token=[2], count=3)
+        assert (best.path, best.matches[0].token) == (path, 2)
+
+
+def test_hits_are_those_of_the_formula(photos_index: Path) -> None:
+    tokens, maps = random_tokens(60).astype(np.float16), random_maps(60).astype(np.float16)
+    index = stellar.open_index(photos_index)
+    rng = np.random.default_rng(5)
+    for box in (None, *PLACES.values()):
+        query = Query(unit(rng.normal(size=(2, D))), unit(rng.normal(size=(1, D))), box)
+        expected = score(query, np.arange(60), unit(tokens), maps).total
+        found = index.find(query, 60)
+        assert sorted(paths_of(found)) == names(60)
+        np.testing.assert_allclose(
+            [hit.score for hit in found], np.sort(expected)[::-1], rtol=1e-5, atol=1e-6
+        )
+        for hit in index.find(query, 3):
+            assert hit.score == pytest.approx(expected[int(hit.path[:3])], abs=1e-6)
+
+
+def test_a_match_says_where_it_lies(photos_index: Path) -> None:
+    (hit,) = stellar.open_index(photos_index).search("004.jpg", token=[1], count=1)
+    (match,) = hit.matches
+    expected = random_maps(60)[4, 1].astype(np.float16)
+    np.testing.assert_array_equal(match.map, expected)
+    assert match.share == pytest.approx(float(expected.mean()), rel=1e-3)
+    assert 0 <= match.box[0] < match.centre[0] < match.box[2] <= 1
+    assert (hit.size, hit.thumbnail) == (None, b"")
+
+
+def test_a_planted_token_is_found_at_its_place(tmp_path: Path) -> None:
+    thing, places = np.random.default_rng(9).normal(size=D), ["left", "right", "upper-right"]
+    tokens, maps = planted(names(40), thing, places)
+    file = embedding(tmp_path / "x.parquet", tokens, maps)
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    for where, expected in (
+        ("left", ["000.jpg"]),
+        ("right", ["001.jpg", "002.jpg"]),
+        ("upper-right", ["002.jpg", "001.jpg"]),
+        ((0.0, 0.5, 0.5, 1.0), ["000.jpg"]),
+    ):
+        hits = index.search("000.jpg", token=[1], where=where, count=3)
+        assert paths_of(hits)[: len(expected)] == expected, where
+        assert all(hit.score < 0.4 for hit in hits[len(expected) :]), where
+    anywhere = index.search("000.jpg", token=[1], count=3)
+    assert sorted(paths_of(anywhere)) == ["000.jpg", "001.jpg", "002.jpg"]
+
+
+def test_all_of_several_tokens_have_to_be_there(tmp_path: Path) -> None:
+    tokens = random_tokens(30)
+    tokens[7, 2], tokens[8, 2], tokens[8, 0] = tokens[0, 0], tokens[0, 0], tokens[0, 1]
+    file = embedding(tmp_path / "x.parquet", tokens)
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    assert set(paths_of(index.search("000.jpg", token=[0], count=3))) == {
+        "000.jpg", "007.jpg", "008.jpg",
+    }  # fmt: skip
+    first, second, third = index.search("000.jpg", token=[0, 1], count=3)
+    assert {first.path, second.path} == {"000.jpg", "008.jpg"}
+    assert [match.token for match in second.matches] == [2, 0]
+    assert second.score > 0.99
+    assert third.score < 0.8  # also of 007.jpg, which has one of both
+
+
+def test_what_is_not_wanted_is_pushed_down(tmp_path: Path) -> None:
+    tokens = random_tokens(30)
+    tokens[7, 2], tokens[8, 2], tokens[8, 0] = tokens[0, 0], tokens[0, 0], tokens[3, 1]
+    file = embedding(tmp_path / "x.parquet", tokens)
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    hits = index.search("000.jpg", token=[0], without=[("003.jpg", 1)], count=30)
+    assert set(paths_of(hits)[:2]) == {"000.jpg", "007.jpg"}
+    pushed = next(hit for hit in hits if hit.path == "008.jpg")
+    assert pushed.score == pytest.approx(0, abs=1e-3)
+
+
+def test_of_equals_the_earlier_comes_first(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "x.parquet", np.repeat(random_tokens(1), 20, axis=0))
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    assert paths_of(index.search("015.jpg", count=4)) == names(4)
+
+
+@pytest.fixture
+def searched_by_files(tmp_path: Path, small: ModelConfig) -> Callable[[], tuple[Path, Stellar]]:
+    """An index of pictures, and the model that it was made with."""
+
+    def made() -> tuple[Path, Stellar]:
+        model, folder = Stellar(small).eval(), tmp_path / "photos"
+        folder.mkdir()
+        rng = np.random.default_rng(0)
+        for number in range(6):
+            pixels = rng.integers(0, 256, (20, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+        embedded = stellar.embed(model, folder, tmp_path / "photos.parquet")
+        stellar.build_index(embedded.file, tmp_path / "photos.index", folder)
+        return tmp_path / "photos.index", model
+
+    return made
+
+
+def test_a_file_finds_itself(tmp_path: Path, searched_by_files: Callable) -> None:
+    folder, model = searched_by_files()
+    index = stellar.open_index(folder)
+    (tmp_path / "photos/3.png").rename(tmp_path / "new.png")
+    (hit,) = index.search(tmp_path / "new.png", model=model, count=1)
+    assert (hit.path, hit.size) == ("3.png", (32, 20))
+    assert hit.score == pytest.approx(1, abs=2e-3)
+    assert hit.thumbnail.startswith(b"\xff\xd8")
+    with pytest.raises(stellar.InputError, match=r"cannot read .*nowhere.png"):
+        index.search("nowhere.png", model=model)
+    with torch.no_grad():
+        model.encoder.cls_token += 1
+    with pytest.raises(SearchError, match=r"made with another model \(\w{12}\) than this one \("):
+        index.search(tmp_path / "new.png", model=model)
+
+
+def test_a_pixel_chooses_the_token_that_explains_it(searched_by_files: Callable) -> None:
+    """Pictures of 32 x 20 pixels, of which the model saw the square from x = 6 to 26."""
+    folder, _ = searched_by_files()
+    index = stellar.open_index(folder)
+    example = index.example("2.png")
+    for x, y, row, column in ((6, 0, 0, 0), (25, 19, 3, 3), (11, 4, 0, 1), (10, 5, 1, 0)):
+        expected = int(example.maps[:, row, column].argmax())
+        (hit,) = index.search("2.png", at=(float(x), float(y)), count=1)
+        assert (hit.path, hit.matches[0].token) == ("2.png", expected)
+    with pytest.raises(SearchError, match=r"5,3 lies outside .* 20 x 20 pixels from 6,0 on"):
+        index.search("2.png", at=(5.0, 3.0))
+    with pytest.raises(SearchError, match="26,3 lies outside"):
+        index.search("2.png", at=(26.0, 3.0))
+
+
+def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
+    index = stellar.open_index(photos_index)
+    for call, said in (
+        (
+            lambda: index.search("03.jpg"),
+            r"03.jpg is not in .*photos.index; did you mean '\d+.jpg'",
+        ),
+        (lambda: index.search("~"), "~ is not in .*; to search by a file, give the model"),
+        (lambda: index.search("003.jpg", token=[3]), "003.jpg has the tokens 0 to 2, got token 3"),
+        (lambda: index.search("003.jpg", token=[-1]), "got token -1"),
+        (lambda: index.search("003.jpg", without=[("4", 0)]), "4 is not in"),
+        (lambda: index.search("003.jpg", count=0), "at least 1 picture, got a count of 0"),
+        (lambda: index.search("003.jpg", where="up"), "a place is left, right"),
+        (lambda: index.search("003.jpg", where=(0.5, 0.0, 0.2, 1.0)), "got 0.5,0,0.2,1"),
+        (
+            lambda: index.search("003.jpg", at=(1.0, 1.0)),
+            "size of 003.jpg is not known.*--pictures",
+        ),
+        (lambda: stellar.open_index(tmp_path / "no.index"), "no.index does not exist"),
+        (lambda: stellar.open_index(tmp_path), "is no index made by stellar index"),
+        (lambda: stellar.open_index(tmp_path / "photos.parquet"), "is no index made"),
+    ):
+        with pytest.raises(stellar.UserError, match=said):
+            call()
+
+
+def clustered(folder: Path) -> stellar.searching.Index:
+    """An approximate index of 600 pictures, whose tokens lie around 40 centres."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, D))
+    tokens = centres[rng.integers(40, size=(600, K))] + 0.4 * rng.normal(size=(600, K, D))
+    file = embedding(folder / "x.parquet", tokens, row_group=200)
+    result = stellar.build_index(file, folder / "x.index", exact_up_to=100)
+    assert result.approximate
+    return stellar.open_index(result.folder)
+
+
+def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path) -> None:
+    rows = clustered(tmp_path).rows
+    wanted = unit(np.random.default_rng(1).normal(size=(2, D)))
+    near, every = (
+        nearest_pictures(rows.tokens, wanted, 2000, 3),
+        every_picture(rows.in_memory, wanted),
+    )
+    assert sorted(near.numbers) == list(range(600))
+    bounds = dict(zip(near.numbers, near.bounds, strict=True))
+    off = [
+        bounds[number] - bound for number, bound in zip(every.numbers, every.bounds, strict=True)
+    ]
+    assert np.abs(off).max() < ROUNDED
+    few = nearest_pictures(rows.tokens, wanted, 30, 3)
+    assert len(few.numbers) < 600
+    left_out = set(range(600)) - set(few.numbers.tolist())
+    true = dict(zip(every.numbers.tolist(), every.bounds.tolist(), strict=True))
+    assert max(true[number] for number in left_out) < few.others + ROUNDED
+
+
+@pytest.mark.parametrize("where", [None, "left"])
+def test_an_approximate_index_agrees_with_an_exact_one(tmp_path: Path, where: str | None) -> None:
+    """Recall of the ten best above 0.95, by pictures and by tokens, of 600 clustered pictures."""
+    index = clustered(tmp_path)
+    found = same = 0
+    for path in names(600)[::40]:
+        for chosen in ([], [1]):
+            exact = index.search(path, token=chosen, where=where, exact=True)
+            close = index.search(path, token=chosen, where=where)
+            assert close[0].path == exact[0].path
+            found += len(exact)
+            same += len(set(paths_of(exact)) & set(paths_of(close)))
+    assert same / found > 0.95

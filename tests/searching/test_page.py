@@ -1,0 +1,119 @@
+"""The page of hits: whole in itself, whatever pictures are called."""
+
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from by_hand import embedding, random_tokens
+from PIL import Image
+
+import stellar
+from stellar.config import Fit
+from stellar.searching import Hit, Match
+from stellar.searching.page import render_page, write_page
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;.jpg'
+
+
+class Tags(HTMLParser):
+    """Elements with their attributes, as a browser would read them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def hit(path: str = "a.jpg", size: tuple[int, int] | None = None, thumbnail: bytes = b"") -> Hit:
+    values = np.array([[1, 0.5], [0.25, 0]], np.float16)
+    matches = tuple(
+        Match(token, 0.9 - 0.1 * token, (0.3, 0.3), 0.2, (0.0, 0.0, 1.0, 0.5), 0.44, values)
+        for token in range(6)
+    )
+    return Hit(0.875, path, matches, size, thumbnail)
+
+
+def jpeg() -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (128, 64), "teal").save(buffer, format="JPEG")
+    return buffer.getvalue()
+
+
+def test_names_are_text_and_never_code() -> None:
+    page = render_page(f"Most like {HOSTILE}", [hit(HOSTILE, (400, 200), jpeg())], "crop")
+    tags = Tags(page)
+    assert not {tag for tag, _ in tags.found} & {"script", "iframe", "object", "link"}
+    assert not any(name.startswith("on") for _, attributes in tags.found for name in attributes)
+    assert HOSTILE in tags.texts
+    assert f"Most like {HOSTILE}" in tags.texts
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    page = render_page("anything", [hit(size=(400, 200), thumbnail=jpeg()), hit()], "crop")
+    for _, attributes in Tags(page).found:
+        assert (attributes.get("src") or "data:").startswith(
+            "data:image/"
+        ) or "src" not in attributes
+        assert "href" not in attributes
+    assert "http" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_a_map_lies_where_the_model_looked() -> None:
+    """Of 400 x 200 pixels it saw the square in the middle; squashed, all of them."""
+    frames: dict[Fit, str] = {
+        "crop": "left:25.000%;top:0.000%;width:50.000%;height:100.000%",
+        "squash": "left:0.000%;top:0.000%;width:100.000%;height:100.000%",
+    }
+    for fit, frame in frames.items():
+        maps = [
+            attributes
+            for tag, attributes in Tags(render_page("x", [hit(size=(400, 200))], fit)).found
+            if tag == "img" and attributes.get("class") == "map"
+        ]
+        assert len(maps) == 4  # the best of six
+        assert all(each["style"] == frame for each in maps)
+        assert maps[0]["alt"] == "map of token 0, upper left, 44% of the picture"
+
+
+def test_a_map_has_a_pixel_for_each_patch() -> None:
+    page = render_page("x", [hit()], "crop")
+    import base64
+
+    data = re.findall(r'src="data:image/png;base64,([^"]+)"', page)[0]
+    shade = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
+    assert shade.shape == (2, 2, 2)
+    assert not shade[..., 0].any()
+    np.testing.assert_allclose(
+        shade[..., 1] / 255, 0.8 * np.array([[0, 0.5], [0.75, 1]]), atol=0.01
+    )
+    assert "image-rendering: pixelated" in page
+    assert "and 2 more tokens" in page
+
+
+def test_every_picture_has_words() -> None:
+    for tag, attributes in Tags(render_page("x", [hit(thumbnail=jpeg())], "crop")).found:
+        if tag == "img":
+            assert attributes["alt"]
+    assert '<html lang="en">' in render_page("x", [], "crop")
+    assert "prefers-color-scheme: dark" in render_page("x", [], "crop")
+
+
+def test_a_search_becomes_a_page(tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    file = embedding(tmp_path / "x.parquet", random_tokens(5))
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    write_page(tmp_path / "hits.html", "Most like 003.jpg", index.search("003.jpg"), "crop")
+    page = (tmp_path / "hits.html").read_text("utf-8")
+    assert page.count("<li ") == 5
