@@ -17,12 +17,16 @@ from stellar import __version__
 from stellar.config import ModelConfig
 from stellar.errors import MissingPackage
 from stellar.exporting import ExportError, export
+from stellar.exporting.export import OLDEST
 from stellar.exporting.graphs import graphs
 from stellar.model import VQGAN, Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.vqgan import VQGANConfig
 
-pytestmark = pytest.mark.usefixtures("sizes_may_be_symbols")
+pytestmark = [
+    pytest.mark.usefixtures("sizes_may_be_symbols"),
+    pytest.mark.skipif(torch.__version__ < OLDEST, reason=f"export needs torch {OLDEST}"),
+]
 
 RUN_WITHOUT_TORCH = """
 import json, sys

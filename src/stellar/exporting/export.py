@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.torch_version import TorchVersion
 
 from stellar.config import nearest
 from stellar.errors import UserError
@@ -18,6 +19,8 @@ from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.storage import place_files
 
+OLDEST = TorchVersion("2.11")
+"""Whose exporters do not fix the size of an image, or get it wrong."""
 TOLERANCE = 1e-3
 """Largest difference between a file's result and the model's that is let through."""
 
@@ -46,12 +49,17 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
     spatial, grid (int64: height and width in patches) -> images. Any batch, and any H and W of at
     least two patches that the patch divides. A model that draws codes and has no tokenizer is
     exported without reconstruct. Raises MissingPackage when the format's packages are absent, and
-    ExportError when a file differs from the model by more than 1e-3 or the path cannot be used;
-    then nothing is left behind.
+    ExportError when a file differs from the model by more than 1e-3, the path cannot be used or
+    torch is older than 2.11; then nothing is left behind.
     """
     if format not in FORMATS:
         raise ExportError(
             f"format must be one of {', '.join(FORMATS)}, got {format!r}{nearest(format, FORMATS)}"
+        )
+    if torch.__version__ < OLDEST:
+        raise ExportError(
+            f"export needs torch {OLDEST} or newer, whose exporter takes any size of image, and "
+            f"this is {torch.__version__}; upgrade torch"
         )
     chosen = FORMATS[format]
     chosen.require()

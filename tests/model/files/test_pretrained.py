@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import torch
 
@@ -233,6 +234,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     class OfThisTest(Hub):
         pass
 
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), OfThisTest)
     point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
     Thread(target=server.serve_forever, daemon=True).start()

@@ -120,7 +120,8 @@ def harmless() -> list[Any]:
         core = import_module("numpy._core.multiarray")
     except ModuleNotFoundError:  # numpy 1
         core = import_module("numpy.core.multiarray")
-    kinds = [type(np.dtype(name)) for name in np.sctypeDict if np.dtype(name).kind in "biufc?"]
+    numbers = {np.dtype(kind) for kind in np.sctypeDict.values()}  # numpy 1 has other keys as well
+    kinds = [type(number) for number in numbers if number.kind in "biufc?"]
     named = [
         (function, f"numpy.{module}.multiarray.{function.__name__}")
         for function in (core.scalar, core._reconstruct)
