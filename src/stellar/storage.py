@@ -51,7 +51,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping_later() -> Iterator[None]:
+def stopping_later() -> Iterator[None]:
     """Ctrl-C and SIGTERM wait until what is done here is over."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -73,7 +73,7 @@ def torch_file(path: Path) -> Iterator[BinaryIO]:
     """A file that torch writes, which hides the disk's own error behind one of its own, and ends
     the process where Python is interrupted while it writes: signals wait.
     """
-    with _stopping_later(), path.open("wb") as file:
+    with stopping_later(), path.open("wb") as file:
         try:
             yield file
         except RuntimeError as error:

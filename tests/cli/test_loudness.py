@@ -94,12 +94,17 @@ def test_asked_to_stop_a_command_says_so_and_tidies_up(tmp_path: Path, stop: str
         [*call, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         end = time.monotonic() + 60
-        while not out.exists():
+        while not list(out.rglob("*.npy")):
             assert time.monotonic() < end
             time.sleep(0.05)
         process.send_signal(getattr(signal, stop))
-        _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "stellar: error: interrupted\n")
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    # Python ends by SIGINT itself where it came within an exec, as when a dataclass is made.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert errors == "stellar: error: interrupted\n"
     assert list(out.iterdir()) == []
 
 

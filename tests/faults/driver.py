@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -46,6 +47,9 @@ def in_a_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             answer = work()
         except BaseException:
             answer = {"traceback": traceback.format_exc()}
+        for thread in threading.enumerate():  # as Python does at its end
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
         os.write(into, json.dumps(answer).encode())
         os._exit(0)
     os.close(into)

@@ -111,7 +111,9 @@ def _run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}", code=1)
     except (MemoryError, RuntimeError) as error:
-        if (sentence := _out_of_memory(error)) is None:
+        from stellar.data.loader import sentence_of_workers
+
+        if (sentence := _out_of_memory(error) or sentence_of_workers(error)) is None:
             raise
         return _fail(sentence, code=1)
     except KeyboardInterrupt:

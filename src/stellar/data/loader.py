@@ -21,6 +21,7 @@ from stellar.data.views import Batch, MultiView
 from stellar.errors import UserError
 from stellar.processes.exchange import share
 from stellar.processes.timeouts import WORKER, worker_timeout
+from stellar.storage import stopping_later
 
 
 def view_batches(
@@ -56,24 +57,25 @@ def loaded(
     Whatever ends the loop, the workers end too. What a worker cannot do is raised here as it was
     there. Raises DataError when shared memory is full, or when a worker dies or is stuck.
     """
-    timeout = worker_timeout()
     loader = DataLoader(
         _Batches(dataset, collate),
         batch_sampler=batches,
         collate_fn=_as_it_is,
         num_workers=num_workers,
         worker_init_fn=prepare_worker,
-        timeout=timeout if num_workers > 0 else 0,
+        timeout=worker_timeout() if num_workers > 0 else 0,
         pin_memory=torch.device(device).type == "cuda",
         # DataLoader draws a seed from it; without it, from the process's own random state.
         generator=torch.Generator(),
     )
-    iterator = iter(loader)
+    started: list[Any] = []
     # Workers that ignore SIGTERM would keep the interpreter from ending, which waits for them.
-    end_workers = partial(_end_workers, iterator)
+    end_workers = partial(_end_workers, started)
     atexit.register(end_workers)
     try:
-        for batch in iterator:
+        with stopping_later():  # else workers that are being started would be nobody's
+            started.append(iter(loader))
+        for batch in started[0]:
             if isinstance(batch, Exception):
                 raise batch
             yield batch
@@ -81,7 +83,7 @@ def loaded(
         # DataLoader says so itself unless the worker died while it was handing over a batch.
         raise DataError(DIED) from error
     except RuntimeError as error:
-        if (sentence := _sentence_for(error, timeout)) is None:
+        if (sentence := sentence_of_workers(error)) is None:
             raise
         raise DataError(sentence) from error
     finally:
@@ -89,17 +91,18 @@ def loaded(
         atexit.unregister(end_workers)
 
 
-def _end_workers(iterator: Any) -> None:
+def _end_workers(started: list[Any]) -> None:
     """DataLoader asks its workers to end, and sends SIGTERM to those that do not, which ignore it:
     one that is stuck would stay for ever.
     """
-    workers = getattr(iterator, "_workers", ())
-    if workers:
-        iterator._shutdown_workers()
-    for worker in workers:
-        if worker.is_alive():
-            worker.kill()
-            worker.join()
+    for iterator in started:
+        workers = getattr(iterator, "_workers", ())
+        if workers:
+            iterator._shutdown_workers()
+        for worker in workers:
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
 
 
 DIED = (
@@ -118,8 +121,10 @@ STUCK = (
 )
 
 
-def _sentence_for(error: RuntimeError, timeout: int) -> str | None:
-    """What DataLoader says of its workers, for users; None for anything else."""
+def sentence_of_workers(error: Exception) -> str | None:
+    """What DataLoader says of its workers, for users; None for anything else. That one was killed
+    it says at any time, also when nobody asks for a batch.
+    """
     said = f"{error} {error.__cause__}"
     if (
         "shared memory" in said
@@ -129,7 +134,9 @@ def _sentence_for(error: RuntimeError, timeout: int) -> str | None:
         return FULL
     if re.search(r"DataLoader worker .*(killed by signal|exited unexpectedly)", said):
         return DIED
-    return STUCK.replace("SECONDS", str(timeout)) if "DataLoader timed out" in said else None
+    return (
+        STUCK.replace("SECONDS", str(worker_timeout())) if "DataLoader timed out" in said else None
+    )
 
 
 class _Batches(Dataset[Any]):
