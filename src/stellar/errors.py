@@ -16,4 +16,4 @@ class FailedElsewhere(UserError):
 
 
 class Interrupted(UserError):
-    """Ctrl-C or SIGTERM ended a training, with a checkpoint; the same call goes on."""
+    """Ctrl-C or SIGTERM ended what the same call goes on with, as a training with a checkpoint."""

@@ -33,18 +33,14 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar index", description=DESCRIPTION)
-    from stellar.cli.terminal import progress_line
+    from stellar.cli.terminal import going_on, progress_line
     from stellar.searching import build_index
 
-    try:
-        with progress_line() as show:
-            result = build_index(
-                options.embedding, options.out, options.pictures, options.exact_up_to,
-                progress=lambda done, total: show("pictures", done, total),
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was")
-        return 130
+    with going_on(), progress_line() as show:
+        result = build_index(
+            options.embedding, options.out, options.pictures, options.exact_up_to,
+            progress=lambda done, total: show("pictures", done, total),
+        )  # fmt: skip
     kind = "approximate; exact with --exact" if result.approximate else "exact"
     print(
         f"{result.num_pictures} pictures, {result.num_added} of them new -> {result.folder} "

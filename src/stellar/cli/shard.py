@@ -34,18 +34,14 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar shard", description=DESCRIPTION)
-    from stellar.cli.terminal import progress_line
+    from stellar.cli.terminal import going_on, progress_line
     from stellar.data.shards.writing import LEFT_OUT, write_shards
 
-    try:
-        with progress_line() as say:
-            result = write_shards(
-                options.folder, options.out, options.shard_size, options.seed,
-                progress=lambda done, total: say("images", done, total),
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was")
-        return 130
+    with going_on(), progress_line() as say:
+        result = write_shards(
+            options.folder, options.out, options.shard_size, options.seed,
+            progress=lambda done, total: say("images", done, total),
+        )  # fmt: skip
     shards = "1 shard" if result.num_shards == 1 else f"{result.num_shards} shards"
     print(f"{result.num_images} images in {shards} -> {result.folder}")
     if result.num_left_out:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from stellar.errors import Interrupted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -55,6 +57,15 @@ def console(silent: bool = False) -> "Console":
     from rich.console import Console
 
     return Console(quiet=silent or is_quiet())
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """For what the same command goes on with after Ctrl-C: raises Interrupted, which says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; the same command goes on where it was") from None
 
 
 @contextmanager

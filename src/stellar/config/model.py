@@ -44,11 +44,7 @@ class DecoderConfig:
         check_numbers(self, "model.decoder")
         check_at_least(self, "model.decoder", 1, "num_codes", "embed_dim", "num_heads")
         check_at_least(self, "model.decoder", 0, "depth")
-        require(
-            self.depth <= DEEPEST and int(self.embed_dim * self.mlp_ratio) >= 1,
-            f"model.decoder.depth must be up to {DEEPEST}, and mlp_ratio x embed_dim at least 1, "
-            f"got {self.depth} and {self.mlp_ratio} x {self.embed_dim}",
-        )
+        _check_blocks(self, "model.decoder")
         require(
             self.embed_dim % self.num_heads == 0 and self.embed_dim % 2 == 0,
             f"model.decoder.embed_dim must be even and divisible by "
@@ -56,6 +52,15 @@ class DecoderConfig:
         )
         if self.tokenizer and self.target == "pixels":
             logger.warning("model.decoder.tokenizer has no effect when the target is pixels")
+
+
+def _check_blocks(config: "DecoderConfig | ModelConfig", section: str) -> None:
+    """Raises ConfigError for more blocks than make sense, and for an MLP without a neuron."""
+    require(
+        config.depth <= DEEPEST and int(config.embed_dim * config.mlp_ratio) >= 1,
+        f"{section}.depth must be up to {DEEPEST}, and mlp_ratio x embed_dim at least 1, "
+        f"got {config.depth} and {config.mlp_ratio} x {config.embed_dim}",
+    )
 
 
 @dataclass(frozen=True)
@@ -129,11 +134,7 @@ class ModelConfig:
         sizes = ("image_size", "patch_size", "embed_dim", "depth", "num_heads", "in_chans")
         check_at_least(self, "model", 1, *sizes)
         check_at_least(self, "model", 0, "norm_eps")
-        require(
-            self.depth <= DEEPEST and int(self.embed_dim * self.mlp_ratio) >= 1,
-            f"model.depth must be up to {DEEPEST}, and mlp_ratio x embed_dim at least 1, "
-            f"got {self.depth} and {self.mlp_ratio} x {self.embed_dim}",
-        )
+        _check_blocks(self, "model")
         require(
             self.image_size % self.patch_size == 0,
             f"model.image_size must be a multiple of model.patch_size = {self.patch_size}, "

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stellar.config.checks import check_choices, check_numbers, require
+from stellar.config.checks import check_at_least, check_choices, check_numbers, require
 from stellar.config.model import ModelConfig
 
 
@@ -123,17 +123,8 @@ class ObjectiveConfig:
                 getattr(self, name) > 0,
                 f"objective.{name} must be positive, got {getattr(self, name)}",
             )
-        for name in (
-            "num_prototypes",
-            "prototype_dim",
-            "head_hidden_dim",
-            "sinkhorn_iterations",
-            "matching_iterations",
-        ):
-            require(
-                getattr(self, name) >= 1,
-                f"objective.{name} must be at least 1, got {getattr(self, name)}",
-            )
+        sizes = ("num_prototypes", "prototype_dim", "head_hidden_dim")
+        check_at_least(self, "objective", 1, *sizes, "sinkhorn_iterations", "matching_iterations")
         require(
             self.spatial_noise >= 0,
             f"objective.spatial_noise must not be negative, got {self.spatial_noise}",

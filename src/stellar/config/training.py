@@ -123,18 +123,8 @@ class TrainingConfig:
                 getattr(self, name) > 0,
                 f"training.{name} must be positive, got {getattr(self, name)}",
             )
-        for name in (
-            "batch_size",
-            "accumulate",
-            "views_at_once",
-            "max_skipped_steps",
-            "log_every",
-            "checkpoint_every",
-        ):
-            require(
-                getattr(self, name) >= 1,
-                f"training.{name} must be at least 1, got {getattr(self, name)}",
-            )
+        counts = ("batch_size", "accumulate", "views_at_once", "max_skipped_steps")
+        check_at_least(self, "training", 1, *counts, "log_every", "checkpoint_every")
         for name in (
             "num_workers",
             "sample_every",

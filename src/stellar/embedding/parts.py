@@ -11,7 +11,7 @@ gives the result its name.
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +135,6 @@ class Parts:
         try:
             if not self.out.exists():
                 self._require_parts_alone()
-                self._list_unreadable()
                 self._place()
             if self._folder.exists():
                 remove_folder(self._folder)
@@ -153,11 +152,12 @@ class Parts:
             if file.name not in own and not file.name.startswith("."):
                 raise EmbeddingError(f"{file} is no part of this embedding; move it away")
 
-    def _list_unreadable(self) -> None:
-        """Look at every part, and list what they lack."""
+    def _look_through(self, use: Callable[[pa.Table], object]) -> None:
+        """Give every part away, and list what they lack."""
         lines, num_rows = [], 0
         for number in range(len(self)):
             table = self._read(number)
+            use(table)
             num_rows += len(table)
             lines += [
                 f"{one_line(name)}\t{one_line(reason)}\n"
@@ -177,13 +177,13 @@ class Parts:
         if is_file(self.out):
             place_file(self.out, self._join)
         else:
+            self._look_through(lambda _table: None)  # each is whole
             self._data.replace(self.out)
             sync(self.out.parent)
 
     def _join(self, path: Path) -> None:
         with pq.ParquetWriter(path, self.schema, **LAYOUT) as writer:
-            for number in range(len(self)):
-                writer.write_table(self._read(number))
+            self._look_through(writer.write_table)
 
     def _read(self, number: int) -> pa.Table:
         """A part. Raises EmbeddingError, and removes it, where the disk has changed it."""

@@ -52,9 +52,9 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
                     unlabelled = f"{path}, line {rows.line_num}: {picture} has no label"
                 seen.add(picture)
                 listed[split][bytes(picture)] = labels
+    except UserError:
+        raise
     except (OSError, ValueError, csv.Error) as error:
-        if isinstance(error, UserError):
-            raise
         raise NoTable(f"{path} cannot be read as a CSV file ({error})") from error
     if not listed:
         raise NoTable(f"{path} has no rows")
