@@ -121,3 +121,12 @@ def test_a_list_has_a_line_for_each_name(tmp_path: Path) -> None:
     lines = (tmp_path / "list").read_text("utf-8").splitlines()
     assert lines[:4] == ["a\\nb", "c\\td", "e\\x00\\x1b[31m", "é ж 漢"]
     assert len(lines) == len(names)
+
+
+def test_a_link_is_replaced_and_what_it_led_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "original").write_text("old")
+    (tmp_path / "link").symlink_to("original")
+    write_file(tmp_path / "link", "new")
+    assert (tmp_path / "original").read_text() == "old"
+    assert (tmp_path / "link").read_text() == "new"
+    assert not (tmp_path / "link").is_symlink()

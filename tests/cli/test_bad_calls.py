@@ -51,7 +51,7 @@ def refused(call: str, capsys: pytest.CaptureFixture[str]) -> str:
         "objective.koleo-weight inf", "objective.target-temperature inf", "training.beta1 1",
         "training.beta2 nan", "training.seed 99999999999999999999", "training.learning-rate inf",
         "training.final-learning-rate -1", "training.weight-decay inf",
-        "training.batch-size 99999999999999999999",
+        "training.batch-size 99999999999999999999", "training.num-workers 1025",
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense(
@@ -192,3 +192,14 @@ def test_a_class_that_cannot_be_read_is_told(
     for number in range(3):
         (tmp_path / f"data/train/red/{number}.png").write_text("nothing")
     assert "no train picture of the class red can be read" in refused(call, capsys)
+
+
+@pytest.mark.parametrize("model", ["None", "3", "[]", "{}"])
+def test_what_names_no_model(model: str) -> None:
+    """In a process of its own: here the types of arguments are checked before."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import stellar; stellar.load({model})"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    sentence = f"a model is a name or a path, as stellar-scenes or runs/photos, got {model}"
+    assert done.stderr.splitlines()[-1].endswith(sentence)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nested import nested_tensor
 
 from stellar.config import Fit, ModelConfig
 from stellar.images import InputError, UnreadableImage
@@ -121,6 +122,11 @@ def test_a_tensor_batch_of_a_fitting_size_goes_in_as_it_is(model: Stellar) -> No
         model.encode(torch.rand(2, 3, 9, 20), fit="exact")
 
 
+def test_a_batch_of_doubles_is_one_of_the_models_precision(model: Stellar) -> None:
+    batch = torch.rand(2, 3, 16, 16)
+    assert torch.equal(model.encode(batch.double()).sparse, model.encode(batch).sparse)
+
+
 def test_pictures_follow_the_precision_of_the_model(model: Stellar, pixels: np.ndarray) -> None:
     expected = model.encode([pixels, pixels / 255])
     half = model.to(torch.bfloat16).encode([pixels, pixels / 255])
@@ -171,6 +177,15 @@ def test_it_says_what_was_done(
             lambda p: p.transpose(2, 0, 1),
             r"last in an array \(h w c\), got .* \(30, 3, 22\); move that axis",
         ),
+        (lambda _: torch.zeros(3, 16, 16, device="meta"), "got a meta one"),
+        (lambda _: torch.zeros(1, 3, 16, 16, device="meta"), "got a meta one"),
+        (lambda _: [torch.zeros(3, 16, 16).to_sparse()], "^picture 0: .* got a sparse_coo one"),
+        (lambda _: torch.zeros(1, 3, 16, 16).to_sparse(), "got a sparse_coo one"),
+        (
+            lambda _: nested_tensor([torch.zeros(3, 16)], layout=torch.jagged),
+            "got a nested one",
+        ),
+        (lambda _: torch.zeros(1, 3, 16, 16).to(torch.float8_e4m3fn), "got float8_e4m3fn"),
         (lambda _: torch.zeros(16, 16), "expected a picture of channels x height x width"),
     ],
 )

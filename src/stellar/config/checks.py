@@ -6,6 +6,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stellar.errors import UserError
 
+MOST_WORKERS = 1024
+"""Processes that read pictures for one process of a command."""
+
 
 class ConfigError(UserError):
     """A setting that cannot work; the message names it, what was expected and what came."""
@@ -48,6 +51,11 @@ def check_at_least(config: Any, section: str, least: float, *names: str) -> None
     for name in names:
         value = getattr(config, name)
         require(value >= least, f"{section}.{name} must be at least {least}, got {value}")
+
+
+def check_workers(count: int, name: str) -> None:
+    """Raises ConfigError for a number of reading processes that no machine has a use for."""
+    require(0 <= count <= MOST_WORKERS, f"{name} must be from 0 to {MOST_WORKERS:,}, got {count}")
 
 
 def require(condition: bool, message: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stellar.config.checks import require
+from stellar.config.checks import check_workers, require
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         for name, least in (
-            ("batch_size", 1), ("epochs", 1), ("num_seeds", 1), ("num_workers", 0), ("seed", 0),
+            ("batch_size", 1), ("epochs", 1), ("num_seeds", 1), ("seed", 0),
             ("num_drawn", 0), ("decoder_steps", 0),
         ):  # fmt: skip
             value = getattr(self, name)
             require(value >= least, f"{name} must be at least {least}, got {value}")
             require(value < 2**62, f"{name} must be below 2^62, got {value}")
+        check_workers(self.num_workers, "num_workers")
 
     @property
     def seeds(self) -> range:

@@ -4,7 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from stellar.config.checks import check_at_least, check_choices, check_numbers, require
+from stellar.config.checks import (
+    check_at_least,
+    check_choices,
+    check_numbers,
+    check_workers,
+    require,
+)
 
 LARGEST = 2**62
 """Of any number; a seed may be as large."""
@@ -125,8 +131,8 @@ class TrainingConfig:
             )
         counts = ("batch_size", "accumulate", "views_at_once", "max_skipped_steps")
         check_at_least(self, "training", 1, *counts, "log_every", "checkpoint_every")
+        check_workers(self.num_workers, "training.num_workers")
         for name in (
-            "num_workers",
             "sample_every",
             "keep_every",
             "gradient_clip",

@@ -24,6 +24,9 @@ from stellar.model.encoder import Images
 
 AS_IT_CAME = "taken as it came"
 
+_USUAL = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of a batch that is taken as it is."""
+
 OneInput = str | Path | Image.Image | np.ndarray | Tensor
 """A file, Pillow's image, an array (h w) or (h w c), or a tensor (C h w)."""
 Inputs = OneInput | list[OneInput] | tuple[OneInput, ...]
@@ -45,12 +48,14 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
     InputError for what is no picture, has other channels or values than the model takes, or ends
     at different sizes.
     """
+    if isinstance(inputs, Tensor):
+        _check_readable(inputs, like)
     if isinstance(inputs, Tensor) and inputs.ndim == 4 and fit is None:
-        if inputs.shape[1] == config.in_chans and _is_usual(inputs.dtype):
-            return Prepared(inputs)
+        if inputs.shape[1] == config.in_chans and inputs.dtype in _USUAL:
+            return Prepared(inputs.to(like) if inputs.dtype == torch.float64 else inputs)
         fit = "exact"
     fit = fit or "crop"
-    pictures = [_picture(one, config.in_chans, place) for place, one in _each(inputs)]
+    pictures = [_picture(one, config.in_chans, place, like) for place, one in _each(inputs)]
     if not pictures:
         raise InputError("expected at least one picture, got an empty list or batch")
     before = {_size(picture.pixels) for picture in pictures}
@@ -66,8 +71,14 @@ def _size(images: Tensor) -> tuple[int, int]:
     return images.shape[-2], images.shape[-1]
 
 
-def _is_usual(dtype: torch.dtype) -> bool:
-    return dtype == torch.uint8 or dtype.is_floating_point
+def _check_readable(tensor: Tensor, like: Tensor) -> None:
+    """Raises InputError for a tensor that is no plain array of numbers in memory."""
+    meta = tensor.is_meta and not like.is_meta
+    if meta or tensor.is_nested or tensor.layout != torch.strided:
+        kind = "nested" if tensor.is_nested else "meta" if meta else str(tensor.layout)
+        raise InputError(
+            f"expected a dense tensor that holds numbers, got a {kind.removeprefix('torch.')} one"
+        )
 
 
 def _each(inputs: Inputs) -> list[tuple[str, OneInput]]:
@@ -79,7 +90,7 @@ def _each(inputs: Inputs) -> list[tuple[str, OneInput]]:
     return [("", inputs)]
 
 
-def _picture(one: OneInput, channels: int, place: str) -> Picture:
+def _picture(one: OneInput, channels: int, place: str, like: Tensor) -> Picture:
     if isinstance(one, str | Path):
         return read_picture(one, channels)
     try:
@@ -89,6 +100,7 @@ def _picture(one: OneInput, channels: int, place: str) -> Picture:
             case np.ndarray():
                 return from_array(one, channels)
             case Tensor():
+                _check_readable(one, like)
                 return from_tensor(one.cpu(), channels)
     except (InputError, OSError) as error:  # Pillow reads a file only now
         raise InputError(f"{place}{error}") from error

@@ -182,15 +182,17 @@ def test_a_class_of_one_picture_cannot_be_divided(tmp_path: Path) -> None:
         ("path,label\na.png,x\n,y\n", r"line 3: \. is no file"),
         ("path,label\na.png,x\nb.png\n", r"line 3: b.png has no label"),
         ("path,label\na.png,x\n./a.png,y\n", r"line 3: a.png was there before"),
+        ("path,label\na.png,x\nc/../a.png,y\n", r"line 3: c/../a.png was there before"),
+        ('path,label\na.png,x\nb.png,"x"y\n', r"as a CSV file \(.*\); the row at line 3"),
         ("path,label\na.png,x, y\n", "line 2: it has more cells than the header .* put quotes"),
         ("path,label,split\na.png,x,dev\n", "line 2: the split must be one of train.*, got dev"),
         ("path,label,split\na.png,x,\n", "line 2: the split must be one of train.*, got none"),
         ("path,label,split\na.png,x,train\nb.png,y,train\n", "has train alone"),
-        ('path,label\n"a.png,x\n', "cannot be read as a CSV file"),
+        ('path,label\n"a.png,x\n', r"cannot be read as a CSV file \(.*\); the row at line 2"),
     ],
 )
 def test_a_wrong_table_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
-    fill(tmp_path, ["a.png", "b.png"])
+    fill(tmp_path, ["a.png", "b.png", "c/d.png"])
     path = table(tmp_path, text)
     with pytest.raises(DataError, match=message) as caught:
         open_labelled(path)

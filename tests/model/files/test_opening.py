@@ -1,5 +1,6 @@
 """What was opened says what it is: a model of ours or somebody else's backbone."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,17 @@ def test_what_is_neither_gets_a_sentence(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match="cannot be used as a backbone: it has no cls"):
         open_weights(tmp_path / "x.safetensors")
+
+
+def test_settings_that_are_missing_are_told_of(
+    ours: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What decides how the weights are used is not silently guessed."""
+    open_model(ours)
+    assert not caplog.records
+    content = json.loads((ours / CONFIG).read_text())
+    del content["model"]["image_mean"], content["model"]["spatial_temperature"]
+    (ours / CONFIG).write_text(json.dumps(content))
+    open_model(ours)
+    (record,) = caplog.records
+    assert "says nothing of image_mean, spatial_temperature; the defaults" in record.getMessage()

@@ -3,8 +3,10 @@ as in "cat;dog", make it multi-label.
 """
 
 import csv
+import os
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from stellar.data.folder import DataError
@@ -27,11 +29,36 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
     Paths are relative to the file. Raises NoTable or, for a wrong row, DataError with its line.
     """
     listed, seen, unlabelled = defaultdict(dict), set(), None
+    for line, row in _rows(path):
+        picture = _on_disk(path.parent, row["path"] or "")
+        labels = _labels(row["label"] or "")
+        split = (row["split"] or "none").strip() if "split" in row else ""
+        problem = _problem_of_row(path.parent, picture, split)
+        if (once := os.path.normpath(path.parent / picture)) in seen:
+            problem = f"{picture} was there before"
+        if problem:
+            raise DataError(f"{path}, line {line}: {problem}")
+        if not labels and unlabelled is None:
+            unlabelled = f"{path}, line {line}: {picture} has no label"
+        seen.add(once)
+        listed[split][bytes(picture)] = labels
+    if not listed:
+        raise NoTable(f"{path} has no rows")
+    several = any(len(labels) > 1 for split in listed.values() for labels in split.values())
+    if unlabelled and not several:
+        raise DataError(unlabelled)
+    return listed, several
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Line and cells of each row. Raises NoTable, and DataError for too many cells."""
+    done = 0
     try:
         require_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, skipinitialspace=True, strict=True)
             columns = rows.fieldnames or ()
+            done = rows.line_num
             if not {"path", "label"} <= set(columns):
                 raise NoTable(f"{path} has the columns {','.join(columns) or 'none'}")
             for row in rows:
@@ -40,28 +67,13 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
                         f"{path}, line {rows.line_num}: it has more cells than the header has "
                         "columns; put quotes around a cell that holds a comma"
                     )
-                picture = _on_disk(path.parent, row["path"] or "")
-                labels = _labels(row["label"] or "")
-                split = (row["split"] or "none").strip() if "split" in columns else ""
-                problem = _problem_of_row(path.parent, picture, split)
-                if picture in seen:
-                    problem = f"{picture} was there before"
-                if problem:
-                    raise DataError(f"{path}, line {rows.line_num}: {problem}")
-                if not labels and unlabelled is None:
-                    unlabelled = f"{path}, line {rows.line_num}: {picture} has no label"
-                seen.add(picture)
-                listed[split][bytes(picture)] = labels
+                done = rows.line_num
+                yield done, row
     except UserError:
         raise
     except (OSError, ValueError, csv.Error) as error:
-        raise NoTable(f"{path} cannot be read as a CSV file ({error})") from error
-    if not listed:
-        raise NoTable(f"{path} has no rows")
-    several = any(len(labels) > 1 for split in listed.values() for labels in split.values())
-    if unlabelled and not several:
-        raise DataError(unlabelled)
-    return listed, several
+        where = f"; the row at line {done + 1} is wrong" if isinstance(error, csv.Error) else ""
+        raise NoTable(f"{path} cannot be read as a CSV file ({error}){where}") from error
 
 
 def _on_disk(root: Path, name: str) -> Path:

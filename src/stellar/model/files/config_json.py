@@ -1,6 +1,9 @@
 """`config.json` of a model: its sizes, how it was trained, and how it came about."""
 
 import json
+import logging
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ from stellar.config_toml import from_dict
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import History
 
+logger = logging.getLogger(__name__)
 CONFIG = "config.json"
 """What the file is called, beside the weights."""
 HISTORY = "history"
@@ -36,13 +40,22 @@ def read_config(path: Path) -> tuple[ModelConfig, ObjectiveConfig | None]:
         raise WeightsError(f"{path} is missing; the weights need it to know their sizes")
     content = read_json(path)
     try:
+        model = from_dict(ModelConfig, content["model"], where=path.name)
         objective = content.get("objective")
-        return (
-            from_dict(ModelConfig, content["model"], where=path.name),
-            from_dict(ObjectiveConfig, objective, where=path.name) if objective else None,
-        )
+        trained = from_dict(ObjectiveConfig, objective, where=path.name) if objective else None
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} does not describe a stellar model: {error}") from error
+    _tell_missing(content["model"], path)
+    return model, trained
+
+
+def _tell_missing(settings: Mapping[str, Any], path: Path) -> None:
+    """A log line where settings that decide what a model computes have to be guessed."""
+    missing = [each.name for each in fields(ModelConfig) if each.name not in settings]
+    if missing:
+        logger.warning(
+            "%s says nothing of %s; the defaults are taken", path, ", ".join(sorted(missing))
+        )
 
 
 def read_history(path: Path) -> History | None:

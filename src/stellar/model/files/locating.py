@@ -65,6 +65,10 @@ def locate_model(
     commit of its repository; with `local_files_only` it comes from the hub's cache. Raises
     WeightsError with a sentence.
     """
+    if not isinstance(model, str | Path):
+        raise WeightsError(
+            f"a model is a name or a path, as stellar-scenes or runs/photos, got {model!r}"
+        )
     name, exists = str(model), os.path.lexists(model)
     if name in NAMES and not exists:
         return Located(_download(name, revision, local_files_only), from_hub=True)
