@@ -67,6 +67,7 @@ WITHIN = {
     "model": {
         "factorization": set(),
         "factors": set(),
+        "edits": {"factors"},
         "history": set(),
         "transformer": set(),
         "vqgan": set(),

@@ -1,5 +1,6 @@
 """The network: images to factors and back."""
 
+from stellar.model import edits
 from stellar.model.backbones import Backbone, load_backbone
 from stellar.model.factors import Factors
 from stellar.model.stellar import MissingDecoder, MissingTokenizer, Stellar
@@ -12,5 +13,6 @@ __all__ = [
     "MissingDecoder",
     "MissingTokenizer",
     "Stellar",
+    "edits",
     "load_backbone",
 ]

@@ -1,0 +1,115 @@
+"""Factors, edited: what a token is (S), and where it is (L).
+
+Where a token is, is its share of each patch: its column of L. An edit decides that share anew, and
+the other tokens keep what is left of the patch, in the proportions that they had, so that every row
+of L still sums to 1:
+
+    L'[p, k] = share[p],    L'[p, j] = (1 - share[p]) L[p, j] / sum_{i != k} L[p, i]   for j != k
+
+U and cls stay those of the picture; Z = L S, and so what is drawn, follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stellar.errors import UserError
+from stellar.model.factors import Factors
+
+
+class EditError(UserError):
+    """An edit that names no token, or no patch, that there is."""
+
+
+def replaced(factors: Factors, token: int, sparse: Float[Tensor, "B D"]) -> Factors:
+    """Another token of S in this one's place: another thing, where this one was."""
+    _check(factors, token)
+    changed = factors.sparse.clone()
+    changed[:, token] = sparse.to(changed)
+    return replace(factors, sparse=changed)
+
+
+def painted(
+    factors: Factors, token: int, patches: Sequence[int], share: int | float = 1
+) -> Factors:
+    """The token holds this share, from 0 to 1, of some patches, which are counted row by row."""
+    _check(factors, token)
+    if any(not 0 <= patch < factors.spatial.shape[1] for patch in patches):
+        raise EditError(f"the patches are 0 to {factors.spatial.shape[1] - 1}")
+    if not 0 <= share <= 1:
+        raise EditError(f"the share of a patch is from 0 to 1, got {share}")
+    wanted = factors.spatial[:, :, token].clone()
+    wanted[:, list(patches)] = share
+    return with_share(factors, token, wanted)
+
+
+def scaled(factors: Factors, token: int, factor: int | float) -> Factors:
+    """The token counts `factor` times as much against the others in every patch; 0 removes it."""
+    _check(factors, token)
+    if not 0 <= factor < float("inf"):
+        raise EditError(f"a token counts 0 times as much as it did, or more, got {factor}")
+    mine = factors.spatial[:, :, token]
+    total = factor * mine + 1 - mine
+    return with_share(factors, token, torch.where(total > 0, factor * mine / total, 0.0))
+
+
+def moved(factors: Factors, token: int, rows: int, columns: int) -> Factors:
+    """The token's map, so many patches further down and to the right; what leaves the picture is
+    lost, and the other tokens fill the place where it was.
+    """
+    _check(factors, token)
+    return with_share(factors, token, _shifted(factors, token, rows, columns))
+
+
+def duplicated(factors: Factors, token: int, rows: int, columns: int) -> Factors:
+    """One more token, the last: the same as this one, so many patches further down and right."""
+    _check(factors, token)
+    more = replace(
+        factors,
+        sparse=torch.cat([factors.sparse, factors.sparse[:, token, None]], dim=1),
+        spatial=torch.cat([factors.spatial, torch.zeros_like(factors.spatial[..., :1])], dim=2),
+    )
+    return with_share(more, factors.sparse.shape[1], _shifted(factors, token, rows, columns))
+
+
+def with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Factors:
+    """The token's share of each patch, decided; the formula above. Where the others had nothing,
+    they get equal parts; a single token keeps everything.
+    """
+    num_tokens = factors.spatial.shape[2]
+    if num_tokens == 1:
+        return factors
+    others = factors.spatial.clone()
+    others[:, :, token] = 0
+    total = others.sum(dim=2, keepdim=True)
+    even = torch.full_like(others, 1 / (num_tokens - 1))
+    even[:, :, token] = 0
+    others = torch.where(total > 0, others / torch.where(total > 0, total, 1), even)
+    spatial = others * (1 - share[..., None])
+    spatial[:, :, token] = share
+    return replace(factors, spatial=spatial)
+
+
+def _shifted(factors: Factors, token: int, rows: int, columns: int) -> Float[Tensor, "B P"]:
+    """The token's map, moved, with zeros where nothing comes from."""
+    height, width = factors.grid
+    before = factors.maps[:, token]
+    after = torch.zeros_like(before)
+    if abs(rows) < height and abs(columns) < width:
+        to_rows, from_rows = _overlap(height, rows)
+        to_columns, from_columns = _overlap(width, columns)
+        after[:, to_rows, to_columns] = before[:, from_rows, from_columns]
+    return after.flatten(1)
+
+
+def _overlap(length: int, step: int) -> tuple[slice, slice]:
+    """Where a line lands that is moved by so many places, and where what lands comes from."""
+    return slice(max(step, 0), length + min(step, 0)), slice(max(-step, 0), length - max(step, 0))
+
+
+def _check(factors: Factors, token: int) -> None:
+    if not 0 <= token < factors.sparse.shape[1]:
+        raise EditError(f"the tokens are 0 to {factors.sparse.shape[1] - 1}, got token {token}")
