@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "load_model": BASE | {"model", "objective"},
     "embedding": BASE | {"model", "data"},
     "searching": BASE | {"model", "data", "embedding"},
+    "exploring": BASE | {"model", "data", "embedding", "evaluation", "pictures", "searching"},
     "exporting": BASE | {"model"},
     "reconstructing": BASE | {"model", "data", "pictures", "evaluation"},
     "study": BASE | {"model", "data", "evaluation", "training", "reconstructing", "load_model"},
@@ -101,6 +102,18 @@ WITHIN = {
         "index": {"candidates", "example", "hits", "places", "rows", "scoring", "tables"},
         "page": {"example", "hits", "places"},
     },
+    "exploring": {
+        "turns": set(),
+        "guard": set(),
+        "gallery": set(),
+        "own_index": set(),
+        "steps": {"gallery"},
+        "workbench": {"gallery", "own_index", "steps"},
+        "payload": {"workbench"},
+        "app": {"gallery", "payload", "steps", "turns", "workbench"},
+        "serving": {"workbench"},
+        "page": set(),
+    },
     "data/scenes": {
         "sketch": set(),
         "things": {"sketch"},
@@ -168,6 +181,9 @@ OPTIONAL = {
     "ray",
     "pandas",
     "lancedb",
+    "starlette",
+    "uvicorn",
+    "anyio",
 }
 
 
@@ -267,7 +283,7 @@ import stellar
 for name in stellar.__all__:
     getattr(stellar, name)
 import stellar.demo, stellar.evaluation.report.page, stellar.embedding.on_ray
-import stellar.searching.page
+import stellar.searching.page, stellar.exploring
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -21,6 +21,7 @@ COMMANDS = {
     "embed": "write the tokens and maps of a folder of images to one file",
     "index": "make an embedding searchable, by what is in the pictures and where",
     "search": "find pictures by a picture, by its tokens, at a place",
+    "explore": "look into pictures by their tokens, edit and search them, in the browser",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
     "evaluate": "report what models know, where they know it, and what they can draw again",
     "compare": "train STELLAR and its opposites (DINO-style, MAE-style, dense) with equal budgets",
@@ -49,6 +50,7 @@ from your own pictures to a model, its tokens and its maps
 
 no pictures at hand? nothing is downloaded
   stellar reconstruct stellar-scenes scenes
+  stellar explore
   stellar demo
 
 every command takes -q, to say nothing but results and errors, and -v, to say more

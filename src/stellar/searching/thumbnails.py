@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from stellar.images import UnreadableImage, eight_bits, read_image
+from stellar.images import Pixels, UnreadableImage, eight_bits, read_image
 
 SIDE = 128
 """Pixels of the longer side at most."""
@@ -33,11 +33,11 @@ def thumbnails(folder: Path | None, names: list[str], side: int = SIDE) -> list[
         return list(threads.map(lambda name: _below(folder, name, side), names))
 
 
-def thumbnail(file: Path, side: int = SIDE) -> Thumbnail:
-    """Of a picture file, upright and on white. Raises UnreadableImage and OSError."""
-    pixels = eight_bits(read_image(file))
-    height, width = pixels.shape[1:]
-    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+def thumbnail(pixels: Pixels, side: int = SIDE) -> Thumbnail:
+    """Of a picture of one channel or three."""
+    shown = eight_bits(pixels).expand(3, -1, -1)
+    height, width = shown.shape[1:]
+    image = Image.fromarray(shown.permute(1, 2, 0).contiguous().numpy())
     image.thumbnail((side, side))
     buffer = BytesIO()
     image.save(buffer, format="JPEG", quality=80)
@@ -49,6 +49,6 @@ def _below(folder: Path, name: str, side: int) -> Thumbnail:
     if path.is_absolute() or ".." in path.parts:  # an embedding may come from somebody else
         return Thumbnail()
     try:
-        return thumbnail(folder / path, side)
+        return thumbnail(read_image(folder / path), side)
     except (UnreadableImage, OSError):
         return Thumbnail()

@@ -1,0 +1,107 @@
+"""`stellar explore`."""
+
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from stellar.errors import UserError
+
+if TYPE_CHECKING:
+    from stellar.exploring import Gallery
+    from stellar.model import Stellar
+
+DESCRIPTION = """See what is where in pictures, edit it, and search with it, in the browser.
+
+  stellar explore                                       drawn scenes, and the model that comes along
+  stellar explore runs/photos photos
+  stellar explore runs/photos photos --index photos.index
+  stellar explore runs/photos photos --compare stellar-b16
+
+The page is on this machine alone, and closed to others. Ctrl-C ends it. It needs Starlette and
+uvicorn: pip install 'stellar-vision[explore]'."""
+NUM_SCENES = 500
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to look at, with what."""
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = "stellar-scenes"
+    """A name (stellar-scenes; stellar-b16, -l16, -h16, -b8, -b24), a run, or a file of weights."""
+    pictures: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES")
+    ] = ("scenes",)
+    """A folder of pictures, shards, or files. By default `scenes`, the embedded held-out ones."""
+    index: Path | None = None
+    """What stellar index made of these pictures, to search in. Up to 1,000 of a folder need
+    none."""
+    compare: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
+    """A second model, to see the same pictures with its eyes, side by side."""
+    fit: Literal["crop", "squash"] = "crop"
+    """How pictures come to the model's size: crop: the largest centred square; squash: all of
+    it."""
+    port: int | None = None
+    """Of the page; by default 8420, or a free one where that is taken."""
+    browser: Annotated[bool, tyro.conf.arg(help="Open the page in the browser.")] = True
+    tokenizer: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The MaskGIT-VQGAN file, for models that reconstruct its codes; published models find it."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    revision: str | None = None
+    """Branch, tag or commit of a published model."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = tyro.cli(
+        Options, args=list(arguments), prog="stellar explore", description=DESCRIPTION
+    )
+    from stellar.cli.terminal import is_quiet
+    from stellar.exploring import Server, Workbench
+    from stellar.exploring.workbench import Named
+    from stellar.load_model import load
+    from stellar.precision import choose_device
+    from stellar.searching import open_index
+
+    device = choose_device(options.device)
+    models = [
+        Named(
+            options.model, load(options.model, device, options.tokenizer, revision=options.revision)
+        )
+    ]
+    if options.compare is not None:
+        models.append(Named(options.compare, load(options.compare, device, options.tokenizer)))
+    index = None if options.index is None else open_index(options.index)
+    gallery = _gallery(options.pictures, models[0].model)
+    workbench = Workbench(models, gallery, options.fit, index)
+    try:
+        server = Server(workbench, options.port)
+        if not is_quiet():
+            print(f"{len(gallery.source):,} pictures of {gallery.title}, seen by {options.model}")
+        print(server.address, flush=True)
+        if not is_quiet():
+            print("Ctrl-C ends it", flush=True)
+        if options.browser:
+            webbrowser.open(server.address)
+        server.serve()
+    finally:
+        workbench.close()
+    return 0
+
+
+def _gallery(pictures: Sequence[str], model: "Stellar") -> "Gallery":
+    from stellar.data import EMBEDDED, open_embedded
+    from stellar.exploring import Gallery
+    from stellar.reconstructing import pictures as opened
+
+    if not pictures:
+        raise UserError("explore needs pictures: a folder, files, or scenes")
+    title = pictures[0] if len(pictures) == 1 else f"{len(pictures)} files"
+    if len(pictures) == 1 and pictures[0] in EMBEDDED:
+        return Gallery(
+            open_embedded(pictures[0], "heldout", model.config, length=NUM_SCENES), title
+        )
+    return Gallery(opened(pictures, model.config), title)

@@ -1,0 +1,13 @@
+"""A page in the browser for looking into pictures by their tokens, editing them, and searching with
+them: `stellar explore`.
+
+`gallery.py` holds the pictures and `workbench.py` the models, which looks at a picture after the
+steps of an edit (`steps.py`). `app.py` answers the page in `page/`, in the words of `payload.py`;
+`guard.py` keeps everybody else out, and `turns.py` the machine alive. `serving.py` starts it all.
+"""
+
+from stellar.exploring.gallery import Gallery
+from stellar.exploring.serving import Server
+from stellar.exploring.workbench import ExploreError, Workbench
+
+__all__ = ["ExploreError", "Gallery", "Server", "Workbench"]

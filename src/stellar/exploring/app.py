@@ -1,0 +1,240 @@
+"""The answers to the page's questions, over HTTP."""
+
+import json
+from importlib.resources import files
+from pathlib import PurePosixPath
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from stellar.errors import UserError
+from stellar.exploring.gallery import NoPicture
+from stellar.exploring.payload import of_hit, of_look, of_the_page, png, view
+from stellar.exploring.steps import Step, read_steps
+from stellar.exploring.turns import Busy, Turns
+from stellar.exploring.workbench import ExploreError, Workbench
+from stellar.images import UnreadableImage
+from stellar.searching import Box, seen
+
+MOST_ASKED, MOST_BROUGHT = 1 << 20, 32 << 20
+"""Bytes of a question, and of a picture that is given."""
+MOST_LISTED = 200
+PAGE = files("stellar.exploring.page")
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+STATUS = {NoPicture: 404, UnreadableImage: 422}
+"""Of errors that are not the question's."""
+
+
+class TooLarge(UserError):
+    """More bytes than are taken."""
+
+
+def make_app(workbench: Workbench) -> Starlette:
+    """The page and its answers; guard.py keeps others out."""
+    answers = Answers(workbench)
+    return Starlette(
+        routes=[
+            Route("/", page_file),
+            Route("/page/{name}", page_file),
+            Route("/api/start", answers.start),
+            Route("/api/pictures", answers.pictures),
+            Route("/api/pictures/{key}/thumbnail", answers.thumbnail),
+            Route("/api/pictures/{key}/view", answers.view),
+            Route("/api/pictures/{key}/input", answers.input),
+            Route("/api/look", answers.look, methods=["POST"]),
+            Route("/api/python", answers.python, methods=["POST"]),
+            Route("/api/search", answers.search, methods=["POST"]),
+            Route("/api/bring", answers.bring, methods=["POST"]),
+        ],
+        exception_handlers={
+            UserError: _sentence, OSError: _of_the_machine, Busy: _busy, HTTPException: _no_such,
+            Exception: _our_fault,
+        },
+    )  # fmt: skip
+
+
+async def page_file(request: Request) -> Response:
+    """A file of the page; only those that are there, by their names."""
+    name = request.path_params.get("name", "index.html")
+    known = {each.name for each in PAGE.iterdir()}
+    kind = TYPES.get(PurePosixPath(name).suffix)
+    if name not in known or kind is None:
+        raise HTTPException(404)
+    return Response(PAGE.joinpath(name).read_bytes(), media_type=kind)
+
+
+class Answers:
+    """One workbench's."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench, self._turns = workbench, Turns()
+
+    async def start(self, _: Request) -> Response:
+        return JSONResponse(of_the_page(self._workbench))
+
+    async def pictures(self, request: Request) -> Response:
+        asked, gallery = request.query_params, self._workbench.gallery
+        start = _number(asked.get("start", "0"), "start")
+        count = min(MOST_LISTED, _number(asked.get("count", "60"), "count"))
+        total, keys = await self._turns.run(
+            lambda: gallery.listed(start, count, asked.get("name", "")[:200])
+        )
+        listed = [{"key": key, "name": gallery.name(key)} for key in keys]
+        return JSONResponse({"total": total, "pictures": listed})
+
+    async def thumbnail(self, request: Request) -> Response:
+        key, gallery = request.path_params["key"], self._workbench.gallery
+        made = await self._turns.run(lambda: gallery.thumbnail(key, self._channels))
+        return Response(made, media_type="image/jpeg")
+
+    async def view(self, request: Request) -> Response:
+        key = request.path_params["key"]
+
+        def work() -> tuple[bytes, str]:
+            pixels = self._workbench.gallery.read(key, self._channels)
+            size = pixels.shape[2], pixels.shape[1]
+            return view(pixels, seen(size, self._workbench.fit))
+
+        data, kind = await self._turns.run(work)
+        return Response(data, media_type=kind)
+
+    async def input(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        number = _number(request.query_params.get("model", "0"), "model")
+        data = await self._turns.run(lambda: png(self._workbench.encoded(key, number).image))
+        return Response(data, media_type="image/png")
+
+    async def look(self, request: Request) -> Response:
+        asked = await _asked(request)
+        key, number, steps = _picture(asked)
+        return JSONResponse(
+            await self._turns.run(lambda: of_look(self._workbench.look(key, number, steps)))
+        )
+
+    async def python(self, request: Request) -> Response:
+        asked = await _asked(request)
+        key, number, steps = _picture(asked)
+        code = await self._turns.run(lambda: self._workbench.as_python(key, number, steps))
+        return JSONResponse({"code": code})
+
+    async def search(self, request: Request) -> Response:
+        asked = await _asked(request)
+        key, _, steps = _picture(asked)
+        tokens, without = _numbers(asked, "tokens"), _numbers(asked, "without")
+        box, count = _box(asked.get("box")), asked.get("count", 12)
+        if not isinstance(count, int):
+            raise ExploreError("count must be a whole number")
+
+        def work() -> list[dict[str, Any]]:
+            hits = self._workbench.search(key, steps, tokens, without, box, count)
+            return [of_hit(hit, self._workbench) for hit in hits]
+
+        found = await self._turns.run(work)
+        return JSONResponse({"hits": found, "indexed": self._workbench.num_indexed})
+
+    async def bring(self, request: Request) -> Response:
+        """A picture, as the body; its name is only shown."""
+        name = request.query_params.get("name", "picture")[:200]
+        data = await _body(request, MOST_BROUGHT)
+        gallery = self._workbench.gallery
+        key = await self._turns.run(lambda: gallery.bring(name, data, self._channels))
+        return JSONResponse({"key": key, "name": gallery.name(key)})
+
+    @property
+    def _channels(self) -> int:
+        return self._workbench.models[0].model.config.in_chans
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Raises TooLarge before more than `most` bytes are taken."""
+    declared = request.headers.get("content-length", "0")
+    data = bytearray()
+    if not declared.isdecimal() or int(declared[:20]) > most:
+        raise TooLarge(f"at most {most >> 20} MB are taken")
+    async for part in request.stream():
+        data += part
+        if len(data) > most:
+            raise TooLarge(f"at most {most >> 20} MB are taken")
+    return bytes(data)
+
+
+async def _asked(request: Request) -> dict[str, Any]:
+    """The JSON object of a question. Raises ExploreError."""
+    try:
+        asked = json.loads(await _body(request, MOST_ASKED))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise ExploreError("a question is a JSON object") from error
+    if not isinstance(asked, dict):
+        raise ExploreError("a question is a JSON object")
+    return asked
+
+
+def _picture(asked: dict[str, Any]) -> tuple[str, int, list[Step]]:
+    """The picture's key, the model's number and the steps of an edit."""
+    key, number = asked.get("picture"), asked.get("model", 0)
+    if not isinstance(key, str) or type(number) is not int:
+        raise ExploreError("a question names a picture by its key, and a model by its number")
+    return key, number, read_steps(asked.get("steps", []))
+
+
+def _numbers(asked: dict[str, Any], name: str) -> list[int]:
+    values = asked.get(name, [])
+    if not isinstance(values, list) or any(type(value) is not int for value in values):
+        raise ExploreError(f"{name} must be a list of whole numbers")
+    if len(values) > 64:
+        raise ExploreError(f"{name} are at most 64")
+    return values
+
+
+def _box(given: Any) -> Box | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or [type(value) in (int, float) for value in given] != 4 * [
+        True
+    ]:
+        raise ExploreError("a box is four numbers: left, top, right and bottom, from 0 to 1")
+    left, top, right, bottom = (float(value) for value in given)
+    return left, top, right, bottom
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise ExploreError(f"{name} must be a whole number, got {text[:40]!r}")
+    return int(text)
+
+
+def _sentence(_: Request, error: Exception) -> Response:
+    status = 413 if isinstance(error, TooLarge) else 400
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), status)
+    return JSONResponse({"error": str(error)}, status)
+
+
+def _of_the_machine(_: Request, error: Exception) -> Response:
+    """A disk that is gone or full, no file handles."""
+    return JSONResponse({"error": getattr(error, "strerror", None) or str(error)}, 500)
+
+
+def _busy(_: Request, __: Exception) -> Response:
+    sentence = "the machine is busy with other requests; try again in a moment"
+    return JSONResponse({"error": sentence}, 503, {"Retry-After": "1"})
+
+
+def _no_such(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return JSONResponse({"error": "there is no such thing here"}, status)
+
+
+def _our_fault(_: Request, __: Exception) -> Response:
+    sentence = "something went wrong; the terminal of stellar explore says what"
+    return JSONResponse({"error": sentence}, 500)

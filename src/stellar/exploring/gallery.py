@@ -1,0 +1,140 @@
+"""The pictures of the page: those of a folder, of shards, of single files, or drawn scenes; and
+what somebody brings along, which stays in memory.
+
+A picture has a key: its number, or a name of our own for one that was brought. The page never says
+a path.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+from stellar.data import EMBEDDED, ImageSource, Scenes
+from stellar.data.folder import ImageFiles
+from stellar.errors import UserError
+from stellar.images import Pixels, read_image
+from stellar.searching.thumbnails import thumbnail
+
+MOST_BROUGHT, MOST_BYTES = 16, 256 << 20
+"""Pictures that were brought along, and bytes of them, that are kept; the oldest ones go."""
+MOST_SMALL = 20_000
+"""Thumbnails that are kept."""
+BROUGHT = "brought-"
+
+
+class NoPicture(UserError):
+    """A key that no picture has, or one that may not be shown."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A picture that somebody gave to the page."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a picture is read again, in Python."""
+
+    before: tuple[str, ...]
+    """Lines that it needs, once."""
+    picture: str
+    """What `model.encode` takes."""
+
+
+class Gallery:
+    """Pictures by their keys. `title` says where they are from."""
+
+    def __init__(self, source: ImageSource, title: str) -> None:
+        self.source, self.title = source, title
+        self._brought: OrderedDict[str, Brought] = OrderedDict()
+        self._small: OrderedDict[str, bytes] = OrderedDict()
+        self._count = 0
+
+    def listed(self, start: int, count: int, containing: str = "") -> tuple[int, list[str]]:
+        """How many pictures have a name with this text in it, in any case, and keys of some."""
+        if not containing:
+            some = range(start, min(start + count, len(self.source)))
+            return len(self.source), [str(index) for index in some]
+        text = containing.casefold()
+        found = [index for index, name in enumerate(self._names) if text in name.casefold()]
+        return len(found), [str(index) for index in found[start : start + count]]
+
+    def name(self, key: str) -> str:
+        """Raises NoPicture."""
+        brought = self._brought.get(key)
+        return brought.name if brought is not None else self.source.name(self._number(key))
+
+    def read(self, key: str, channels: int) -> Pixels:
+        """Raises NoPicture, also for a link that leads out of the folder, and UnreadableImage."""
+        brought = self._brought.get(key)
+        if brought is not None:
+            return read_image(brought.name, channels, brought.data)
+        number = self._number(key)
+        if isinstance(self.source, ImageFiles):
+            inside = self.source.root.resolve()
+            if not self.source.path(number).resolve().is_relative_to(inside):
+                raise NoPicture(f"{self.source.name(number)} is a link that leads out of {inside}")
+        return self.source.read(number)
+
+    def thumbnail(self, key: str, channels: int) -> bytes:
+        """JPEG, made when it is first asked for. Raises as `read` does."""
+        if key not in self._small:
+            pixels = self.read(key, channels)
+            shown = pixels[:3] if len(pixels) >= 3 else pixels[:1]
+            self._small[key] = thumbnail(shown).jpeg
+            if len(self._small) > MOST_SMALL:
+                self._small.popitem(last=False)
+        return self._small[key]
+
+    def key_of(self, name: str) -> str | None:
+        """Of a picture of the source, by its name."""
+        number = self._numbers.get(name)
+        return None if number is None else str(number)
+
+    def bring(self, name: str, data: bytes, channels: int) -> str:
+        """Keep a picture that was given, and return its key. Raises UnreadableImage."""
+        name = name.replace("\\", "/").rpartition("/")[2].strip(" .") or "picture"
+        read_image(name, channels, data)
+        self._count += 1
+        key = f"{BROUGHT}{self._count}"
+        self._brought[key] = Brought(name, data)
+        while len(self._brought) > 1 and (
+            len(self._brought) > MOST_BROUGHT
+            or sum(len(each.data) for each in self._brought.values()) > MOST_BYTES
+        ):
+            gone, _ = self._brought.popitem(last=False)
+            self._small.pop(gone, None)
+        return key
+
+    def opening(self, key: str) -> Opening:
+        """Raises NoPicture."""
+        if key in self._brought:
+            return Opening((), repr(self._brought[key].name))
+        number = self._number(key)
+        if isinstance(self.source, Scenes):
+            name = next(name for name, ground in EMBEDDED.items() if ground == self.source.ground)
+            return Opening(
+                (
+                    "from stellar.data import open_embedded",
+                    f"scenes = open_embedded({name!r}, {self.source.split!r}, model.config)",
+                ),
+                f"scenes.read({number})",
+            )
+        path = getattr(self.source, "path", None)
+        return Opening((), repr(str(path(number)) if path else self.source.name(number)))
+
+    def _number(self, key: str) -> int:
+        if not key.isascii() or not key.isdecimal() or int(key[:12]) >= len(self.source):
+            raise NoPicture("there is no such picture any more; choose another one")
+        return int(key[:12])
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [self.source.name(index) for index in range(len(self.source))]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self._names)}

@@ -1,0 +1,89 @@
+"""Who may ask the page's server: a browser that has opened the printed address, from the server's
+own page, and nobody else.
+
+The address has a token that nobody can guess. Who opens it gets it as a cookie, which scripts
+cannot read and other sites cannot send. The Host is checked, since a name that an attacker owns may
+lead to this machine (DNS rebinding), and the Origin, since any page may send requests here. What
+runs, loads or frames the page is limited by headers.
+"""
+
+from secrets import compare_digest, token_urlsafe
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+CLOSED = (
+    "This page is closed to others. Open the whole address that stellar explore printed, with its "
+    "token.\n"
+)
+
+
+class Guard:
+    """Lets through what comes from the page, with the token, under one of these hosts."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self._app, self._hosts = app, hosts
+        self._origins = tuple(f"http://{host}" for host in hosts)
+        self.token = token_urlsafe(32)
+        # A cookie is sent to every port of a host: each server has a name of its own.
+        self._cookie = f"stellar-{token_urlsafe(6)}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        opening = self._is_opening(scope)
+        refused = self._refused(scope["method"], headers, opening)
+
+        async def answered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                answer.update(HEADERS)
+                if opening and refused is None:
+                    value = f"{self._cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+                    answer.append("Set-Cookie", value)
+            await send(message)
+
+        answer = self._app if refused is None else PlainTextResponse(refused, 403)
+        await answer(scope, receive, answered)
+
+    def _is_opening(self, scope: Scope) -> bool:
+        """Whether it is the printed address, token and all."""
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        return scope["method"] == "GET" and scope["path"] == "/" and self._is_token(given)
+
+    def _refused(self, method: str, headers: Headers, opening: bool) -> str | None:
+        """The sentence for whom is not let in, or None."""
+        if headers.get("host") not in self._hosts:
+            return f"This server is reached as http://{self._hosts[0]} only.\n"
+        origin = headers.get("origin")
+        if origin not in self._origins and (origin is not None or method not in ("GET", "HEAD")):
+            return "Requests come from this server's own page only.\n"
+        if opening:
+            return None
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return "Requests come from this server's own page only.\n"
+        return None if self._has_cookie(headers) else CLOSED
+
+    def _has_cookie(self, headers: Headers) -> bool:
+        pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+        return any(name == self._cookie and self._is_token(value) for name, _, value in pairs)
+
+    def _is_token(self, given: str) -> bool:
+        return compare_digest(given.encode("utf-8", "replace"), self.token.encode())

@@ -1,0 +1,96 @@
+// The pictures to choose from: more of them appear as they are scrolled to.
+
+import { get, pictureURL } from "./api.js";
+import { trying } from "./messages.js";
+
+const AT_ONCE = 60;
+const PAUSE = 200; // milliseconds of no typing, before names are looked for
+
+export class Gallery {
+  constructor(root, open) {
+    this.list = root.querySelector("ul");
+    this.hint = root.querySelector(".hint");
+    this.open = open;
+    this.filter = "";
+    this.round = 0;
+    const field = root.querySelector("input");
+    let waiting;
+    field.addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => this.fill(field.value.trim()), PAUSE);
+    });
+    this.end = document.createElement("li");
+    this.end.className = "end";
+    new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && this.more(), {
+      root: this.list, rootMargin: "400px",
+    }).observe(this.end);
+    this.list.addEventListener("keydown", (event) => this.step(event));
+  }
+
+  async fill(filter = "") {
+    this.filter = filter;
+    this.round += 1;
+    this.brought = [...this.list.querySelectorAll(".brought")];
+    this.total = Infinity;
+    this.loaded = 0;
+    this.list.replaceChildren(...this.brought, this.end);
+    await this.more();
+  }
+
+  async more() {
+    const round = this.round;
+    if (this.loading === round || this.loaded >= this.total) return;
+    this.loading = round;
+    const name = encodeURIComponent(this.filter);
+    const found = await trying(() =>
+      get(`/api/pictures?start=${this.loaded}&count=${AT_ONCE}&name=${name}`));
+    this.loading = null;
+    if (!found || round !== this.round) return;
+    this.total = found.total;
+    this.loaded += found.pictures.length;
+    this.end.before(...found.pictures.map((picture) => this.item(picture)));
+    this.hint.hidden = this.total > 0;
+    this.hint.textContent = `No picture has “${this.filter}” in its name.`;
+    this.mark(this.current);
+    if (this.near()) await this.more();
+  }
+
+  near() {
+    const [end, list] = [this.end.getBoundingClientRect(), this.list.getBoundingClientRect()];
+    return end.top < list.bottom + 400 && end.left < list.right + 400;
+  }
+
+  item({ key, name }, brought = false) {
+    const item = document.createElement("li");
+    item.classList.toggle("brought", brought);
+    const button = Object.assign(document.createElement("button"), { type: "button", title: name });
+    button.dataset.key = key;
+    button.setAttribute("aria-label", name);
+    const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy" });
+    image.src = pictureURL(key, "thumbnail");
+    image.onerror = () => button.classList.add("unreadable");
+    button.append(image);
+    button.onclick = () => this.open(key);
+    item.append(button);
+    return item;
+  }
+
+  add(picture) {
+    this.list.prepend(this.item(picture, true));
+    this.list.scrollTo({ top: 0, left: 0 });
+  }
+
+  mark(key) {
+    this.current = key;
+    for (const button of this.list.querySelectorAll("button"))
+      button.setAttribute("aria-current", String(button.dataset.key === key));
+  }
+
+  step(event) {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!by) return;
+    const buttons = [...this.list.querySelectorAll("button")];
+    buttons[buttons.indexOf(document.activeElement) + by]?.focus();
+    event.preventDefault();
+  }
+}

@@ -1,0 +1,115 @@
+// Pictures that have the chosen tokens, or are like the whole picture; at a place, where one is
+// drawn.
+
+import { ask } from "./api.js";
+import { decoded, paintShade } from "./maps.js";
+import { trying } from "./messages.js";
+
+export class Search {
+  // `open` is called with the key of a picture and the tokens of it that matched.
+  constructor(root, start, view, open) {
+    Object.assign(this, { root, view, open, count: start.count });
+    this.find = (selector) => root.querySelector(selector);
+    this.unwanted = new Set();
+    this.indexed = start.indexed;
+    this.find(".go").onclick = () => this.search();
+    this.find(".place").onclick = () => this.place();
+    view.placed = () => this.drawn();
+    if (start.whyNoSearch) {
+      this.find(".hint").textContent = start.whyNoSearch;
+      this.find(".go").disabled = this.find(".place").disabled = true;
+    } else if (!start.indexed) {
+      this.find(".hint").textContent = `The first search makes an index of these ${start.count.toLocaleString()} pictures, which takes a moment.`;
+    } else {
+      this.find(".hint").textContent = `In ${start.indexed.toLocaleString()} pictures.`;
+    }
+    this.describe();
+  }
+
+  // What would be looked for, as buttons that say with or without.
+  describe() {
+    const chosen = this.view.chosen;
+    this.unwanted = new Set([...this.unwanted].filter((token) => chosen.includes(token)));
+    const chips = chosen.map((token) => {
+      const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip" });
+      const without = this.unwanted.has(token);
+      chip.textContent = `${without ? "without" : "with"} token ${token}`;
+      chip.classList.toggle("without", without);
+      chip.title = without ? "Click to look for pictures with it" : "Click to look for pictures without it";
+      chip.onclick = () => {
+        without ? this.unwanted.delete(token) : this.unwanted.add(token);
+        this.describe();
+        [...this.find(".asked").querySelectorAll(".chip")][chosen.indexOf(token)].focus();
+      };
+      return chip;
+    });
+    if (chosen.every((token) => this.unwanted.has(token)))
+      chips.unshift(Object.assign(document.createElement("span"), { textContent: "Pictures like the whole of this one" }));
+    if (this.view.box) chips.push(this.placeChip());
+    this.find(".asked").replaceChildren(...chips);
+  }
+
+  placeChip() {
+    const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip", textContent: "at the place ×" });
+    chip.title = "Click to look everywhere";
+    chip.onclick = () => {
+      this.view.box = null;
+      this.view.drawBox();
+      this.describe();
+      this.find(".place").focus();
+    };
+    return chip;
+  }
+
+  place() {
+    const button = this.find(".place");
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    this.view.use(on ? "place" : "look");
+    if (on) this.view.stage.scrollIntoView({ block: "nearest" });
+  }
+
+  drawn() {
+    this.find(".place").setAttribute("aria-pressed", "false");
+    this.view.use("look");
+    this.describe();
+  }
+
+  async search() {
+    const { key, steps, chosen, box } = this.view;
+    const without = [...this.unwanted];
+    const tokens = chosen.filter((token) => !this.unwanted.has(token));
+    this.root.setAttribute("aria-busy", "true");
+    const answer = await trying(() => ask("/api/search", { picture: key, steps, tokens, without, box: box ?? null }));
+    this.root.removeAttribute("aria-busy");
+    if (!answer) return;
+    this.find(".hint").textContent = answer.hits.length
+      ? `The best of ${answer.indexed.toLocaleString()} pictures; light is what matched.` : "Nothing was found.";
+    this.find(".hits").replaceChildren(...answer.hits.map((hit) => this.hit(hit)));
+  }
+
+  hit(hit) {
+    const item = document.createElement("li");
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "hit", title: hit.name });
+    const image = document.createElement("span");
+    image.className = "mini";
+    image.style.aspectRatio = hit.aspect;
+    if (hit.thumbnail) image.append(Object.assign(document.createElement("img"), { src: hit.thumbnail, alt: "" }));
+    const canvas = document.createElement("canvas");
+    paintShade(canvas, hit.grid, decoded(hit.map));
+    const [left, top, width, height] = hit.frame.map((value) => `${100 * value}%`);
+    Object.assign(canvas.style, { left, top, width, height });
+    image.append(canvas);
+    const text = document.createElement("small");
+    text.innerHTML = "<b></b> <span></span>";
+    text.querySelector("b").textContent = hit.score.toFixed(3);
+    text.querySelector("span").textContent = hit.place;
+    button.setAttribute("aria-label", `${hit.name}, score ${hit.score.toFixed(3)}, ${hit.place}`);
+    button.append(image, text);
+    button.disabled = hit.key === null;
+    if (button.disabled) button.title = `${hit.name} is not among these pictures`;
+    button.onclick = () => this.open(hit.key, hit.tokens.length <= 3 ? [...new Set(hit.tokens)] : []);
+    item.append(button);
+    return item;
+  }
+}

@@ -1,0 +1,370 @@
+// A picture in the eyes of one model: its tokens and maps, what is drawn from them, and its edit.
+//
+// The server alone knows what an edit does: the view keeps the steps, sends all of them, and shows
+// the maps and the drawing that come back.
+
+import { ask, pictureURL } from "./api.js";
+import { Cards } from "./cards.js";
+import { choice } from "./choice.js";
+import { clear, decoded, largest, paintPatches, paintSegments, paintShade, split, sum } from "./maps.js";
+import { say, trying } from "./messages.js";
+import { pointing } from "./pointer.js";
+
+const SLOW = 150; // milliseconds before it is said that something is being waited for
+
+export class View {
+  // `shelf` has the tokens to put here; `changed` is called when tokens are chosen or the picture is
+  // another.
+  constructor(model, number, colours, shelf, changed) {
+    Object.assign(this, { model, number, shelf, changed });
+    this.colours = colours.map((colour) => colour.match(/\d+/g).map(Number));
+    this.root = document.getElementById("view").content.firstElementChild.cloneNode(true);
+    this.find = (selector) => this.root.querySelector(selector);
+    this.find("h2").textContent = model.name;
+    this.stage = this.find(".stage");
+    this.canvas = this.find(".stage canvas");
+    this.steps = [];
+    this.chosen = [];
+    this.mode = "maps";
+    this.tool = "look";
+    this.cards = new Cards(this.find(".cards"), {
+      hover: (token) => this.hover(token),
+      choose: (token, together) => this.choose(token, together),
+      drop: (token, what) => this.replace(token, what),
+      given: (token) => this.given(token),
+    });
+    this.find(".drawn").hidden = !model.draws;
+    this.find(".between").hidden = !model.draws;
+    this.listen();
+  }
+
+  listen() {
+    this.modes = choice(this.find(".show"), (mode) => { this.mode = mode; this.paint(); });
+    this.tools = choice(this.find(".tool"), (tool) => this.use(tool));
+    this.find(".between input").addEventListener("input", (event) => this.reveal(event.target.value));
+    this.find(".undo").onclick = () => this.undo();
+    this.find(".reset").onclick = () => this.edit([]);
+    this.find(".python").onclick = () => this.python();
+    this.find(".remove").onclick = () => this.add({ kind: "scale", token: this.active, factor: 0 });
+    this.find(".duplicate").onclick = () => this.duplicate();
+    this.find(".take").onclick = () => { this.shelf.add(this.given(this.active)); say(`Token ${this.active} is on the shelf.`); };
+    this.find(".put").onclick = () => this.replace(this.active, this.shelf.chosen);
+    const weight = this.find(".acts input");
+    weight.addEventListener("input", () => this.weigh(2 ** (weight.value / 4), false));
+    weight.addEventListener("change", () => { this.weigh(2 ** (weight.value / 4), true); weight.value = 0; });
+    document.addEventListener("shelf", () => this.offer());
+    pointing(this.stage, () => this.look?.grid, () => this.tool !== "look", {
+      hover: (patch) => this.point(patch),
+      press: (patch) => this.choose(this.owner[patch], false),
+      begin: (patch, point) => this.begin(patch, point),
+      drag: (patch, point) => this.drag(patch, point),
+      end: (patch) => this.end(patch),
+      arrow: (step) => this.nudge(step),
+    });
+  }
+
+  get active() {
+    return this.chosen.at(-1);
+  }
+
+  // Another picture, with some of its tokens chosen.
+  async open(key, chosen = []) {
+    Object.assign(this, { key, look: null, maps: null, chosen, hovered: null, steps: [], trial: null });
+    this.stage.classList.remove("failed");
+    this.find(".problem").hidden = true;
+    this.find(".picture").src = pictureURL(key, "view");
+    await this.refresh();
+  }
+
+  // The picture after all steps, and the trial. While an answer is waited for, the next question
+  // waits, and only the last one is asked.
+  async refresh() {
+    this.wanted = true;
+    if (this.asking) return;
+    this.asking = true;
+    const slow = setTimeout(() => this.root.setAttribute("aria-busy", "true"), SLOW);
+    while (this.wanted) {
+      this.wanted = false;
+      const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
+      try {
+        const look = await ask("/api/look", { picture: key, model: this.number, steps });
+        if (key === this.key) this.show(look);
+      } catch (error) {
+        if (key === this.key) this.failed(error);
+      }
+    }
+    clearTimeout(slow);
+    this.root.removeAttribute("aria-busy");
+    this.asking = false;
+  }
+
+  failed(error) {
+    this.trial = null;
+    if (this.look) {  // the edit, not the picture
+      this.steps.pop();
+      say(error.message, "error");
+      return;
+    }
+    this.stage.classList.add("failed");
+    this.find(".problem").hidden = false;
+    this.find(".problem").textContent = error.message;
+    this.find(".facts").textContent = "";
+    clear(this.canvas);
+    this.changed();
+  }
+
+  show(look) {
+    const first = !this.look;
+    this.look = look;
+    this.maps = split(decoded(look.maps), look.grid);
+    this.owner = largest(this.maps);
+    this.chosen = this.chosen.filter((token) => token < this.maps.length);
+    this.root.style.setProperty("--aspect", look.aspect);
+    this.facts();
+    if (look.drawing) {
+      this.find(".drawing").src = this.find(".over").src = look.drawing;
+      this.find(".drawn figcaption").textContent = this.steps.length || this.trial
+        ? "Drawn from the edited tokens" : `Drawn from ${look.tokens.length} tokens, PSNR ${look.psnr.toFixed(1)} dB`;
+    }
+    this.cards.draw(this.key, look, this.maps, this.colours);
+    this.find(".undo").disabled = this.find(".reset").disabled = this.steps.length === 0;
+    this.paint();
+    if (first) this.changed();
+  }
+
+  facts() {
+    const { name, size, input, sharpness } = this.look;
+    this.find(".facts").textContent =
+      `${name}: ${size.join(" × ")} pixels, seen as ${input.join(" × ")} in patches of ${this.model.patch}. ` +
+      `On average, a patch is ${Math.round(100 * sharpness)}% one token's.`;
+    this.find(".picture").alt = name;
+    this.stage.setAttribute("aria-label", `${name}. Arrow keys go from patch to patch, Enter chooses the token.`);
+  }
+
+  // What lies on the picture: maps of the tokens that are pointed at or chosen, or segments.
+  paint() {
+    this.root.dataset.mode = this.mode;
+    const source = this.mode === "input" ? pictureURL(this.key, "input", this.number) : pictureURL(this.key, "view");
+    if (!this.find(".picture").src.endsWith(source)) this.find(".picture").src = source;
+    if (!this.maps) return;
+    const lit = this.hovered != null ? [this.hovered] : this.chosen;
+    if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.maps, this.colours, lit);
+    else if (lit.length) paintShade(this.canvas, this.look.grid, sum(lit.map((token) => this.maps[token])));
+    else clear(this.canvas);
+    if (this.stroke) paintPatches(this.canvas, this.look.grid, this.stroke, this.colours[this.active % this.colours.length]);
+    this.cards.light(lit, this.chosen);
+    this.acts();
+  }
+
+  acts() {
+    const none = this.chosen.length === 0;
+    this.find(".which").textContent = none
+      ? "Choose a token: click a card, or the picture."
+      : this.chosen.length === 1 ? `Token ${this.active}` : `Tokens ${this.chosen.join(", ")}; the tools are for token ${this.active}.`;
+    for (const control of this.root.querySelectorAll(".acts button, .acts input")) control.disabled = none;
+    this.offer();
+  }
+
+  offer() {
+    const kept = this.shelf.chosen;
+    this.find(".put").disabled = this.chosen.length === 0 || !kept || kept.model !== this.number;
+  }
+
+  hover(token) {
+    if (this.stroke || token === this.hovered) return;
+    this.hovered = token;
+    this.paint();
+  }
+
+  point(patch) {
+    const mark = this.find(".patch");
+    mark.hidden = patch === null || !this.maps;
+    if (mark.hidden) return this.hover(null);
+    const [rows, columns] = this.look.grid;
+    const width = this.tool === "paint" || this.tool === "erase" ? this.brush() : 1;
+    const [top, left] = corner(patch, columns, width);
+    Object.assign(mark.style, {
+      left: `${(100 * left) / columns}%`, top: `${(100 * top) / rows}%`,
+      width: `${(100 * width) / columns}%`, height: `${(100 * width) / rows}%`,
+    });
+    if (this.tool === "look") this.hover(this.owner[patch]);
+  }
+
+  choose(token, together) {
+    const chosen = this.chosen.includes(token);
+    if (together) this.chosen = chosen ? this.chosen.filter((other) => other !== token) : [...this.chosen, token];
+    else this.chosen = chosen && this.chosen.length === 1 ? [] : [token];
+    this.paint();
+    this.changed();
+  }
+
+  use(tool) {
+    this.tool = tool;
+    this.tools.set(tool);
+    this.root.dataset.tool = tool;
+    this.find(".brush").hidden = tool !== "paint" && tool !== "erase";
+    this.hovered = null;
+    this.paint();
+  }
+
+  brush() {
+    return Number(this.find(".brush input").value);
+  }
+
+  reveal(percent) {
+    this.find(".over").style.clipPath = `inset(0 0 0 ${100 - percent}%)`;
+  }
+
+  // A stroke: patches that are painted or erased, or the way of a token that is moved, or a place.
+  begin(patch, point) {
+    if (this.tool === "place") {
+      this.from = point;
+      return;
+    }
+    if (this.active === undefined) {
+      say("Choose a token first: click its card.");
+      return;
+    }
+    this.stroke = new Set();
+    this.from = patch;
+    this.drag(patch, point);
+  }
+
+  drag(patch, point) {
+    if (this.tool === "place" && this.from) return this.placing(this.from, point);
+    if (!this.stroke) return;
+    const [rows, columns] = this.look.grid;
+    if (this.tool === "move") {
+      const way = [Math.floor(patch / columns) - Math.floor(this.from / columns), (patch % columns) - (this.from % columns)];
+      this.attempt({ kind: "move", token: this.active, rows: way[0], columns: way[1] });
+      return;
+    }
+    const width = this.brush();
+    const [top, left] = corner(patch, columns, width);
+    for (let row = top; row < top + width; row++)
+      for (let column = left; column < left + width; column++)
+        if (row >= 0 && row < rows && column >= 0 && column < columns) this.stroke.add(row * columns + column);
+    this.point(patch);
+    this.attempt({ kind: "paint", token: this.active, patches: [...this.stroke], share: this.tool === "paint" ? 1 : 0 });
+  }
+
+  end(patch) {
+    if (this.tool === "place") {
+      this.from = null;
+      this.placed?.();
+      return;
+    }
+    const [trial, stroke] = [this.trial, this.stroke];
+    this.stroke = this.trial = null;
+    if (!stroke) return;
+    const nothing = !trial || (trial.kind === "move" && !trial.rows && !trial.columns);
+    if (patch === null || nothing) this.refresh();
+    else this.add(trial);
+  }
+
+  placing(from, to) {
+    const box = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.max(from[0], to[0]), Math.max(from[1], to[1])];
+    this.box = box[2] - box[0] > 0.02 && box[3] - box[1] > 0.02 ? box : null;
+    this.drawBox();
+  }
+
+  drawBox() {
+    const mark = this.find(".box");
+    mark.hidden = !this.box;
+    if (!this.box) return;
+    const [left, top, right, bottom] = this.box.map((value) => 100 * value);
+    Object.assign(mark.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
+  }
+
+  nudge([rows, columns]) {
+    if (this.tool !== "move" || this.active === undefined) return false;
+    this.add({ kind: "move", token: this.active, rows, columns });
+    return true;
+  }
+
+  // A step that is shown, but not done yet.
+  attempt(step) {
+    this.trial = step;
+    this.paint();
+    this.refresh();
+  }
+
+  weigh(factor, done) {
+    const step = { kind: "scale", token: this.active, factor };
+    if (!done) return this.attempt(step);
+    this.trial = null;
+    if (factor !== 1) this.add(step);
+  }
+
+  duplicate() {
+    const [rows, columns] = this.look.grid;
+    const map = this.maps[this.active];
+    let middle = 0;
+    let total = 0;
+    map.forEach((value, patch) => { middle += value * (patch % columns); total += value; });
+    const right = middle / total < columns / 2;
+    const way = Math.max(1, Math.round(columns / 3)) * (right ? 1 : -1);
+    this.add({ kind: "duplicate", token: this.active, rows: 0, columns: way });
+    this.chosen = [this.maps.length];
+    this.use("move");
+    say("The copy is chosen: drag it where it is to be.");
+  }
+
+  replace(token, what) {
+    if (what.model !== this.number) {
+      say("Tokens of another model mean nothing to this one.", "error");
+      return;
+    }
+    this.chosen = [token];
+    this.add({ kind: "replace", token, picture: what.picture, other: what.token });
+  }
+
+  given(token) {
+    const { grid, name, aspect } = this.look;
+    if (token >= this.model.tokens)
+      say("A copy goes to the shelf as the token that it is a copy of.");
+    const original = this.original(token);
+    return { model: this.number, picture: original.picture, token: original.token, name, grid, aspect, map: this.maps[token] };
+  }
+
+  // The picture and the token of it that a token is, after replacements and copies.
+  original(token) {
+    const are = Array.from({ length: this.model.tokens }, (_, own) => ({ picture: this.key, token: own }));
+    for (const step of this.steps) {
+      if (step.kind === "duplicate") are.push(are[step.token]);
+      if (step.kind === "replace") are[step.token] = { picture: step.picture, token: step.other };
+    }
+    return are[token];
+  }
+
+  add(step) {
+    this.edit([...this.steps, step]);
+  }
+
+  undo() {
+    if (this.steps.length) this.edit(this.steps.slice(0, -1));
+  }
+
+  edit(steps) {
+    this.steps = steps;
+    this.trial = null;
+    this.refresh();
+    this.changed();
+  }
+
+  async python() {
+    const question = { picture: this.key, model: this.number, steps: this.steps };
+    const answer = await trying(() => ask("/api/python", question));
+    if (!answer) return;
+    const dialog = document.getElementById("code");
+    dialog.querySelector("pre").textContent = answer.code;
+    dialog.querySelector(".copy").textContent = "Copy";
+    dialog.showModal();
+  }
+}
+
+// Row and column of the upper left patch that a brush covers.
+function corner(patch, columns, width) {
+  const back = Math.floor((width - 1) / 2);
+  return [Math.floor(patch / columns) - back, (patch % columns) - back];
+}

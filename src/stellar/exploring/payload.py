@@ -1,0 +1,133 @@
+"""What the page is told: pictures as PNG or JPEG, maps as numbers, the rest in JSON."""
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Shaped
+from PIL import Image
+from torch import Tensor
+
+from stellar.exploring.workbench import Look, Workbench
+from stellar.images import Pixels, eight_bits
+from stellar.pictures.colours import token_colours
+from stellar.searching import Hit, seen
+from stellar.searching.places import Places, in_words
+
+LONGEST = 1024
+"""Pixels of the longer side of a picture that is shown, at most."""
+WIDE = 0.27
+"""Spread of a map, from which on its centre says little; that of an even one is 0.41."""
+SMALL = 512
+"""Pixels of the longer side up to which a picture is sent without loss."""
+
+
+def of_the_page(workbench: Workbench) -> dict[str, Any]:
+    """What stays while the page is open."""
+    most = max(model.config.num_sparse_tokens for _, model in workbench.models)
+    return {
+        "models": [
+            {
+                "name": name,
+                "patch": model.config.patch_size,
+                "size": model.config.image_size,
+                "tokens": model.config.num_sparse_tokens,
+                "draws": model.can_draw,
+            }
+            for name, model in workbench.models
+        ],
+        # Copies of tokens are tokens too.
+        "colours": [f"rgb({r} {g} {b})" for r, g, b in token_colours(2 * most)],
+        "title": workbench.gallery.title,
+        "count": len(workbench.gallery.source),
+        "indexed": workbench.num_indexed,
+        "whyNoSearch": workbench.why_no_search,
+    }
+
+
+def of_look(look: Look) -> dict[str, Any]:
+    """A picture in the eyes of a model, after an edit."""
+    maps = look.factors.maps[0].float().cpu().numpy()
+    left, top, width, height = look.frame
+    return {
+        "name": look.name,
+        "size": look.size,
+        "frame": [left / look.size[0], top / look.size[1], width / look.size[0],
+                  height / look.size[1]],
+        "aspect": width / height,
+        "input": [look.image.shape[2], look.image.shape[1]],
+        "grid": look.factors.grid,
+        "maps": floats(maps),
+        "sharpness": maps.max(axis=0).mean().item(),
+        "tokens": _tokens(look.where),
+        "drawing": None if look.drawing is None else data_url(png(look.drawing)),
+        "psnr": look.psnr,
+    }  # fmt: skip
+
+
+def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
+    """A picture that was found, and its best match."""
+    best = max(hit.matches, key=lambda match: match.cosine)
+    size = hit.size or (1, 1)
+    left, top, width, height = seen(size, workbench.fit)
+    return {
+        "key": workbench.key_of(hit.path),
+        "name": hit.path,
+        "score": hit.score,
+        "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
+        "aspect": size[0] / size[1],
+        "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
+        "tokens": [match.token for match in hit.matches],
+        "place": _place(np.array(best.centre, np.float32), best.spread),
+        "grid": list(best.map.shape),
+        "map": floats(np.max([match.map for match in hit.matches], axis=0)),
+    }
+
+
+def _tokens(where: Places) -> list[dict[str, Any]]:
+    """Share of the picture and place of each."""
+    each = zip(where.share.tolist(), where.centre, where.spread.tolist(), strict=True)
+    return [{"share": share, "place": _place(centre, spread)} for share, centre, spread in each]
+
+
+def _place(centre: Float32[np.ndarray, "2"], spread: float) -> str:
+    return "in many places" if spread > WIDE else in_words(centre)
+
+
+def view(pixels: Pixels, frame: tuple[int, int, int, int]) -> tuple[bytes, str]:
+    """What a model sees of a picture, as people want to see it: its own pixels, up to LONGEST. The
+    bytes, and their media type.
+    """
+    left, top, width, height = frame
+    image = _image(pixels[:, top : top + height, left : left + width])
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    if max(image.size) <= SMALL:
+        return _encoded(image, format="PNG"), "image/png"
+    return _encoded(image, format="JPEG", quality=90), "image/jpeg"
+
+
+def png(pixels: Pixels) -> bytes:
+    """A picture without loss."""
+    return _encoded(_image(pixels), format="PNG")
+
+
+def data_url(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def floats(values: Float[np.ndarray, "..."]) -> str:
+    """float32, little endian, in Base64."""
+    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+
+
+def _image(pixels: Shaped[Tensor, "C h w"]) -> Image.Image:
+    """One or two channels are shown as grey, by the first; more by the first three."""
+    shown = pixels[:3] if len(pixels) >= 3 else pixels[:1].expand(3, -1, -1)
+    return Image.fromarray(eight_bits(shown).permute(1, 2, 0).contiguous().numpy())
+
+
+def _encoded(image: Image.Image, **how: Any) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, **how)
+    return buffer.getvalue()

@@ -1,0 +1,77 @@
+"""The server of the page: for browsers of this machine alone, until it is told to stop."""
+
+import socket
+from importlib import import_module
+from types import ModuleType
+
+from stellar.errors import MissingPackage, UserError
+from stellar.exploring.workbench import Workbench
+
+HERE = "127.0.0.1"
+USUAL_PORT = 8420
+GRACE = 1
+"""Seconds that answers which are under way get when the server is told to stop."""
+
+
+class Server:
+    """Listens once it is made; `serve` answers. `address` is for the browser, with its token.
+
+    `port` None is the usual one, or where that is taken any free one; 0 is any free one. Raises
+    UserError for a port that cannot be had, and MissingPackage without Starlette and uvicorn.
+    """
+
+    def __init__(self, workbench: Workbench, port: int | None = None) -> None:
+        uvicorn, app, guard = _packages()
+        self._socket = _listening(port)
+        number = self._socket.getsockname()[1]
+        hosts = f"{HERE}:{number}", f"localhost:{number}"
+        guarded = guard.Guard(app.make_app(workbench), hosts)
+        self.address = f"http://{hosts[0]}/?token={guarded.token}"
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                guarded, log_level="warning", access_log=False, server_header=False,
+                lifespan="off", ws="none", timeout_graceful_shutdown=GRACE,
+            )
+        )  # fmt: skip
+
+    def serve(self) -> None:
+        """Answers until Ctrl-C or `stop`."""
+        try:
+            self._server.run(sockets=[self._socket])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """From another thread: `serve` returns soon."""
+        self._server.should_exit = True
+
+
+def _packages() -> tuple[ModuleType, ModuleType, ModuleType]:
+    try:
+        return (
+            import_module("uvicorn"),
+            import_module("stellar.exploring.app"),
+            import_module("stellar.exploring.guard"),
+        )
+    except ModuleNotFoundError as error:
+        if error.name not in ("uvicorn", "starlette", "anyio"):
+            raise
+        raise MissingPackage(
+            "the page needs Starlette and uvicorn: pip install 'stellar-vision[explore]'"
+        ) from error
+
+
+def _listening(port: int | None) -> socket.socket:
+    """Raises UserError."""
+    try:
+        return socket.create_server((HERE, USUAL_PORT if port is None else port))
+    except (OSError, OverflowError) as error:
+        if port is None:
+            return socket.create_server((HERE, 0))
+        reason = getattr(error, "strerror", None) or "it is none"
+        raise UserError(
+            f"port {port} cannot be had ({reason}); choose another --port, from 1024 to 65535, or "
+            "leave it out"
+        ) from error

@@ -1,0 +1,231 @@
+"""Models at work for the page: a picture's factors after the steps of an edit, what is drawn from
+them, and searches with its tokens.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stellar.config import Fit
+from stellar.errors import UserError
+from stellar.evaluation.evaluators.reconstruction import psnr
+from stellar.exploring.gallery import Gallery
+from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
+from stellar.exploring.steps import Step, as_python
+from stellar.images import one_batch, unit_range
+from stellar.images.sizes import ONE_SIZE, Sized, fitted
+from stellar.model import Factors, Stellar
+from stellar.model.files.fingerprint import fingerprint
+from stellar.searching import Box, Hit, Index, Query, seen
+from stellar.searching.places import Places, places
+from stellar.searching.scoring import unit
+
+KEPT = 64
+"""Pictures whose factors are kept, of each model."""
+MOST_HITS = 100
+
+
+class ExploreError(UserError):
+    """Models, pictures and an index that do not go together, or a question that has no answer."""
+
+
+class Named(NamedTuple):
+    """A model by what it was loaded by."""
+
+    name: str
+    model: Stellar
+
+
+class Encoded(NamedTuple):
+    """A picture as a model sees it."""
+
+    image: Sized
+    factors: Factors
+    size: tuple[int, int]
+    """Width and height of the picture itself."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture in the eyes of a model, after an edit."""
+
+    name: str
+    size: tuple[int, int]
+    """Width and height of the picture itself."""
+    frame: tuple[int, int, int, int]
+    """What the model saw of it: left, top, width and height."""
+    image: Sized
+    """What the model saw, as it saw it."""
+    factors: Factors
+    """Of a batch of one, edited."""
+    where: Places
+    drawing: Float[Tensor, "C H W"] | None
+    """None where the model does not draw."""
+    psnr: float | None
+    """In dB, to what the model saw."""
+
+
+class Workbench:
+    """One model or two, the pictures, and an index of them.
+
+    Raises ExploreError for a model without tokens, models of different channels, a fit that gives
+    pictures of several sizes, and an index of another model or fit.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Named],
+        gallery: Gallery,
+        fit: Fit = "crop",
+        index: Index | None = None,
+    ) -> None:
+        _check(models, fit, index)
+        self.models, self.gallery = list(models), gallery
+        self.fit: Fit = fit
+        self._index, self._folder = index, None
+        self._encoded: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
+
+    def close(self) -> None:
+        """Removes an index that was made here."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def num_indexed(self) -> int | None:
+        """Pictures of the index; None before there is one."""
+        return None if self._index is None else len(self._index)
+
+    @property
+    def why_no_search(self) -> str | None:
+        """A sentence, where nothing can be searched for."""
+        if self._index is not None or can_have_own_index(self.gallery.source):
+            return None
+        return (
+            f"There is no index of these pictures. Up to {LARGEST:,} pictures of a folder get one "
+            "here; for others, make one with stellar embed and stellar index, and start stellar "
+            "explore with --index."
+        )
+
+    def encoded(self, key: str, number: int) -> Encoded:
+        """Raises NoPicture and UnreadableImage."""
+        if not 0 <= number < len(self.models):
+            raise ExploreError(f"there is no model {number}")
+        place = (key, number)
+        if place not in self._encoded:
+            model = self.models[number].model
+            pixels = self.gallery.read(key, model.config.in_chans)
+            image = fitted(pixels, self.fit, model.config)
+            with torch.inference_mode():
+                factors = model.encode(pixels, self.fit)
+            self._encoded[place] = Encoded(image, factors, (pixels.shape[2], pixels.shape[1]))
+            if len(self._encoded) > KEPT * len(self.models):
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(place)
+        return self._encoded[place]
+
+    def look(self, key: str, number: int, steps: Sequence[Step] = ()) -> Look:
+        """Raises NoPicture, UnreadableImage and EditError."""
+        image, _, size = self.encoded(key, number)
+        model, drawing, decibels = self.models[number].model, None, None
+        factors = self._edited(key, number, steps)
+        if model.can_draw:
+            with torch.inference_mode():
+                drawn = model.reconstruct(factors).cpu()
+            drawing, decibels = drawn[0], psnr(unit_range(one_batch([image])), drawn).item()
+        where = places(factors.maps[0].float().cpu().numpy())
+        frame = seen(size, self.fit)
+        return Look(
+            self.gallery.name(key), size, frame, image, factors, where, drawing, decibels
+        )  # fmt: skip
+
+    def as_python(self, key: str, number: int, steps: Sequence[Step]) -> str:
+        """The lines that draw the edited picture. Raises NoPicture and EditError."""
+        self._edited(key, number, steps)
+        opening = self.gallery.opening
+        return as_python(self.models[number].name, self.fit, opening(key), steps, opening)
+
+    def search(
+        self,
+        key: str,
+        steps: Sequence[Step],
+        tokens: Sequence[int],
+        without: Sequence[int] = (),
+        box: Box | None = None,
+        count: int = 12,
+    ) -> list[Hit]:
+        """Other pictures with all of some tokens that the first model sees in this one, as they are
+        after an edit, or like all of them where none are named. Raises ExploreError without an
+        index.
+        """
+        if (why := self.why_no_search) is not None:
+            raise ExploreError(why)
+        if not 1 <= count <= MOST_HITS:
+            raise ExploreError(f"a search gives 1 to {MOST_HITS} pictures, got a count of {count}")
+        sparse = self._edited(key, 0, steps).sparse[0].half().cpu().numpy()
+        if any(not 0 <= token < len(sparse) for token in (*tokens, *without)):
+            raise ExploreError(f"the tokens are 0 to {len(sparse) - 1}")
+        every = unit(sparse)
+        wanted = every[list(tokens)] if tokens else every
+        query = Query(wanted, every[list(without)], box)
+        hits = self._own_or_given().find(query, count + 1)
+        return [hit for hit in hits if self.key_of(hit.path) != key][:count]
+
+    def key_of(self, path: str) -> str | None:
+        """Of the picture that a hit names, where the gallery has it; scenes were indexed as .png
+        files.
+        """
+        return self.gallery.key_of(path) or self.gallery.key_of(path.removesuffix(".png"))
+
+    def _edited(self, key: str, number: int, steps: Sequence[Step]) -> Factors:
+        factors = self.encoded(key, number).factors
+        with torch.inference_mode():
+            for step in steps:
+                factors = step.done(factors, partial(self._token, number))
+        return factors
+
+    def _token(self, number: int, key: str, token: int) -> Float[Tensor, "D"]:
+        sparse = self.encoded(key, number).factors.sparse[0]
+        if not 0 <= token < len(sparse):
+            raise ExploreError(f"the tokens are 0 to {len(sparse) - 1}, got token {token}")
+        return sparse[token]
+
+    def _own_or_given(self) -> Index:
+        if self._index is None:
+            self._folder = TemporaryDirectory(prefix="stellar-explore-")
+            self._index = build_own_index(
+                self.models[0].model, self.gallery.source, self.fit, self._folder.name
+            )
+        return self._index
+
+
+def _check(models: Sequence[Named], fit: Fit, index: Index | None) -> None:
+    for name, model in models:
+        if not model.config.num_sparse_tokens:
+            raise ExploreError(f"{name} has no tokens to look at; choose a model of STELLAR")
+        if model.config.in_chans != models[0].model.config.in_chans:
+            raise ExploreError(
+                f"{models[0].name} is for pictures of {models[0].model.config.in_chans} channels, "
+                f"{name} for {model.config.in_chans}; compare models of the same pictures"
+            )
+    if fit not in ONE_SIZE:
+        raise ExploreError(f"the fit must be {' or '.join(ONE_SIZE)}, got {fit}")
+    if index is None:
+        return
+    if (found := fingerprint(models[0].model)) != index.contents.model["model_sha256"]:
+        raise ExploreError(
+            f"{index.folder} was made with another model "
+            f"({index.contents.model['model_sha256'][:12]}) than {models[0].name} ({found[:12]}); "
+            "explore with that one, or index an embedding of this one"
+        )
+    if index.contents.model["fit"] != fit:
+        raise ExploreError(
+            f"the pictures of {index.folder} came to their size by "
+            f"--fit {index.contents.model['fit']}, not {fit}; explore with that"
+        )

@@ -1,0 +1,136 @@
+"""What the page asks, and what it is answered."""
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from visiting import Visitor
+
+from stellar.exploring import Workbench
+
+
+def floats(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def image(data: bytes) -> Image.Image:
+    return Image.open(BytesIO(data))
+
+
+def test_the_page_and_its_parts_are_there(visitor: Visitor) -> None:
+    page = visitor.ask("/")
+    assert page.headers["content-type"].startswith("text/html")
+    parts = [part.partition('"')[0] for part in page.data.decode().split('"/page/')[1:]]
+    assert {"main.js", "page.css"} <= set(parts)
+    for name in (*parts, "view.js", "maps.js"):
+        part = visitor.ask(f"/page/{name}")
+        assert part.status == 200
+        assert part.headers["content-type"].partition("/")[0] in ("text", "image")
+        assert b"http://" not in part.data.replace(b"http://www.w3.org/2000/svg", b"")
+        assert b"https://" not in part.data
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2Fapp.py", "__init__.py", "../app.py", "%00"])
+def test_nothing_else_is(visitor: Visitor, name: str) -> None:
+    assert visitor.ask(f"/page/{name}").status == 404
+
+
+def test_it_starts_with_models_and_pictures(visitor: Visitor) -> None:
+    start = visitor.ask("/api/start").json
+    assert start["models"] == [
+        {"name": "stellar-scenes", "patch": 4, "size": 48, "tokens": 6, "draws": True}
+    ]
+    assert start["count"] == 40
+    assert len(start["colours"]) == 12
+    listed = visitor.ask("/api/pictures?start=38&count=9").json
+    assert [each["key"] for each in listed["pictures"]] == ["38", "39"]
+    assert listed["total"] == 40
+    assert visitor.ask("/api/pictures?name=heldout/0/7").json["total"] == 1
+
+
+def test_pictures_small_whole_and_as_the_model_sees_them(
+    visitor: Visitor, workbench: Workbench
+) -> None:
+    assert image(visitor.ask("/api/pictures/3/thumbnail").data).size == (48, 48)
+    expected = workbench.gallery.source.read(3).permute(1, 2, 0).numpy()
+    for what in ("view", "input"):
+        answer = visitor.ask(f"/api/pictures/3/{what}")
+        assert answer.headers["content-type"] == "image/png"
+        assert np.array_equal(np.array(image(answer.data)), expected)
+
+
+def test_a_look_has_maps_and_a_drawing(visitor: Visitor, workbench: Workbench) -> None:
+    steps = [{"kind": "paint", "token": 2, "patches": [0, 1], "share": 1}]
+    look = visitor.ask("/api/look", {"picture": "3", "model": 0, "steps": steps}).json
+    maps = floats(look["maps"]).reshape(6, *look["grid"])
+    assert np.allclose(maps.sum(axis=0), 1, atol=1e-5)
+    assert maps[2, 0, :2].tolist() == [1, 1]
+    assert look["tokens"][2]["share"] == pytest.approx(maps[2].mean(), abs=1e-6)
+    drawn = np.array(image(base64.b64decode(look["drawing"].partition(",")[2])))
+    from stellar.exploring.steps import read_steps
+
+    expected = workbench.look("3", 0, read_steps(steps)).drawing
+    assert expected is not None
+    assert np.abs(drawn / 255 - expected.permute(1, 2, 0).numpy()).max() < 0.003
+
+
+def test_it_is_written_as_python_and_searched(visitor: Visitor) -> None:
+    pytest.importorskip("lancedb")
+    question = {"picture": "3", "steps": [{"kind": "scale", "token": 1, "factor": 2}]}
+    assert "edits.scaled(factors, 1, 2.0)" in visitor.ask("/api/python", question).json["code"]
+    asked = {**question, "tokens": [1, 2], "without": [0], "box": [0, 0, 0.5, 1], "count": 3}
+    found = visitor.ask("/api/search", asked).json
+    assert found["indexed"] == 40
+    assert len(found["hits"]) == 3
+    for hit in found["hits"]:
+        assert hit["key"] != "3"
+        assert floats(hit["map"]).shape == (144,)
+        assert visitor.ask(f"/api/pictures/{hit['key']}/view").status == 200
+
+
+def test_a_picture_is_brought_and_looked_at(visitor: Visitor) -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (90, 60), "teal").save(buffer, format="PNG")
+    answer = visitor.ask("/api/bring?name=my%20cat.png", buffer.getvalue()).json
+    assert answer["name"] == "my cat.png"
+    look = visitor.ask("/api/look", {"picture": answer["key"]}).json
+    assert look["size"] == [90, 60]
+    assert look["frame"] == pytest.approx([1 / 6, 0, 2 / 3, 1])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/api/look", {"picture": "400"}, 404, "no such picture"),
+        ("/api/look", {"picture": 3}, 400, "names a picture by its key"),
+        ("/api/look", {"picture": "3", "model": "x"}, 400, "names a picture by its key"),
+        ("/api/look", {"picture": "3", "model": 5}, 400, "there is no model 5"),
+        ("/api/look", {"picture": "3", "steps": [{"kind": "x"}]}, 400, "step 1 must be one of"),
+        ("/api/look", [], 400, "a question is a JSON object"),
+        ("/api/look", b"{", 400, "a question is a JSON object"),
+        ("/api/look", b"\xff", 400, "a question is a JSON object"),
+        ("/api/look", b"[" * 100_000, 400, "a question is a JSON object"),
+        ("/api/search", {"picture": "3", "tokens": "1"}, 400, "tokens must be a list"),
+        ("/api/search", {"picture": "3", "tokens": [True]}, 400, "tokens must be a list"),
+        ("/api/search", {"picture": "3", "tokens": 65 * [1]}, 400, "tokens are at most 64"),
+        ("/api/search", {"picture": "3", "box": [0, 0, 1]}, 400, "a box is four numbers"),
+        ("/api/search", {"picture": "3", "box": [0.5, 0, 0.2, 1]}, 400, "a box is x0,y0,x1,y1"),
+        ("/api/search", {"picture": "3", "count": 1e9}, 400, "count must be a whole number"),
+        ("/api/search", {"picture": "3", "count": 1000}, 400, "1 to 100 pictures"),
+        ("/api/bring?name=a.png", b"no picture", 422, "cannot read a.png"),
+        ("/api/pictures?count=many", None, 400, "count must be a whole number, got 'many'"),
+        ("/api/pictures/3/input?model=-1", None, 400, "model must be a whole number"),
+        ("/api/pictures/400/thumbnail", None, 404, "no such picture"),
+        ("/api/nothing", None, 404, "no such thing"),
+    ],
+)
+def test_a_wrong_question_gets_a_sentence(
+    visitor: Visitor, path: str, body: Any, status: int, message: str
+) -> None:
+    answer = visitor.ask(path, body)
+    assert answer.status == status
+    assert message in answer.json["error"]
+    assert "\n" not in answer.json["error"]

@@ -1,0 +1,70 @@
+"""Steps of an edit: read from JSON, done, and written as Python that does the same."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stellar.exploring import Workbench
+from stellar.exploring.steps import KINDS, Move, Paint, Replace, Step, read_steps
+
+EVERY_KIND = [
+    {"kind": "replace", "token": 0, "picture": "3", "other": 2},
+    {"kind": "paint", "token": 1, "patches": [0, 1, 2, 13], "share": 1},
+    {"kind": "paint", "token": 1, "patches": [5], "share": 0.25},
+    {"kind": "scale", "token": 2, "factor": 2.5},
+    {"kind": "move", "token": 3, "rows": -1, "columns": 2},
+    {"kind": "duplicate", "token": 4, "rows": 1, "columns": -3},
+    {"kind": "scale", "token": 6, "factor": 0},
+]
+
+
+def drawn(workbench: Workbench, key: str, steps: Sequence[Step] = ()) -> Tensor:
+    drawing = workbench.look(key, 0, steps).drawing
+    assert drawing is not None
+    return drawing
+
+
+def test_json_becomes_steps() -> None:
+    assert {step["kind"] for step in EVERY_KIND} == KINDS.keys()
+    steps = read_steps(EVERY_KIND)
+    assert steps[0] == Replace(0, "3", 2)
+    assert steps[1] == Paint(1, (0, 1, 2, 13), 1.0)
+    assert steps[4] == Move(3, -1, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "a list of at most 1,000 steps"),
+        (1001 * [EVERY_KIND[3]], "a list of at most 1,000 steps"),
+        ([3], "step 1 must be one of replace, paint, .* got None"),
+        ([EVERY_KIND[0], {"kind": "burn"}], "step 2 must be one of .* got 'burn'"),
+        ([{"kind": "move", "token": 1}], r"step 1 \(move\) needs columns, rows"),
+        ([{**EVERY_KIND[3], "factor": "2"}], "step 1: factor must be a number, got '2'"),
+        ([{**EVERY_KIND[3], "more": 1}], "step 1: more is not a setting"),
+        ([{**EVERY_KIND[1], "patches": [1, None]}], "step 1: patches must be a list"),
+    ],
+)
+def test_what_are_no_steps_gets_a_sentence(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_steps(given)
+
+
+def test_the_python_of_an_edit_draws_the_same(workbench: Workbench) -> None:
+    steps = read_steps(EVERY_KIND)
+    code = workbench.as_python("5", 0, steps)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert torch.allclose(names["picture"], drawn(workbench, "5", steps), atol=1e-5)
+    assert not torch.allclose(names["picture"], drawn(workbench, "5"), atol=0.05)
+
+
+def test_without_steps_it_draws_the_picture(workbench: Workbench) -> None:
+    code = workbench.as_python("7", 0, [])
+    assert "edits" not in code
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert torch.allclose(names["picture"], drawn(workbench, "7"), atol=1e-5)

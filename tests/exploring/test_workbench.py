@@ -1,0 +1,150 @@
+"""Looking, editing and searching give what model and index give by themselves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import stellar
+from stellar.config import ModelConfig
+from stellar.data import ImageFolder, open_embedded
+from stellar.exploring import ExploreError, Gallery, Workbench
+from stellar.exploring.steps import Duplicate, Scale
+from stellar.exploring.workbench import Named
+from stellar.model import Stellar
+from stellar.searching import open_index
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Thirty scenes as files, wider than high."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(30):
+        pixels = rng.integers(0, 255, (6, 8, 3), np.uint8)
+        picture = Image.fromarray(pixels).resize((80, 60), Image.Resampling.NEAREST)
+        picture.save(tmp_path / f"photos/{index:02}.png")
+    return tmp_path / "photos"
+
+
+def test_a_look_is_what_the_model_says(workbench: Workbench) -> None:
+    model, source = workbench.models[0].model, workbench.gallery.source
+    look = workbench.look("3", 0)
+    factors = model.encode(source.read(3))
+    assert torch.equal(look.factors.spatial, factors.spatial)
+    assert look.drawing is not None
+    assert torch.allclose(look.drawing, model.reconstruct(factors)[0], atol=1e-6)
+    assert look.size == (48, 48)
+    assert look.frame == (0, 0, 48, 48)
+    error = (source.read(3) / 255 - look.drawing).square().mean()
+    assert look.psnr == pytest.approx(-10 * torch.log10(error).item(), abs=1e-3)
+
+
+def test_an_edit_changes_maps_and_drawing(workbench: Workbench) -> None:
+    look, edited = (
+        workbench.look("3", 0),
+        workbench.look("3", 0, [Scale(0, 0.0), Duplicate(1, 2, 2)]),
+    )
+    assert edited.factors.maps.shape[1] == look.factors.maps.shape[1] + 1
+    assert edited.where.share[0] == 0
+    assert edited.drawing is not None
+    assert look.drawing is not None
+    assert not torch.allclose(edited.drawing, look.drawing, atol=1e-2)
+    assert torch.equal(workbench.look("3", 0).factors.spatial, look.factors.spatial)
+
+
+def test_a_wide_picture_is_seen_in_its_middle_or_whole(photos: Path) -> None:
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    gallery = Gallery(ImageFolder(photos), "photos")
+    cropped, whole = Workbench(named, gallery), Workbench(named, gallery, "squash")
+    assert cropped.look("0", 0).frame == (10, 0, 60, 60)
+    assert whole.look("0", 0).frame == (0, 0, 80, 60)
+    assert whole.look("0", 0).image.shape == (3, 48, 48)
+
+
+def test_few_pictures_get_an_index_when_it_is_asked_for(photos: Path) -> None:
+    """With all tokens of a picture, and then one at its place, what was planted is found."""
+    pytest.importorskip("lancedb")
+    (photos / "99.png").write_bytes((photos / "07.png").read_bytes())
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    workbench = Workbench(named, Gallery(ImageFolder(photos), "photos"))
+    assert workbench.num_indexed is None
+    hits = workbench.search("7", [], [], count=3)
+    assert workbench.num_indexed == 31
+    assert hits[0].path == "99.png"
+    assert hits[0].score > hits[1].score
+    assert "07.png" not in [hit.path for hit in hits]
+    assert len(hits) == 3
+    token = workbench.look("7", 0).where.share.argmax().item()
+    x0, y0, x1, y1 = workbench.look("7", 0).where.box[token].tolist()
+    assert workbench.search("7", [], [token], (), (x0, y0, x1, y1))[0].path == "99.png"
+    assert workbench.search("7", [], [token], [token])[0].path != "99.png"
+    folder = Path(workbench._folder.name) if workbench._folder else None
+    workbench.close()
+    assert folder is not None
+    assert not folder.exists()
+
+
+def test_scenes_get_one_too(workbench: Workbench) -> None:
+    pytest.importorskip("lancedb")
+    hits = workbench.search("3", [], [0], count=2)
+    assert all(workbench.key_of(hit.path) not in (None, "3") for hit in hits)
+
+
+def test_a_given_index_is_searched(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    model = stellar.load("stellar-scenes")
+    stellar.embed(model, photos, tmp_path / "photos.parquet")
+    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
+    index = open_index(tmp_path / "photos.index")
+    gallery = Gallery(ImageFolder(photos), "photos")
+    workbench = Workbench([Named("stellar-scenes", model)], gallery, index=index)
+    assert workbench.num_indexed == 30
+    assert [hit.path for hit in workbench.search("4", [], [], count=5)] == [
+        hit.path for hit in index.search("04.png", count=6)
+    ][1:]
+    with pytest.raises(ExploreError, match="by --fit crop, not squash"):
+        Workbench([Named("stellar-scenes", model)], gallery, "squash", index)
+    other = Stellar(model.config)
+    with pytest.raises(ExploreError, match=r"made with another model \(.*\) than mine"):
+        Workbench([Named("mine", other)], gallery, index=index)
+
+
+def test_many_pictures_need_an_index_of_their_own(workbench: Workbench) -> None:
+    model = workbench.models[0].model
+    scenes = open_embedded("scenes", "heldout", model.config, length=1001)
+    many = Workbench(workbench.models, Gallery(scenes, "scenes"))
+    with pytest.raises(
+        ExploreError, match=r"Up to 1,000 pictures .* start stellar explore with --index"
+    ):
+        many.search("0", [], [])
+
+
+def test_models_that_do_not_fit(small: ModelConfig) -> None:
+    model = Stellar(small)
+    gallery = Gallery(open_embedded("scenes", "heldout", small, length=3), "scenes")
+    dense = Stellar(replace(small, num_sparse_tokens=0))
+    with pytest.raises(ExploreError, match="dense has no tokens to look at"):
+        Workbench([Named("dense", dense)], gallery)
+    grey = Stellar(replace(small, in_chans=1, image_mean=(0.5,), image_std=(0.2,)))
+    with pytest.raises(ExploreError, match="of 3 channels, grey for 1"):
+        Workbench([Named("colour", model), Named("grey", grey)], gallery)
+    with pytest.raises(ExploreError, match="the fit must be crop or squash, got pad"):
+        Workbench([Named("colour", model)], gallery, "pad")
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (lambda bench: bench.look("3", 1), "there is no model 1"),
+        (lambda bench: bench.search("3", [], [6]), "the tokens are 0 to 5"),
+        (lambda bench: bench.search("3", [], [], count=0), "1 to 100 pictures, got a count of 0"),
+        (lambda bench: bench.look("3", 0, [Scale(9, 1.0)]), "the tokens are 0 to 5, got token 9"),
+    ],
+)
+def test_questions_without_an_answer(workbench: Workbench, question, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        question(workbench)
