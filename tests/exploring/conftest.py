@@ -1,15 +1,23 @@
 """A page's server at work, and a visitor who was let in."""
 
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from visiting import Visitor
 
 import stellar
-from stellar.data import open_embedded
+from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
+from stellar.model import Stellar
 
 NUM_SCENES = 40
 
@@ -24,16 +32,80 @@ def workbench() -> Iterator[Workbench]:
     workbench.close()
 
 
-@pytest.fixture(scope="session")
-def address(workbench: Workbench) -> Iterator[str]:
-    """Of a server that answers."""
+@contextmanager
+def serving(workbench: Workbench) -> Iterator[str]:
+    """The address of a server that answers."""
     pytest.importorskip("uvicorn")
     server = Server(workbench, port=0)
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield server.address
-    server.stop()
-    thread.join()
+    try:
+        yield server.address
+    finally:
+        server.stop()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def address(workbench: Workbench) -> Iterator[str]:
+    with serving(workbench) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def mixed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a page of two models, on a folder of two photographs, one wide, and of what is none."""
+    folder = tmp_path_factory.mktemp("mixed")
+    colours = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
+    wide = Image.fromarray(colours).resize((270, 180))
+    wide.save(folder / "a <b>wide<b>.jpg")
+    wide.crop((0, 0, 90, 180)).save(folder / "b.png")
+    (folder / "c.jpg").write_bytes(b"no picture")
+    model = stellar.load("stellar-scenes")
+    torch.manual_seed(0)
+    other = Stellar(replace(model.config, num_sparse_tokens=4)).eval().requires_grad_(False)
+    models = [Named("stellar-scenes", model), Named("untrained", other)]
+    with serving(Workbench(models, Gallery(ImageFolder(folder), "mixed"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium, or Google's Chrome."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"no browser: {', '.join(names)}")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens an address in a window of its own. Nothing may go wrong on the page, and nothing may be
+    asked of anybody else.
+    """
+    windows, wrong = [], []
+
+    def go(address: str, width: int = 1280, height: int = 860, **settings: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **settings)
+        windows.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith((address.partition("?")[0], "data:"))
+                or wrong.append(asked.url))  # fmt: skip
+        page.goto(address)
+        page.wait_for_selector(".card")
+        return page
+
+    yield go
+    for context in windows:
+        context.close()
+    assert not wrong
 
 
 @pytest.fixture

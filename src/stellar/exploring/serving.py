@@ -1,5 +1,6 @@
 """The server of the page: for browsers of this machine alone, until it is told to stop."""
 
+import os
 import socket
 from importlib import import_module
 from types import ModuleType
@@ -56,7 +57,7 @@ def _packages() -> tuple[ModuleType, ModuleType, ModuleType]:
             import_module("stellar.exploring.guard"),
         )
     except ModuleNotFoundError as error:
-        if error.name not in ("uvicorn", "starlette", "anyio"):
+        if (error.name or "").partition(".")[0] not in ("uvicorn", "starlette", "anyio"):
             raise
         raise MissingPackage(
             "the page needs Starlette and uvicorn: pip install 'stellar-vision[explore]'"
@@ -65,13 +66,14 @@ def _packages() -> tuple[ModuleType, ModuleType, ModuleType]:
 
 def _listening(port: int | None) -> socket.socket:
     """Raises UserError."""
+    if port is not None and not 0 <= port <= 65535:
+        raise UserError(f"a port is from 0 (any free one) to 65535, got {port}")
     try:
         return socket.create_server((HERE, USUAL_PORT if port is None else port))
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         if port is None:
             return socket.create_server((HERE, 0))
-        reason = getattr(error, "strerror", None) or "it is none"
         raise UserError(
-            f"port {port} cannot be had ({reason}); choose another --port, from 1024 to 65535, or "
-            "leave it out"
+            f"port {port} cannot be had ({os.strerror(error.errno or 0)}); choose another --port, "
+            "or leave it out"
         ) from error

@@ -5,6 +5,7 @@
 // one. `grid()` is the picture's, or null.
 export function pointing(stage, grid, strokes, on) {
   let stroke = false;
+  let stroked = false; // the click that ends a stroke is none
   let cursor = null;
 
   function at(event) {
@@ -25,7 +26,8 @@ export function pointing(stage, grid, strokes, on) {
   });
   stage.addEventListener("pointerleave", () => !stroke && on.hover(null));
   stage.addEventListener("pointerdown", (event) => {
-    if (!grid() || event.button !== 0 || !strokes()) return;
+    stroked = strokes();
+    if (!grid() || event.button !== 0 || !stroked) return;
     stage.setPointerCapture(event.pointerId);
     stroke = true;
     on.begin(...at(event));
@@ -40,7 +42,7 @@ export function pointing(stage, grid, strokes, on) {
     stroke = false;
   });
   stage.addEventListener("click", (event) => {
-    if (grid() && !strokes()) on.press(at(event)[0]);
+    if (grid() && !stroked) on.press(at(event)[0]);
   });
   stage.addEventListener("keydown", (event) => {
     if (!grid()) return;

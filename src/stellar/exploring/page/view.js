@@ -69,7 +69,7 @@ export class View {
 
   // Another picture, with some of its tokens chosen.
   async open(key, chosen = []) {
-    Object.assign(this, { key, look: null, maps: null, chosen, hovered: null, steps: [], trial: null });
+    Object.assign(this, { key, look: null, maps: null, chosen, hovered: null, pointed: null, steps: [], trial: null });
     this.stage.classList.remove("failed");
     this.find(".problem").hidden = true;
     this.find(".picture").src = pictureURL(key, "view");
@@ -118,7 +118,9 @@ export class View {
     this.look = look;
     this.maps = split(decoded(look.maps), look.grid);
     this.owner = largest(this.maps);
-    this.chosen = this.chosen.filter((token) => token < this.maps.length);
+    this.chosen = (this.next ?? this.chosen).filter((token) => token < this.maps.length);
+    const others = first || this.next != null;
+    this.next = null;
     this.root.style.setProperty("--aspect", look.aspect);
     this.facts();
     if (look.drawing) {
@@ -129,7 +131,7 @@ export class View {
     this.cards.draw(this.key, look, this.maps, this.colours);
     this.find(".undo").disabled = this.find(".reset").disabled = this.steps.length === 0;
     this.paint();
-    if (first) this.changed();
+    if (others) this.changed();
   }
 
   facts() {
@@ -158,9 +160,10 @@ export class View {
 
   acts() {
     const none = this.chosen.length === 0;
-    this.find(".which").textContent = none
-      ? "Choose a token: click a card, or the picture."
-      : this.chosen.length === 1 ? `Token ${this.active}` : `Tokens ${this.chosen.join(", ")}; the tools are for token ${this.active}.`;
+    this.find(".which").textContent = this.pointed != null ? this.shareOf(this.pointed)
+      : none ? "Choose a token: click a card, or the picture."
+      : this.chosen.length === 1 ? `Token ${this.active} is chosen.`
+      : `Tokens ${this.chosen.join(", ")} are chosen; the tools are for token ${this.active}.`;
     for (const control of this.root.querySelectorAll(".acts button, .acts input")) control.disabled = none;
     this.offer();
   }
@@ -168,6 +171,11 @@ export class View {
   offer() {
     const kept = this.shelf.chosen;
     this.find(".put").disabled = this.chosen.length === 0 || !kept || kept.model !== this.number;
+  }
+
+  shareOf(patch) {
+    const token = this.owner[patch];
+    return `This patch is ${Math.round(100 * this.maps[token][patch])}% token ${token}'s.`;
   }
 
   hover(token) {
@@ -179,7 +187,13 @@ export class View {
   point(patch) {
     const mark = this.find(".patch");
     mark.hidden = patch === null || !this.maps;
-    if (mark.hidden) return this.hover(null);
+    const other = patch !== this.pointed;
+    this.pointed = mark.hidden ? null : patch;
+    if (mark.hidden) {
+      this.hovered = null;
+      this.paint();
+      return;
+    }
     const [rows, columns] = this.look.grid;
     const width = this.tool === "paint" || this.tool === "erase" ? this.brush() : 1;
     const [top, left] = corner(patch, columns, width);
@@ -187,7 +201,8 @@ export class View {
       left: `${(100 * left) / columns}%`, top: `${(100 * top) / rows}%`,
       width: `${(100 * width) / columns}%`, height: `${(100 * width) / rows}%`,
     });
-    if (this.tool === "look") this.hover(this.owner[patch]);
+    if (this.tool === "look") this.hovered = this.owner[patch];
+    if (other) this.paint();
   }
 
   choose(token, together) {
@@ -202,7 +217,7 @@ export class View {
     this.tool = tool;
     this.tools.set(tool);
     this.root.dataset.tool = tool;
-    this.find(".brush").hidden = tool !== "paint" && tool !== "erase";
+    this.find(".brush").classList.toggle("idle", tool !== "paint" && tool !== "erase");
     this.hovered = null;
     this.paint();
   }
@@ -304,8 +319,8 @@ export class View {
     map.forEach((value, patch) => { middle += value * (patch % columns); total += value; });
     const right = middle / total < columns / 2;
     const way = Math.max(1, Math.round(columns / 3)) * (right ? 1 : -1);
+    this.next = [this.maps.length];
     this.add({ kind: "duplicate", token: this.active, rows: 0, columns: way });
-    this.chosen = [this.maps.length];
     this.use("move");
     say("The copy is chosen: drag it where it is to be.");
   }
@@ -315,7 +330,7 @@ export class View {
       say("Tokens of another model mean nothing to this one.", "error");
       return;
     }
-    this.chosen = [token];
+    this.next = [token];
     this.add({ kind: "replace", token, picture: what.picture, other: what.token });
   }
 

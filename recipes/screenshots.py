@@ -1,0 +1,158 @@
+"""The pictures of docs/explore.md: the page of `stellar explore` in each of its states.
+
+    python recipes/screenshots.py --out docs/images/explore
+
+It needs Playwright and a Chromium (the names that `browser` looks for), and takes half a minute.
+"""
+
+import argparse
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import stellar
+from stellar.data import open_embedded
+from stellar.exploring import Gallery, Server, Workbench
+from stellar.exploring.workbench import Named
+from stellar.storage import place_file
+
+NUM_SCENES = 500
+SETTLED = 400
+"""Milliseconds after which nothing on the page changes any more."""
+
+
+@contextmanager
+def served(*models: Named) -> Iterator[str]:
+    """The address of a page on the scenes."""
+    scenes = open_embedded("scenes", "heldout", models[0].model.config, length=NUM_SCENES)
+    workbench = Workbench(models, Gallery(scenes, "scenes"))
+    server = Server(workbench, 0)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server.address
+    finally:
+        server.stop()
+        thread.join()
+        workbench.close()
+
+
+def place(page: Any, row: float, column: float) -> tuple[float, float]:
+    """A patch of the picture, on the screen."""
+    box = page.locator(".stage").first.bounding_box()
+    return box["x"] + column / 12 * box["width"], box["y"] + row / 12 * box["height"]
+
+
+def dragged(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=8)
+    page.mouse.up()
+
+
+def middle(page: Any, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def look(page: Any) -> None:
+    page.mouse.move(*place(page, 2.5, 8.5))
+
+
+def segments(page: Any) -> None:
+    page.click("[data-value=segments]")
+    page.locator(".between input").fill("35")
+
+
+def paint(page: Any) -> None:
+    page.click(".card[data-token='4']")
+    page.click(".tool [data-value=paint]")
+    dragged(page, place(page, 5.5, 1), place(page, 5.5, 10.5))
+
+
+def replace(page: Any) -> None:
+    dragged(page, middle(page, ".card[data-token='4']"), middle(page, "#shelf"))
+    page.click("#gallery li:nth-child(4) button")
+    page.wait_for_timeout(SETTLED)
+    dragged(page, middle(page, ".kept"), middle(page, ".card[data-token='4']"))
+    page.wait_for_timeout(SETTLED)
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='6'][aria-pressed=true]")
+    page.click("#messages button")
+
+
+def search(page: Any) -> None:
+    page.click(".card[data-token='4']")
+    page.click(".place")
+    dragged(page, place(page, 0.1, 6), place(page, 5.9, 11.9))
+    page.click(".go")
+    page.wait_for_selector(".hit")
+    page.mouse.move(1, 1)
+
+
+def python(page: Any) -> None:
+    paint(page)
+    page.click(".python")
+    page.wait_for_selector("#code[open]")
+
+
+STATES = {
+    "look": look, "segments": segments, "paint": paint, "replace": replace, "search": search,
+    "python": python,
+}  # fmt: skip
+
+
+def shot(page: Any, file: Path) -> None:
+    """The window, in 256 colours."""
+    page.wait_for_timeout(SETTLED)
+    image = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(256)
+    place_file(file, lambda path: image.save(path, format="PNG", optimize=True))
+    print(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("docs/images/explore"))
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    from playwright.sync_api import sync_playwright
+
+    model = stellar.load("stellar-scenes")
+    shipped = Named("stellar-scenes", model)
+    untrained = Named("untrained", stellar.Stellar(model.config).eval().requires_grad_(False))
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+        def opened(address: str, width: int = 1280, height: int = 800, **how: Any) -> Any:
+            page = browser.new_page(viewport={"width": width, "height": height}, **how)
+            page.goto(address)
+            page.wait_for_selector(".card")
+            page.wait_for_timeout(SETTLED)
+            return page
+
+        with served(shipped) as address:
+            for name, act in STATES.items():
+                page = opened(address)
+                act(page)
+                shot(page, out / f"{name}.png")
+                page.close()
+            page = opened(address, 390, 844, color_scheme="dark", device_scale_factor=2)
+            page.click(".card[data-token='4']")
+            shot(page, out / "phone.png")
+        with served(shipped, untrained) as address:
+            page = opened(address, color_scheme="dark")
+            page.click(".view:nth-child(1) .card[data-token='4']")
+            shot(page, out / "compare.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`stellar explore` as it is typed."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from visiting import Visitor
+
+import stellar
+from stellar.cli import main
+
+
+def started(*arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """The command, once it has said all; and what it said."""
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "stellar", "explore", *arguments, "--no-browser"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line.strip())
+        if line.startswith("http"):
+            return process, said
+    raise AssertionError(said)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_with_nothing_else_it_serves_scenes_until_it_is_told_to_stop(stop: signal.Signals) -> None:
+    process, said = started("--port", "0")
+    with process:
+        assert said[0] == "500 pictures of scenes, seen by stellar-scenes"
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", said[1])
+        visitor = Visitor(said[1]).let_in()
+        assert visitor.ask("/api/start").json["count"] == 500
+        process.send_signal(stop)
+        assert process.stdout is not None
+        left = process.stdout.read()
+        assert process.wait(20) == 0
+        assert left.strip() in ("Ctrl-C ends it", "")
+
+
+def test_a_folder_a_second_model_and_no_words(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "photos/a.png")
+    stellar.load("stellar-scenes").save_pretrained(tmp_path / "mine")
+    process, said = started(
+        "stellar-scenes", str(tmp_path / "photos"), "--compare", str(tmp_path / "mine"), "-q"
+    )
+    with process:
+        assert len(said) == 1
+        start = Visitor(said[0]).let_in().ask("/api/start").json
+        assert [model["name"] for model in start["models"]] == [
+            "stellar-scenes", str(tmp_path / "mine")
+        ]  # fmt: skip
+        assert start["count"] == 1
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("nothing-such", "nothing-such does not exist"),
+        ("stellar-scenes nowhere", "nowhere does not exist"),
+        ("stellar-scenes scenes --index nowhere", "expected an index, but nowhere does not exist"),
+        (
+            "stellar-scenes scenes --port 99999",
+            "a port is from 0 (any free one) to 65535, got 99999",
+        ),
+        ("stellar-scenes scenes --port -1", "to 65535, got -1"),
+    ],
+)
+def test_a_wrong_call_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], call: str, message: str
+) -> None:
+    pytest.importorskip("lancedb")
+    assert main(["explore", *call.split(), "--no-browser"]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["explore", "--port", port, "--no-browser"]) == 1
+    assert f"port {port} cannot be had (Address already in use)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["uvicorn", "starlette"])
+def test_a_missing_package_is_a_sentence(missing: str) -> None:
+    script = f"""
+import sys
+sys.modules[{missing!r}] = None
+from stellar.cli import main
+sys.exit(main(["explore", "--no-browser"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "the page needs Starlette and uvicorn: pip install 'stellar-vision[explore]'\n"
+    )

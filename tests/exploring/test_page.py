@@ -1,0 +1,419 @@
+"""The page in a real browser, by what a person does: point, click, drag, paint, type, resize."""
+
+import re
+import time
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stellar.exploring import Workbench
+
+Opened = Callable[..., Any]
+Page = Any
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+PIXELS = """canvas => [[canvas.height, canvas.width, 4], [...canvas.getContext("2d")
+    .getImageData(0, 0, canvas.width, canvas.height).data]]"""
+
+
+def colours(page: Page) -> np.ndarray:
+    """Of each patch, on the picture's canvas: red, green, blue and opacity."""
+    shape, values = page.eval_on_selector(".stage > canvas", PIXELS)
+    return np.array(values).reshape(shape)
+
+
+def shade(page: Page) -> np.ndarray:
+    """How dark each patch is made: 0 to 255."""
+    return colours(page)[..., 3]
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits for what becomes true. Playwright's own way is what the page's policy forbids: eval."""
+    end = time.monotonic() + 20
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(30)
+
+
+def drawing(page: Page) -> str:
+    return page.get_attribute(".drawing", "src")
+
+
+def changed(page: Page, before: str) -> str:
+    """The drawing, once it is another."""
+    until(page, f"document.querySelector('.drawing').src !== {before!r}")
+    return drawing(page)
+
+
+def facts_begin(text: str) -> str:
+    return f"document.querySelector('.facts').textContent.startsWith({text!r})"
+
+
+def at_patch(page: Page, row: int, column: int) -> tuple[float, float]:
+    """A patch of the scenes' 12 x 12, on the screen."""
+    box = page.locator(".stage").first.bounding_box()
+    return (box["x"] + (column + 0.5) / 12 * box["width"],
+            box["y"] + (row + 0.5) / 12 * box["height"])  # fmt: skip
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=6)
+    page.mouse.up()
+
+
+def middle(page: Page, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def maps(workbench: Workbench, key: str) -> np.ndarray:
+    return workbench.look(key, 0).factors.maps[0].numpy()
+
+
+def test_it_opens_and_keeps_the_token_out_of_sight(opened: Opened, address: str) -> None:
+    page = opened(address)
+    assert "token" not in page.url
+    assert page.locator(".card").count() == 6
+    assert page.locator("#gallery button").count() == 40
+    size = f"48 {TIMES} 48"
+    assert f"{size} pixels, seen as {size} in patches of 4" in page.inner_text(".facts")
+    assert re.search(r"PSNR \d\d\.\d dB", page.inner_text(".drawn figcaption"))
+    page.reload()
+    page.wait_for_selector(".card")
+
+
+def test_a_card_lights_its_map_and_a_pixel_its_card(
+    opened: Opened, address: str, workbench: Workbench
+) -> None:
+    page, expected = opened(address), maps(workbench, "0")
+    page.hover(".card[data-token='4']")
+    dark = 255 * 0.8 * (1 - expected[4])
+    assert np.abs(shade(page) - dark).max() <= 1
+    owner = expected.argmax(axis=0)
+    page.mouse.move(*at_patch(page, 2, 8))
+    token = owner[2, 8]
+    assert page.locator(".card.lit").get_attribute("data-token") == str(token)
+    assert f"% token {token}'s" in page.inner_text(".which")
+    assert np.abs(shade(page) - 255 * 0.8 * (1 - expected[token])).max() <= 1
+    page.mouse.move(1, 1)
+    assert (shade(page) == 0).all()
+    page.mouse.click(*at_patch(page, 2, 8))
+    page.mouse.move(1, 1)
+    assert page.locator("[aria-pressed=true].card").get_attribute("data-token") == str(token)
+    assert (shade(page) > 0).any()
+    page.keyboard.press("Escape")
+    assert page.locator("[aria-pressed=true].card").count() == 0
+
+
+def test_segments_are_the_largest_map_of_each_patch(
+    opened: Opened, address: str, workbench: Workbench
+) -> None:
+    page, owner = opened(address), maps(workbench, "0").argmax(axis=0)
+    page.click("[data-value=segments]")
+    page.mouse.move(1, 1)
+    painted = colours(page)[..., :3]
+    found = {token: {tuple(c) for c in painted[owner == token]} for token in np.unique(owner)}
+    assert all(len(each) == 1 for each in found.values())
+    assert len(set.union(*found.values())) == len(found)
+
+
+def test_the_slider_goes_from_the_picture_to_the_drawing(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.locator(".between input").fill("75")
+    assert "25%" in page.eval_on_selector(".over", "image => getComputedStyle(image).clipPath")
+    assert page.eval_on_selector(".over", "image => image.naturalWidth") == 48
+    style = "image => getComputedStyle(image).imageRendering"
+    assert page.eval_on_selector(".drawing", style) == "pixelated"
+
+
+def test_painting_draws_and_undo_takes_it_back(opened: Opened, address: str) -> None:
+    page = opened(address)
+    before = drawing(page)
+    page.click(".tool [data-value=paint]")
+    drag(page, at_patch(page, 5, 1), at_patch(page, 5, 9))
+    assert "Choose a token first" in page.inner_text("#messages")
+    assert drawing(page) == before
+    page.click(".card[data-token='4']")
+    drag(page, at_patch(page, 5, 1), at_patch(page, 5, 9))
+    changed(page, before)
+    until(page, "!document.querySelector('.undo').disabled")
+    page.mouse.move(1, 1)
+    end = time.monotonic() + 20
+    while shade(page)[5, 1:11].any():
+        assert time.monotonic() < end
+    painted = drawing(page)
+    page.click(".tool [data-value=erase]")
+    drag(page, at_patch(page, 5, 1), at_patch(page, 5, 5))
+    changed(page, painted)
+    page.keyboard.press("Control+z")
+    until(page, f"document.querySelector('.drawing').src === {painted!r}")
+    page.click(".reset")
+    until(page, f"document.querySelector('.drawing').src === {before!r}")
+    assert page.is_disabled(".undo")
+
+
+def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
+    page = opened(address)
+    before = drawing(page)
+    page.click(".card[data-token='4']")
+    page.locator(".acts input").focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    heavier = changed(page, before)
+    until(page, "!document.querySelector('.undo').disabled")
+    page.click(".remove")
+    removed = changed(page, heavier)
+    page.wait_for_selector(".card.gone[data-token='4']")
+    page.click(".reset")
+    changed(page, removed)
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='6'][aria-pressed=true]")
+    copied = drawing(page)
+    assert page.get_attribute(".tool [data-value=move]", "aria-checked") == "true"
+    drag(page, at_patch(page, 4, 4), at_patch(page, 8, 4))
+    moved = changed(page, copied)
+    page.focus(".stage")
+    page.keyboard.press("ArrowUp")
+    changed(page, moved)
+
+
+def test_a_token_goes_over_the_shelf_to_another_picture(opened: Opened, address: str) -> None:
+    page = opened(address)
+    drag(page, middle(page, ".card[data-token='4']"), middle(page, "#shelf"))
+    page.wait_for_selector(".kept")
+    page.click("#gallery li:nth-child(3) button")
+    until(page, "document.querySelector('.facts').textContent.includes('/2:')")
+    before = drawing(page)
+    drag(page, middle(page, ".kept"), middle(page, ".card[data-token='1']"))
+    changed(page, before)
+    page.wait_for_selector(".card[data-token='1'][aria-pressed=true]")
+    page.click(".python")
+    page.wait_for_selector("#code[open]")
+    code = page.inner_text("#code pre")
+    assert (
+        "edits.replaced(factors, 1, model.encode(scenes.read(0), fit='crop').sparse[:, 4])" in code
+    )
+    page.keyboard.press("Escape")
+    page.click(".reset")
+    until(page, f"document.querySelector('.drawing').src === {before!r}")
+    drag(page, middle(page, ".card[data-token='0']"), middle(page, ".card[data-token='1']"))
+    changed(page, before)
+
+
+def test_it_searches_by_tokens_at_a_place_and_opens_what_it_finds(
+    opened: Opened, address: str
+) -> None:
+    pytest.importorskip("lancedb")
+    page = opened(address)
+    assert "like the whole" in page.inner_text(".asked")
+    page.click(".go")
+    page.wait_for_selector(".hit")
+    whole = page.locator(".hit").evaluate_all("hits => hits.map((hit) => hit.title)")
+    assert len(whole) == 12
+    assert "scenes/heldout/0/0.png" not in whole
+    page.click(".card[data-token='4']")
+    page.click(".card[data-token='1']", modifiers=["Shift"])
+    assert page.locator(".chip").all_inner_texts() == ["with token 4", "with token 1"]
+    page.click(".chip >> nth=1")
+    assert page.locator(".chip").all_inner_texts() == ["with token 4", "without token 1"]
+    page.click(".place")
+    drag(page, at_patch(page, 0, 0), at_patch(page, 11, 5))
+    page.wait_for_selector(".box")
+    found = ["with token 4", "without token 1", f"at the place {TIMES}"]
+    assert page.locator(".chip").all_inner_texts() == found
+    page.click(".go")
+    until(
+        page,
+        f"document.querySelector('.hit').title !== {whole[0]!r} || "
+        "[...document.querySelectorAll('.hit')].length < 12",
+    )
+    name = page.get_attribute(".hit >> nth=0", "title")
+    page.click(".hit >> nth=0")
+    until(page, facts_begin(name.removesuffix(".png")))
+    page.wait_for_selector(".card[aria-pressed=true]")
+
+
+def test_pictures_are_dropped_and_chosen(opened: Opened, address: str) -> None:
+    page, buffer = opened(address), BytesIO()
+    Image.new("RGB", (90, 60), "teal").save(buffer, format="PNG")
+    page.set_input_files(
+        "#bring", {"name": "my cat.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    until(page, facts_begin(f"my cat.png: 90 {TIMES} 60"))
+    page.evaluate(
+        """bytes => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png"));
+            for (const kind of ["dragover", "drop"])
+                dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, cancelable: true }));
+        }""",
+        list(buffer.getvalue()),
+    )
+    until(page, facts_begin("dropped.png"))
+    assert page.locator("#gallery .brought").count() == 2
+    page.set_input_files(
+        "#bring", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    )
+    page.wait_for_selector(".message.error")
+    assert "cannot read notes.txt" in page.inner_text(".message.error")
+
+
+def test_names_are_filtered_and_none_is_said(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.fill("#gallery input", "heldout/0/3")
+    until(page, "document.querySelectorAll('#gallery button').length === 11")
+    page.fill("#gallery input", "zebra")
+    page.wait_for_selector("#gallery .hint:not([hidden])")
+    assert page.inner_text("#gallery .hint") == "No picture has “zebra” in its name."
+
+
+def test_it_is_used_with_the_keyboard_alone(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.focus(".card[data-token='0']")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".card.lit").get_attribute("data-token") == "1"
+    page.keyboard.press("Enter")
+    assert page.locator(".card[aria-pressed=true]").get_attribute("data-token") == "1"
+    page.focus("#gallery button >> nth=0")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('.facts').textContent.includes('/1:')")
+    page.focus(".stage")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(".patch:not([hidden])")
+    page.keyboard.press("Enter")
+    assert page.locator(".card[aria-pressed=true]").count() == 1
+    page.focus(".tool [data-value=look]")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.value") == "paint"
+    before = drawing(page)
+    page.focus(".stage")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    changed(page, before)
+    page.focus(".take")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".kept")
+    assert page.is_enabled(".put")
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) == "solid"
+
+
+def test_two_models_side_by_side(opened: Opened, mixed_address: str) -> None:
+    page = opened(mixed_address)
+    assert page.locator(".view h2").all_inner_texts() == ["stellar-scenes", "untrained"]
+    until(page, "document.querySelectorAll('.view:nth-child(2) .card').length === 4")
+    boxes = [page.locator(".view").nth(view).bounding_box() for view in (0, 1)]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] < boxes[1]["x"]
+    drag(page, middle(page, ".card[data-token='1']"), middle(page, ".view:nth-child(2) .card"))
+    assert "another model mean nothing" in page.inner_text(".message.error")
+    assert f"<b>wide<b>.jpg: 270 {TIMES} 180 pixels" in page.inner_text(".facts >> nth=0")
+
+
+def test_what_is_no_picture_says_so_and_the_page_goes_on(
+    opened: Opened, mixed_address: str
+) -> None:
+    page = opened(mixed_address)
+    page.click("#gallery button >> nth=2")
+    problems = "[...document.querySelectorAll('.problem')].map((each) => each.innerText)"
+    until(page, f"{problems}.every((text) => text.startsWith('cannot read '))")
+    page.wait_for_selector("#gallery .unreadable")
+    page.click("#gallery button >> nth=1")
+    until(page, facts_begin("b.png"))
+    assert page.locator(".problem:not([hidden])").count() == 0
+
+
+def test_a_server_that_is_gone_is_said(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.route("**/api/look", lambda route: route.abort())
+    page.click(".card[data-token='1']")
+    page.click(".remove")
+    page.wait_for_selector(".message.error")
+    assert "is stellar explore still running?" in page.inner_text(".message.error")
+    page.unroute("**/api/look")
+    page.click(".remove")
+    page.wait_for_selector(".card.gone")
+
+
+@pytest.mark.parametrize("width", [360, 720, 1000, 1180, 1600])
+def test_it_fits_every_width(opened: Opened, mixed_address: str, width: int) -> None:
+    page = opened(mixed_address, width)
+    wide = "document.documentElement.scrollWidth"
+    assert page.evaluate(wide) <= width
+    page.set_viewport_size({"width": width - 20, "height": 700})
+    assert page.evaluate(wide) <= width - 20
+    assert page.locator(".stage").first.bounding_box()["width"] > 90
+
+
+def test_nothing_jumps_when_a_token_is_pointed_at_or_chosen(opened: Opened, address: str) -> None:
+    page = opened(address)
+    places = """[...document.querySelectorAll(".stage, .card, .tools button, .go")].map((each) => {
+        const { x, y, width, height } = each.getBoundingClientRect();
+        return [x, y, width, height];
+    })"""
+    before = page.evaluate(places)
+    for act in (
+        lambda: page.hover(".card[data-token='2']"),
+        lambda: page.click(".card[data-token='2']"),
+        lambda: page.click(".tool [data-value=paint]"),
+        lambda: page.mouse.move(*at_patch(page, 3, 3)),
+        lambda: page.click("[data-value=segments]"),
+        lambda: page.click("#gallery button >> nth=5"),
+    ):
+        act()
+        page.wait_for_timeout(150)
+        assert page.evaluate(places) == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_in_light_and_dark(opened: Opened, address: str, scheme: str) -> None:
+    """WCAG AA: a contrast of 4.5 to what is behind."""
+    page = opened(address, color_scheme=scheme)
+    page.click(".card[data-token='1']")
+    found = page.evaluate(
+        """() => [...document.querySelectorAll("h1, h1 span, h2, p, small, b, button, label, span")]
+            .filter((each) => each.innerText?.trim() && !each.disabled && each.checkVisibility())
+            .map((each) => {
+                const paper = (element) => getComputedStyle(element).backgroundColor;
+                let behind = each;
+                while (paper(behind) === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+                return [each.innerText, getComputedStyle(each).color, paper(behind)];
+            })"""
+    )
+    assert len(found) > 20
+    for text, ink, paper in found:
+        lighter, darker = sorted((luminance(ink), luminance(paper)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, text
+
+
+def luminance(colour: str) -> float:
+    values = np.array([float(value) for value in re.findall(r"[\d.]+", colour)[:3]]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_who_wants_no_motion_gets_none(opened: Opened, address: str) -> None:
+    page = opened(address, reduced_motion="reduce")
+    page.evaluate("document.querySelector('.view').setAttribute('aria-busy', 'true')")
+    name = "getComputedStyle(document.querySelector('.view'), '::before').animationName"
+    assert page.evaluate(name) == "none"
+
+
+def test_a_finger_chooses_and_scrolls(opened: Opened, address: str) -> None:
+    page = opened(address, 390, 800, has_touch=True, is_mobile=True)
+    page.tap(".card[data-token='2']")
+    page.wait_for_selector(".card[data-token='2'][aria-pressed=true]")
+    page.tap(".take")
+    page.wait_for_selector(".kept")
+    page.tap(".card[data-token='1']")
+    before = drawing(page)
+    page.tap(".put")
+    changed(page, before)
