@@ -83,7 +83,8 @@ def test_a_wrong_call_is_a_sentence(
     capsys: pytest.CaptureFixture[str], call: str, message: str
 ) -> None:
     pytest.importorskip("lancedb")
-    assert main(["explore", *call.split(), "--no-browser"]) == 1
+    arguments = ["explore", *call.split(), "--no-browser"]
+    assert main(arguments) == 1
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
