@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "load_model": BASE | {"model", "objective"},
     "embedding": BASE | {"model", "data"},
     "searching": BASE | {"model", "data", "embedding"},
+    "aligning": BASE | {"model", "data", "searching"},
     "exploring": BASE | {"model", "data", "embedding", "evaluation", "pictures", "searching"},
     "exporting": BASE | {"model"},
     "reconstructing": BASE | {"model", "data", "pictures", "evaluation"},
@@ -94,13 +95,20 @@ WITHIN = {
         "tables": set(),
         "thumbnails": set(),
         "scoring": {"places"},
-        "candidates": {"rows"},
+        "words": {"scoring", "tables"},
+        "candidates": {"rows", "scoring"},
         "example": {"places", "scoring", "tables"},
-        "building": {"places", "tables", "thumbnails"},
+        "building": {"places", "tables", "thumbnails", "words"},
         "rows": {"tables"},
         "hits": {"places", "rows", "scoring"},
-        "index": {"candidates", "example", "hits", "places", "rows", "scoring", "tables"},
+        "index": {"candidates", "example", "hits", "places", "rows", "scoring", "tables", "words"},
         "page": {"example", "hits", "places"},
+    },
+    "aligning": {
+        "towers": set(),
+        "examples": {"towers"},
+        "fitting": {"examples"},
+        "align": {"examples", "fitting", "towers"},
     },
     "exploring": {
         "turns": set(),
@@ -283,7 +291,7 @@ import stellar
 for name in stellar.__all__:
     getattr(stellar, name)
 import stellar.demo, stellar.evaluation.report.page, stellar.embedding.on_ray
-import stellar.searching.page, stellar.exploring
+import stellar.searching.page, stellar.exploring, stellar.aligning
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

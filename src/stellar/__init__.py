@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stellar.aligning import align, load_tower
     from stellar.config import RunConfig
     from stellar.embedding import embed, read_embeddings
     from stellar.errors import UserError
@@ -37,11 +38,13 @@ _HOMES = {
     "RunConfig": "stellar.config",
     "Stellar": "stellar.model",
     "UserError": "stellar.errors",
+    "align": "stellar.aligning",
     "build_index": "stellar.searching",
     "embed": "stellar.embedding",
     "export": "stellar.exporting",
     "load": "stellar.load_model",
     "load_backbone": "stellar.model",
+    "load_tower": "stellar.aligning",
     "open_index": "stellar.searching",
     "pretrain": "stellar.training",
     "read_embeddings": "stellar.embedding",
@@ -58,11 +61,13 @@ __all__ = [
     "RunConfig",
     "Stellar",
     "UserError",
+    "align",
     "build_index",
     "embed",
     "export",
     "load",
     "load_backbone",
+    "load_tower",
     "open_index",
     "pretrain",
     "read_embeddings",

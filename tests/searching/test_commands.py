@@ -95,7 +95,7 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "search needs a picture to go by: --like PATH"),
+        ("", "search needs a picture to go by, --like PATH, or words, and not both"),
         ("--like 03.jpg", "03.jpg is not in photos.index; did you mean"),
         ("--like 003.jpg --token 3", "has the tokens 0 to 2, got token 3"),
         ("--like 003.jpg --count 0", "at least 1 picture, got a count of 0"),

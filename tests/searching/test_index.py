@@ -217,7 +217,7 @@ def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path
     wanted = unit(np.random.default_rng(1).normal(size=(2, D)))
     near, every = (
         nearest_pictures(rows.tokens, wanted, 2000, 3),
-        every_picture(rows.in_memory, wanted),
+        every_picture(rows.in_memory, Query(wanted, wanted[:0])),
     )
     assert sorted(near.numbers) == list(range(600))
     bounds = dict(zip(near.numbers, near.bounds, strict=True))

@@ -58,7 +58,7 @@ def test_scores_are_their_definition(box: Box | None, unwanted: np.ndarray) -> N
 def test_no_score_is_above_its_bound() -> None:
     tokens = torch.from_numpy(SPARSE).half()
     halves, inverse = tokens.numpy(), 1 / tokens.float().norm(dim=2)
-    candidates = every_picture(InMemory(tokens, inverse), WANTED)
+    candidates = every_picture(InMemory(tokens, inverse), Query(WANTED, NOTHING))
     assert sorted(candidates.numbers) == list(range(7))
     assert (np.diff(candidates.bounds) <= 0).all()
     bounds = np.empty(7, np.float32)

@@ -19,6 +19,7 @@ COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
     "shard": "write a folder of images as tar files that are read fast, wherever they lie",
     "embed": "write the tokens and maps of a folder of images to one file",
+    "align": "learn what words tokens answer to, from a model such as CLIP and your pictures",
     "index": "make an embedding searchable, by what is in the pictures and where",
     "search": "find pictures by a picture, by its tokens, at a place",
     "explore": "look into pictures by their tokens, edit and search them, in the browser",

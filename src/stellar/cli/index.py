@@ -27,6 +27,8 @@ class Options:
     """The folder of the index, such as photos.index."""
     pictures: Path | None = None
     """The folder that was embedded: the index then knows sizes, and has thumbnails."""
+    words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """What stellar align wrote: the index is then searched by words, too."""
     exact_up_to: int = 20_000
     """Pictures up to which a search looks at every token; above, an approximate index is made."""
 
@@ -34,11 +36,12 @@ class Options:
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar index", description=DESCRIPTION)
     from stellar.cli.terminal import going_on, progress_line
-    from stellar.searching import build_index
+    from stellar.searching import build_index, read_words
 
+    words = None if options.words is None else read_words(options.words)
     with going_on(), progress_line() as show:
         result = build_index(
-            options.embedding, options.out, options.pictures, options.exact_up_to,
+            options.embedding, options.out, options.pictures, options.exact_up_to, words,
             progress=lambda done, total: show("pictures", done, total),
         )  # fmt: skip
     kind = "approximate; exact with --exact" if result.approximate else "exact"

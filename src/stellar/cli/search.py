@@ -11,7 +11,7 @@ import tyro
 from stellar.errors import UserError
 
 if TYPE_CHECKING:
-    from stellar.searching import Hit
+    from stellar.searching import Hit, Index
 
 DESCRIPTION = """Find pictures by what is in them, and where it is.
 
@@ -19,6 +19,7 @@ DESCRIPTION = """Find pictures by what is in them, and where it is.
   stellar search photos.index --like photo.jpg --token 3 --where left     one thing, at a place
   stellar search photos.index --like photo.jpg --at 120,80 --without other.jpg:5
   stellar search photos.index --like new.jpg --model runs/photos --out hits.html
+  stellar search photos.index "a red boat" --where right                  words (stellar align)
 
 stellar index makes an index."""
 
@@ -33,6 +34,9 @@ class Options:
 
     index: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
     """What stellar index made."""
+    texts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ()
+    """What to look for, in words; with several, all have to be found. The index needs words:
+    stellar align."""
     like: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """A picture of the index, by its path there; with --model, a file."""
     token: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
@@ -59,6 +63,8 @@ class Options:
     """Write a page (.html) with the pictures, and the maps of what matched on them."""
     pictures: Path | None = None
     """The folder that was embedded: the page then has larger pictures than the index's."""
+    words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """What stellar align wrote, for texts; by default, what the index was made with."""
     device: str = "auto"
     """Of the model: auto, cpu or cuda."""
 
@@ -67,8 +73,10 @@ def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar search", description=DESCRIPTION
     )
-    if options.like is None:
-        raise UserError("search needs a picture to go by: --like PATH")
+    if (options.like is None) == (not options.texts):
+        raise UserError("search needs a picture to go by, --like PATH, or words, and not both")
+    if options.texts and (options.token or options.at is not None):
+        raise UserError("--token and --at are for --like PATH, not for words")
     if options.out is not None:
         _check_page(options.out)
     from stellar.load_model import load
@@ -80,11 +88,15 @@ def run(arguments: Sequence[str]) -> int:
     model = None
     if options.model is not None:
         model = load(options.model, choose_device(options.device), purpose="encode")
-    hits = index.search(
-        options.like, options.token, None if options.at is None else _pixel(options.at),
-        [_path_and_token(text) for text in options.without], options.where, options.count,
-        model, options.exact,
-    )  # fmt: skip
+    without = [_path_and_token(text) for text in options.without]
+    if options.texts:
+        hits = _by_words(index, options, without)
+    else:
+        hits = index.search(
+            options.like or "", options.token,
+            None if options.at is None else _pixel(options.at), without, options.where,
+            options.count, model, options.exact,
+        )  # fmt: skip
     print(_as_json(hits) if options.json else _as_table(hits))
     if options.out is not None:
         shown = hits if options.pictures is None else _with_pictures(hits, options.pictures)
@@ -92,6 +104,24 @@ def run(arguments: Sequence[str]) -> int:
         if not options.json:
             print(f"-> {options.out}")
     return 0
+
+
+def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int]]) -> "list[Hit]":
+    from stellar.aligning import load_tower
+    from stellar.precision import choose_device
+    from stellar.searching import read_words
+
+    words = index.words if options.words is None else read_words(options.words)
+    if words is None:
+        raise UserError(
+            f"{options.index} knows no words; learn some with stellar align, and give them with "
+            "--words, here or to stellar index"
+        )
+    tower = load_tower(words.origin.tower, choose_device(options.device))
+    return index.search_words(
+        tower.texts(options.texts).numpy(), words, without, options.where, options.count,
+        options.exact,
+    )  # fmt: skip
 
 
 def _check_page(out: Path) -> None:
@@ -172,6 +202,8 @@ def _in_words(options: Options) -> str:
     if options.at is not None:
         tokens.append(f"the token at {options.at}")
     what = f"{' and '.join(tokens)} of {options.like}" if tokens else str(options.like)
+    if options.texts:
+        what = " and ".join(options.texts)
     where = "" if options.where is None else f", at {options.where}"
     without = "".join(f", without token {n} of {path}" for path, n in
                       map(_path_and_token, options.without))  # fmt: skip

@@ -12,6 +12,7 @@ from stellar.searching.index import Index, open_index
 from stellar.searching.places import PLACES, Box, parse_place
 from stellar.searching.scoring import Query
 from stellar.searching.tables import SearchError
+from stellar.searching.words import Words, read_words
 
 __all__ = [
     "EXACT_UP_TO",
@@ -24,8 +25,10 @@ __all__ = [
     "Match",
     "Query",
     "SearchError",
+    "Words",
     "build_index",
     "open_index",
     "parse_place",
+    "read_words",
     "seen",
 ]

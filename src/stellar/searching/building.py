@@ -22,6 +22,7 @@ from stellar.searching.tables import (
     GROWING,
     LOCK,
     WHOLE,
+    WORDS,
     Contents,
     SearchError,
     connect,
@@ -33,6 +34,7 @@ from stellar.searching.tables import (
     writing_tables,
 )
 from stellar.searching.thumbnails import thumbnails
+from stellar.searching.words import Words
 from stellar.storage import locked, sync
 
 EXACT_UP_TO = 20_000
@@ -42,7 +44,7 @@ TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
 for each decide where they lie."""
 
 
-KNOWN = {WHOLE, GROWING, LOCK, "pictures.lance", "tokens.lance"}
+KNOWN = {WHOLE, GROWING, LOCK, WORDS, "pictures.lance", "tokens.lance"}
 """Names of what is in the folder of an index."""
 
 
@@ -66,27 +68,33 @@ def build_index(
     out: str | Path,
     pictures: str | Path | None = None,
     exact_up_to: int = EXACT_UP_TO,
+    words: Words | None = None,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> IndexResult:
     """Index what `embed` wrote, a file or a folder of parts, in the folder `out`.
 
     Pictures that `out` already holds are passed over, so the same call goes on after a kill, and
     adds what an embedding has gained. `pictures`, the folder that was embedded, gives sizes and
-    thumbnails. Above `exact_up_to` pictures an approximate index is trained as well. `progress` is
-    called with (pictures looked at, in all).
+    thumbnails. Above `exact_up_to` pictures an approximate index is trained as well. With `words`
+    (words.py) texts find pictures. `progress` is called with (pictures looked at, in all).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
-    another model's, and for an embedding without rows; MissingPackage without LanceDB.
+    another model's, or the words are, and for an embedding without rows; MissingPackage without
+    LanceDB.
     """
     folder, source = Path(out), None if pictures is None else Path(pictures)
     total, metadata = describe_embeddings(embedding)
     model = of_the_model(metadata)
     _check(folder, source, total, embedding)
+    if words is not None:
+        words.check(model["model_sha256"])
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
         growing = _Growing(folder, _begun(folder, model))
         before = growing.contents.num_pictures
         without = growing.take_in(embedding, source, total, progress)
+        if words is not None:
+            words.save(folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
         added = growing.contents.num_pictures - before
         growing.train(exact_up_to, grown=added > 0 and before > 0)

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from stellar.searching.rows import ROWS_AT_ONCE, InMemory
+from stellar.searching.scoring import Query
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,18 @@ class Candidates:
         return replace(self, numbers=self.numbers[:count], bounds=self.bounds[:count])
 
 
-def every_picture(tokens: InMemory, wanted: Float32[np.ndarray, "q D"]) -> Candidates:
+def every_picture(tokens: InMemory, query: Query) -> Candidates:
     """All pictures."""
     num_pictures, num_tokens = tokens.sparse.shape[:2]
-    directions, bounds = torch.from_numpy(wanted).T.contiguous(), torch.empty(num_pictures)
-    step = max(1, ROWS_AT_ONCE // num_tokens)
+    directions, bounds = torch.from_numpy(query.wanted).T.contiguous(), torch.empty(num_pictures)
+    step, words = max(1, ROWS_AT_ONCE // num_tokens), query.words
     for start in range(0, num_pictures, step):
         some = slice(start, start + step)
-        products = tokens.sparse[some].float() @ directions  # PyTorch converts halves much faster
-        cosines = products * tokens.inverse_lengths[some, :, None]
+        sparse = tokens.sparse[some].float()  # PyTorch converts halves much faster
+        if words is None:
+            cosines = (sparse @ directions) * tokens.inverse_lengths[some, :, None]
+        else:
+            cosines = torch.from_numpy(words(sparse.numpy())) @ directions
         bounds[some] = cosines.amax(dim=1).clamp(min=0).mean(dim=1)
     order = torch.argsort(bounds, descending=True, stable=True)
     return Candidates(order.numpy(), bounds[order].numpy(), -np.inf)

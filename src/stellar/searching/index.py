@@ -1,11 +1,11 @@
 """An index that is searched: `stellar.open_index(path).search(...)`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from stellar.config import nearest
 from stellar.model import Stellar
@@ -15,7 +15,8 @@ from stellar.searching.hits import Hit, hits
 from stellar.searching.places import Box, check_box, parse_place
 from stellar.searching.rows import Rows
 from stellar.searching.scoring import Query, Scores, best_of, no_scores, score, unit
-from stellar.searching.tables import GROWING, WHOLE, SearchError, read_contents
+from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
+from stellar.searching.words import Words, read_words
 
 FEWEST, MOST = 64, 512
 """Pictures that are scored together: so many at first, then four times as many, at most."""
@@ -94,6 +95,35 @@ class Index:
         )
         return self.find(query, count, exact)
 
+    def search_words(
+        self,
+        texts: Float32[np.ndarray, "q E"],
+        words: Words,
+        without: Sequence[tuple[str, int]] = (),
+        where: str | Box | None = None,
+        count: int = 10,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """The pictures that have something that each of some texts says, as a tower has them
+        (aligning/towers.py); the rest is as in `search`. Raises SearchError also for words of
+        another model.
+        """
+        words.check(self.contents.model["model_sha256"])
+        if texts.shape[1] != len(words.bias):
+            raise SearchError(
+                f"these words are of vectors of {len(words.bias)} numbers, got {texts.shape[1]}; "
+                f"take the texts of {words.origin.tower}"
+            )
+        unwanted = [self.example(path).token(number) for path, number in without]
+        width = words.weight.shape[1]
+        query = Query(
+            unit(texts),
+            np.stack(unwanted) if unwanted else np.zeros((0, width), np.float32),
+            parse_place(where) if isinstance(where, str) else where,
+            words,
+        )
+        return self.find(query, count, exact)
+
     def find(self, query: Query, count: int = 10, exact: bool = False) -> list[Hit]:
         """The pictures that answer a query best. Raises SearchError for a count below 1, UserError
         for a box that is none.
@@ -104,6 +134,18 @@ class Index:
             check_box(query.box)
         look = self._exactly if exact or not self.approximate else self._approximately
         return hits(look(query, count), self.rows)
+
+    @property
+    def words(self) -> Words | None:
+        """The map of words that was put into the index. Raises SearchError for a damaged one, and
+        another model's.
+        """
+        file = self.folder / WORDS
+        if not file.exists():
+            return None
+        words = read_words(file)
+        words.check(self.contents.model["model_sha256"])
+        return words
 
     def example(self, picture: str | Path, model: Stellar | None = None) -> Example:
         """A picture to search by: one of the index, or with a model a file. Raises SearchError."""
@@ -120,10 +162,21 @@ class Index:
         return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
 
     def _exactly(self, query: Query, count: int) -> Scores:
-        every = every_picture(self.rows.in_memory, query.wanted)
-        return self._down(every, query, count)
+        return self._down(every_picture(self.rows.in_memory, query), query, count)
+
+    def _by_words(self, query: Query, count: int) -> Scores:
+        """The approximate index knows tokens alone: it finds those in the direction of the words,
+        and all of their pictures are scored.
+        """
+        assert query.words is not None
+        tokens, effort = query.words.directions(query.wanted), EFFORTS[1]
+        near = nearest_pictures(self.rows.tokens, tokens, effort.nearest, effort.cells)
+        every = near.first(DEEPER * effort.pictures + count)
+        return self._down(replace(every, bounds=np.full_like(every.bounds, 2)), query, count)
 
     def _approximately(self, query: Query, count: int) -> Scores:
+        if query.words is not None:
+            return self._by_words(query, count)
         deeper = DEEPER if len(query.unwanted) else 1
         best = no_scores(query)
         for effort in EFFORTS:

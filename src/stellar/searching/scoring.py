@@ -5,11 +5,14 @@ For wanted tokens w and a picture with tokens s_k and maps p_k (places.py),
     score = mean over w of max over k of cos(w, s_k)        MaxSim (Khattab & Zaharia 2020)
 
 At a place, each cosine, no less than 0, is first multiplied by the part of p_k that lies there.
-What is not wanted lowers the score by the largest cosine, no less than 0, of any of its tokens with
-any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
+Words are vectors w of another space, to which a map takes the tokens first (words.py); the rest is
+the same. What is not wanted lowers the score by the largest cosine, no less than 0, of any of its
+tokens with any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no
+score exceeds.
 """
 
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
@@ -17,14 +20,30 @@ from jaxtyping import Float, Float32, Int64
 from stellar.searching.places import Box, mass_within
 
 
+@runtime_checkable
+class Mapping(Protocol):
+    """From tokens to another space (words.py)."""
+
+    def __call__(self, sparse: Float[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n E"]:
+        """Of length 1."""
+        ...
+
+    def directions(self, texts: Float32[np.ndarray, "q E"]) -> Float32[np.ndarray, "q D"]:
+        """Where tokens lie that are mapped near these vectors, of length 1."""
+        ...
+
+
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: tokens of length 1."""
+    """What is looked for: vectors of length 1."""
 
-    wanted: Float32[np.ndarray, "q D"]
+    wanted: Float32[np.ndarray, "q E"]
+    """Tokens, or with `words` vectors of the space that they map to."""
     unwanted: Float32[np.ndarray, "u D"]
     box: Box | None = None
     """Where the wanted tokens have to lie; None: anywhere."""
+    words: Mapping | None = None
+    """What takes tokens to the space of the wanted vectors; None: they are tokens."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +73,8 @@ def score(
     maps: Float[np.ndarray, "n K h w"] | None,
 ) -> Scores:
     """The scores of pictures with these tokens, of length 1; maps are read for a place alone."""
-    cosines = np.moveaxis(sparse @ query.wanted.T, 2, 1)  # n q K
+    own = sparse if query.words is None else query.words(sparse)
+    cosines = np.moveaxis(own @ query.wanted.T, 2, 1)  # n q K
     if query.box is not None and maps is not None:
         cosines = cosines.clip(min=0) * mass_within(maps, query.box)[:, None]
     token = cosines.argmax(axis=2)

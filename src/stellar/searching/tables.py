@@ -23,6 +23,8 @@ from stellar.errors import MissingPackage, UserError
 from stellar.storage import write_file
 
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
+WORDS = "words.safetensors"
+"""What words is, where the index knows some."""
 FORMAT = 1
 """Of the tables and the files beside them."""
 

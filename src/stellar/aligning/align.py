@@ -1,0 +1,134 @@
+"""Pictures, a model and a tower to a file of words: `stellar.align`."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stellar.aligning.examples import Examples, caption_examples, token_examples
+from stellar.aligning.fitting import fit_contrastive, fit_ridge
+from stellar.aligning.towers import Tower
+from stellar.config import Fit
+from stellar.data import ImageSource
+from stellar.data.folder import DataError, ImageFiles, evenly_spread
+from stellar.errors import UserError
+from stellar.model import Stellar
+from stellar.model.files.fingerprint import fingerprint
+from stellar.searching.words import Origin, Words
+
+HELD_OUT = 10
+"""Of so many pictures, one is not fitted to."""
+FEWEST = 20
+"""Pictures that can be fitted to at all."""
+
+
+class AlignError(UserError):
+    """Tokens that cannot be aligned: the message says why."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What `align` found."""
+
+    words: Words
+    num_examples: int
+    cosine: float
+    """Mean on examples held out, to the tower's vectors."""
+    baseline: float
+    """The same, of the mean of all of the tower's vectors."""
+    found: float
+    """How often an example's own vector is among the ten nearest of those held out."""
+    unreadable: list[str]
+
+
+def align(
+    model: Stellar,
+    tower: Tower,
+    source: ImageSource | None = None,
+    captions: str | Path | None = None,
+    fit: Fit = "crop",
+    count: int = 2000,
+    crops: int = 4,
+    seed: int = 0,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Alignment:
+    """Learn to say from a model's tokens what the tower says of what they show.
+
+    Either from `count` pictures of a source, of each the whole and `crops` of its tokens; or from
+    `captions`, a CSV file with the columns path and text, whose paths are relative to it.
+
+    Raises AlignError for too few pictures, for models of other channels than RGB or without tokens,
+    and where both or neither are given; DataError for a wrong CSV file.
+    """
+    if model.config.in_chans != 3 or not model.config.num_sparse_tokens:
+        raise AlignError("words need a model of RGB pictures that has tokens")
+    if (source is None) == (captions is None):
+        raise AlignError("give pictures, or a CSV file of captions, and not both")
+    if count < FEWEST or crops < 1:
+        raise AlignError(
+            f"at least {FEWEST} pictures and 1 crop are needed, got {count} and {crops}"
+        )
+    if captions is not None:
+        files, texts = read_captions(Path(captions))
+        examples, unread = caption_examples(model, tower, files, texts, fit, progress)
+        fitting = fit_contrastive
+    else:
+        assert source is not None
+        indices = list(evenly_spread(source, count))
+        examples, unread = token_examples(
+            model, tower, source, indices, fit, crops, seed, progress
+        )  # fmt: skip
+        fitting = fit_ridge
+    train, held_out = _split(examples)
+    result = fitting(train, held_out)
+    origin = Origin(tower.name, fingerprint(model), fit)
+    return Alignment(
+        Words(result.map.weight, result.map.bias, origin), len(examples), result.cosine,
+        result.baseline, result.found, unread,
+    )  # fmt: skip
+
+
+def read_captions(file: Path) -> tuple[ImageFiles, list[str]]:
+    """Pictures and their texts. Raises DataError with the line of a wrong row."""
+    paths, texts = [], []
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            rows = csv.DictReader(opened, skipinitialspace=True, strict=True)
+            if not {"path", "text"} <= set(rows.fieldnames or ()):
+                raise DataError(
+                    f"{file} has the columns {','.join(rows.fieldnames or ()) or 'none'}; expected "
+                    "path,text"
+                )
+            for row in rows:
+                path, text = (row["path"] or "").strip(), (row["text"] or "").strip()
+                if not (file.parent / path).is_file():
+                    raise DataError(
+                        f"{file}, line {rows.line_num}: {path or 'an empty path'} is no file; "
+                        f"paths are relative to {file.parent}"
+                    )
+                if not text:
+                    raise DataError(f"{file}, line {rows.line_num}: {path} has no text")
+                paths.append(path.encode("utf-8", "surrogateescape"))
+                texts.append(text)
+    except UserError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read as a CSV file ({error})") from error
+    return ImageFiles(file.parent, paths), texts
+
+
+def _split(examples: Examples) -> tuple[Examples, Examples]:
+    """Most, and those of every tenth picture. Raises AlignError for too few pictures."""
+    pictures = np.unique(examples.picture)
+    if len(pictures) < FEWEST:
+        raise AlignError(
+            f"words are learned from at least {FEWEST} pictures, of which {len(pictures)} were read"
+        )
+    out = np.isin(examples.picture, pictures[::HELD_OUT])
+    return _some(examples, ~out), _some(examples, out)
+
+
+def _some(examples: Examples, which: np.ndarray) -> Examples:
+    return Examples(examples.sparse[which], examples.target[which], examples.picture[which])

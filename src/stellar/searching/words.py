@@ -1,0 +1,92 @@
+"""From tokens to the space of a model of pictures and texts, so that words find tokens.
+
+    words(s) = A s / |s| + b,  of length 1
+
+`stellar align` learns A and b (aligning/). The file is safetensors; it names the tower whose texts
+are looked for, and the model whose tokens they find.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from stellar.searching.scoring import unit
+from stellar.searching.tables import SearchError
+from stellar.storage import place_file
+
+FORMAT = 1
+"""Of the file."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a map comes from."""
+
+    tower: str
+    """The model of pictures and texts, as transformers knows it."""
+    model_sha256: str
+    """Of the model whose tokens it takes."""
+    fit: str
+    """How pictures came to that model's size."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The map, called with tokens."""
+
+    weight: Float32[np.ndarray, "E D"]
+    bias: Float32[np.ndarray, "E"]
+    origin: Origin
+
+    def __call__(self, sparse: Float[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n E"]:
+        """Tokens, in the tower's space, of length 1."""
+        return unit(unit(sparse) @ self.weight.T + self.bias)
+
+    def directions(self, texts: Float32[np.ndarray, "q E"]) -> Float32[np.ndarray, "q D"]:
+        """Where tokens lie that texts find: the gradient of A s . t, of length 1."""
+        return unit(texts @ self.weight)
+
+    def check(self, model_sha256: str) -> None:
+        """Raises SearchError where they are of another model."""
+        if self.origin.model_sha256 != model_sha256:
+            raise SearchError(
+                f"these words are of another model ({self.origin.model_sha256[:12]}) than the "
+                f"index ({model_sha256[:12]}); align the model of the index"
+            )
+
+    def save(self, file: Path) -> None:
+        """The file appears whole or not at all. Raises NotWritten."""
+        tensors = {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}
+        about = json.dumps({"format": FORMAT, **asdict(self.origin)})
+        place_file(file, lambda path: save_file(tensors, path, metadata={"stellar_words": about}))
+
+
+def read_words(file: str | Path) -> Words:
+    """What `Words.save` wrote. Raises SearchError."""
+    try:
+        with safe_open(file, "numpy") as opened:
+            about = json.loads((opened.metadata() or {})["stellar_words"])
+            if about.pop("format") != FORMAT:
+                raise SearchError(
+                    f"{file} is of another version of stellar; make it again with stellar align"
+                )
+            weight, bias = opened.get_tensor("weight"), opened.get_tensor("bias")
+        if weight.ndim != 2 or bias.shape != weight.shape[:1] or not np.isfinite(weight).all():
+            raise ValueError("its tensors do not fit together")
+        return Words(weight.astype(np.float32), bias.astype(np.float32), Origin(**about))
+    except FileNotFoundError as error:
+        raise SearchError(
+            f"expected what stellar align wrote, but {file} does not exist"
+        ) from error
+    except SearchError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SearchError(
+            f"{file} is damaged, or not what stellar align wrote ({error})"
+        ) from error
