@@ -101,10 +101,28 @@ def test_a_picture_is_brought_and_looked_at(visitor: Visitor) -> None:
     assert look["frame"] == pytest.approx([1 / 6, 0, 2 / 3, 1])
 
 
+def steps(**step: Any) -> dict[str, Any]:
+    return {"picture": "3", "steps": [step]}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "message"),
     [
         ("/api/look", {"picture": "400"}, 404, "no such picture"),
+        ("/api/look", {"picture": "0000000000009999"}, 404, "no such picture"),
+        ("/api/look", steps(kind="scale", token=1, factor=1e39), 400, "0 to 1,000,000 times"),
+        ("/api/look", steps(kind="scale", token=1, factor=10**400), 400, "is too large"),
+        (
+            "/api/look",
+            b'{"picture": "3", "steps": [{"kind": "scale", "token": 1, "factor": NaN}]}',
+            400,
+            "0 to 1,000,000 times",
+        ),
+        ("/api/look", steps(kind="scale", token=1), 400, "needs factor"),
+        ("/api/look", {"picture": "3", "steps": [{"kind": "\ud800"}]}, 400, "must be one of"),
+        ("/api/search", {"picture": "3", "count": True}, 400, "count must be a whole number"),
+        ("/api/search", {"picture": "3", "box": [0, 0, 1, 10**400]}, 400, "a box is four numbers"),
+        ("/api/search", {"picture": "3", "box": [0, 0, 1, None]}, 400, "a box is four numbers"),
         ("/api/look", {"picture": 3}, 400, "names a picture by its key"),
         ("/api/look", {"picture": "3", "model": "x"}, 400, "names a picture by its key"),
         ("/api/look", {"picture": "3", "model": 5}, 400, "there is no model 5"),

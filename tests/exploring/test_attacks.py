@@ -103,6 +103,14 @@ def test_the_cookie_is_for_this_server_alone(address: str) -> None:
     assert "Domain" not in cookie
 
 
+def test_the_cookie_is_not_the_token(address: str, visitor: Visitor) -> None:
+    """Servers of other ports are sent the cookie: it must not open the page for whoever has it."""
+    assert visitor.cookie is not None
+    secret = visitor.cookie.partition("=")[2]
+    assert secret not in address
+    assert Visitor(address).ask(f"/?token={secret}").status == 403
+
+
 def test_it_listens_on_this_machine_alone(address: str) -> None:
     port = int(address.partition("127.0.0.1:")[2].partition("/")[0])
     own = socket.gethostbyname(socket.gethostname())
@@ -166,6 +174,22 @@ def test_a_path_in_the_place_of_a_key_is_none(visitor: Visitor, name: str) -> No
     for what in ("view", "thumbnail", "input"):
         assert visitor.ask(f"/api/pictures/{name}/{what}").status == 404
     assert visitor.ask("/api/look", {"picture": "/etc/passwd"}).status == 404
+
+
+def test_who_hangs_up_in_the_middle_is_no_error(
+    visitor: Visitor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, port = visitor.host.split(":")
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            lines = [
+                "POST /api/bring HTTP/1.1", f"Host: {visitor.host}",
+                f"Origin: http://{visitor.host}", f"Cookie: {visitor.cookie}",
+                "Content-Length: 1000", "", "some",
+            ]  # fmt: skip
+            connection.sendall("\r\n".join(lines).encode())
+    assert visitor.ask("/api/start").status == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_two_hundred_at_once_do_not_end_it(

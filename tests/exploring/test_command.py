@@ -111,3 +111,30 @@ sys.exit(main(["explore", "--no-browser"]))
     assert done.stderr.endswith(
         "the page needs Starlette and uvicorn: pip install 'stellar-vision[explore]'\n"
     )
+
+
+def test_a_browser_is_started_without_the_token_in_its_call(tmp_path: Path) -> None:
+    """Every user of the machine sees the call; the file that it names is its owner's alone."""
+    pytest.importorskip("uvicorn")
+    fake = tmp_path / "browser"
+    fake.write_text(f"""#!/bin/sh
+echo "$1" > {tmp_path}/call
+cp "${{1#file://}}" {tmp_path}/page
+stat -c %a "${{1#file://}}" > {tmp_path}/mode
+sleep 1
+kill -INT $PPID
+sleep 3
+""")
+    fake.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "stellar", "explore", "--port", "0"],
+        capture_output=True, text=True, env={**os.environ, "BROWSER": str(fake)}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    address = done.stdout.splitlines()[1]
+    call = (tmp_path / "call").read_text()
+    assert call.startswith("file:///")
+    assert "token" not in call
+    assert f"url={address}" in (tmp_path / "page").read_text()
+    assert (tmp_path / "mode").read_text() == "600\n"
+    assert not Path(call.strip().removeprefix("file://")).exists()

@@ -14,6 +14,7 @@ from stellar.exploring import Workbench
 
 Opened = Callable[..., Any]
 Page = Any
+PICTURES = "#gallery li:not(.brought) button"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -51,7 +52,8 @@ def changed(page: Page, before: str) -> str:
 
 
 def facts_begin(text: str) -> str:
-    return f"document.querySelector('.facts').textContent.startsWith({text!r})"
+    facts = r"document.querySelector('.facts').textContent.replace(/\s+/g, ' ')"
+    return f"{facts}.startsWith({text!r})"
 
 
 def at_patch(page: Page, row: int, column: int) -> tuple[float, float]:
@@ -81,7 +83,7 @@ def test_it_opens_and_keeps_the_token_out_of_sight(opened: Opened, address: str)
     page = opened(address)
     assert "token" not in page.url
     assert page.locator(".card").count() == 6
-    assert page.locator("#gallery button").count() == 40
+    assert page.locator(PICTURES).count() == 40
     size = f"48 {TIMES} 48"
     assert f"{size} pixels, seen as {size} in patches of 4" in page.inner_text(".facts")
     assert re.search(r"PSNR \d\d\.\d dB", page.inner_text(".drawn figcaption"))
@@ -156,7 +158,11 @@ def test_painting_draws_and_undo_takes_it_back(opened: Opened, address: str) -> 
     until(page, f"document.querySelector('.drawing').src === {painted!r}")
     page.click(".reset")
     until(page, f"document.querySelector('.drawing').src === {before!r}")
-    assert page.is_disabled(".undo")
+    assert page.is_disabled(".reset")
+    page.keyboard.press("Control+z")
+    until(page, f"document.querySelector('.drawing').src === {painted!r}")
+    page.keyboard.press("Control+Shift+z")
+    until(page, f"document.querySelector('.drawing').src === {before!r}")
 
 
 def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
@@ -188,8 +194,8 @@ def test_a_token_goes_over_the_shelf_to_another_picture(opened: Opened, address:
     page = opened(address)
     drag(page, middle(page, ".card[data-token='4']"), middle(page, "#shelf"))
     page.wait_for_selector(".kept")
-    page.click("#gallery li:nth-child(3) button")
-    until(page, "document.querySelector('.facts').textContent.includes('/2:')")
+    page.click(f"{PICTURES} >> nth=2")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
     before = drawing(page)
     drag(page, middle(page, ".kept"), middle(page, ".card[data-token='1']"))
     changed(page, before)
@@ -242,11 +248,12 @@ def test_it_searches_by_tokens_at_a_place_and_opens_what_it_finds(
 
 def test_pictures_are_dropped_and_chosen(opened: Opened, address: str) -> None:
     page, buffer = opened(address), BytesIO()
+    before = page.locator("#gallery .brought").count()
     Image.new("RGB", (90, 60), "teal").save(buffer, format="PNG")
     page.set_input_files(
         "#bring", {"name": "my cat.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     )
-    until(page, facts_begin(f"my cat.png: 90 {TIMES} 60"))
+    until(page, facts_begin(f"my cat.png 90 {TIMES} 60"))
     page.evaluate(
         """bytes => {
             const transfer = new DataTransfer();
@@ -257,7 +264,7 @@ def test_pictures_are_dropped_and_chosen(opened: Opened, address: str) -> None:
         list(buffer.getvalue()),
     )
     until(page, facts_begin("dropped.png"))
-    assert page.locator("#gallery .brought").count() == 2
+    assert page.locator("#gallery .brought").count() == before + 2
     page.set_input_files(
         "#bring", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
     )
@@ -268,7 +275,7 @@ def test_pictures_are_dropped_and_chosen(opened: Opened, address: str) -> None:
 def test_names_are_filtered_and_none_is_said(opened: Opened, address: str) -> None:
     page = opened(address)
     page.fill("#gallery input", "heldout/0/3")
-    until(page, "document.querySelectorAll('#gallery button').length === 11")
+    until(page, f"document.querySelectorAll({PICTURES!r}).length === 11")
     page.fill("#gallery input", "zebra")
     page.wait_for_selector("#gallery .hint:not([hidden])")
     assert page.inner_text("#gallery .hint") == "No picture has “zebra” in its name."
@@ -281,10 +288,10 @@ def test_it_is_used_with_the_keyboard_alone(opened: Opened, address: str) -> Non
     assert page.locator(".card.lit").get_attribute("data-token") == "1"
     page.keyboard.press("Enter")
     assert page.locator(".card[aria-pressed=true]").get_attribute("data-token") == "1"
-    page.focus("#gallery button >> nth=0")
+    page.focus(f"{PICTURES} >> nth=0")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    until(page, "document.querySelector('.facts').textContent.includes('/1:')")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/1 ')")
     page.focus(".stage")
     page.keyboard.press("ArrowDown")
     page.wait_for_selector(".patch:not([hidden])")
@@ -315,7 +322,7 @@ def test_two_models_side_by_side(opened: Opened, mixed_address: str) -> None:
     assert boxes[0]["x"] < boxes[1]["x"]
     drag(page, middle(page, ".card[data-token='1']"), middle(page, ".view:nth-child(2) .card"))
     assert "another model mean nothing" in page.inner_text(".message.error")
-    assert f"<b>wide<b>.jpg: 270 {TIMES} 180 pixels" in page.inner_text(".facts >> nth=0")
+    assert f"<b>wide<b>.jpg\n270 {TIMES} 180 pixels" in page.inner_text(".facts >> nth=0")
 
 
 def test_what_is_no_picture_says_so_and_the_page_goes_on(
@@ -366,7 +373,7 @@ def test_nothing_jumps_when_a_token_is_pointed_at_or_chosen(opened: Opened, addr
         lambda: page.click(".tool [data-value=paint]"),
         lambda: page.mouse.move(*at_patch(page, 3, 3)),
         lambda: page.click("[data-value=segments]"),
-        lambda: page.click("#gallery button >> nth=5"),
+        lambda: page.click(f"{PICTURES} >> nth=5"),
     ):
         act()
         page.wait_for_timeout(150)
@@ -417,3 +424,168 @@ def test_a_finger_chooses_and_scrolls(opened: Opened, address: str) -> None:
     before = drawing(page)
     page.tap(".put")
     changed(page, before)
+
+
+def stroke_of(page: Page, token: int, row: int, start: int, end: int) -> None:
+    """Paints, and waits until it is done."""
+    before = drawing(page)
+    if not page.locator(f".card[data-token='{token}'][aria-pressed=true]").count():
+        page.click(f".card[data-token='{token}']")
+    page.click(".tool [data-value=paint]")
+    drag(page, at_patch(page, row, start), at_patch(page, row, end))
+    changed(page, before)
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """No answer is waited for."""
+    page.wait_for_timeout(100)
+    until(page, "!document.querySelector('[aria-busy]')")
+    page.wait_for_load_state("networkidle")
+
+
+def steps_of(page: Page) -> int:
+    """In the Python of the edit."""
+    page.click(".python")
+    page.wait_for_selector("#code[open]")
+    code = page.inner_text("#code pre")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#code", state="hidden")
+    return code.count("factors = edits.")
+
+
+def test_what_fails_takes_nothing_away(opened: Opened, address: str) -> None:
+    page = opened(address)
+    for row in (2, 8):
+        stroke_of(page, 4, row, 1, 4)
+    page.route("**/api/look", lambda route: route.abort())
+    drag(page, at_patch(page, 5, 1), at_patch(page, 5, 9))
+    page.wait_for_selector(".message.error")
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(200)
+    page.unroute("**/api/look")
+    assert steps_of(page) == 2
+    stroke_of(page, 4, 5, 1, 9)
+    assert steps_of(page) == 3
+
+
+def test_escape_ends_a_stroke_and_nothing_else(opened: Opened, address: str) -> None:
+    page = opened(address)
+    stroke_of(page, 4, 2, 1, 4)
+    before = drawing(page)
+    page.mouse.move(*at_patch(page, 8, 1))
+    page.mouse.down()
+    page.mouse.move(*at_patch(page, 8, 6), steps=4)
+    page.keyboard.press("Escape")
+    page.mouse.move(*at_patch(page, 8, 9), steps=4)
+    page.mouse.up()
+    until(page, f"document.querySelector('.drawing').src === {before!r}")
+    assert steps_of(page) == 1
+    assert page.locator(".card[aria-pressed=true]").count() == 1
+    page.click(".card[data-token='1']", modifiers=["Shift"])
+    page.keyboard.press("Escape")
+    assert page.locator(".card[aria-pressed=true]").count() == 0
+
+
+def test_edits_are_kept_with_their_pictures(opened: Opened, address: str) -> None:
+    page = opened(address)
+    stroke_of(page, 4, 2, 1, 4)
+    edited = drawing(page)
+    page.click(f"{PICTURES} >> nth=0")
+    assert drawing(page) == edited
+    page.click(f"{PICTURES} >> nth=1")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/1 ')")
+    assert steps_of(page) == 0
+    page.go_back()
+    until(page, f"document.querySelector('.drawing').src === {edited!r}")
+    assert steps_of(page) == 1
+
+
+@pytest.mark.parametrize("hash_", ["#%", "#views", "#picture=%", "#picture=nothing", "#<b>"])
+def test_any_address_opens_something(opened: Opened, address: str, hash_: str) -> None:
+    page = opened(address)
+    page.goto(f"{address.partition('?')[0]}{hash_}")
+    page.reload()
+    page.wait_for_selector(".problem:not([hidden]), .card")
+    page.click(f"{PICTURES} >> nth=3")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/3 ')")
+
+
+def test_the_skip_link_leads_to_the_picture(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.id") == "views"
+    assert page.locator(".problem:not([hidden])").count() == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "stage"
+
+
+def test_until_there_is_an_answer_nothing_of_another_picture_is_shown_or_done(
+    opened: Opened, address: str
+) -> None:
+    page = opened(address)
+    page.click(".card[data-token='4']")
+    held = []
+    page.route("**/api/look", lambda route: held.append(route))
+    page.click(f"{PICTURES} >> nth=1")
+    page.mouse.move(1, 1)
+    page.wait_for_selector(".view.stale")
+    assert not page.is_visible(".drawing")
+    assert not page.is_visible(".card >> nth=0")
+    assert (shade(page) == 0).all()
+    assert page.is_disabled(".remove")
+    assert page.is_disabled(".python")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Escape")
+    page.mouse.click(*at_patch(page, 3, 3))
+    held[0].continue_()
+    page.unroute("**/api/look")
+    page.wait_for_selector(".view:not(.stale)")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/1 ')")
+
+
+def test_hits_say_what_was_asked(opened: Opened, address: str) -> None:
+    pytest.importorskip("lancedb")
+    page = opened(address)
+    page.click(".card[data-token='4']")
+    page.click(".go")
+    page.wait_for_selector(".hit")
+    page.click(f"{PICTURES} >> nth=2")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
+    assert page.inner_text("#search .hint").startswith("Like token 4 of scenes/heldout/0/0: the")
+
+
+def test_a_place_is_drawn_with_the_keyboard(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.focus(".place")
+    page.keyboard.press("Enter")
+    assert page.get_attribute(".place", "aria-pressed") == "true"
+    assert page.locator(".tool [tabindex='0']").count() == 1
+    page.focus(".stage")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".box:not([hidden])")
+    size = page.eval_on_selector(".box", "box => [box.style.width, box.style.height]")
+    assert size == ["16.6667%", "16.6667%"]
+    assert page.get_attribute(".place", "aria-pressed") == "false"
+    page.click(".place")
+    page.click(".tool [data-value=paint]")
+    assert page.get_attribute(".place", "aria-pressed") == "false"
+
+
+def test_the_last_token_stays_when_all_are_removed_but_one(opened: Opened, address: str) -> None:
+    page = opened(address)
+    for token in range(5):
+        page.click(f".card[data-token='{token}']")
+        page.click(".remove")
+        page.wait_for_selector(f".card.gone[data-token='{token}']")
+        assert page.is_disabled(".remove")
+    settled(page)
+    assert page.locator(".card.gone").count() == 5
+    page.click(".card[data-token='5']")
+    assert page.is_disabled(".remove")

@@ -88,6 +88,19 @@ def test_few_pictures_get_an_index_when_it_is_asked_for(photos: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_link_out_of_the_folder_is_not_found_either(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    (photos / "07.png").rename(tmp_path / "secret.png")
+    (photos / "07.png").symlink_to("../secret.png")
+    (photos / "99.png").write_bytes((tmp_path / "secret.png").read_bytes())
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    workbench = Workbench(named, Gallery(ImageFolder(photos), "photos"))
+    found = [hit.path for hit in workbench.search("30", [], [], count=30)]
+    assert "08.png" in found
+    assert "07.png" not in found
+    workbench.close()
+
+
 def test_scenes_get_one_too(workbench: Workbench) -> None:
     pytest.importorskip("lancedb")
     hits = workbench.search("3", [], [0], count=2)

@@ -65,6 +65,13 @@ def test_what_had_nothing_gets_equal_parts(factors: Factors) -> None:
     assert (removed.spatial[:, :, 1] == 0).all()
 
 
+def test_what_was_removed_stays_so(factors: Factors) -> None:
+    removed = scaled(scaled(painted(factors, 1, range(6)), 0, 0), 1, 0)
+    assert torch.allclose(removed.spatial[:, :, 2], torch.ones(2, 12))
+    last = scaled(removed, 2, 0)
+    assert torch.allclose(last.spatial[:, :, :2], torch.tensor(0.5))
+
+
 def test_scaling_counts_against_the_others(factors: Factors) -> None:
     after = scaled(factors, 2, 3.0).spatial
     odds = after[..., 2] / after[..., 0] / (factors.spatial[..., 2] / factors.spatial[..., 0])
@@ -107,8 +114,8 @@ def test_a_single_token_keeps_everything(factors: Factors) -> None:
         (lambda f: moved(f, -1, 0, 0), "the tokens are 0 to 2, got token -1"),
         (lambda f: painted(f, 0, [12]), "the patches are 0 to 11"),
         (lambda f: painted(f, 0, [1], 1.5), "from 0 to 1, got 1.5"),
-        (lambda f: scaled(f, 0, float("nan")), "or more, got nan"),
-        (lambda f: scaled(f, 0, -1), "or more, got -1"),
+        (lambda f: scaled(f, 0, float("nan")), "0 to 1,000,000 times .* got nan"),
+        (lambda f: scaled(f, 0, -1), "0 to 1,000,000 times .* got -1"),
     ],
 )
 def test_what_is_not_there_gets_a_sentence(

@@ -4,6 +4,7 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -61,6 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     from stellar.cli.terminal import is_quiet
     from stellar.exploring import Server, Workbench
+    from stellar.exploring.serving import private_page
     from stellar.exploring.workbench import Named
     from stellar.load_model import load
     from stellar.precision import choose_device
@@ -84,9 +86,10 @@ def run(arguments: Sequence[str]) -> int:
         print(server.address, flush=True)
         if not is_quiet():
             print("Ctrl-C ends it", flush=True)
-        if options.browser:
-            webbrowser.open(server.address)
-        server.serve()
+        with private_page(server.address) as page:
+            if options.browser:  # some end only when the browser does
+                Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            server.serve()
     finally:
         workbench.close()
     return 0

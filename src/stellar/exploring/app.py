@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from stellar.errors import UserError
@@ -34,6 +34,15 @@ STATUS = {NoPicture: 404, UnreadableImage: 422}
 """Of errors that are not the question's."""
 
 
+class Answer(Response):
+    """JSON in ASCII: names of files may hold what UTF-8 cannot."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode("ascii")
+
+
 class TooLarge(UserError):
     """More bytes than are taken."""
 
@@ -57,7 +66,7 @@ def make_app(workbench: Workbench) -> Starlette:
         ],
         exception_handlers={
             UserError: _sentence, OSError: _of_the_machine, Busy: _busy, HTTPException: _no_such,
-            Exception: _our_fault,
+            ClientDisconnect: _gone, Exception: _our_fault,
         },
     )  # fmt: skip
 
@@ -79,7 +88,7 @@ class Answers:
         self._workbench, self._turns = workbench, Turns()
 
     async def start(self, _: Request) -> Response:
-        return JSONResponse(of_the_page(self._workbench))
+        return Answer(of_the_page(self._workbench))
 
     async def pictures(self, request: Request) -> Response:
         asked, gallery = request.query_params, self._workbench.gallery
@@ -89,7 +98,7 @@ class Answers:
             lambda: gallery.listed(start, count, asked.get("name", "")[:200])
         )
         listed = [{"key": key, "name": gallery.name(key)} for key in keys]
-        return JSONResponse({"total": total, "pictures": listed})
+        return Answer({"total": total, "pictures": listed})
 
     async def thumbnail(self, request: Request) -> Response:
         key, gallery = request.path_params["key"], self._workbench.gallery
@@ -116,7 +125,7 @@ class Answers:
     async def look(self, request: Request) -> Response:
         asked = await _asked(request)
         key, number, steps = _picture(asked)
-        return JSONResponse(
+        return Answer(
             await self._turns.run(lambda: of_look(self._workbench.look(key, number, steps)))
         )
 
@@ -124,14 +133,14 @@ class Answers:
         asked = await _asked(request)
         key, number, steps = _picture(asked)
         code = await self._turns.run(lambda: self._workbench.as_python(key, number, steps))
-        return JSONResponse({"code": code})
+        return Answer({"code": code})
 
     async def search(self, request: Request) -> Response:
         asked = await _asked(request)
         key, _, steps = _picture(asked)
         tokens, without = _numbers(asked, "tokens"), _numbers(asked, "without")
         box, count = _box(asked.get("box")), asked.get("count", 12)
-        if not isinstance(count, int):
+        if type(count) is not int:
             raise ExploreError("count must be a whole number")
 
         def work() -> list[dict[str, Any]]:
@@ -139,7 +148,7 @@ class Answers:
             return [of_hit(hit, self._workbench) for hit in hits]
 
         found = await self._turns.run(work)
-        return JSONResponse({"hits": found, "indexed": self._workbench.num_indexed})
+        return Answer({"hits": found, "indexed": self._workbench.num_indexed})
 
     async def bring(self, request: Request) -> Response:
         """A picture, as the body; its name is only shown."""
@@ -147,7 +156,7 @@ class Answers:
         data = await _body(request, MOST_BROUGHT)
         gallery = self._workbench.gallery
         key = await self._turns.run(lambda: gallery.bring(name, data, self._channels))
-        return JSONResponse({"key": key, "name": gallery.name(key)})
+        return Answer({"key": key, "name": gallery.name(key)})
 
     @property
     def _channels(self) -> int:
@@ -200,11 +209,14 @@ def _numbers(asked: dict[str, Any], name: str) -> list[int]:
 def _box(given: Any) -> Box | None:
     if given is None:
         return None
-    if not isinstance(given, list) or [type(value) in (int, float) for value in given] != 4 * [
-        True
-    ]:
-        raise ExploreError("a box is four numbers: left, top, right and bottom, from 0 to 1")
-    left, top, right, bottom = (float(value) for value in given)
+    try:
+        if any(type(value) not in (int, float) for value in given):
+            raise TypeError
+        left, top, right, bottom = map(float, given)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ExploreError(
+            "a box is four numbers: left, top, right and bottom, from 0 to 1"
+        ) from error
     return left, top, right, bottom
 
 
@@ -217,24 +229,29 @@ def _number(text: str, name: str) -> int:
 def _sentence(_: Request, error: Exception) -> Response:
     status = 413 if isinstance(error, TooLarge) else 400
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), status)
-    return JSONResponse({"error": str(error)}, status)
+    return Answer({"error": str(error)}, status)
 
 
 def _of_the_machine(_: Request, error: Exception) -> Response:
     """A disk that is gone or full, no file handles."""
-    return JSONResponse({"error": getattr(error, "strerror", None) or str(error)}, 500)
+    return Answer({"error": getattr(error, "strerror", None) or str(error)}, 500)
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    """Nobody is there any more to be answered."""
+    return Response(status_code=400)
 
 
 def _busy(_: Request, __: Exception) -> Response:
     sentence = "the machine is busy with other requests; try again in a moment"
-    return JSONResponse({"error": sentence}, 503, {"Retry-After": "1"})
+    return Answer({"error": sentence}, 503, {"Retry-After": "1"})
 
 
 def _no_such(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
-    return JSONResponse({"error": "there is no such thing here"}, status)
+    return Answer({"error": "there is no such thing here"}, status)
 
 
 def _our_fault(_: Request, __: Exception) -> Response:
     sentence = "something went wrong; the terminal of stellar explore says what"
-    return JSONResponse({"error": sentence}, 500)
+    return Answer({"error": sentence}, 500)

@@ -19,7 +19,7 @@ MOST_BROUGHT, MOST_BYTES = 16, 256 << 20
 """Pictures that were brought along, and bytes of them, that are kept; the oldest ones go."""
 MOST_SMALL = 20_000
 """Thumbnails that are kept."""
-BROUGHT = "brought-"
+BROUGHT, LONGEST_KEY = "brought-", 12
 
 
 class NoPicture(UserError):
@@ -73,11 +73,16 @@ class Gallery:
         if brought is not None:
             return read_image(brought.name, channels, brought.data)
         number = self._number(key)
-        if isinstance(self.source, ImageFiles):
-            inside = self.source.root.resolve()
-            if not self.source.path(number).resolve().is_relative_to(inside):
-                raise NoPicture(f"{self.source.name(number)} is a link that leads out of {inside}")
+        if not self.is_inside(key):
+            raise NoPicture(f"{self.source.name(number)} is a link that leads out of the folder")
         return self.source.read(number)
+
+    def is_inside(self, key: str) -> bool:
+        """Whether a picture of a folder lies in it, wherever links lead. Raises NoPicture."""
+        number = self._number(key)
+        if not isinstance(self.source, ImageFiles):
+            return True
+        return self.source.path(number).resolve().is_relative_to(self.source.root.resolve())
 
     def thumbnail(self, key: str, channels: int) -> bytes:
         """JPEG, made when it is first asked for. Raises as `read` does."""
@@ -88,6 +93,11 @@ class Gallery:
             if len(self._small) > MOST_SMALL:
                 self._small.popitem(last=False)
         return self._small[key]
+
+    @property
+    def brought(self) -> list[str]:
+        """Keys of what was brought along, the newest first."""
+        return list(reversed(self._brought))
 
     def key_of(self, name: str) -> str | None:
         """Of a picture of the source, by its name."""
@@ -127,9 +137,10 @@ class Gallery:
         return Opening((), repr(str(path(number)) if path else self.source.name(number)))
 
     def _number(self, key: str) -> int:
-        if not key.isascii() or not key.isdecimal() or int(key[:12]) >= len(self.source):
+        known = key.isascii() and key.isdecimal() and len(key) <= LONGEST_KEY
+        if not known or int(key) >= len(self.source):
             raise NoPicture("there is no such picture any more; choose another one")
-        return int(key[:12])
+        return int(key)
 
     @cached_property
     def _names(self) -> list[str]:

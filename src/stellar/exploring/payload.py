@@ -39,6 +39,9 @@ def of_the_page(workbench: Workbench) -> dict[str, Any]:
         ],
         # Copies of tokens are tokens too.
         "colours": [f"rgb({r} {g} {b})" for r, g, b in token_colours(2 * most)],
+        "brought": [
+            {"key": key, "name": workbench.gallery.name(key)} for key in workbench.gallery.brought
+        ],
         "title": workbench.gallery.title,
         "count": len(workbench.gallery.source),
         "indexed": workbench.num_indexed,
@@ -69,14 +72,14 @@ def of_look(look: Look) -> dict[str, Any]:
 def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
     """A picture that was found, and its best match."""
     best = max(hit.matches, key=lambda match: match.cosine)
-    size = hit.size or (1, 1)
+    size = hit.size if hit.size and min(hit.size) > 0 else (1, 1)
     left, top, width, height = seen(size, workbench.fit)
     return {
         "key": workbench.key_of(hit.path),
         "name": hit.path,
         "score": hit.score,
         "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
-        "aspect": size[0] / size[1],
+        "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
         "tokens": [match.token for match in hit.matches],
         "place": _place(np.array(best.centre, np.float32), best.spread),

@@ -2,7 +2,11 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from stellar.errors import MissingPackage, UserError
@@ -47,6 +51,22 @@ class Server:
     def stop(self) -> None:
         """From another thread: `serve` returns soon."""
         self._server.should_exit = True
+
+
+@contextmanager
+def private_page(address: str) -> Iterator[str]:
+    """The address of a file that leads to another address, and that nobody else may read: what a
+    browser is started with, every user of the machine can see.
+    """
+    with TemporaryDirectory(prefix="stellar-explore-") as folder:
+        file = Path(folder) / "open.html"
+        file.touch(mode=0o600)
+        file.write_text(
+            f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">'
+            f'<a href="{address}">stellar explore</a>',
+            encoding="utf-8",
+        )
+        yield file.as_uri()
 
 
 def _packages() -> tuple[ModuleType, ModuleType, ModuleType]:

@@ -101,7 +101,10 @@ def _read(place: int, given: Any) -> Step:
     missing = KINDS[kind].__dataclass_fields__.keys() - fields.keys()
     if missing:
         raise edits.EditError(f"step {place} ({kind}) needs {', '.join(sorted(missing))}")
-    return from_dict(KINDS[kind], fields, where=f"step {place}")
+    try:
+        return from_dict(KINDS[kind], fields, where=f"step {place}")
+    except OverflowError as error:
+        raise edits.EditError(f"step {place} ({kind}) has a number that is too large") from error
 
 
 def as_python(

@@ -175,13 +175,18 @@ class Workbench:
         wanted = every[list(tokens)] if tokens else every
         query = Query(wanted, every[list(without)], box)
         hits = self._own_or_given().find(query, count + 1)
-        return [hit for hit in hits if self.key_of(hit.path) != key][:count]
+        return [hit for hit in hits if self._may_show(hit, key)][:count]
 
     def key_of(self, path: str) -> str | None:
         """Of the picture that a hit names, where the gallery has it; scenes were indexed as .png
         files.
         """
         return self.gallery.key_of(path) or self.gallery.key_of(path.removesuffix(".png"))
+
+    def _may_show(self, hit: Hit, asked: str) -> bool:
+        """Not the picture itself, and no link out of the folder."""
+        key = self.key_of(hit.path)
+        return key is None or (key != asked and self.gallery.is_inside(key))
 
     def _edited(self, key: str, number: int, steps: Sequence[Step]) -> Factors:
         factors = self.encoded(key, number).factors

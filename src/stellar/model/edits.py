@@ -19,6 +19,9 @@ from torch import Tensor
 from stellar.errors import UserError
 from stellar.model.factors import Factors
 
+MOST = 1_000_000
+"""Times that a token may count as much as it did."""
+
 
 class EditError(UserError):
     """An edit that names no token, or no patch, that there is."""
@@ -49,8 +52,8 @@ def painted(
 def scaled(factors: Factors, token: int, factor: int | float) -> Factors:
     """The token counts `factor` times as much against the others in every patch; 0 removes it."""
     _check(factors, token)
-    if not 0 <= factor < float("inf"):
-        raise EditError(f"a token counts 0 times as much as it did, or more, got {factor}")
+    if not 0 <= factor <= MOST:
+        raise EditError(f"a token counts 0 to {MOST:,} times as much as it did, got {factor}")
     mine = factors.spatial[:, :, token]
     total = factor * mine + 1 - mine
     return with_share(factors, token, torch.where(total > 0, factor * mine / total, 0.0))
@@ -77,7 +80,7 @@ def duplicated(factors: Factors, token: int, rows: int, columns: int) -> Factors
 
 def with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Factors:
     """The token's share of each patch, decided; the formula above. Where the others had nothing,
-    they get equal parts; a single token keeps everything.
+    those that are anywhere in the picture get equal parts; a single token keeps everything.
     """
     num_tokens = factors.spatial.shape[2]
     if num_tokens == 1:
@@ -85,8 +88,10 @@ def with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Fac
     others = factors.spatial.clone()
     others[:, :, token] = 0
     total = others.sum(dim=2, keepdim=True)
-    even = torch.full_like(others, 1 / (num_tokens - 1))
-    even[:, :, token] = 0
+    anywhere = (others.sum(dim=1, keepdim=True) > 0).to(others)
+    anywhere = torch.where(anywhere.sum(dim=2, keepdim=True) > 0, anywhere, 1.0)
+    anywhere[:, :, token] = 0
+    even = (anywhere / anywhere.sum(dim=2, keepdim=True)).expand_as(others)
     others = torch.where(total > 0, others / torch.where(total > 0, total, 1), even)
     spatial = others * (1 - share[..., None])
     spatial[:, :, token] = share

@@ -2,13 +2,13 @@
 
 import { pictureURL } from "./api.js";
 import { gives, takes } from "./dragging.js";
-import { paintShade } from "./maps.js";
+import { clamped, paintShade } from "./maps.js";
 
 // A token in small: the picture, dark where the token is not.
 export function miniature({ picture, grid, map, aspect = 1 }) {
   const mini = document.createElement("span");
   mini.className = "mini";
-  mini.style.aspectRatio = aspect;
+  mini.style.aspectRatio = clamped(aspect);
   const image = Object.assign(document.createElement("img"), { alt: "", draggable: false });
   image.src = pictureURL(picture, "view");
   const canvas = document.createElement("canvas");

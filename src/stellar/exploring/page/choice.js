@@ -4,11 +4,12 @@ export function choice(root, changed) {
   const buttons = [...root.querySelectorAll("[role=radio]")];
 
   function set(value) {
-    for (const button of buttons) {
+    const known = buttons.some((button) => button.dataset.value === value);
+    buttons.forEach((button, place) => {
       const on = button.dataset.value === value;
       button.setAttribute("aria-checked", String(on));
-      button.tabIndex = on ? 0 : -1;
-    }
+      button.tabIndex = on || (!known && place === 0) ? 0 : -1;
+    });
   }
 
   function pick(button) {

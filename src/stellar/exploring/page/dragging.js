@@ -38,7 +38,8 @@ document.addEventListener("pointerup", (event) => {
   if (!ghost) return;
   ended = true;
   setTimeout(() => (ended = false), 0);
-  if (onto && onto !== source) taking.get(onto)(given.get(source)());
+  const token = onto && onto !== source && given.get(source)();
+  if (token) taking.get(onto)(token);
 });
 
 // The click that ends a drag is none.

@@ -30,10 +30,13 @@ export class Gallery {
   async fill(filter = "") {
     this.filter = filter;
     this.round += 1;
-    this.brought = [...this.list.querySelectorAll(".brought")];
+    for (const item of this.list.querySelectorAll(".brought")) {
+      const name = item.firstChild.getAttribute("aria-label").toLowerCase();
+      item.hidden = !name.includes(filter.toLowerCase());
+    }
     this.total = Infinity;
     this.loaded = 0;
-    this.list.replaceChildren(...this.brought, this.end);
+    this.list.replaceChildren(...this.list.querySelectorAll(".brought"), this.end);
     await this.more();
   }
 
@@ -49,7 +52,7 @@ export class Gallery {
     this.total = found.total;
     this.loaded += found.pictures.length;
     this.end.before(...found.pictures.map((picture) => this.item(picture)));
-    this.hint.hidden = this.total > 0;
+    this.hint.hidden = this.list.querySelectorAll("li:not([hidden]) button").length > 0;
     this.hint.textContent = `No picture has “${this.filter}” in its name.`;
     this.mark(this.current);
     if (this.near()) await this.more();
@@ -82,14 +85,19 @@ export class Gallery {
 
   mark(key) {
     this.current = key;
-    for (const button of this.list.querySelectorAll("button"))
-      button.setAttribute("aria-current", String(button.dataset.key === key));
+    const buttons = [...this.list.querySelectorAll("button")];
+    const current = buttons.find((button) => button.dataset.key === key);
+    for (const button of buttons) {
+      button.setAttribute("aria-current", String(button === current));
+      button.tabIndex = button === (current ?? buttons[0]) ? 0 : -1; // one stop, then arrow keys
+    }
+    return current;
   }
 
   step(event) {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!by) return;
-    const buttons = [...this.list.querySelectorAll("button")];
+    const buttons = [...this.list.querySelectorAll("li:not([hidden]) button")];
     buttons[buttons.indexOf(document.activeElement) + by]?.focus();
     event.preventDefault();
   }

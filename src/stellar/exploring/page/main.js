@@ -10,6 +10,7 @@ import { View } from "./view.js";
 
 history.replaceState(null, "", location.pathname + location.hash); // the token stays out of sight
 
+const PICTURE = "#picture=";
 const start = await trying(() => get("/api/start"));
 if (start) begin();
 
@@ -22,11 +23,15 @@ function begin() {
   document.getElementById("views").append(...views.map((view) => view.root));
   document.body.classList.toggle("two", views.length > 1);
   for (const view of views) view.use("look");
-  const open = (key, chosen = []) => {
-    gallery.mark(key);
-    history.replaceState(null, "", `#${encodeURIComponent(key)}`);
+  const show = (key, chosen = []) => {
+    gallery.mark(key)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    for (const error of document.querySelectorAll(".message.error")) error.remove();
     views.forEach((view, number) => view.open(key, number === 0 ? chosen : []));
     search.describe();
+  };
+  const open = (key, chosen = []) => {
+    if (key !== addressed()) history.pushState(null, "", PICTURE + encodeURIComponent(key));
+    show(key, chosen);
   };
   search = new Search(document.getElementById("search"), start, views[0], open);
   const gallery = new Gallery(document.getElementById("gallery"), open);
@@ -40,9 +45,19 @@ function begin() {
   };
   receiving(receive);
   keys(views);
+  start.brought.toReversed().forEach((picture) => gallery.add(picture));
   gallery.fill();
-  open(decodeURIComponent(location.hash.slice(1)) || "0");
-  addEventListener("hashchange", () => open(decodeURIComponent(location.hash.slice(1)) || "0"));
+  show(addressed() ?? "0");
+  addEventListener("popstate", () => show(addressed() ?? "0"));
+}
+
+// The key of the picture that the address names, or null.
+function addressed() {
+  try {
+    return location.hash.startsWith(PICTURE) ? decodeURIComponent(location.hash.slice(PICTURE.length)) : null;
+  } catch {
+    return null;
+  }
 }
 
 // Files that are dropped on the page, pasted or chosen.
@@ -66,24 +81,34 @@ function receiving(receive) {
   field.addEventListener("change", () => { receive(field.files[0]); field.value = ""; });
 }
 
+async function copied(dialog) {
+  try {
+    await navigator.clipboard.writeText(dialog.querySelector("pre").textContent);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(dialog.querySelector("pre"));
+    return false;
+  }
+}
+
 function keys(views) {
-  addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input[type=search]");
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing) {
-      event.preventDefault();
-      (views.find((view) => view.root.contains(document.activeElement)) ?? views[0]).undo();
-    } else if (event.key === "Escape") {
-      for (const view of views) if (view.chosen.length) view.choose(view.chosen[0], view.chosen.length > 1);
-    }
-  });
   const dialog = document.getElementById("code");
-  dialog.querySelector(".copy").onclick = async (event) => {
-    try {
-      await navigator.clipboard.writeText(dialog.querySelector("pre").textContent);
-      event.target.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(dialog.querySelector("pre"));
-      say("The browser lets no page copy: press Ctrl-C.");
-    }
+  addEventListener("keydown", (event) => {
+    if (dialog.open || event.target.matches?.("input[type=search]")) return;
+    const view = views.find((each) => each.root.contains(document.activeElement)) ?? views[0];
+    const [key, control] = [event.key.toLowerCase(), event.ctrlKey || event.metaKey];
+    if (control && (key === "y" || (key === "z" && event.shiftKey))) view.redo();
+    else if (control && key === "z") view.undo();
+    else if (key === "escape") views.forEach((each) => each.letGo());
+    else return;
+    event.preventDefault();
+  });
+  const copy = dialog.querySelector(".copy");
+  document.addEventListener("code", async () => {
+    copy.textContent = (await copied(dialog)) ? "Copied" : "Copy";
+  });
+  copy.onclick = async () => {
+    if (await copied(dialog)) copy.textContent = "Copied";
+    else say("The browser lets no page copy: the lines are chosen, press Ctrl-C.");
   };
 }

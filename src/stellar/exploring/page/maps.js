@@ -2,6 +2,9 @@
 
 const DARKEST = 0.8; // of what is taken from a patch that a token has no part in
 
+// Width to height, as it is shown: what is very wide or high is pressed together.
+export const clamped = (aspect) => Math.min(2.5, Math.max(0.5, aspect));
+
 export function decoded(text) {
   const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
   return new Float32Array(bytes.buffer);

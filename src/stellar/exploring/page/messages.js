@@ -1,6 +1,7 @@
 // What is said at the edge of the page: errors stay until they are closed, other words go.
 
 const SHOWN = 6000; // milliseconds
+const MOST = 3;
 
 export function say(text, kind = "note") {
   const box = document.getElementById("messages");
@@ -14,6 +15,7 @@ export function say(text, kind = "note") {
   close.onclick = () => message.remove();
   message.append(close);
   box.append(message);
+  while (box.children.length > MOST) box.firstChild.remove();
   if (kind !== "error") setTimeout(() => message.remove(), SHOWN);
 }
 

@@ -1,7 +1,8 @@
 // The pointer and the keys on a picture: which patch they are at, and what they do there.
 
-// `on` has hover(patch or null), press(patch), and for strokes begin(patch, point), drag(patch,
-// point) and end(patch, point); a point is x, y from 0 to 1. `strokes()` says whether a press begins
+// `on` has hover(patch or null), press(patch), enter(patch, point), arrow(step), which says whether it
+// did something, and for strokes begin(patch, point), drag(patch, point) and end(patch, point); a
+// point is x, y from 0 to 1. `strokes()` says whether a press begins
 // one. `grid()` is the picture's, or null.
 export function pointing(stage, grid, strokes, on) {
   let stroke = false;
@@ -58,10 +59,7 @@ export function pointing(stage, grid, strokes, on) {
       on.hover(cursor);
     } else if ((event.key === "Enter" || event.key === " ") && cursor !== null) {
       event.preventDefault();
-      if (!strokes()) return on.press(cursor);
-      const point = [((cursor % columns) + 0.5) / columns, (Math.floor(cursor / columns) + 0.5) / rows];
-      on.begin(cursor, point);
-      on.end(cursor, point);
+      on.enter(cursor, [((cursor % columns) + 0.5) / columns, (Math.floor(cursor / columns) + 0.5) / rows]);
     }
   });
   stage.addEventListener("blur", () => { cursor = null; on.hover(null); });

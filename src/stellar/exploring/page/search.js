@@ -2,7 +2,7 @@
 // drawn.
 
 import { ask } from "./api.js";
-import { decoded, paintShade } from "./maps.js";
+import { clamped, decoded, paintShade } from "./maps.js";
 import { trying } from "./messages.js";
 
 export class Search {
@@ -14,7 +14,6 @@ export class Search {
     this.indexed = start.indexed;
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
-    view.placed = () => this.drawn();
     if (start.whyNoSearch) {
       this.find(".hint").textContent = start.whyNoSearch;
       this.find(".go").disabled = this.find(".place").disabled = true;
@@ -28,6 +27,7 @@ export class Search {
 
   // What would be looked for, as buttons that say with or without.
   describe() {
+    this.find(".place").setAttribute("aria-pressed", String(this.view.tool === "place"));
     const chosen = this.view.chosen;
     this.unwanted = new Set([...this.unwanted].filter((token) => chosen.includes(token)));
     const chips = chosen.map((token) => {
@@ -64,27 +64,24 @@ export class Search {
   place() {
     const button = this.find(".place");
     const on = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(on));
     this.view.use(on ? "place" : "look");
     if (on) this.view.stage.scrollIntoView({ block: "nearest" });
   }
 
-  drawn() {
-    this.find(".place").setAttribute("aria-pressed", "false");
-    this.view.use("look");
-    this.describe();
-  }
-
   async search() {
-    const { key, steps, chosen, box } = this.view;
+    const { key, steps, chosen, box, look } = this.view;
+    if (!look) return;
     const without = [...this.unwanted];
     const tokens = chosen.filter((token) => !this.unwanted.has(token));
     this.root.setAttribute("aria-busy", "true");
     const answer = await trying(() => ask("/api/search", { picture: key, steps, tokens, without, box: box ?? null }));
     this.root.removeAttribute("aria-busy");
     if (!answer) return;
+    const what = tokens.length ? `${tokens.length > 1 ? "tokens" : "token"} ${tokens.join(", ")} of ${look.name}` : look.name;
+    const lacking = without.length ? `, without token ${without.join(", ")}` : "";
     this.find(".hint").textContent = answer.hits.length
-      ? `The best of ${answer.indexed.toLocaleString()} pictures; light is what matched.` : "Nothing was found.";
+      ? `Like ${what}${lacking}${box ? ", at the place" : ""}: the best of ${answer.indexed.toLocaleString()} pictures. Light is what matched.`
+      : "Nothing was found.";
     this.find(".hits").replaceChildren(...answer.hits.map((hit) => this.hit(hit)));
   }
 
@@ -93,12 +90,18 @@ export class Search {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "hit", title: hit.name });
     const image = document.createElement("span");
     image.className = "mini";
-    image.style.aspectRatio = hit.aspect;
-    if (hit.thumbnail) image.append(Object.assign(document.createElement("img"), { src: hit.thumbnail, alt: "" }));
+    image.style.aspectRatio = clamped(hit.aspect);
+    if (hit.thumbnail) {
+      const [left, top, width, height] = hit.frame;
+      const picture = Object.assign(document.createElement("img"), { src: hit.thumbnail, alt: "" });
+      Object.assign(picture.style, {
+        inset: "auto", left: `${(-100 * left) / width}%`, top: `${(-100 * top) / height}%`,
+        width: `${100 / width}%`, height: `${100 / height}%`, maxWidth: "none",
+      });
+      image.append(picture);
+    }
     const canvas = document.createElement("canvas");
     paintShade(canvas, hit.grid, decoded(hit.map));
-    const [left, top, width, height] = hit.frame.map((value) => `${100 * value}%`);
-    Object.assign(canvas.style, { left, top, width, height });
     image.append(canvas);
     const text = document.createElement("small");
     text.innerHTML = "<b></b> <span></span>";

@@ -43,6 +43,7 @@ export class Shelf {
       this.tokens = this.tokens.filter((other) => other !== token);
       if (this.chosen === token) this.chosen = this.tokens[0];
       this.draw();
+      (this.list.querySelector(".kept") ?? this.list.closest("section")).focus();
       say("Taken off the shelf.");
     };
     item.append(button, away);

@@ -6,10 +6,12 @@
 import { ask, pictureURL } from "./api.js";
 import { Cards } from "./cards.js";
 import { choice } from "./choice.js";
-import { clear, decoded, largest, paintPatches, paintSegments, paintShade, split, sum } from "./maps.js";
+import { History } from "./history.js";
+import { clamped, clear, decoded, largest, paintPatches, paintSegments, paintShade, split, sum } from "./maps.js";
 import { say, trying } from "./messages.js";
 import { pointing } from "./pointer.js";
 
+const names = new Map(); // of pictures that were seen, by their keys
 const SLOW = 150; // milliseconds before it is said that something is being waited for
 
 export class View {
@@ -23,7 +25,8 @@ export class View {
     this.find("h2").textContent = model.name;
     this.stage = this.find(".stage");
     this.canvas = this.find(".stage canvas");
-    this.steps = [];
+    this.histories = new Map(); // by the keys of pictures
+    this.history = new History();
     this.chosen = [];
     this.mode = "maps";
     this.tool = "look";
@@ -43,7 +46,7 @@ export class View {
     this.tools = choice(this.find(".tool"), (tool) => this.use(tool));
     this.find(".between input").addEventListener("input", (event) => this.reveal(event.target.value));
     this.find(".undo").onclick = () => this.undo();
-    this.find(".reset").onclick = () => this.edit([]);
+    this.find(".reset").onclick = () => this.steps.length && this.edit([]);
     this.find(".python").onclick = () => this.python();
     this.find(".remove").onclick = () => this.add({ kind: "scale", token: this.active, factor: 0 });
     this.find(".duplicate").onclick = () => this.duplicate();
@@ -51,7 +54,7 @@ export class View {
     this.find(".put").onclick = () => this.replace(this.active, this.shelf.chosen);
     const weight = this.find(".acts input");
     weight.addEventListener("input", () => this.weigh(2 ** (weight.value / 4), false));
-    weight.addEventListener("change", () => { this.weigh(2 ** (weight.value / 4), true); weight.value = 0; });
+    weight.addEventListener("change", () => this.weigh(2 ** (weight.value / 4), true));
     document.addEventListener("shelf", () => this.offer());
     pointing(this.stage, () => this.look?.grid, () => this.tool !== "look", {
       hover: (patch) => this.point(patch),
@@ -60,20 +63,45 @@ export class View {
       drag: (patch, point) => this.drag(patch, point),
       end: (patch) => this.end(patch),
       arrow: (step) => this.nudge(step),
+      enter: (patch, point) => this.enter(patch, point),
     });
+  }
+
+  get steps() {
+    return this.history.steps;
   }
 
   get active() {
     return this.chosen.at(-1);
   }
 
-  // Another picture, with some of its tokens chosen.
+  // A picture, as it was edited last, with some of its tokens chosen. What is known of the one before
+  // is hidden if it takes long, and until there is an answer nothing can be done.
   async open(key, chosen = []) {
-    Object.assign(this, { key, look: null, maps: null, chosen, hovered: null, pointed: null, steps: [], trial: null });
-    this.stage.classList.remove("failed");
-    this.find(".problem").hidden = true;
+    if (key === this.key && this.look) {
+      if (chosen.length) this.chosen = chosen;
+      this.paint();
+      this.changed();
+      return;
+    }
+    if (!this.histories.has(key)) this.histories.set(key, new History());
+    const history = this.histories.get(key);
+    Object.assign(this, { key, history, look: null, maps: null, chosen, hovered: null, pointed: null });
+    this.cancel();
+    this.box = null;
+    this.drawBox();
+    this.root.classList.remove("failed");
+    this.find(".problem").hidden = this.find(".patch").hidden = true;
+    this.find(".over").removeAttribute("src");
     this.find(".picture").src = pictureURL(key, "view");
+    this.find(".which").textContent = "";
+    clear(this.canvas);
+    this.enable(false);
     await this.refresh();
+  }
+
+  enable(on) {
+    for (const control of this.root.querySelectorAll(".acts button, .acts input, .steps button")) control.disabled = !on;
   }
 
   // The picture after all steps, and the trial. While an answer is waited for, the next question
@@ -82,46 +110,55 @@ export class View {
     this.wanted = true;
     if (this.asking) return;
     this.asking = true;
-    const slow = setTimeout(() => this.root.setAttribute("aria-busy", "true"), SLOW);
+    const slow = setTimeout(() => {
+      this.root.setAttribute("aria-busy", "true");
+      this.root.classList.toggle("stale", !this.look);
+    }, SLOW);
     while (this.wanted) {
       this.wanted = false;
       const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
       try {
         const look = await ask("/api/look", { picture: key, model: this.number, steps });
-        if (key === this.key) this.show(look);
+        if (key !== this.key) continue;
+        if (steps === this.steps) this.history.confirm();
+        this.show(look);
       } catch (error) {
         if (key === this.key) this.failed(error);
       }
     }
     clearTimeout(slow);
     this.root.removeAttribute("aria-busy");
+    this.root.classList.remove("stale");
     this.asking = false;
   }
 
   failed(error) {
-    this.trial = null;
-    if (this.look) {  // the edit, not the picture
-      this.steps.pop();
+    this.cancel();
+    this.next = null;
+    if (this.look) { // the edit, not the picture: as it was confirmed last
+      this.history.revert();
       say(error.message, "error");
+      this.paint();
       return;
     }
-    this.stage.classList.add("failed");
+    this.root.classList.add("failed");
     this.find(".problem").hidden = false;
     this.find(".problem").textContent = error.message;
-    this.find(".facts").textContent = "";
-    clear(this.canvas);
+    this.find(".name").textContent = this.find(".seen").textContent = "";
     this.changed();
   }
 
   show(look) {
     const first = !this.look;
     this.look = look;
+    names.set(this.key, look.name);
+    this.enable(true);
     this.maps = split(decoded(look.maps), look.grid);
     this.owner = largest(this.maps);
     this.chosen = (this.next ?? this.chosen).filter((token) => token < this.maps.length);
     const others = first || this.next != null;
     this.next = null;
-    this.root.style.setProperty("--aspect", look.aspect);
+    this.root.style.setProperty("--aspect", clamped(look.aspect));
     this.facts();
     if (look.drawing) {
       this.find(".drawing").src = this.find(".over").src = look.drawing;
@@ -129,16 +166,16 @@ export class View {
         ? "Drawn from the edited tokens" : `Drawn from ${look.tokens.length} tokens, PSNR ${look.psnr.toFixed(1)} dB`;
     }
     this.cards.draw(this.key, look, this.maps, this.colours);
-    this.find(".undo").disabled = this.find(".reset").disabled = this.steps.length === 0;
     this.paint();
     if (others) this.changed();
   }
 
   facts() {
     const { name, size, input, sharpness } = this.look;
-    this.find(".facts").textContent =
-      `${name}: ${size.join(" × ")} pixels, seen as ${input.join(" × ")} in patches of ${this.model.patch}. ` +
-      `On average, a patch is ${Math.round(100 * sharpness)}% one token's.`;
+    this.find(".name").textContent = name;
+    this.find(".seen").textContent =
+      `${size.join(" × ")} pixels, seen as ${input.join(" × ")} in patches of ${this.model.patch}. ` +
+      `A patch's first token has ${Math.round(100 * sharpness)}% of it.`;
     this.find(".picture").alt = name;
     this.stage.setAttribute("aria-label", `${name}. Arrow keys go from patch to patch, Enter chooses the token.`);
   }
@@ -153,7 +190,7 @@ export class View {
     if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.maps, this.colours, lit);
     else if (lit.length) paintShade(this.canvas, this.look.grid, sum(lit.map((token) => this.maps[token])));
     else clear(this.canvas);
-    if (this.stroke) paintPatches(this.canvas, this.look.grid, this.stroke, this.colours[this.active % this.colours.length]);
+    if (this.stroke) paintPatches(this.canvas, this.look.grid, this.stroke, this.colours[this.held % this.colours.length]);
     this.cards.light(lit, this.chosen);
     this.acts();
   }
@@ -165,12 +202,17 @@ export class View {
       : this.chosen.length === 1 ? `Token ${this.active} is chosen.`
       : `Tokens ${this.chosen.join(", ")} are chosen; the tools are for token ${this.active}.`;
     for (const control of this.root.querySelectorAll(".acts button, .acts input")) control.disabled = none;
+    const share = none ? 0 : this.look.tokens[this.active].share;
+    this.find(".acts input").disabled = share === 0;
+    this.find(".remove").disabled = share === 0 || share > 0.9999; // gone, or the last one
+    this.find(".undo").disabled = this.history.past.length === 0;
+    this.find(".reset").disabled = this.steps.length === 0;
     this.offer();
   }
 
   offer() {
     const kept = this.shelf.chosen;
-    this.find(".put").disabled = this.chosen.length === 0 || !kept || kept.model !== this.number;
+    this.find(".put").disabled = !this.look || this.chosen.length === 0 || !kept || kept.model !== this.number;
   }
 
   shareOf(patch) {
@@ -179,7 +221,7 @@ export class View {
   }
 
   hover(token) {
-    if (this.stroke || token === this.hovered) return;
+    if (!this.look || this.stroke || token === this.hovered) return;
     this.hovered = token;
     this.paint();
   }
@@ -206,6 +248,7 @@ export class View {
   }
 
   choose(token, together) {
+    if (!this.look) return;
     const chosen = this.chosen.includes(token);
     if (together) this.chosen = chosen ? this.chosen.filter((other) => other !== token) : [...this.chosen, token];
     else this.chosen = chosen && this.chosen.length === 1 ? [] : [token];
@@ -213,13 +256,31 @@ export class View {
     this.changed();
   }
 
+  // Nothing is chosen any more; a stroke that is under way is none.
+  letGo() {
+    const busy = this.stroke || this.trial || this.from;
+    this.cancel();
+    if (busy) return this.refresh();
+    this.chosen = [];
+    this.paint();
+    this.changed();
+  }
+
+  cancel() {
+    this.stroke = this.trial = this.from = this.corner = null;
+    this.find(".acts input").value = 0;
+    this.find(".acts output").textContent = "";
+  }
+
   use(tool) {
+    this.cancel();
     this.tool = tool;
     this.tools.set(tool);
     this.root.dataset.tool = tool;
     this.find(".brush").classList.toggle("idle", tool !== "paint" && tool !== "erase");
     this.hovered = null;
-    this.paint();
+    if (this.look) this.paint();
+    this.changed();
   }
 
   brush() {
@@ -241,6 +302,7 @@ export class View {
       return;
     }
     this.stroke = new Set();
+    this.held = this.active;
     this.from = patch;
     this.drag(patch, point);
   }
@@ -251,7 +313,7 @@ export class View {
     const [rows, columns] = this.look.grid;
     if (this.tool === "move") {
       const way = [Math.floor(patch / columns) - Math.floor(this.from / columns), (patch % columns) - (this.from % columns)];
-      this.attempt({ kind: "move", token: this.active, rows: way[0], columns: way[1] });
+      this.attempt({ kind: "move", token: this.held, rows: way[0], columns: way[1] });
       return;
     }
     const width = this.brush();
@@ -260,13 +322,12 @@ export class View {
       for (let column = left; column < left + width; column++)
         if (row >= 0 && row < rows && column >= 0 && column < columns) this.stroke.add(row * columns + column);
     this.point(patch);
-    this.attempt({ kind: "paint", token: this.active, patches: [...this.stroke], share: this.tool === "paint" ? 1 : 0 });
+    this.attempt({ kind: "paint", token: this.held, patches: [...this.stroke], share: this.tool === "paint" ? 1 : 0 });
   }
 
   end(patch) {
     if (this.tool === "place") {
-      this.from = null;
-      this.placed?.();
+      this.use("look");
       return;
     }
     const [trial, stroke] = [this.trial, this.stroke];
@@ -291,6 +352,26 @@ export class View {
     Object.assign(mark.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
   }
 
+  // Enter on a patch: as a click there, or two of them for the corners of a place.
+  enter(patch, point) {
+    if (this.tool === "look") return this.choose(this.owner[patch], false);
+    if (this.tool !== "place") {
+      this.begin(patch, point);
+      return this.end(patch);
+    }
+    const [rows, columns] = this.look.grid;
+    const [row, column] = [Math.floor(patch / columns), patch % columns];
+    if (!this.corner) {
+      this.corner = [row, column];
+      say("Now go to the opposite corner, and press Enter again.");
+      return;
+    }
+    const [top, bottom] = [Math.min(row, this.corner[0]), Math.max(row, this.corner[0]) + 1];
+    const [left, right] = [Math.min(column, this.corner[1]), Math.max(column, this.corner[1]) + 1];
+    this.placing([left / columns, top / rows], [right / columns, bottom / rows]);
+    this.use("look");
+  }
+
   nudge([rows, columns]) {
     if (this.tool !== "move" || this.active === undefined) return false;
     this.add({ kind: "move", token: this.active, rows, columns });
@@ -305,9 +386,11 @@ export class View {
   }
 
   weigh(factor, done) {
+    if (this.active === undefined || !this.look) return;
     const step = { kind: "scale", token: this.active, factor };
+    this.find(".acts output").textContent = `× ${factor.toFixed(1)}`;
     if (!done) return this.attempt(step);
-    this.trial = null;
+    this.cancel();
     if (factor !== 1) this.add(step);
   }
 
@@ -320,8 +403,8 @@ export class View {
     const right = middle / total < columns / 2;
     const way = Math.max(1, Math.round(columns / 3)) * (right ? 1 : -1);
     this.next = [this.maps.length];
-    this.add({ kind: "duplicate", token: this.active, rows: 0, columns: way });
     this.use("move");
+    this.add({ kind: "duplicate", token: this.active, rows: 0, columns: way });
     say("The copy is chosen: drag it where it is to be.");
   }
 
@@ -330,16 +413,16 @@ export class View {
       say("Tokens of another model mean nothing to this one.", "error");
       return;
     }
+    if (!this.look) return;
     this.next = [token];
     this.add({ kind: "replace", token, picture: what.picture, other: what.token });
   }
 
   given(token) {
-    const { grid, name, aspect } = this.look;
-    if (token >= this.model.tokens)
-      say("A copy goes to the shelf as the token that it is a copy of.");
-    const original = this.original(token);
-    return { model: this.number, picture: original.picture, token: original.token, name, grid, aspect, map: this.maps[token] };
+    if (!this.look) return null;
+    const { grid, aspect } = this.look;
+    const { picture, token: own } = this.original(token);
+    return { model: this.number, picture, token: own, name: names.get(picture) ?? "another picture", grid, aspect, map: this.maps[token] };
   }
 
   // The picture and the token of it that a token is, after replacements and copies.
@@ -357,11 +440,20 @@ export class View {
   }
 
   undo() {
-    if (this.steps.length) this.edit(this.steps.slice(0, -1));
+    if (this.look && this.history.undo()) this.edited();
+  }
+
+  redo() {
+    if (this.look && this.history.redo()) this.edited();
   }
 
   edit(steps) {
-    this.steps = steps;
+    if (!this.look) return;
+    this.history.change(steps);
+    this.edited();
+  }
+
+  edited() {
     this.trial = null;
     this.refresh();
     this.changed();
@@ -373,8 +465,8 @@ export class View {
     if (!answer) return;
     const dialog = document.getElementById("code");
     dialog.querySelector("pre").textContent = answer.code;
-    dialog.querySelector(".copy").textContent = "Copy";
     dialog.showModal();
+    document.dispatchEvent(new Event("code"));
   }
 }
 
