@@ -120,6 +120,7 @@ WITHIN = {
         "payload": {"workbench"},
         "app": {"gallery", "payload", "steps", "turns", "workbench"},
         "serving": {"workbench"},
+        "showcase": {"app", "gallery", "guard", "workbench"},
         "page": set(),
     },
     "data/scenes": {

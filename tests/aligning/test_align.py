@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from towers_by_hand import COLOURS, ColourTower, save_tiny
+from tiny_towers import save_tiny
 
 import stellar
 from stellar.aligning import Alignment, align
@@ -20,6 +20,7 @@ from stellar.data import DataError, ImageFolder, Scenes, open_embedded
 from stellar.data.scenes.palette import COLOURS as NAMES
 from stellar.model import Stellar
 from stellar.searching import Index, SearchError, open_index, read_words
+from words import COLOURS, ColourTower
 
 NUM_INDEXED = 150
 

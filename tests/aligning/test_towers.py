@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from towers_by_hand import ColourTower, save_tiny
+from tiny_towers import save_tiny
 
 from stellar.aligning import Tower, load_tower
 from stellar.aligning.towers import TowerError
+from words import ColourTower
 
 transformers = pytest.importorskip("transformers")
 

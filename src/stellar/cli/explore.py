@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from stellar.errors import UserError
+from stellar.errors import MissingPackage, UserError
 
 if TYPE_CHECKING:
-    from stellar.exploring import Gallery
+    from stellar.exploring import Gallery, Workbench
     from stellar.model import Stellar
 
 DESCRIPTION = """See what is where in pictures, edit it, and search with it, in the browser.
@@ -21,6 +21,7 @@ DESCRIPTION = """See what is where in pictures, edit it, and search with it, in 
   stellar explore runs/photos photos
   stellar explore runs/photos photos --index photos.index
   stellar explore runs/photos photos --compare stellar-b16
+  stellar explore runs/photos photos --export space               for others, as a Space of the hub
 
 The page is on this machine alone, and closed to others. Ctrl-C ends it. It needs Starlette and
 uvicorn: pip install 'stellar-vision[explore]'."""
@@ -50,6 +51,9 @@ class Options:
     browser: Annotated[bool, tyro.conf.arg(help="Open the page in the browser.")] = True
     tokenizer: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The MaskGIT-VQGAN file, for models that reconstruct its codes; published models find it."""
+    export: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Write the page, with this model and up to 200 of the pictures, as a Hugging Face Space, and
+    show nothing here."""
     device: str = "auto"
     """auto, cpu or cuda."""
     revision: str | None = None
@@ -79,6 +83,8 @@ def run(arguments: Sequence[str]) -> int:
     index = None if options.index is None else open_index(options.index)
     gallery = _gallery(options.pictures, models[0].model)
     workbench = Workbench(models, gallery, options.fit, index)
+    if options.export is not None:
+        return _export(options, workbench)
     try:
         server = Server(workbench, options.port)
         if not is_quiet():
@@ -92,6 +98,24 @@ def run(arguments: Sequence[str]) -> int:
             server.serve()
     finally:
         workbench.close()
+    return 0
+
+
+def _export(options: Options, workbench: "Workbench") -> int:
+    try:
+        from stellar.exploring.showcase import write_showcase
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "the page needs Starlette and uvicorn: pip install 'stellar-vision[explore]'"
+        ) from error
+    if options.compare is not None or options.index is not None:
+        raise UserError("--export takes one model and no index; leave --compare and --index out")
+    assert options.export is not None
+    count = write_showcase(
+        options.export, workbench.models[0].model, workbench.gallery.source,
+        Path(options.model).name, options.fit,
+    )  # fmt: skip
+    print(f"{count} pictures -> {options.export}; try it: python {options.export / 'app.py'}")
     return 0
 
 

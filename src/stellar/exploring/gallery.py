@@ -8,6 +8,7 @@ a path.
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from secrets import token_hex
 
 from stellar.data import EMBEDDED, ImageSource, Scenes
 from stellar.data.folder import ImageFiles
@@ -45,13 +46,14 @@ class Opening:
 
 
 class Gallery:
-    """Pictures by their keys. `title` says where they are from."""
+    """Pictures by their keys. `title` says where they are from; what is brought to a `shared` one
+    is shown to nobody who does not know its key.
+    """
 
-    def __init__(self, source: ImageSource, title: str) -> None:
-        self.source, self.title = source, title
+    def __init__(self, source: ImageSource, title: str, shared: bool = False) -> None:
+        self.source, self.title, self.shared = source, title, shared
         self._brought: OrderedDict[str, Brought] = OrderedDict()
         self._small: OrderedDict[str, bytes] = OrderedDict()
-        self._count = 0
 
     def listed(self, start: int, count: int, containing: str = "") -> tuple[int, list[str]]:
         """How many pictures have a name with this text in it, in any case, and keys of some."""
@@ -96,8 +98,8 @@ class Gallery:
 
     @property
     def brought(self) -> list[str]:
-        """Keys of what was brought along, the newest first."""
-        return list(reversed(self._brought))
+        """Keys of what was brought along, the newest first; of a shared gallery none."""
+        return [] if self.shared else list(reversed(self._brought))
 
     def key_of(self, name: str) -> str | None:
         """Of a picture of the source, by its name."""
@@ -108,8 +110,7 @@ class Gallery:
         """Keep a picture that was given, and return its key. Raises UnreadableImage."""
         name = name.replace("\\", "/").rpartition("/")[2].strip(" .") or "picture"
         read_image(name, channels, data)
-        self._count += 1
-        key = f"{BROUGHT}{self._count}"
+        key = f"{BROUGHT}{token_hex(16)}"
         self._brought[key] = Brought(name, data)
         while len(self._brought) > 1 and (
             len(self._brought) > MOST_BROUGHT

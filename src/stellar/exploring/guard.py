@@ -7,8 +7,9 @@ lead to this machine (DNS rebinding), and the Origin, since any page may send re
 runs, loads or frames the page is limited by headers.
 """
 
+from collections.abc import Mapping
 from secrets import compare_digest, token_urlsafe
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -28,6 +29,15 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+FOREIGN = "Requests come from this server's own page only.\n"
+FRAMES = "https://huggingface.co https://*.hf.space"
+SHOWN = {
+    **{name: value for name, value in HEADERS.items() if name != "X-Frame-Options"},
+    "Content-Security-Policy": POLICY.replace(
+        "frame-ancestors 'none'", f"frame-ancestors 'self' {FRAMES}"
+    ),
+}
+"""Of a page that is shown to all."""
 CLOSED = (
     "This page is closed to others. Open the whole address that stellar explore printed, with its "
     "token; it is a new one each time that the command is started.\n"
@@ -51,17 +61,12 @@ class Guard:
         opening = self._is_opening(scope)
         refused = self._refused(scope["method"], headers, opening)
 
-        async def answered(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answer = MutableHeaders(scope=message)
-                answer.update(HEADERS)
-                if opening and refused is None:
-                    value = f"{self._cookie}={self._secret}; HttpOnly; SameSite=Strict; Path=/"
-                    answer.append("Set-Cookie", value)
-            await send(message)
-
+        more = dict(HEADERS)
+        if opening and refused is None:
+            cookie = f"{self._cookie}={self._secret}; HttpOnly; SameSite=Strict; Path=/"
+            more["Set-Cookie"] = cookie
         answer = self._app if refused is None else PlainTextResponse(refused, 403)
-        await answer(scope, receive, answered)
+        await answer(scope, receive, _with_headers(send, more))
 
     def _is_opening(self, scope: Scope) -> bool:
         """Whether it is the printed address, token and all."""
@@ -74,16 +79,45 @@ class Guard:
             return f"This server is reached as http://{self._hosts[0]} only.\n"
         origin = headers.get("origin")
         if origin not in self._origins and (origin is not None or method not in ("GET", "HEAD")):
-            return "Requests come from this server's own page only.\n"
+            return FOREIGN
         if opening:
             return None
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return "Requests come from this server's own page only.\n"
+            return FOREIGN
         return None if self._has_cookie(headers) else CLOSED
 
     def _has_cookie(self, headers: Headers) -> bool:
         pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
         return any(name == self._cookie and _same(value, self._secret) for name, _, value in pairs)
+
+
+class OpenDoor:
+    """Lets everybody in, where a page is shown to all (showcase.py). Only the page itself may ask
+    for more than pictures, and only the hub's own pages may frame it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers, answer = Headers(scope=scope), self._app
+        own = urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+        if scope["method"] not in ("GET", "HEAD") and not own:
+            answer = PlainTextResponse(FOREIGN, 403)
+        await answer(scope, receive, _with_headers(send, SHOWN))
+
+
+def _with_headers(send: Send, more: Mapping[str, str]) -> Send:
+    """Answers that have these headers as well."""
+
+    async def answered(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(more)
+        await send(message)
+
+    return answered
 
 
 def _same(given: str, secret: str) -> bool:

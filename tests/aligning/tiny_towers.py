@@ -1,42 +1,9 @@
-"""Towers that are known: one whose vectors are a linear map of colour, and a tiny CLIP and SigLIP
-of transformers with random weights.
-"""
+"""A tiny CLIP and SigLIP of transformers, with random weights."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-COLOURS = {
-    "red": (0.85, 0.2, 0.2), "orange": (0.95, 0.55, 0.15), "yellow": (0.95, 0.8, 0.2),
-    "green": (0.3, 0.65, 0.25), "blue": (0.2, 0.45, 0.8), "purple": (0.5, 0.3, 0.7),
-    "pink": (0.95, 0.5, 0.7), "paper": (0.97, 0.97, 0.95),
-}  # fmt: skip
-
-
-class ColourTower:
-    """Says of a picture what colour it has, and of a word what colour it means."""
-
-    name = "colours"
-
-    def __init__(self, width: int = 16) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.map = torch.linalg.qr(torch.randn(width, 3, generator=generator)).Q
-
-    def pictures(self, pictures: Sequence[Tensor]) -> Tensor:
-        """By the mean of what is not grey: the fill says nothing."""
-        mean = torch.stack([(each - self.fill()[:, None, None]).mean((1, 2)) for each in pictures])
-        return F.normalize(mean @ self.map.T, dim=1)
-
-    def texts(self, texts: Sequence[str]) -> Tensor:
-        meant = torch.tensor([COLOURS[text] for text in texts]) - self.fill()
-        return F.normalize(meant @ self.map.T, dim=1)
-
-    def fill(self) -> Tensor:
-        return torch.full((3,), 0.5)
 
 
 def save_tiny(folder: Path, family: str) -> Path:

@@ -1,0 +1,120 @@
+"""The page for everybody: written, started by its own app file, open, and private to visitors."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from visiting import Visitor
+
+import stellar
+from stellar.cli import main
+from stellar.data import ImageFolder, open_embedded
+from stellar.errors import UserError
+
+pytest.importorskip("starlette")
+from stellar.exploring.showcase import MOST_PICTURES, open_showcase, write_showcase
+
+
+def png(folder: Path, name: str, colour: str) -> bytes:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (60, 40), colour).save(folder / name)
+    return (folder / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("showcase")
+    for name in ("a.png", "b/c.png"):
+        png(folder / "photos", name, "teal")
+    out = folder / "space"
+    call = ["explore", "stellar-scenes", str(folder / "photos"), "--export", str(out)]
+    assert main(call) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def shown(space: Path) -> Iterator[str]:
+    """Its address, once it answers."""
+    pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, str(space / "app.py")], env={**os.environ, "PORT": str(port)},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    with process:
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/"
+        process.terminate()
+
+
+def test_it_has_the_files_of_a_space(space: Path) -> None:
+    names = {path.relative_to(space).as_posix() for path in space.rglob("*") if path.is_file()}
+    assert names >= {
+        "app.py", "Dockerfile", "requirements.txt", "README.md", "showcase.json",
+        "model/model.safetensors", "model/config.json", "pictures/a.png", "pictures/b/c.png",
+    }  # fmt: skip
+    header = yaml.safe_load((space / "README.md").read_text().split("---")[1])
+    assert header["sdk"] == "docker"
+    assert header["app_port"] == 7860
+    assert "explore" in (space / "requirements.txt").read_text()
+
+
+def test_everybody_sees_it_and_what_is_brought_its_owner_alone(shown: str, tmp_path: Path) -> None:
+    visitor = Visitor(shown)
+    page = visitor.ask("/")
+    assert page.status == 200
+    assert (
+        "frame-ancestors 'self' https://huggingface.co" in page.headers["content-security-policy"]
+    )
+    start = visitor.ask("/api/start").json
+    assert start["count"] == 2
+    assert start["models"][0]["name"] == "stellar-scenes"
+    look = visitor.ask("/api/look", {"picture": "1"}).json
+    assert look["name"] == "b/c.png"
+    brought = visitor.ask("/api/bring?name=mine.png", png(tmp_path, "mine.png", "red")).json
+    assert re.fullmatch(r"brought-[0-9a-f]{32}", brought["key"])
+    assert visitor.ask(f"/api/pictures/{brought['key']}/view").status == 200
+    assert visitor.ask("/api/start").json["brought"] == []
+
+
+def test_other_pages_may_not_ask(shown: str) -> None:
+    for origin in ("http://evil.example", "null", None):
+        answer = Visitor(shown).ask("/api/look", {"picture": "1"}, Origin=origin)
+        assert answer.status == 403
+
+
+def test_scenes_go_by_their_name(tmp_path: Path) -> None:
+    model = stellar.load("stellar-scenes")
+    scenes = open_embedded("scenes", "heldout", model.config)
+    assert write_showcase(tmp_path / "space", model, scenes, "scenes") == MOST_PICTURES
+    assert not (tmp_path / "space/pictures").exists()
+    open_showcase(tmp_path / "space")
+
+
+def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = stellar.load("stellar-scenes")
+    png(tmp_path / "photos", "a.png", "teal")
+    with pytest.raises(UserError, match="photos exists; choose another --export"):
+        write_showcase(tmp_path / "photos", model, ImageFolder(tmp_path / "photos"), "x")
+    with pytest.raises(UserError, match="does not exist; create it"):
+        write_showcase(tmp_path / "a/b", model, ImageFolder(tmp_path / "photos"), "x")
+    with pytest.raises(UserError, match="is not what stellar explore --export wrote"):
+        open_showcase(tmp_path)
+    arguments = ["explore", "--export", str(tmp_path / "new"), "--compare", "stellar-scenes"]
+    assert main(arguments) == 1
+    assert "takes one model and no index" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
