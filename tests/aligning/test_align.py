@@ -2,7 +2,10 @@
 that what has to be found is known.
 """
 
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from stellar.searching import Index, SearchError, open_index, read_words
 from words import COLOURS, ColourTower
 
 NUM_INDEXED = 150
+DOCS = (Path(__file__).parents[2] / "docs/words.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +246,28 @@ def test_from_pictures_to_hits_on_the_command_line(
     assert main(call) == 0
     assert main(["search", str(new), "a red boat", "cat", "--count", "2"]) == 0
     assert capsys.readouterr().out.count(".png") == 2
+
+
+def test_every_command_of_the_docs_runs(
+    tmp_path: Path,
+    index: Index,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a tiny random CLIP in a folder that is called as the published one."""
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "openai/clip-vit-base-patch32", "clip")
+    (tmp_path / "photos").symlink_to(index.folder.parent / "scenes")
+    blocks = re.findall(r"```sh\n(.*?)```", DOCS, flags=re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    assert [line[1] for line in lines] == ["embed", "align", "index", "search", "search"]
+    for line in lines:
+        assert main(line[1:]) == 0, (line, capsys.readouterr().err)
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert len(names["hits"]) == 10
 
 
 @pytest.mark.parametrize(
