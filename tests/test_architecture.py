@@ -19,6 +19,7 @@ BASE = {
     "presets",
     "processes",
     "storage",
+    "styles",
 }
 MAY_IMPORT = {
     "cost": BASE,

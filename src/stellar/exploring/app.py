@@ -19,6 +19,7 @@ from stellar.exploring.turns import Busy, Turns
 from stellar.exploring.workbench import ExploreError, Workbench
 from stellar.images import UnreadableImage
 from stellar.searching import Box, seen
+from stellar.styles import style_of
 
 MOST_ASKED, MOST_BROUGHT = 1 << 20, 32 << 20
 """Bytes of a question, and of a picture that is given."""
@@ -78,6 +79,8 @@ async def page_file(request: Request) -> Response:
     kind = TYPES.get(PurePosixPath(name).suffix)
     if name not in known or kind is None:
         raise HTTPException(404)
+    if name == "page.css":
+        return Response(style_of("stellar.exploring.page"), media_type=kind)
     return Response(PAGE.joinpath(name).read_bytes(), media_type=kind)
 
 

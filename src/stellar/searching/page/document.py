@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from stellar.searching.example import seen
 from stellar.searching.hits import Hit, Match
 from stellar.searching.places import in_words
 from stellar.storage import write_file
+from stellar.styles import style_of
 
 SHOWN = 4
 """Matches of a hit, the best ones."""
@@ -30,7 +30,7 @@ def write_page(path: Path, asked: str, hits: Sequence[Hit], fit: Fit) -> None:
 
 def render_page(asked: str, hits: Sequence[Hit], fit: Fit) -> str:
     """The page as HTML: what was asked for, in words, and what was found; `fit` is the index's."""
-    style = files("stellar.searching.page").joinpath("page.css").read_text(encoding="utf-8")
+    style = style_of("stellar.searching.page")
     found = "".join(_hit(place, hit, fit) for place, hit in enumerate(hits, 1))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

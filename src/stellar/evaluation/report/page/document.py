@@ -5,7 +5,6 @@ scores of its test are.
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from stellar.evaluation.report.page.tables import (
 )
 from stellar.evaluation.scores import Evaluation
 from stellar.storage import write_file
+from stellar.styles import style_of
 
 Sheets = Sequence[tuple[str, Image.Image]]
 """Captions and pictures."""
@@ -38,7 +38,7 @@ def write_report(
 
 def render_page(evaluation: Evaluation, sheets: Sheets = (), curves: Rows = ()) -> str:
     """The page as HTML."""
-    style = files("stellar.evaluation.report.page").joinpath("page.css").read_text(encoding="utf-8")
+    style = style_of("stellar.evaluation.report.page")
     sections = [
         headline(evaluation),
         balance(evaluation),
