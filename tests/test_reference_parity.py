@@ -147,7 +147,7 @@ def configs(
 MODELS = [path for path in FILES if path.stem != "ops"]
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=MODELS, ids=lambda path: getattr(path, "stem", "none"))
 def reference(request: pytest.FixtureRequest) -> Reference:
     return Reference(request.param)
 

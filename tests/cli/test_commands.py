@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.torch_version import TorchVersion
 
 from stellar.cli import COMMANDS, main
 
@@ -228,8 +230,11 @@ def test_from_a_folder_of_pictures_to_their_tokens(
         assert sheet.width > 400
 
     exported = stellar("export runs/photos --format torch-export")
-    assert exported.returncode == 0, exported.stderr
-    assert "sparse, spatial, grid -> images" in exported.stdout
+    if TorchVersion(torch.__version__) < "2.11":
+        assert "export needs torch 2.11 or newer" in exported.stderr
+    else:
+        assert exported.returncode == 0, exported.stderr
+        assert "sparse, spatial, grid -> images" in exported.stdout
     assert {path.name for path in tmp_path.glob("*.pt2")} == {
         "model-encode.pt2",
         "model-reconstruct.pt2",

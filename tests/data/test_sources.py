@@ -1,5 +1,6 @@
 """What a user names as data: a folder of pictures, or shards."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ WriteTar = Callable[..., Path]
 def test_a_folder_is_what_it_holds(
     tmp_path: Path, write_tar: WriteTar, save, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "stellar")
     write_tar(tmp_path / "shards/a.tar", {"a.png": 1})
     save(tmp_path / "pictures/deep/a.png", 1)
     assert isinstance(open_source(tmp_path / "shards"), Shards)

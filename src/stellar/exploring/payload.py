@@ -2,6 +2,7 @@
 
 import base64
 from io import BytesIO
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def of_look(look: Look) -> dict[str, Any]:
         "sharpness": maps.max(axis=0).mean().item(),
         "tokens": _tokens(look.where),
         "drawing": None if look.drawing is None else data_url(png(look.drawing)),
-        "psnr": look.psnr,
+        "psnr": look.psnr if look.psnr is not None and isfinite(look.psnr) else None,
     }  # fmt: skip
 
 

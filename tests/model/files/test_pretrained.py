@@ -235,6 +235,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
         pass
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    # Before version 1, sessions that were made offline stay so.
+    getattr(huggingface_hub.utils, "reset_sessions", lambda: None)()
     server = ThreadingHTTPServer(("127.0.0.1", 0), OfThisTest)
     point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
     Thread(target=server.serve_forever, daemon=True).start()

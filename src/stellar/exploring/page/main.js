@@ -22,7 +22,7 @@ function begin() {
     new View(model, number, start.colours, shelf, () => number === 0 && search?.describe()));
   document.getElementById("views").append(...views.map((view) => view.root));
   document.body.classList.toggle("two", views.length > 1);
-  for (const view of views) view.use("look");
+  for (const view of views) view.tools.use("look");
   const show = (key, chosen = []) => {
     gallery.mark(key)?.scrollIntoView({ block: "nearest", inline: "nearest" });
     for (const error of document.querySelectorAll(".message.error")) error.remove();

@@ -27,7 +27,7 @@ export class Search {
 
   // What would be looked for, as buttons that say with or without.
   describe() {
-    this.find(".place").setAttribute("aria-pressed", String(this.view.tool === "place"));
+    this.find(".place").setAttribute("aria-pressed", String(this.view.tools.tool === "place"));
     const chosen = this.view.chosen;
     this.unwanted = new Set([...this.unwanted].filter((token) => chosen.includes(token)));
     const chips = chosen.map((token) => {
@@ -45,7 +45,7 @@ export class Search {
     });
     if (chosen.every((token) => this.unwanted.has(token)))
       chips.unshift(Object.assign(document.createElement("span"), { textContent: "Pictures like the whole of this one" }));
-    if (this.view.box) chips.push(this.placeChip());
+    if (this.view.tools.box) chips.push(this.placeChip());
     this.find(".asked").replaceChildren(...chips);
   }
 
@@ -53,8 +53,7 @@ export class Search {
     const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip", textContent: "at the place ×" });
     chip.title = "Click to look everywhere";
     chip.onclick = () => {
-      this.view.box = null;
-      this.view.drawBox();
+      this.view.tools.forget();
       this.describe();
       this.find(".place").focus();
     };
@@ -64,12 +63,12 @@ export class Search {
   place() {
     const button = this.find(".place");
     const on = button.getAttribute("aria-pressed") !== "true";
-    this.view.use(on ? "place" : "look");
+    this.view.tools.use(on ? "place" : "look");
     if (on) this.view.stage.scrollIntoView({ block: "nearest" });
   }
 
   async search() {
-    const { key, steps, chosen, box, look } = this.view;
+    const { key, steps, chosen, look, tools: { box } } = this.view;
     if (!look) return;
     const without = [...this.unwanted];
     const tokens = chosen.filter((token) => !this.unwanted.has(token));

@@ -7,9 +7,9 @@ import { ask, pictureURL } from "./api.js";
 import { Cards } from "./cards.js";
 import { choice } from "./choice.js";
 import { History } from "./history.js";
-import { clamped, clear, decoded, largest, paintPatches, paintSegments, paintShade, split, sum } from "./maps.js";
+import { clamped, clear, decoded, largest, paintSegments, paintShade, split, sum } from "./maps.js";
 import { say, trying } from "./messages.js";
-import { pointing } from "./pointer.js";
+import { Tools } from "./tools.js";
 
 const names = new Map(); // of pictures that were seen, by their keys
 const SLOW = 150; // milliseconds before it is said that something is being waited for
@@ -29,7 +29,6 @@ export class View {
     this.history = new History();
     this.chosen = [];
     this.mode = "maps";
-    this.tool = "look";
     this.cards = new Cards(this.find(".cards"), {
       hover: (token) => this.hover(token),
       choose: (token, together) => this.choose(token, together),
@@ -43,7 +42,7 @@ export class View {
 
   listen() {
     this.modes = choice(this.find(".show"), (mode) => { this.mode = mode; this.paint(); });
-    this.tools = choice(this.find(".tool"), (tool) => this.use(tool));
+    this.tools = new Tools(this);
     this.find(".between input").addEventListener("input", (event) => this.reveal(event.target.value));
     this.find(".undo").onclick = () => this.undo();
     this.find(".reset").onclick = () => this.steps.length && this.edit([]);
@@ -56,15 +55,6 @@ export class View {
     weight.addEventListener("input", () => this.weigh(2 ** (weight.value / 4), false));
     weight.addEventListener("change", () => this.weigh(2 ** (weight.value / 4), true));
     document.addEventListener("shelf", () => this.offer());
-    pointing(this.stage, () => this.look?.grid, () => this.tool !== "look", {
-      hover: (patch) => this.point(patch),
-      press: (patch) => this.choose(this.owner[patch], false),
-      begin: (patch, point) => this.begin(patch, point),
-      drag: (patch, point) => this.drag(patch, point),
-      end: (patch) => this.end(patch),
-      arrow: (step) => this.nudge(step),
-      enter: (patch, point) => this.enter(patch, point),
-    });
   }
 
   get steps() {
@@ -87,9 +77,8 @@ export class View {
     if (!this.histories.has(key)) this.histories.set(key, new History());
     const history = this.histories.get(key);
     Object.assign(this, { key, history, look: null, maps: null, chosen, hovered: null, pointed: null });
-    this.cancel();
-    this.box = null;
-    this.drawBox();
+    this.tools.cancel();
+    this.tools.forget();
     this.root.classList.remove("failed");
     this.find(".problem").hidden = this.find(".patch").hidden = true;
     this.find(".over").removeAttribute("src");
@@ -133,7 +122,7 @@ export class View {
   }
 
   failed(error) {
-    this.cancel();
+    this.tools.cancel();
     this.next = null;
     if (this.look) { // the edit, not the picture: as it was confirmed last
       this.history.revert();
@@ -162,8 +151,9 @@ export class View {
     this.facts();
     if (look.drawing) {
       this.find(".drawing").src = this.find(".over").src = look.drawing;
+      const psnr = look.psnr === null ? "exactly" : `PSNR ${look.psnr.toFixed(1)} dB`;
       this.find(".drawn figcaption").textContent = this.steps.length || this.trial
-        ? "Drawn from the edited tokens" : `Drawn from ${look.tokens.length} tokens, PSNR ${look.psnr.toFixed(1)} dB`;
+        ? "Drawn from the edited tokens" : `Drawn from ${look.tokens.length} tokens, ${psnr}`;
     }
     this.cards.draw(this.key, look, this.maps, this.colours);
     this.paint();
@@ -190,7 +180,7 @@ export class View {
     if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.maps, this.colours, lit);
     else if (lit.length) paintShade(this.canvas, this.look.grid, sum(lit.map((token) => this.maps[token])));
     else clear(this.canvas);
-    if (this.stroke) paintPatches(this.canvas, this.look.grid, this.stroke, this.colours[this.held % this.colours.length]);
+    this.tools.paint();
     this.cards.light(lit, this.chosen);
     this.acts();
   }
@@ -221,7 +211,7 @@ export class View {
   }
 
   hover(token) {
-    if (!this.look || this.stroke || token === this.hovered) return;
+    if (!this.look || this.tools.busy || token === this.hovered) return;
     this.hovered = token;
     this.paint();
   }
@@ -237,13 +227,12 @@ export class View {
       return;
     }
     const [rows, columns] = this.look.grid;
-    const width = this.tool === "paint" || this.tool === "erase" ? this.brush() : 1;
-    const [top, left] = corner(patch, columns, width);
+    const [top, left, width] = this.tools.footprint(patch);
     Object.assign(mark.style, {
       left: `${(100 * left) / columns}%`, top: `${(100 * top) / rows}%`,
       width: `${(100 * width) / columns}%`, height: `${(100 * width) / rows}%`,
     });
-    if (this.tool === "look") this.hovered = this.owner[patch];
+    if (this.tools.tool === "look") this.hovered = this.owner[patch];
     if (other) this.paint();
   }
 
@@ -258,124 +247,16 @@ export class View {
 
   // Nothing is chosen any more; a stroke that is under way is none.
   letGo() {
-    const busy = this.stroke || this.trial || this.from;
-    this.cancel();
+    const busy = this.tools.busy || this.trial;
+    this.tools.cancel();
     if (busy) return this.refresh();
     this.chosen = [];
     this.paint();
     this.changed();
   }
 
-  cancel() {
-    this.stroke = this.trial = this.from = this.corner = null;
-    this.find(".acts input").value = 0;
-    this.find(".acts output").textContent = "";
-  }
-
-  use(tool) {
-    this.cancel();
-    this.tool = tool;
-    this.tools.set(tool);
-    this.root.dataset.tool = tool;
-    this.find(".brush").classList.toggle("idle", tool !== "paint" && tool !== "erase");
-    this.hovered = null;
-    if (this.look) this.paint();
-    this.changed();
-  }
-
-  brush() {
-    return Number(this.find(".brush input").value);
-  }
-
   reveal(percent) {
     this.find(".over").style.clipPath = `inset(0 0 0 ${100 - percent}%)`;
-  }
-
-  // A stroke: patches that are painted or erased, or the way of a token that is moved, or a place.
-  begin(patch, point) {
-    if (this.tool === "place") {
-      this.from = point;
-      return;
-    }
-    if (this.active === undefined) {
-      say("Choose a token first: click its card.");
-      return;
-    }
-    this.stroke = new Set();
-    this.held = this.active;
-    this.from = patch;
-    this.drag(patch, point);
-  }
-
-  drag(patch, point) {
-    if (this.tool === "place" && this.from) return this.placing(this.from, point);
-    if (!this.stroke) return;
-    const [rows, columns] = this.look.grid;
-    if (this.tool === "move") {
-      const way = [Math.floor(patch / columns) - Math.floor(this.from / columns), (patch % columns) - (this.from % columns)];
-      this.attempt({ kind: "move", token: this.held, rows: way[0], columns: way[1] });
-      return;
-    }
-    const width = this.brush();
-    const [top, left] = corner(patch, columns, width);
-    for (let row = top; row < top + width; row++)
-      for (let column = left; column < left + width; column++)
-        if (row >= 0 && row < rows && column >= 0 && column < columns) this.stroke.add(row * columns + column);
-    this.point(patch);
-    this.attempt({ kind: "paint", token: this.held, patches: [...this.stroke], share: this.tool === "paint" ? 1 : 0 });
-  }
-
-  end(patch) {
-    if (this.tool === "place") {
-      this.use("look");
-      return;
-    }
-    const [trial, stroke] = [this.trial, this.stroke];
-    this.stroke = this.trial = null;
-    if (!stroke) return;
-    const nothing = !trial || (trial.kind === "move" && !trial.rows && !trial.columns);
-    if (patch === null || nothing) this.refresh();
-    else this.add(trial);
-  }
-
-  placing(from, to) {
-    const box = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.max(from[0], to[0]), Math.max(from[1], to[1])];
-    this.box = box[2] - box[0] > 0.02 && box[3] - box[1] > 0.02 ? box : null;
-    this.drawBox();
-  }
-
-  drawBox() {
-    const mark = this.find(".box");
-    mark.hidden = !this.box;
-    if (!this.box) return;
-    const [left, top, right, bottom] = this.box.map((value) => 100 * value);
-    Object.assign(mark.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
-  }
-
-  // Enter on a patch: as a click there, or two of them for the corners of a place.
-  enter(patch, point) {
-    if (this.tool === "look") return this.choose(this.owner[patch], false);
-    if (this.tool !== "place") {
-      this.begin(patch, point);
-      return this.end(patch);
-    }
-    const [rows, columns] = this.look.grid;
-    const [row, column] = [Math.floor(patch / columns), patch % columns];
-    if (!this.corner) {
-      this.corner = [row, column];
-      say("Now go to the opposite corner, and press Enter again.");
-      return;
-    }
-    const [top, bottom] = [Math.min(row, this.corner[0]), Math.max(row, this.corner[0]) + 1];
-    const [left, right] = [Math.min(column, this.corner[1]), Math.max(column, this.corner[1]) + 1];
-    this.placing([left / columns, top / rows], [right / columns, bottom / rows]);
-    this.use("look");
-  }
-
-  nudge([rows, columns]) {
-    if (this.tool !== "move" || this.active === undefined) return false;
-    this.add({ kind: "move", token: this.active, rows, columns });
-    return true;
   }
 
   // A step that is shown, but not done yet.
@@ -390,7 +271,7 @@ export class View {
     const step = { kind: "scale", token: this.active, factor };
     this.find(".acts output").textContent = `× ${factor.toFixed(1)}`;
     if (!done) return this.attempt(step);
-    this.cancel();
+    this.tools.cancel();
     if (factor !== 1) this.add(step);
   }
 
@@ -403,7 +284,7 @@ export class View {
     const right = middle / total < columns / 2;
     const way = Math.max(1, Math.round(columns / 3)) * (right ? 1 : -1);
     this.next = [this.maps.length];
-    this.use("move");
+    this.tools.use("move");
     this.add({ kind: "duplicate", token: this.active, rows: 0, columns: way });
     say("The copy is chosen: drag it where it is to be.");
   }
@@ -468,10 +349,4 @@ export class View {
     dialog.showModal();
     document.dispatchEvent(new Event("code"));
   }
-}
-
-// Row and column of the upper left patch that a brush covers.
-function corner(patch, columns, width) {
-  const back = Math.floor((width - 1) / 2);
-  return [Math.floor(patch / columns) - back, (patch % columns) - back];
 }
