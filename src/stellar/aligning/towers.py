@@ -112,7 +112,7 @@ def load_tower(name: str, device: torch.device | str = "cpu") -> TransformersTow
     try:
         model = transformers.AutoModel.from_pretrained(name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise TowerError(
             f"{name} cannot be loaded as a model of pictures and texts "
             f"({_first_line(error)}); name a folder, or a hub repository such as "

@@ -24,7 +24,7 @@ from stellar.images.sizes import ONE_SIZE, Sized, fitted
 from stellar.model import Factors, Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Box, Hit, Index, Query, seen
-from stellar.searching.places import Places, places
+from stellar.searching.places import Places, check_box, places
 from stellar.searching.scoring import unit
 
 KEPT = 64
@@ -168,6 +168,8 @@ class Workbench:
             raise ExploreError(why)
         if not 1 <= count <= MOST_HITS:
             raise ExploreError(f"a search gives 1 to {MOST_HITS} pictures, got a count of {count}")
+        if box is not None:
+            check_box(box)
         sparse = self._edited(key, 0, steps).sparse[0].half().cpu().numpy()
         if any(not 0 <= token < len(sparse) for token in (*tokens, *without)):
             raise ExploreError(f"the tokens are 0 to {len(sparse) - 1}")
