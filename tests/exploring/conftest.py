@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,13 @@ def mixed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """The system's Chromium, or Google's Chrome."""
+    """The system's Chromium, Google's Chrome, or what `playwright install chromium` put there."""
     playwright = pytest.importorskip("playwright.sync_api")
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip(f"no browser: {', '.join(names)}")
     with playwright.sync_playwright() as started:
+        path = next(filter(None, map(shutil.which, names)), started.chromium.executable_path)
+        if not Path(path).exists():
+            pytest.skip(f"no browser ({', '.join(names)}); playwright install chromium gets one")
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
