@@ -1,6 +1,5 @@
 """Pictures, a model and a tower to a file of words: `stellar.align`."""
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from stellar.aligning.towers import Tower
 from stellar.config import Fit
 from stellar.data import ImageSource
 from stellar.data.folder import DataError, ImageFiles, evenly_spread
+from stellar.data.labelled.csv_table import NoTable, csv_rows, on_disk
 from stellar.errors import UserError
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
@@ -94,28 +94,20 @@ def read_captions(file: Path) -> tuple[ImageFiles, list[str]]:
     """Pictures and their texts. Raises DataError with the line of a wrong row."""
     paths, texts = [], []
     try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            rows = csv.DictReader(opened, skipinitialspace=True, strict=True)
-            if not {"path", "text"} <= set(rows.fieldnames or ()):
+        for line, row in csv_rows(file, "path", "text"):
+            path, text = (row["path"] or "").strip(), (row["text"] or "").strip()
+            picture = on_disk(file.parent, path)
+            if not (file.parent / picture).is_file():
                 raise DataError(
-                    f"{file} has the columns {','.join(rows.fieldnames or ()) or 'none'}; expected "
-                    "path,text"
+                    f"{file}, line {line}: {path or 'an empty path'} is no file; paths are "
+                    f"relative to {file.parent}"
                 )
-            for row in rows:
-                path, text = (row["path"] or "").strip(), (row["text"] or "").strip()
-                if not (file.parent / path).is_file():
-                    raise DataError(
-                        f"{file}, line {rows.line_num}: {path or 'an empty path'} is no file; "
-                        f"paths are relative to {file.parent}"
-                    )
-                if not text:
-                    raise DataError(f"{file}, line {rows.line_num}: {path} has no text")
-                paths.append(path.encode("utf-8", "surrogateescape"))
-                texts.append(text)
-    except UserError:
-        raise
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read as a CSV file ({error})") from error
+            if not text:
+                raise DataError(f"{file}, line {line}: {path} has no text")
+            paths.append(bytes(picture))
+            texts.append(text)
+    except NoTable as error:
+        raise DataError(f"{error}; expected path,text") from error
     return ImageFiles(file.parent, paths), texts
 
 

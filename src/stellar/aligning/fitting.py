@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from stellar.aligning.examples import Examples
+from stellar.searching.scoring import unit
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Of the ridge; the best one on the examples held out is taken."""
@@ -31,8 +32,7 @@ class Map(NamedTuple):
     bias: Float32[np.ndarray, "E"]
 
     def __call__(self, sparse: Float32[np.ndarray, "n D"]) -> Float32[np.ndarray, "n E"]:
-        values = sparse @ self.weight.T + self.bias
-        return values / np.linalg.norm(values, axis=1, keepdims=True).clip(min=1e-12)
+        return unit(sparse @ self.weight.T + self.bias)
 
 
 class Fitted(NamedTuple):
@@ -107,8 +107,7 @@ def _cross_entropy(
 
 def _judged(found: Map, train: Examples, held_out: Examples) -> Fitted:
     mapped = found(held_out.sparse)
-    mean = train.target.mean(axis=0)
-    even = np.broadcast_to(mean / np.linalg.norm(mean).clip(min=1e-12), held_out.target.shape)
+    even = np.broadcast_to(unit(train.target.mean(axis=0)), held_out.target.shape)
     return Fitted(
         found,
         _cosine(mapped, held_out.target),

@@ -89,9 +89,7 @@ class Gallery:
     def thumbnail(self, key: str, channels: int) -> bytes:
         """JPEG, made when it is first asked for. Raises as `read` does."""
         if key not in self._small:
-            pixels = self.read(key, channels)
-            shown = pixels[:3] if len(pixels) >= 3 else pixels[:1]
-            self._small[key] = thumbnail(shown).jpeg
+            self._small[key] = thumbnail(self.read(key, channels)).jpeg
             if len(self._small) > MOST_SMALL:
                 self._small.popitem(last=False)
         return self._small[key]

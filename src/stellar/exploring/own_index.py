@@ -4,11 +4,10 @@ that searching needs no preparation.
 
 from pathlib import Path
 
-from PIL import Image
-
 from stellar.config import Fit
 from stellar.data import ImageFolder, ImageSource, Scenes
 from stellar.embedding import embed
+from stellar.images import to_pillow
 from stellar.model import Stellar
 from stellar.searching import Index, build_index, open_index
 
@@ -39,6 +38,4 @@ def _write(source: ImageSource, folder: Path) -> None:
     for index in range(len(source)):
         file = folder / f"{source.name(index)}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = source.read(index).permute(1, 2, 0).contiguous().numpy()
-        with file.open("wb") as opened:
-            Image.fromarray(pixels).save(opened, format="PNG")
+        to_pillow(source.read(index)).save(file, format="PNG")

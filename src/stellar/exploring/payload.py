@@ -6,12 +6,11 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped
+from jaxtyping import Float, Float32
 from PIL import Image
-from torch import Tensor
 
 from stellar.exploring.workbench import Look, Workbench
-from stellar.images import Pixels, eight_bits
+from stellar.images import Pixels, to_pillow
 from stellar.pictures.colours import token_colours
 from stellar.searching import Hit, seen
 from stellar.searching.places import Places, in_words
@@ -104,7 +103,7 @@ def view(pixels: Pixels, frame: tuple[int, int, int, int]) -> tuple[bytes, str]:
     bytes, and their media type.
     """
     left, top, width, height = frame
-    image = _image(pixels[:, top : top + height, left : left + width])
+    image = to_pillow(pixels[:, top : top + height, left : left + width])
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     if max(image.size) <= SMALL:
         return _encoded(image, format="PNG"), "image/png"
@@ -113,7 +112,7 @@ def view(pixels: Pixels, frame: tuple[int, int, int, int]) -> tuple[bytes, str]:
 
 def png(pixels: Pixels) -> bytes:
     """A picture without loss."""
-    return _encoded(_image(pixels), format="PNG")
+    return _encoded(to_pillow(pixels), format="PNG")
 
 
 def data_url(data: bytes, kind: str = "png") -> str:
@@ -123,12 +122,6 @@ def data_url(data: bytes, kind: str = "png") -> str:
 def floats(values: Float[np.ndarray, "..."]) -> str:
     """float32, little endian, in Base64."""
     return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
-
-
-def _image(pixels: Shaped[Tensor, "C h w"]) -> Image.Image:
-    """One or two channels are shown as grey, by the first; more by the first three."""
-    shown = pixels[:3] if len(pixels) >= 3 else pixels[:1].expand(3, -1, -1)
-    return Image.fromarray(eight_bits(shown).permute(1, 2, 0).contiguous().numpy())
 
 
 def _encoded(image: Image.Image, **how: Any) -> bytes:

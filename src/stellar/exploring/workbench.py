@@ -123,7 +123,7 @@ class Workbench:
             pixels = self.gallery.read(key, model.config.in_chans)
             image = fitted(pixels, self.fit, model.config)
             with torch.inference_mode():
-                factors = model.encode(pixels, self.fit)
+                factors = model.encode(one_batch([image]).to(model.device))
             self._encoded[place] = Encoded(image, factors, (pixels.shape[2], pixels.shape[1]))
             if len(self._encoded) > KEPT * len(self.models):
                 self._encoded.popitem(last=False)

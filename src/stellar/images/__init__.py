@@ -14,7 +14,7 @@ from stellar.images.picture import (
     eight_bits,
     unit_range,
 )
-from stellar.images.pillow import from_pillow, is_of_the_machine
+from stellar.images.pillow import from_pillow, is_of_the_machine, to_pillow
 from stellar.images.sizes import fitted, nearest_multiple, one_batch, preprocessing
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_picture",
+    "to_pillow",
     "unit_range",
 ]

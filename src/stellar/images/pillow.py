@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from stellar.images.arrays import from_array
 from stellar.images.orientation import UPRIGHT, orientation_of, turned
-from stellar.images.picture import Picture, UnreadableImage
+from stellar.images.picture import Picture, Pixels, UnreadableImage, eight_bits
 from stellar.images.ranges import to_range
 
 MAX_PIXELS = 100_000_000
@@ -46,6 +46,14 @@ _PRECISE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 Step = tuple[str, Callable[[Image.Image], bool], Callable[[Image.Image], Image.Image]]
+
+
+def to_pillow(pixels: Pixels) -> Image.Image:
+    """A picture as people see it, in RGB: one or two channels as grey, by the first; of more, the
+    first three.
+    """
+    shown = pixels[:3] if len(pixels) >= 3 else pixels[:1].expand(3, -1, -1)
+    return Image.fromarray(eight_bits(shown).permute(1, 2, 0).contiguous().numpy())
 
 
 def from_pillow(image: Image.Image, channels: int = 3) -> Picture:

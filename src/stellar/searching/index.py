@@ -87,13 +87,8 @@ class Index:
         example = self.example(like, model)
         numbers = [*token, *([] if at is None else [token_at(example, at)])]
         wanted = [example.token(number) for number in numbers]
-        unwanted = [self.example(path).token(number) for path, number in without]
-        query = Query(
-            np.stack(wanted) if wanted else example.sparse,
-            np.stack(unwanted) if unwanted else example.sparse[:0],
-            parse_place(where) if isinstance(where, str) else where,
-        )
-        return self.find(query, count, exact)
+        asked = np.stack(wanted) if wanted else example.sparse
+        return self.find(self._query(asked, without, where), count, exact)
 
     def search_words(
         self,
@@ -114,15 +109,7 @@ class Index:
                 f"these words are of vectors of {len(words.bias)} numbers, got {texts.shape[1]}; "
                 f"take the texts of {words.origin.tower}"
             )
-        unwanted = [self.example(path).token(number) for path, number in without]
-        width = words.weight.shape[1]
-        query = Query(
-            unit(texts),
-            np.stack(unwanted) if unwanted else np.zeros((0, width), np.float32),
-            parse_place(where) if isinstance(where, str) else where,
-            words,
-        )
-        return self.find(query, count, exact)
+        return self.find(self._query(unit(texts), without, where, words), count, exact)
 
     def find(self, query: Query, count: int = 10, exact: bool = False) -> list[Hit]:
         """The pictures that answer a query best. Raises SearchError for a count below 1, UserError
@@ -160,6 +147,22 @@ class Index:
             self.rows.some(number), self.rows.sparse(number), self.rows.maps(number),
         )  # fmt: skip
         return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
+
+    def _query(
+        self,
+        wanted: Float32[np.ndarray, "q E"],
+        without: Sequence[tuple[str, int]],
+        where: str | Box | None,
+        words: Words | None = None,
+    ) -> Query:
+        width = self.contents.model["shapes"]["tokens"][1]
+        unwanted = [self.example(path).token(number) for path, number in without]
+        return Query(
+            wanted,
+            np.stack(unwanted) if unwanted else np.zeros((0, width), np.float32),
+            parse_place(where) if isinstance(where, str) else where,
+            words,
+        )
 
     def _exactly(self, query: Query, count: int) -> Scores:
         return self._down(every_picture(self.rows.in_memory, query), query, count)

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
-from stellar.images import Pixels, UnreadableImage, eight_bits, read_image
+from stellar.images import Pixels, UnreadableImage, read_image, to_pillow
 
 SIDE = 128
 """Pixels of the longer side at most."""
@@ -34,10 +32,9 @@ def thumbnails(folder: Path | None, names: list[str], side: int = SIDE) -> list[
 
 
 def thumbnail(pixels: Pixels, side: int = SIDE) -> Thumbnail:
-    """Of a picture of one channel or three."""
-    shown = eight_bits(pixels).expand(3, -1, -1)
-    height, width = shown.shape[1:]
-    image = Image.fromarray(shown.permute(1, 2, 0).contiguous().numpy())
+    """Of a picture, as `to_pillow` shows it."""
+    height, width = pixels.shape[1:]
+    image = to_pillow(pixels)
     image.thumbnail((side, side))
     buffer = BytesIO()
     image.save(buffer, format="JPEG", quality=80)

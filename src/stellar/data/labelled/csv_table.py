@@ -29,8 +29,8 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
     Paths are relative to the file. Raises NoTable or, for a wrong row, DataError with its line.
     """
     listed, seen, unlabelled = defaultdict(dict), set(), None
-    for line, row in _rows(path):
-        picture = _on_disk(path.parent, row["path"] or "")
+    for line, row in csv_rows(path, "path", "label"):
+        picture = on_disk(path.parent, row["path"] or "")
         labels = _labels(row["label"] or "")
         split = (row["split"] or "none").strip() if "split" in row else ""
         problem = _problem_of_row(path.parent, picture, split)
@@ -50,8 +50,10 @@ def read_table(path: Path) -> tuple[dict[str, LabelsOf], bool]:
     return listed, several
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Line and cells of each row. Raises NoTable, and DataError for too many cells."""
+def csv_rows(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Line and cells of each row of a file that has these columns. Raises NoTable, and DataError
+    for too many cells.
+    """
     done = 0
     try:
         require_regular(path)
@@ -59,7 +61,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
             rows = csv.DictReader(file, skipinitialspace=True, strict=True)
             columns = rows.fieldnames or ()
             done = rows.line_num
-            if not {"path", "label"} <= set(columns):
+            if not set(needed) <= set(columns):
                 raise NoTable(f"{path} has the columns {','.join(columns) or 'none'}")
             for row in rows:
                 if None in row:
@@ -76,7 +78,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
         raise NoTable(f"{path} cannot be read as a CSV file ({error}){where}") from error
 
 
-def _on_disk(root: Path, name: str) -> Path:
+def on_disk(root: Path, name: str) -> Path:
     """The path in a cell, as the disk has it: accents may be composed in the one and not in the
     other.
     """

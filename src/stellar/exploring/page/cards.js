@@ -1,6 +1,7 @@
 // A card for each token: its map on the picture, its share and its place.
 
 import { pictureURL } from "./api.js";
+import { ALONG } from "./choice.js";
 import { gives, takes } from "./dragging.js";
 import { clamped, paintShade } from "./maps.js";
 
@@ -32,11 +33,11 @@ export class Cards {
     while (this.cards.length < maps.length) this.cards.push(this.make(this.cards.length));
     this.cards.forEach((card, token) => {
       const { share, place } = look.tokens[token];
-      const mini = miniature({ picture, grid: look.grid, map: maps[token], aspect: look.aspect });
       const old = card.querySelector(".mini");
       if (old?.dataset.picture === picture) {
         paintShade(old.querySelector("canvas"), look.grid, maps[token]);
       } else {
+        const mini = miniature({ picture, grid: look.grid, map: maps[token], aspect: look.aspect });
         mini.dataset.picture = picture;
         old ? old.replaceWith(mini) : card.prepend(mini);
       }
@@ -74,7 +75,7 @@ export class Cards {
   }
 
   step(event) {
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const by = ALONG[event.key];
     const at = this.cards.indexOf(document.activeElement);
     if (!by || at < 0) return;
     this.cards[(at + by + this.cards.length) % this.cards.length].focus();

@@ -1,5 +1,8 @@
 // One of several buttons is chosen, by the mouse or by arrow keys, as in any group of radio buttons.
 
+// How far arrow keys go in a list.
+export const ALONG = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
 export function choice(root, changed) {
   const buttons = [...root.querySelectorAll("[role=radio]")];
 
@@ -22,7 +25,7 @@ export function choice(root, changed) {
     if (button) pick(button);
   });
   root.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const by = ALONG[event.key];
     const at = buttons.indexOf(document.activeElement);
     if (!by || at < 0) return;
     const next = buttons[(at + by + buttons.length) % buttons.length];

@@ -1,6 +1,7 @@
 // The pictures to choose from: more of them appear as they are scrolled to.
 
 import { get, pictureURL } from "./api.js";
+import { ALONG } from "./choice.js";
 import { trying } from "./messages.js";
 
 const AT_ONCE = 60;
@@ -95,7 +96,7 @@ export class Gallery {
   }
 
   step(event) {
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const by = ALONG[event.key];
     if (!by) return;
     const buttons = [...this.list.querySelectorAll("li:not([hidden]) button")];
     buttons[buttons.indexOf(document.activeElement) + by]?.focus();

@@ -35,9 +35,8 @@ export function paintShade(canvas, grid, map) {
   paint(canvas, grid, (patch) => [0, 0, 0, 255 * DARKEST * (1 - Math.min(1, map[patch]))]);
 }
 
-// Every patch in the colour of its token; those of other tokens than the `lit` ones are fainter.
-export function paintSegments(canvas, grid, maps, colours, lit) {
-  const owner = largest(maps);
+// Every patch in the colour of its `owner`, the largest token; those of other tokens than the `lit` ones are fainter.
+export function paintSegments(canvas, grid, owner, colours, lit) {
   paint(canvas, grid, (patch) => {
     const strong = lit.length === 0 || lit.includes(owner[patch]);
     return [...colours[owner[patch] % colours.length], strong ? 165 : 45];

@@ -8,10 +8,9 @@ import { trying } from "./messages.js";
 export class Search {
   // `open` is called with the key of a picture and the tokens of it that matched.
   constructor(root, start, view, open) {
-    Object.assign(this, { root, view, open, count: start.count });
+    Object.assign(this, { root, view, open });
     this.find = (selector) => root.querySelector(selector);
     this.unwanted = new Set();
-    this.indexed = start.indexed;
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
     if (start.whyNoSearch) {

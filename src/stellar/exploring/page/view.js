@@ -41,7 +41,7 @@ export class View {
   }
 
   listen() {
-    this.modes = choice(this.find(".show"), (mode) => { this.mode = mode; this.paint(); });
+    choice(this.find(".show"), (mode) => { this.mode = mode; this.paint(); });
     this.tools = new Tools(this);
     this.find(".between input").addEventListener("input", (event) => this.reveal(event.target.value));
     this.find(".undo").onclick = () => this.undo();
@@ -177,7 +177,7 @@ export class View {
     if (!this.find(".picture").src.endsWith(source)) this.find(".picture").src = source;
     if (!this.maps) return;
     const lit = this.hovered != null ? [this.hovered] : this.chosen;
-    if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.maps, this.colours, lit);
+    if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.owner, this.colours, lit);
     else if (lit.length) paintShade(this.canvas, this.look.grid, sum(lit.map((token) => this.maps[token])));
     else clear(this.canvas);
     this.tools.paint();
