@@ -7,7 +7,6 @@ the page. Medians and the slowest of ROUNDS; there is no plain way to compare wi
 """
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
@@ -92,23 +91,16 @@ def opened(workbench: Workbench) -> Iterator[Any]:
     """The page in Chromium."""
     from playwright.sync_api import sync_playwright
 
-    server = Server(workbench, 0)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-                args=["--no-sandbox"],
-            )
-            page = browser.new_page(viewport={"width": 1280, "height": 860})
-            page.goto(server.address)
-            page.wait_for_selector(".card")
-            yield page
-            browser.close()
-    finally:
-        server.stop()
-        thread.join()
+    with Server(workbench, 0).answering() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+            args=["--no-sandbox"],
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page.goto(address)
+        page.wait_for_selector(".card")
+        yield page
+        browser.close()
 
 
 def main() -> None:

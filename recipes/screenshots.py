@@ -2,12 +2,10 @@
 
     python recipes/screenshots.py --out docs/images/explore
 
-It needs Playwright and a Chromium (the names that `browser` looks for), and takes half a minute.
+It needs Playwright and a Chromium (browsing.py), and takes half a minute.
 """
 
 import argparse
-import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -17,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 import stellar
+from browsing import at_patch, chromium_path, drag, middle
 from stellar.data import open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
@@ -32,37 +31,15 @@ def served(*models: Named) -> Iterator[str]:
     """The address of a page on the scenes."""
     scenes = open_embedded("scenes", "heldout", models[0].model.config, length=NUM_SCENES)
     workbench = Workbench(models, Gallery(scenes, "scenes"))
-    server = Server(workbench, 0)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
     try:
-        yield server.address
+        with Server(workbench, 0).answering() as address:
+            yield address
     finally:
-        server.stop()
-        thread.join()
         workbench.close()
 
 
-def place(page: Any, row: float, column: float) -> tuple[float, float]:
-    """A patch of the picture, on the screen."""
-    box = page.locator(".stage").first.bounding_box()
-    return box["x"] + column / 12 * box["width"], box["y"] + row / 12 * box["height"]
-
-
-def dragged(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    page.mouse.move(*start)
-    page.mouse.down()
-    page.mouse.move(*end, steps=8)
-    page.mouse.up()
-
-
-def middle(page: Any, selector: str) -> tuple[float, float]:
-    box = page.locator(selector).first.bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
 def look(page: Any) -> None:
-    page.mouse.move(*place(page, 2.5, 8.5))
+    page.mouse.move(*at_patch(page, 2, 8))
 
 
 def segments(page: Any) -> None:
@@ -73,14 +50,14 @@ def segments(page: Any) -> None:
 def paint(page: Any) -> None:
     page.click(".card[data-token='4']")
     page.click(".tool [data-value=paint]")
-    dragged(page, place(page, 5.5, 1), place(page, 5.5, 10.5))
+    drag(page, at_patch(page, 5, 0.5), at_patch(page, 5, 10))
 
 
 def replace(page: Any) -> None:
-    dragged(page, middle(page, ".card[data-token='4']"), middle(page, "#shelf"))
+    drag(page, middle(page, ".card[data-token='4']"), middle(page, "#shelf"))
     page.click("#gallery li:nth-child(4) button")
     page.wait_for_timeout(SETTLED)
-    dragged(page, middle(page, ".kept"), middle(page, ".card[data-token='4']"))
+    drag(page, middle(page, ".kept"), middle(page, ".card[data-token='4']"))
     page.wait_for_timeout(SETTLED)
     page.click(".duplicate")
     page.wait_for_selector(".card[data-token='6'][aria-pressed=true]")
@@ -90,7 +67,7 @@ def replace(page: Any) -> None:
 def search(page: Any) -> None:
     page.click(".card[data-token='4']")
     page.click(".place")
-    dragged(page, place(page, 0.1, 6), place(page, 5.9, 11.9))
+    drag(page, at_patch(page, -0.4, 5.5), at_patch(page, 5.4, 11.4))
     page.click(".go")
     page.wait_for_selector(".hit")
     page.mouse.move(1, 1)
@@ -126,9 +103,8 @@ def main() -> None:
     model = stellar.load("stellar-scenes")
     shipped = Named("stellar-scenes", model)
     untrained = Named("untrained", stellar.Stellar(model.config).eval().requires_grad_(False))
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as started:
+        path = chromium_path(started)
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
         def opened(address: str, width: int = 1280, height: int = 800, **how: Any) -> Any:

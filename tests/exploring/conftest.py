@@ -1,7 +1,5 @@
 """A page's server at work, and a visitor who was let in."""
 
-import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +13,7 @@ from PIL import Image
 from visiting import Visitor
 
 import stellar
+from browsing import NAMES, chromium_path
 from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
@@ -37,14 +36,8 @@ def workbench() -> Iterator[Workbench]:
 def serving(workbench: Workbench) -> Iterator[str]:
     """The address of a server that answers."""
     pytest.importorskip("uvicorn")
-    server = Server(workbench, port=0)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield server.address
-    finally:
-        server.stop()
-        thread.join()
+    with Server(workbench, port=0).answering() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +67,9 @@ def mixed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def chromium() -> Iterator[Any]:
     """The system's Chromium, Google's Chrome, or what `playwright install chromium` put there."""
     playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     with playwright.sync_playwright() as started:
-        path = next(filter(None, map(shutil.which, names)), started.chromium.executable_path)
-        if not Path(path).exists():
-            pytest.skip(f"no browser ({', '.join(names)}); playwright install chromium gets one")
+        if not Path(path := chromium_path(started)).exists():
+            pytest.skip(f"no browser ({', '.join(NAMES)}); playwright install chromium gets one")
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()

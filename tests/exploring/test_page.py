@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browsing import Page, at_patch, drag, middle
 from stellar.exploring import Workbench
 
 Opened = Callable[..., Any]
-Page = Any
 PICTURES = "#gallery li:not(.brought) button"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -54,25 +54,6 @@ def changed(page: Page, before: str) -> str:
 def facts_begin(text: str) -> str:
     facts = r"document.querySelector('.facts').textContent.replace(/\s+/g, ' ')"
     return f"{facts}.startsWith({text!r})"
-
-
-def at_patch(page: Page, row: int, column: int) -> tuple[float, float]:
-    """A patch of the scenes' 12 x 12, on the screen."""
-    box = page.locator(".stage").first.bounding_box()
-    return (box["x"] + (column + 0.5) / 12 * box["width"],
-            box["y"] + (row + 0.5) / 12 * box["height"])  # fmt: skip
-
-
-def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    page.mouse.move(*start)
-    page.mouse.down()
-    page.mouse.move(*end, steps=6)
-    page.mouse.up()
-
-
-def middle(page: Page, selector: str) -> tuple[float, float]:
-    box = page.locator(selector).first.bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def maps(workbench: Workbench, key: str) -> np.ndarray:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from types import ModuleType
 
 from stellar.errors import MissingPackage, UserError
@@ -19,7 +20,8 @@ GRACE = 1
 
 
 class Server:
-    """Listens once it is made; `serve` answers. `address` is for the browser, with its token.
+    """Listens once it is made; `serve` or `answering` answers. `address`, with its token, is for the
+    browser.
 
     `port` None is the usual one, or where that is taken any free one; 0 is any free one. Raises
     UserError for a port that cannot be had, and MissingPackage without Starlette and uvicorn.
@@ -40,7 +42,7 @@ class Server:
         )  # fmt: skip
 
     def serve(self) -> None:
-        """Answers until Ctrl-C or `stop`."""
+        """Answers until Ctrl-C."""
         try:
             self._server.run(sockets=[self._socket])
         except KeyboardInterrupt:
@@ -48,9 +50,16 @@ class Server:
         finally:
             self._socket.close()
 
-    def stop(self) -> None:
-        """From another thread: `serve` returns soon."""
-        self._server.should_exit = True
+    @contextmanager
+    def answering(self) -> Iterator[str]:
+        """Answers from a thread of its own meanwhile; gives the address."""
+        thread = Thread(target=self.serve)
+        thread.start()
+        try:
+            yield self.address
+        finally:
+            self._server.should_exit = True
+            thread.join()
 
 
 @contextmanager
