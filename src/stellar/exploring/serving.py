@@ -20,8 +20,8 @@ GRACE = 1
 
 
 class Server:
-    """Listens once it is made; `serve` or `answering` answers. `address`, with its token, is for the
-    browser.
+    """Listens once it is made; `serve` or `answering` answers. `address`, with its token, is for
+    the browser.
 
     `port` None is the usual one, or where that is taken any free one; 0 is any free one. Raises
     UserError for a port that cannot be had, and MissingPackage without Starlette and uvicorn.
