@@ -67,8 +67,8 @@ def plain_step(model: PretrainingModel, views: Views) -> tuple[Tensor, Losses]:
     with torch.no_grad():
         target_tokens, target_cls = tokens, cls
         if model.teacher is not None:
-            assert views.teacher is not None
-            taught = model.teacher.encoder(views.teacher)
+            assert views.second is not None
+            taught = model.teacher.encoder(views.second)
             target_sparse, taught_read = tokens_of(taught)
             target_tokens = logits_of(model.teacher.sparse_head, taught_read)
             target_cls = logits_of(model.teacher.cls_head, taught.cls)
@@ -76,26 +76,49 @@ def plain_step(model: PretrainingModel, views: Views) -> tuple[Tensor, Losses]:
         q, q_cls = sinkhorn(target_tokens, *balance), sinkhorn(target_cls, *balance)
         q = q.unflatten(0, (images, -1))
 
+    def index_of(sparse: Tensor, target: Tensor) -> Tensor:
+        epsilon, iterations = config.matching_epsilon, config.matching_iterations
+        return match(sparse.detach(), target.detach(), epsilon, iterations)
+
+    def rows_of(q: Tensor, index: Tensor) -> Tensor:
+        return q.gather(1, index[:, :, None].expand(-1, -1, q.shape[2])).flatten(0, 1)
+
     def matched(sparse: Tensor) -> Tensor:
         views_of_one = len(sparse) // images
-        repeated = target_sparse.repeat_interleave(views_of_one, dim=0)
-        index = match(
-            sparse.detach(), repeated, config.matching_epsilon, config.matching_iterations
-        )
-        rows = q.repeat_interleave(views_of_one, dim=0)
-        return rows.gather(1, index[:, :, None].expand(-1, -1, rows.shape[2])).flatten(0, 1)
+        index = index_of(sparse, target_sparse.repeat_interleave(views_of_one, dim=0))
+        return rows_of(q.repeat_interleave(views_of_one, dim=0), index)
 
     def repeated_cls(logits: Tensor) -> Tensor:
         return q_cls.repeat_interleave(len(logits) // images, dim=0)
 
     tau = config.prediction_temperature
     own = q.flatten(0, 1) if model.teacher is None else matched(sparse)
+    token_clustering = cross_entropy(tokens, own, tau)
+    cls_clustering = cross_entropy(cls, q_cls, tau)
+    if config.global_alignment != "off":
+        assert views.second is not None
+        second = model.encoder(views.second)
+        sparse2, read2 = tokens_of(second)
+        tokens2 = logits_of(model.sparse_head, read2)
+        cls2 = logits_of(model.cls_head, second.cls)
+        with torch.no_grad():
+            q2, q2_cls = sinkhorn(tokens2, *balance), sinkhorn(cls2, *balance)
+            to_full, to_second = index_of(sparse2, sparse), index_of(sparse, sparse2)
+            if config.global_alignment == "published":
+                to_second = to_full
+            wanted = rows_of(q2.unflatten(0, (images, -1)), to_second)
+        halves = (
+            cross_entropy(tokens, wanted, tau),
+            cross_entropy(tokens2, rows_of(q, to_full), tau),
+        )
+        token_clustering = (halves[0] + halves[1]) / 2
+        cls_clustering = (cross_entropy(cls, q2_cls, tau) + cross_entropy(cls2, q_cls, tau)) / 2
     losses = Losses(
         reconstruction=reconstruction(
             model, views.full, model.decoder(factors.lowrank, factors.grid)
         ),
-        token_clustering=cross_entropy(tokens, own, tau),
-        cls_clustering=cross_entropy(cls, q_cls, tau),
+        token_clustering=token_clustering,
+        cls_clustering=cls_clustering,
         set_alignment=cross_entropy(masked_tokens, matched(masked_sparse), tau),
         cls_masked=cross_entropy(masked_cls, repeated_cls(masked_cls), tau),
         cls_local=cross_entropy(local_cls, repeated_cls(local_cls), tau),

@@ -65,10 +65,16 @@ SINGLE: dict[str, Change] = {
     "patches of 4 px": with_section("model", patch_size=4),
     "patches of 8 px": with_section("model", patch_size=8),
     "batch of 16": with_section("training", batch_size=16),
+    "global alignment": with_section("objective", global_alignment="matched"),
+    "global alignment as published": with_section("objective", global_alignment="published"),
 }
 COMBINED: dict[str, Change] = {
     "batch of 32, shared crop": both(SINGLE["batch of 32"], SINGLE["shared crop"]),
     "batch of 16, shared crop": both(SINGLE["batch of 16"], SINGLE["shared crop"]),
+    **{
+        f"batch of 16, {name}": both(SINGLE["batch of 16"], SINGLE[name])
+        for name in ("global alignment", "global alignment as published", "4 tokens")
+    },
 }
 """Of what was best alone."""
 TRIALS = SINGLE | COMBINED

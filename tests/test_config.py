@@ -57,7 +57,8 @@ def test_none_and_awkward_texts_survive_the_file(tmp_path: Path) -> None:
 def test_a_run_from_before_a_setting_is_read_with_its_default(tmp_path: Path) -> None:
     config = RunConfig(training=TrainingConfig(steps=7))
     lines = to_toml(config).splitlines()
-    newer = ("codes", "residual", "attention", "pack_views")
+    newer = ("codes", "residual", "attention", "pack_views", "schedule", "decayed")
+    newer = (*newer, "global_alignment")
     older = [line for line in lines if line.split(" = ")[0] not in newer]
     assert len(older) == len(lines) - len(newer)
     (tmp_path / "run.toml").write_text("\n".join(older))
@@ -65,7 +66,9 @@ def test_a_run_from_before_a_setting_is_read_with_its_default(tmp_path: Path) ->
 
 
 def test_the_published_recipe() -> None:
-    """DESIGN: the paper's table."""
+    """The paper's table, and the published configuration, which leaves AdamW as torch has it and
+    has no schedule.
+    """
     for preset, epochs, rate in ((b16, 150, 1.5e-4), (l16, 100, 5e-5), (h16, 50, 5e-5)):
         training = preset().training
         assert (training.epochs, training.learning_rate) == (epochs, rate)
@@ -74,6 +77,10 @@ def test_the_published_recipe() -> None:
             0.04,
             3.0,
         )
+        assert (training.beta1, training.beta2) == (0.9, 0.999)
+        assert (training.schedule, training.warmup, training.decayed) == ("constant", 0.0, "all")
+        assert preset().views.share_crop
+        assert not preset().views.antialias
     views = b16().views
     assert (views.num_masked, views.num_local, views.masking_ratio) == (8, 8, 0.8)
     assert (b16().objective.target_temperature, b16().objective.prediction_temperature) == (
@@ -82,6 +89,8 @@ def test_the_published_recipe() -> None:
     )
     assert PRESETS["b16-scratch"]().objective.teacher == "constant"
     assert PRESETS["b16-scratch"]().views.masking_ratio == 0.6
+    assert PRESETS["b16-global"]().objective.global_alignment == "matched"
+    assert PRESETS["b16-global"]().objective.teacher == "none"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,17 @@ def test_the_published_recipe() -> None:
         (lambda: ObjectiveConfig(target_temperature=0.0), "target_temperature must be positive"),
         (lambda: ObjectiveConfig(sinkhorn_scale=2.0), r"in \(0, 1\], got 2.0"),
         (lambda: ObjectiveConfig(teacher="ema"), "objective.teacher must be one of"),  # pyright: ignore
+        (
+            lambda: ObjectiveConfig(teacher="cosine", global_alignment="matched"),
+            "both say what the full view predicts; switch one of them off",
+        ),
+        (
+            lambda: RunConfig(
+                views=ViewConfig(num_masked=1, share_crop=True),
+                objective=ObjectiveConfig(global_alignment="matched"),
+            ),
+            "raise views.num_masked",
+        ),
         (lambda: TrainingConfig(batch_size=10, accumulate=3), "multiple of accumulate = 3, got 10"),
         (
             lambda: TrainingConfig(pack_views=True, parallel="fsdp"),
@@ -130,6 +150,20 @@ def test_bad_values_are_refused(build, message: str) -> None:
     ("build", "message"),
     [
         (lambda: DecoderConfig(target="pixels", tokenizer="a.bin"), "tokenizer has no effect"),
+        (
+            lambda: TrainingConfig(schedule="constant", final_learning_rate=1e-5),
+            "final_learning_rate has no effect",
+        ),
+        (
+            lambda: RunConfig(
+                objective=ObjectiveConfig(
+                    global_alignment="matched",
+                    token_clustering_weight=0.0,
+                    cls_clustering_weight=0.0,
+                )
+            ),
+            "global_alignment has no effect",
+        ),
         (
             lambda: RunConfig(objective=ObjectiveConfig(teacher_momentum=0.9)),
             "teacher_momentum has no effect",

@@ -43,6 +43,16 @@ RUNS = {
     "dense": dense(demo()),
     "dino": dino(demo()),
     "pooled": replace(demo(), objective=replace(demo().objective, pooled_dense=True)),
+    "global": replace(demo(), objective=replace(demo().objective, global_alignment="matched")),
+    "global, tokens alone": replace(
+        demo(),
+        objective=replace(
+            demo().objective,
+            global_alignment="matched",
+            cls_clustering_weight=0.0,
+            pooled_dense=True,
+        ),
+    ),
     "slots": slots(demo()),
     "STELLAR's terms of slots": replace(demo(), model=slots(demo()).model),
 }
@@ -64,6 +74,7 @@ def views_of(config: RunConfig, batch: int = BATCH) -> Views:
         torch.rand(masked, 3, size, size),
         torch.zeros(masked, kept, dtype=torch.int64) if views.masking_ratio else None,
         torch.rand(local, 3, views.local_size, views.local_size),
+        torch.rand(batch, 3, size, size) if config.objective.uses_second else None,
     )
 
 

@@ -30,7 +30,7 @@ from stellar.objective.matching import match, transport_plan
 from stellar.objective.sinkhorn import sinkhorn
 
 FOLDER = Path(os.environ.get("STELLAR_REFERENCE", Path(__file__).parents[2] / "shared/reference"))
-FILES = sorted(FOLDER.glob("*.safetensors"))
+FILES = sorted(FOLDER.rglob("*.safetensors"))
 pytestmark = pytest.mark.skipif(
     not FILES, reason=f"no reference numbers in {FOLDER}; set STELLAR_REFERENCE to their folder"
 )
@@ -93,13 +93,13 @@ class Reference:
                 masked=masked.flatten(0, 1),
                 keep=images["keep_ids"],
                 local=images["local_views"].flatten(0, 1),
-                teacher=masked[:, TEACHER_VIEW],
+                second=masked[:, SECOND_VIEW],
             ),
             backward=lambda loss: loss.backward(),
         )
 
 
-TEACHER_VIEW = 1
+SECOND_VIEW = 1
 
 
 def load(sizes: dict[str, Any], weights: dict[str, Tensor]) -> PretrainingModel:
@@ -140,6 +140,7 @@ def configs(
         prototype_dim=sizes["prototype_dim"],
         head_hidden_dim=2048,
         teacher="constant" if sizes.get("momentum_teacher") else "none",
+        global_alignment="published" if sizes.get("global_align") else "off",
     )
     return {"model": model, "objective": objective}
 

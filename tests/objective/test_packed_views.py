@@ -102,6 +102,14 @@ def test_with_a_teacher(small: ModelConfig, objective: ObjectiveConfig) -> None:
     assert_same(PretrainingModel(small, replace(objective, teacher="constant")), views())
 
 
+@pytest.mark.parametrize("terms", ["both", "token_clustering", "cls_clustering"])
+def test_two_whole_views(small: ModelConfig, objective: ObjectiveConfig, terms: str) -> None:
+    both = ("token_clustering", "cls_clustering")
+    off = {f"{name}_weight": 0.0 for name in both if terms not in (name, "both")}
+    objective = replace(objective, global_alignment="matched", **off)
+    assert_same(PretrainingModel(small, objective), views())
+
+
 def test_codes(small: ModelConfig, objective: ObjectiveConfig) -> None:
     decoder = replace(small.decoder, target="codes", num_codes=VQGAN_SIZES.num_codes)
     tokenizer = VQGAN(VQGAN_SIZES)

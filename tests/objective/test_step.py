@@ -1,5 +1,6 @@
 """The step: its terms, groups of views in turn, targets without gradient, the teacher."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.model.encoder import Encoder, Tokens
 from stellar.objective import PretrainingModel, StepResult, Views, Weights, step
 
 TERMS = tuple(Weights.__dataclass_fields__)
@@ -226,7 +228,7 @@ class TestTeacher:
 
     def test_its_view_decides_the_targets(self, model: PretrainingModel) -> None:
         first: StepResult = step(model, views(), backward)
-        other = step(model, replace(views(), teacher=torch.rand(3, 3, 16, 16)), backward)
+        other = step(model, replace(views(), second=torch.rand(3, 3, 16, 16)), backward)
         assert not torch.allclose(first.targets.sparse, other.targets.sparse)
         assert first.losses.cls_clustering != other.losses.cls_clustering
         torch.testing.assert_close(first.factors.sparse, other.factors.sparse)
@@ -247,3 +249,70 @@ class TestTeacher:
             expected = momentum * before[name] + (1 - momentum) * student
             torch.testing.assert_close(parameter, expected)
             assert torch.equal(parameter, before[name].lerp(student, 1 - momentum))
+
+
+class TestGlobalAlignment:
+    @pytest.fixture(params=["matched", "published"])
+    def model(
+        self, small: ModelConfig, small_objective: ObjectiveConfig, request: pytest.FixtureRequest
+    ) -> PretrainingModel:
+        return PretrainingModel(small, replace(small_objective, global_alignment=request.param))
+
+    @pytest.fixture
+    def by_itself(self, model: PretrainingModel) -> PretrainingModel:
+        """The same weights under the paper's objective."""
+        other = copy.deepcopy(model)
+        other.objective = replace(model.objective, global_alignment="off")
+        return other
+
+    def test_only_clustering_changes(
+        self, model: PretrainingModel, by_itself: PretrainingModel
+    ) -> None:
+        losses = dict(step(model, views(), backward).losses.present())
+        plain = dict(step(by_itself, views(), backward).losses.present())
+        assert losses.keys() == plain.keys()
+        changed = {name for name in losses if losses[name] != plain[name]}
+        assert changed == {"token_clustering", "cls_clustering"}
+
+    def test_the_second_view_learns_in_a_backward_pass_of_its_own(
+        self, model: PretrainingModel
+    ) -> None:
+        batch = views()
+        assert batch.second is not None
+        batch.second.requires_grad_()
+        calls: list[float] = []
+        result = step(model, batch, lambda loss: calls.append(loss.item()) or loss.backward())
+        assert len(calls) == 4
+        assert sum(calls) == pytest.approx(result.total.item())
+        assert batch.second.grad is not None
+        assert batch.second.grad.abs().sum() > 0
+        assert gradients(model).keys() == dict(model.named_parameters()).keys()
+
+    def test_a_view_and_itself_are_what_one_view_is_alone(
+        self, model: PretrainingModel, by_itself: PretrainingModel
+    ) -> None:
+        """A token is matched to itself, and both halves are the term of the view alone."""
+        batch = replace(views(), second=views().full)
+        losses = step(model, batch, backward).losses
+        plain = step(by_itself, batch, backward).losses
+        torch.testing.assert_close(losses.token_clustering, plain.token_clustering)
+        torch.testing.assert_close(losses.cls_clustering, plain.cls_clustering)
+
+    def test_the_order_of_tokens_in_the_second_view_does_not_matter(
+        self, model: PretrainingModel
+    ) -> None:
+        """The right matching sees through it; the published one reads the wrong rows."""
+        order = torch.tensor([2, 0, 1, *range(3, model.config.num_sparse_tokens)])
+        batch = replace(views(), second=views().full)
+        terms = [step(model, batch, backward).losses.token_clustering]
+
+        def turn(_encoder: Encoder, given: tuple, tokens: Tokens) -> Tokens:
+            second = given[0] is batch.second
+            return replace(tokens, sparse=tokens.sparse[:, order]) if second else tokens
+
+        model.encoder.register_forward_hook(turn)
+        terms.append(step(model, batch, backward).losses.token_clustering)
+        assert terms[0] is not None
+        assert terms[1] is not None
+        right = model.objective.global_alignment == "matched"
+        assert torch.isclose(terms[0], terms[1]) == right

@@ -1,6 +1,7 @@
-"""The parts of a step's batch: what is in them, and what a teacher sees."""
+"""The parts of a step's batch: what is in them, and the second whole view."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from stellar.config import RunConfig
 from stellar.data import MultiView, Scenes
 from stellar.processes.launch import Ranks
-from stellar.training.batch_parts import batch_parts, view_of_teacher
+from stellar.training.batch_parts import batch_parts, views_on
 
 CPU = torch.device("cpu")
 
@@ -30,19 +31,28 @@ def test_parts_are_those_of_the_steps_in_order_and_share_the_mean(config: RunCon
 
 
 @pytest.mark.parametrize("num_masked", [0, 1, 2, 3])
-def test_a_teacher_sees_the_second_masked_view_or_the_only_one_in_its_own_colours(
+def test_the_second_view_is_the_second_masked_one_or_the_only_one_in_its_colours(
     config: RunConfig, num_masked: int
 ) -> None:
     views = replace(config.views, num_masked=num_masked)
-    batch = MultiView(Scenes("train", size=16), 16, 4, views, seed=0).__getitems__([(0, 3), (0, 5)])
-    there = batch.to("cpu")
-    expected = {0: there.full, 1: there.masked[:, :1].flatten(0, 1)}
-    second = there.masked[:, 1:2].flatten(0, 1)
-    assert torch.equal(view_of_teacher(there), expected.get(num_masked, second))
+    dataset = MultiView(Scenes("train", size=16), 16, 4, views, seed=0)
+    found = views_on(CPU, dataset.__getitems__([(0, 3), (0, 5)]), views, uses_second=True)
+    if num_masked:
+        expected = found.masked[min(1, num_masked - 1) :: num_masked]
+        assert not torch.equal(expected, found.full)
+    else:
+        expected = found.full
+    assert found.second is not None
+    assert torch.equal(found.second, expected)
 
 
-def test_only_a_run_with_a_teacher_has_a_view_for_it(config: RunConfig) -> None:
-    for teacher in ("none", "constant"):
-        run = replace(config, objective=replace(config.objective, teacher=teacher))
-        part = next(iter(batch_parts(run, Scenes("train", size=16), range(1), Ranks(), CPU)))
-        assert (part.views.teacher is None) == (teacher == "none")
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [({}, False), ({"teacher": "constant"}, True), ({"global_alignment": "matched"}, True)],
+)
+def test_only_a_run_that_reads_a_second_view_has_one(
+    config: RunConfig, changes: dict[str, Any], there: bool
+) -> None:
+    run = replace(config, objective=replace(config.objective, **changes))
+    part = next(iter(batch_parts(run, Scenes("train", size=16), range(1), Ranks(), CPU)))
+    assert (part.views.second is not None) == there

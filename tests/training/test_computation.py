@@ -116,7 +116,7 @@ def test_a_step_with_a_bf16_residual_stays_near_the_plain_one(
     small: ModelConfig, small_objective: ObjectiveConfig, views: Views, sizes: dict[str, bool]
 ) -> None:
     model = PretrainingModel(replace(small, **sizes), replace(small_objective, teacher="constant"))
-    views = replace(views, teacher=torch.rand_like(views.full))
+    views = replace(views, second=torch.rand_like(views.full))
     plain, expected = copy.deepcopy(model), copy.deepcopy(model)
     total, _ = plain_step(plain, views)
     total.backward()

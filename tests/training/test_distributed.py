@@ -46,6 +46,7 @@ def configurations(config: RunConfig) -> dict[str, RunConfig]:
             teacher, training=replace(training, batch_size=14, accumulate=2, gradient_clip=0.5)
         ),
         "dense": dense(config),
+        "global": replace(config, objective=replace(config.objective, global_alignment="matched")),
         "sharded": replace(
             teacher,
             training=replace(

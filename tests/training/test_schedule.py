@@ -1,5 +1,7 @@
 """Schedules: their ends, their shape."""
 
+from dataclasses import replace
+
 import pytest
 
 from stellar.config import ObjectiveConfig, TrainingConfig
@@ -25,6 +27,13 @@ def test_the_shortest_runs_have_a_rate(total: int) -> None:
 
 def test_no_warmup_starts_at_the_peak() -> None:
     assert learning_rate(0, 10, TrainingConfig(learning_rate=0.5, warmup=0.0)) == 0.5
+
+
+def test_a_constant_rate_rises_and_stays() -> None:
+    config = replace(CONFIG, schedule="constant", final_learning_rate=1e-6)
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert set(rates[10:]) == {1.0}
 
 
 def test_teacher_momentum() -> None:

@@ -91,7 +91,9 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
     """One column: what, and how much of it."""
     training, image, memory = config.training, plan.image, plan.memory
     encoder = {"full": image.full, "masked": image.masked, "local": image.local}
-    parts = {"encoder": sum(encoder.values()) + image.teacher, "tokenizer": image.tokenizer}
+    if second := image.second + image.teacher:
+        encoder["second"] = second
+    parts = {"encoder": sum(encoder.values()), "tokenizer": image.tokenizer}
     parts |= {"decoder": image.decoder, "heads": image.heads}
     state = memory.total - memory.activations
     seconds = training.batch_size / plan.images_per_second

@@ -102,6 +102,8 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
         "decoder": f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}",
         "heads": f"{file.objective.num_prototypes} prototypes" if file.objective else "none",
     }
+    if file.category:
+        rows["published as"] = file.category
     path = Path(model)
     if (path / METRICS).is_file() and (metrics := read_metrics(path / METRICS)):
         last = metrics[-1]

@@ -44,6 +44,12 @@ class ObjectiveConfig:
     """The head of the tokens reads S plus the mean of U over the patches that each token explains
     (weighted by L), in place of S alone; matching and KoLeo read S. Not in the paper.
     """
+    global_alignment: Literal["off", "matched", "published"] = "off"
+    """A second whole view, another crop in other colours, takes part: in both clustering terms each
+    of the two views predicts the assignments of the other in place of its own. matched: token by
+    token, as the two views are matched. published: as the published code has it since June 2026,
+    which takes the matching the wrong way round for one of the two. off: as in the paper.
+    """
     num_prototypes: int = 16384
     """Number C of prototypes of each head."""
     prototype_dim: int = 256
@@ -97,6 +103,16 @@ class ObjectiveConfig:
         return self.on("token_clustering", "set_alignment")
 
     @property
+    def aligns_globally(self) -> bool:
+        """True when two whole views are compared with each other."""
+        return self.global_alignment != "off" and self.on("token_clustering", "cls_clustering")
+
+    @property
+    def uses_second(self) -> bool:
+        """True when a second whole view is encoded."""
+        return self.aligns_globally or self.teacher != "none"
+
+    @property
     def uses_pooled_dense(self) -> bool:
         """True when a head reads what the tokens' patches say."""
         return self.pooled_dense and self.uses_tokens
@@ -132,6 +148,11 @@ class ObjectiveConfig:
         require(
             0 < self.sinkhorn_scale <= 1,
             f"objective.sinkhorn_scale must be in (0, 1], got {self.sinkhorn_scale}",
+        )
+        require(
+            self.global_alignment == "off" or self.teacher == "none",
+            f"objective.global_alignment = {self.global_alignment} and objective.teacher = "
+            f"{self.teacher} both say what the full view predicts; switch one of them off",
         )
         require(
             0 <= self.teacher_momentum <= 1,

@@ -46,6 +46,11 @@ class RunConfig:
         self._require_what_terms_need()
         if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
             logger.warning("objective.teacher_momentum has no effect without a teacher")
+        if self.objective.global_alignment != "off" and not self.objective.aligns_globally:
+            logger.warning(
+                "objective.global_alignment has no effect without token_clustering_weight or "
+                "cls_clustering_weight"
+            )
         if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
             logger.warning("views.local_scale has no effect with num_local = 0")
 
@@ -64,6 +69,12 @@ class RunConfig:
                     f"objective.{term}_weight = {weight} needs tokens, but model.num_sparse_tokens "
                     "is 0; set the weight to 0",
                 )
+        another_crop = views.num_masked > 1 or (views.num_masked == 1 and not views.share_crop)
+        require(
+            not objective.aligns_globally or another_crop,
+            "objective.global_alignment compares the full view with the crop of the second masked "
+            "view, or of the only one; raise views.num_masked",
+        )
         require(
             not objective.on("masked_reconstruction")
             or (views.num_masked > 0 and views.masking_ratio > 0),

@@ -1,5 +1,6 @@
 """The loop: how long, how fast, and what is kept."""
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from stellar.config.checks import (
     require,
 )
 
+logger = logging.getLogger(__name__)
 LARGEST = 2**62
 """Of any number; a seed may be as large."""
 
@@ -68,12 +70,20 @@ class TrainingConfig:
     """
     learning_rate: float = 1.5e-4
     """Peak learning rate."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warmup: a cosine down to `final_learning_rate`, or the peak to the end, as
+    in the published configuration.
+    """
     final_learning_rate: float = 1e-6
     """Learning rate at the end of the cosine."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises linearly to its peak."""
     weight_decay: float = 0.04
-    """AdamW's weight decay; never on norms, biases, tokens and position tables."""
+    """AdamW's weight decay."""
+    decayed: Literal["matrices", "all"] = "matrices"
+    """What decays. matrices: not norms, biases, tokens and position tables, which it would only
+    harm. all: every parameter, as in the published configuration.
+    """
     beta1: float = 0.9
     """AdamW's decay of the mean gradient."""
     beta2: float = 0.95
@@ -116,6 +126,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_choices(self, "training")
         check_numbers(self, "training", LARGEST)
+        if self.schedule == "constant" and self.final_learning_rate != 1e-6:
+            logger.warning("training.final_learning_rate has no effect without a cosine")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} must be in [0, 1), got {value}")

@@ -27,8 +27,10 @@ class Flops:
     """The encoder on all masked views."""
     local: int
     """The encoder on all local crops."""
+    second: int
+    """The encoder on the second whole view, where it is aligned with the full one."""
     teacher: int
-    """The teacher's encoder, forward alone."""
+    """The teacher's encoder on that view, forward alone."""
     decoder: int
     """Z = L S, and the decoder."""
     tokenizer: int
@@ -54,6 +56,12 @@ def training_flops(config: RunConfig) -> Flops:
     drawn += 1 if objective.on("reconstruction") else 0
     kept, crops = kept_patches(config), num_patches(model, views.local_size)
     again, taught = config.training.recompute, objective.teacher != "none"
+    passes_of_second = 3 if objective.aligns_globally else int(taught)
+    second = _encoder(
+        model, patches, read, passes_of_second, again and objective.aligns_globally
+    ) + passes_of_second * (
+        factorizes * _factorization(model, patches) + pools * _pooling(model, patches)
+    )
     return Flops(
         full=_encoder(model, patches, None, passes, again and objective.uses_full)
         + (3 if objective.on("reconstruction") or pools else 1) * _factorization(model, patches)
@@ -65,12 +73,8 @@ def training_flops(config: RunConfig) -> Flops:
             + 3 * (factorizes * _factorization(model, kept) + pools * _pooling(model, kept))
         ),
         local=objective.on("cls_local") * views.num_local * _encoder(model, crops, 1, 3, again),
-        teacher=taught
-        * (
-            _encoder(model, patches, read and 1 + num_tokens(model), 1)
-            + factorizes * _factorization(model, patches)
-            + pools * _pooling(model, patches)
-        ),
+        second=objective.aligns_globally * second,
+        teacher=taught * second,
         decoder=drawn * _decoder(model, patches, again),
         tokenizer=drawn * TOKENIZER_FLOP * patches if model.decoder.target == "codes" else 0,
         heads=_heads(config),
@@ -156,19 +160,20 @@ def _heads(config: RunConfig) -> int:
     model, views, objective = config.model, config.views, config.objective
     tokens = num_tokens(model)
     kept = kept_patches(config) if model.bottleneck else tokens
+    whole = 1 + objective.aligns_globally  # views that predict, and are predicted
     own, aligned = objective.on("token_clustering"), objective.on("set_alignment")
     sparse = _head(
         objective,
         model.embed_dim,
-        targets=(own or aligned) * tokens,
-        predictions=own * tokens + aligned * views.num_masked * kept,
+        targets=(own or aligned) * whole * tokens,
+        predictions=own * whole * tokens + aligned * views.num_masked * kept,
     )
     own, hidden, near = (objective.on(f"cls_{name}") for name in ("clustering", "masked", "local"))
     cls = _head(
         objective,
         model.embed_dim,
-        targets=own or hidden or near,
-        predictions=own + hidden * views.num_masked + near * views.num_local,
+        targets=(own or hidden or near) * whole,
+        predictions=own * whole + hidden * views.num_masked + near * views.num_local,
     )
     return sparse + cls
 

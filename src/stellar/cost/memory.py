@@ -100,6 +100,8 @@ def kept_bytes(config: RunConfig, batch: int, number: int) -> dict[str, int]:
     hidden = masked * _encoder_bytes(model, kept_patches(config), read, number, again)
     if objective.on("masked_reconstruction"):
         hidden += masked * drawn
+    if objective.aligns_globally:  # the second whole view waits for the full one
+        full += _encoder_bytes(model, patches, read, number, again)
     balance = 8 * num_tokens(model) * objective.num_prototypes  # logits and their exponentials
     return {
         "full": full + objective.on("reconstruction") * drawn + balance,

@@ -99,7 +99,11 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     whole = num_parameters(config) - divided
     views, objective, training = config.views, config.objective, config.training
     at_once = training.views_of_each(training.images_at_once(machines.gpus))
-    passes = 1 + objective.uses_masked * math.ceil(views.num_masked / at_once)
+    passes = (
+        1
+        + objective.aligns_globally
+        + objective.uses_masked * math.ceil(views.num_masked / at_once)
+    )
     passes += objective.on("cls_local") * math.ceil(views.num_local / at_once)
     passes *= training.accumulate
     return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)

@@ -2,6 +2,17 @@
 
 from stellar.objective.losses import Losses, Weights
 from stellar.objective.pretraining_model import PretrainingModel, Teacher
-from stellar.objective.step import StepResult, Views, step
+from stellar.objective.reference import Targets
+from stellar.objective.step import StepResult, step
+from stellar.objective.views import Views
 
-__all__ = ["Losses", "PretrainingModel", "StepResult", "Teacher", "Views", "Weights", "step"]
+__all__ = [
+    "Losses",
+    "PretrainingModel",
+    "StepResult",
+    "Targets",
+    "Teacher",
+    "Views",
+    "Weights",
+    "step",
+]

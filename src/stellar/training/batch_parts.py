@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import RunConfig, ViewConfig
-from stellar.data import Batch, ImageSource, MultiView, ViewBatch, cut_on, view_batches
+from stellar.data import Batch, ImageSource, MultiView, cut_on, view_batches
 from stellar.data.views.photometric import apply as change_colours
+from stellar.model.encoder import Images
 from stellar.objective import Views
 from stellar.processes.launch import Ranks
 
@@ -50,28 +51,30 @@ def batch_parts(
         num_workers=training.num_workers,
         device=device,
     )
-    has_teacher = config.objective.teacher != "none"
     for batch in batches:
-        views = views_on(device, batch, config.views, has_teacher)
+        views = views_on(device, batch, config.views, config.objective.uses_second)
         yield BatchPart(views, len(batch.index) / training.batch_size, batch.skipped)
 
 
-def views_on(device: torch.device, batch: Batch, config: ViewConfig, has_teacher: bool) -> Views:
+def views_on(device: torch.device, batch: Batch, config: ViewConfig, uses_second: bool) -> Views:
     """A batch on the device, masked and local views with their colours changed."""
     there = batch.to(device)
     masked, local = there.masked.flatten(0, 1), there.local.flatten(0, 1)
+    masked = change_colours(masked, batch.masked_colour.flatten(0, 1), config)
     return Views(
         full=there.full,
-        masked=change_colours(masked, batch.masked_colour.flatten(0, 1), config),
+        masked=masked,
         keep=there.keep.flatten(0, 1) if config.masking_ratio > 0 else None,
         local=change_colours(local, batch.local_colour.flatten(0, 1), config),
-        teacher=view_of_teacher(there) if has_teacher else None,
+        second=second_of(masked, there.full) if uses_second else None,
     )
 
 
-def view_of_teacher(there: ViewBatch) -> UInt8[Tensor, "b C h w"]:
-    """What a teacher sees of each image, whole and in its own colours: the crop of the second
-    masked view, or of the only one; the full view where none is masked.
+def second_of(masked: Float[Tensor, "BV C H W"], full: Images) -> Images:
+    """The second whole view of each image: what its second masked view shows, or its only one, in
+    the same colours, but all of it; the full view where none is masked.
     """
-    num_masked = there.masked.shape[1]
-    return there.masked[:, min(1, num_masked - 1)] if num_masked else there.full
+    num_masked = len(masked) // len(full)
+    if not num_masked:
+        return full
+    return masked.unflatten(0, (len(full), num_masked))[:, min(1, num_masked - 1)]

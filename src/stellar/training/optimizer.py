@@ -10,12 +10,11 @@ from stellar.processes.sharded import by_kind, gathered, split_like
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """Fused AdamW over everything that learns; no decay on norms, biases, tokens and position
-    tables.
-    """
+    """Fused AdamW over everything that learns; `training.decayed` says what decays."""
     learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decaying = [p for name, p in learning if not no_weight_decay(name, p)]
-    others = [p for name, p in learning if no_weight_decay(name, p)]
+    spares = config.decayed == "matrices"
+    others = [p for name, p in learning if spares and no_weight_decay(name, p)]
+    decaying = [p for name, p in learning if not (spares and no_weight_decay(name, p))]
     groups = [
         {"params": kind, "weight_decay": decay}
         for parameters, decay in ((decaying, config.weight_decay), (others, 0.0))

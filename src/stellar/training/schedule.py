@@ -7,11 +7,13 @@ from stellar.config import ObjectiveConfig, TrainingConfig
 
 def learning_rate(step: int, total: int, config: TrainingConfig) -> float:
     """Linear warmup to the peak, then a cosine to `final_learning_rate`, which the last step
-    reaches.
+    reaches; or the peak to the end.
     """
     warmup = int(config.warmup * total)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
+    if config.schedule == "constant":
+        return config.learning_rate
     progress = (step - warmup) / max(1, total - 1 - warmup)
     share = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     final = min(config.final_learning_rate, config.learning_rate)

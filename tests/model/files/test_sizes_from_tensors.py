@@ -1,14 +1,17 @@
 """Sizes of published files, read off their tensors."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import stellar
-from stellar.config import DecoderConfig, ModelConfig
+from stellar.cli import main
+from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.strict_loading import WeightsError
+from stellar.objective import PretrainingModel
 
 
 def test_saved_in_the_published_layout_and_loaded_without_its_manifest(tmp_path: Path) -> None:
@@ -31,3 +34,31 @@ def test_a_width_of_unknown_heads_needs_a_manifest(tmp_path: Path, small: ModelC
     (tmp_path / "config.json").unlink()
     with pytest.raises(WeightsError, match="number of attention heads at width 24"):
         stellar.load(file)
+
+
+@pytest.mark.parametrize(("field", "part"), [("do_recon", "decoder"), ("do_clustering", "heads")])
+def test_a_manifest_says_what_the_file_holds(
+    tmp_path: Path, small: ModelConfig, field: str, part: str
+) -> None:
+    """An entry that promises what is not there, or denies what is, is another file's."""
+    model = PretrainingModel(small, ObjectiveConfig(num_prototypes=8))
+    stellar.save_published(model if part == "heads" else Stellar(small), tmp_path)
+    path = tmp_path / "config.json"
+    manifest = json.loads(path.read_text())
+    entry = manifest["models"]["stellar"]
+    assert entry[field] is True
+    assert entry["category"] == "main"
+    entry[field] = False
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(WeightsError, match=f"{field} is False in config.json and True in the"):
+        stellar.load(tmp_path / "stellar.safetensors")
+
+
+def test_the_category_is_told(
+    tmp_path: Path, small: ModelConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = stellar.save_published(Stellar(small), tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"main"', '"ablation"'))
+    assert main(["info", str(file)]) == 0
+    assert "published as  ablation" in capsys.readouterr().out

@@ -2,8 +2,8 @@
 for each safetensors file beside it.
 
 It says little that the tensors do not, so it is held against them. What it alone knows is the
-temperature of L and, in manifests that we write, the numbers of attention heads (`num_heads`,
-`num_decoder_heads`).
+temperature of L, whether a model is one of the main ones or an ablation (`category`) and, in
+manifests that we write, the numbers of attention heads (`num_heads`, `num_decoder_heads`).
 """
 
 from collections.abc import Mapping
@@ -42,10 +42,13 @@ def manifest_entry(
     prototypes = state.get("sparse_head.prototypes")
     return {
         "weights": weights,
+        "category": "main",
         "embed_dim": config.embed_dim,
         "num_sparse_tokens": config.num_sparse_tokens,
         "num_decoder_layers": config.decoder.depth,
         "spatial_temp": config.spatial_temperature,
+        "do_recon": "decoder.proj.weight" in state,
+        "do_clustering": prototypes is not None,
         "do_cls": "cls_head.prototypes" in state,
         "num_clusters": None if prototypes is None else len(prototypes),
         "patch_size": config.patch_size,
@@ -59,7 +62,8 @@ def manifest_entry(
 
 def require_agreement(entry: Mapping[str, Any], found: Mapping[str, Any], file: Path) -> None:
     """Raises WeightsError when an entry contradicts the one that the file's tensors give."""
-    for field in ("embed_dim", "num_sparse_tokens", "num_decoder_layers", "patch_size"):
+    sizes = ("embed_dim", "num_sparse_tokens", "num_decoder_layers", "patch_size")
+    for field in (*sizes, "do_recon", "do_clustering"):
         if entry.get(field, found[field]) != found[field]:
             raise WeightsError(
                 f"{file} is not the model of its manifest: {field} is {entry[field]} in "

@@ -44,6 +44,8 @@ class ModelFile:
     """Its tensors under our names, read when they are asked for."""
     from_hub: bool
     """It was named by what it is called on the hub."""
+    category: str = ""
+    """What its manifest says of it: main or ablation."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def _model(located: Located, state: Mapping[str, Tensor]) -> ModelFile:
         sizes = read_config(config_file)
     else:
         sizes = published_sizes(state, entry or {}, path)
-    return ModelFile(path, *sizes, state, located.from_hub)
+    category = str((entry or {}).get("category", ""))
+    return ModelFile(path, *sizes, state, located.from_hub, category)
 
 
 def _backbone(source: str | Path, located: Located, tensors: Mapping[str, Tensor]) -> BackboneFile:
