@@ -69,7 +69,8 @@ WITHIN = {
     },
     "model": {
         "factorization": set(),
-        "factors": set(),
+        "fewer_tokens": set(),
+        "factors": {"fewer_tokens"},
         "edits": {"factors"},
         "history": set(),
         "transformer": set(),

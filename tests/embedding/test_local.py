@@ -16,8 +16,10 @@ from PIL import Image
 from torch import nn
 
 from stellar.config import Fit, ModelConfig
-from stellar.data.folder import DataError
+from stellar.data.folder import DataError, ImageFolder
 from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.embedding.embedder import Embedder
+from stellar.embedding.parts import open_parts
 from stellar.images import fitted, read_image
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
@@ -56,6 +58,41 @@ def test_the_file_explains_itself(tmp_path: Path, model: Stellar, photos: Path) 
     schema = pq.read_schema(tmp_path / "out.parquet")
     assert schema.names == ["path", "cls", "tokens", "maps"]
     assert schema.field("tokens").type == pa.list_(pa.float16(), 72)
+
+
+def test_fewer_tokens_make_smaller_rows(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "all.parquet")
+    embed(model, photos, tmp_path / "two.parquet", tokens=2)
+    whole, two = (read_embeddings(tmp_path / f"{name}.parquet") for name in ("all", "two"))
+    assert two.metadata["shapes"] == {"cls": [24], "tokens": [2, 24], "maps": [2, 4, 4]}
+    assert two.metadata["strongest_of"] == 3
+    assert "strongest_of" not in whole.metadata
+    for row, path in enumerate(two.paths):
+        factors = model.encode(photos / path).strongest(2)
+        np.testing.assert_allclose(two.tokens[row], factors.sparse[0].detach(), atol=0.05)
+        np.testing.assert_allclose(two.maps[row], factors.maps[0].detach(), atol=0.05)
+    assert np.array_equal(two.cls, whole.cls)
+
+
+@pytest.mark.parametrize("tokens", [0, 4])
+def test_no_more_tokens_than_there_are(
+    tmp_path: Path, model: Stellar, photos: Path, tokens: int
+) -> None:
+    with pytest.raises(EmbeddingError, match=f"1 to 3 of them can be kept, got tokens = {tokens}"):
+        embed(model, photos, tmp_path / "out.parquet", tokens=tokens)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_call_that_was_stopped_goes_on_with_as_many_tokens_alone(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    """Rows of two lengths never end up in one file."""
+    embedder = Embedder(model, tokens=2)
+    source = ImageFolder(photos)
+    open_parts(tmp_path / "out.parquet", source, embedder, 2)
+    with pytest.raises(EmbeddingError, match="another"):
+        embed(model, photos, tmp_path / "out.parquet", part_size=2)
+    assert embed(model, photos, tmp_path / "out.parquet", part_size=2, tokens=2).num_images == 6
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash"])

@@ -29,20 +29,28 @@ class Embedder:
     """Pictures to rows: path, cls, tokens and maps, in half precision.
 
     All maps of a data set have one size, so `fit`, the way the pictures came to it, is crop or
-    squash; EmbeddingError for another. `schema` has the columns, and `metadata` (also in the
-    schema, as JSON under the key `stellar`) what makes the rows readable on their own: shapes, the
-    model's hash, the preprocessing.
+    squash; EmbeddingError for another. `tokens` keeps so many of each picture, those that explain
+    most of it, the largest first; None: all, in their order. `schema` has the columns, and
+    `metadata` (also in the schema, as JSON under the key `stellar`) what makes the rows readable on
+    their own: shapes, the model's hash, the preprocessing.
     """
 
-    def __init__(self, model: Stellar, fit: Fit = "crop") -> None:
+    def __init__(self, model: Stellar, fit: Fit = "crop", tokens: int | None = None) -> None:
         if fit not in ONE_SIZE:
             raise EmbeddingError(
                 f"an embedding file holds maps of one size, so fit must be crop or squash, got "
                 f"{fit}; encode pictures of their own sizes one by one: model.encode(path, fit=...)"
             )
+        num_tokens = model.config.num_sparse_tokens
+        if tokens is not None and not 1 <= tokens <= num_tokens:
+            raise EmbeddingError(
+                f"the model has {num_tokens} tokens, so 1 to {num_tokens} of them can be kept, "
+                f"got tokens = {tokens}"
+            )
         self.model = model
         self.fit: Fit = fit
-        self.metadata = _metadata(model, fit)
+        self.tokens = tokens
+        self.metadata = _metadata(model, fit, tokens)
         self.schema = schema_of(self.metadata)
 
     def __call__(self, paths: Sequence[str], images: Images) -> pa.RecordBatch:
@@ -55,6 +63,8 @@ class Embedder:
         """
         with inference(self.model.device):
             factors = self.model.encode(images.to(self.model.device, non_blocking=True))
+            if self.tokens is not None:
+                factors = factors.strongest(self.tokens)
             return tuple(
                 value.half().flatten(1) for value in (factors.cls, factors.sparse, factors.maps)
             )
@@ -77,9 +87,10 @@ class Embedder:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def _metadata(model: Stellar, fit: Fit) -> dict[str, Any]:
+def _metadata(model: Stellar, fit: Fit, tokens: int | None) -> dict[str, Any]:
     config = model.config
-    side = config.image_size // config.patch_size
+    side, kept = config.image_size // config.patch_size, tokens or config.num_sparse_tokens
+    choice = {"strongest_of": config.num_sparse_tokens} if tokens else {}
     return {
         "model_sha256": fingerprint(model),
         "preprocessing": preprocessing(fit, config),
@@ -88,9 +99,10 @@ def _metadata(model: Stellar, fit: Fit) -> dict[str, Any]:
         "patch_size": config.patch_size,
         "shapes": {
             "cls": [config.embed_dim],
-            "tokens": [config.num_sparse_tokens, config.embed_dim],
-            "maps": [config.num_sparse_tokens, side, side],
+            "tokens": [kept, config.embed_dim],
+            "maps": [kept, side, side],
         },
+        **choice,
     }
 
 

@@ -37,6 +37,7 @@ def embed(
     progress: Callable[[int, int], object] = lambda _done, _total: None,
     part_size: int = PART_SIZE,
     ranks: Ranks = ALONE,
+    tokens: int | None = None,
 ) -> EmbedResult:
     """Encode every image below `folder` and write them, in sorted order, to `out`: a Parquet file
     where that ends in .parquet, else a folder of such files, which readers take as one data set.
@@ -47,15 +48,16 @@ def embed(
     is there.
 
     `num_workers` processes read; None: as many as suggest themselves. All maps have one size, so
-    `fit` is crop or squash. `progress` is called with (images done, images in all); it takes the
-    other processes to be as fast as this one. Raises DataError for a folder without images, and
-    EmbeddingError for another fit, for sizes below 1, and when `out` exists or its parts come from
-    another model or other data.
+    `fit` is crop or squash. `tokens` keeps so many of each picture, those that explain most of it;
+    None: all. `progress` is called with (images done, images in all); it takes the other processes
+    to be as fast as this one. Raises DataError for a folder without images, and EmbeddingError for
+    another fit, for sizes below 1, for more tokens than there are, and when `out` exists or its
+    parts come from another model or other data.
     """
     for name, size in (("batch", batch_size), ("part", part_size)):
         if size < 1:
             raise EmbeddingError(f"a {name} has at least 1 image, got {size}")
-    embedder = Embedder(model, fit)
+    embedder = Embedder(model, fit, tokens)
     source = open_source(folder, model.config.in_chans)
     parts = open_parts(Path(out), source, embedder, part_size)
     if num_workers is None:

@@ -33,6 +33,7 @@ def embed_on_ray(
     gpus_each: float = 1,
     fit: Fit = "crop",
     part_size: int = PART_SIZE,
+    tokens: int | None = None,
 ) -> EmbedResult:
     """As `embed`, on the cluster that `ray.init` joined, or else on this machine.
 
@@ -40,7 +41,7 @@ def embed_on_ray(
     `embed` does, and MissingPackage without Ray.
     """
     ray = the_package()
-    embedder = Embedder(model.cpu(), fit)
+    embedder = Embedder(model.cpu(), fit, tokens)
     source = open_source(whole_path(str(folder)), model.config.in_chans)
     parts = open_parts(Path(out).resolve(), source, embedder, part_size)
     if missing := parts.missing():

@@ -1,9 +1,11 @@
 """The factors of a batch of images: what (S), where (L), and what they were made from (cls, U)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
+
+from stellar.model.fewer_tokens import strongest
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +41,13 @@ class Factors:
         if self.sparse.shape[1] == 0:
             return self.dense
         return self.spatial.to(self.sparse.dtype) @ self.sparse
+
+    def strongest(self, count: int) -> "Factors":
+        """The same images in fewer tokens: the `count` that explain most of each, the largest
+        first; L sums to 1 over them. Raises ValueError unless there are so many.
+        """
+        sparse, spatial = strongest(self.sparse, self.spatial, count)
+        return replace(self, sparse=sparse, spatial=spatial)
 
     @property
     def maps(self) -> Float[Tensor, "B K h w"]:
