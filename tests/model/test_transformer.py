@@ -56,12 +56,12 @@ def test_attention_against_torchs_own_layer() -> None:
 
 
 def test_a_prefix_is_the_start_of_the_whole() -> None:
-    blocks, x = stack(3, BlockSize(16, 4, 2.0, 1e-12)), torch.randn(2, 9, 16)
+    blocks, x = stack(3, BlockSize(16, 4, 32, 1e-12)), torch.randn(2, 9, 16)
     torch.testing.assert_close(run_blocks(blocks, x, 4), run_blocks(blocks, x)[:, :4])
 
 
 def test_block_is_pre_norm() -> None:
-    block, x = Block(BlockSize(16, 4, 2.0, 1e-12)), torch.randn(1, 5, 16)
+    block, x = Block(BlockSize(16, 4, 32, 1e-12)), torch.randn(1, 5, 16)
     middle = x + block.attn(F.layer_norm(x, (16,), eps=1e-12))
     expected = middle + block.mlp(F.layer_norm(middle, (16,), eps=1e-12))
     torch.testing.assert_close(block(x), expected)

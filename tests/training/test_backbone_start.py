@@ -21,7 +21,7 @@ from transformers import (
 import stellar
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
-from stellar.model.encoder import resize_positions
+from stellar.model.positions import resize_positions
 from stellar.model.files.opening import open_backbone
 from stellar.model.files.strict_loading import WeightsError
 from stellar.training import pretrain, resume

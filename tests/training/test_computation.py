@@ -150,7 +150,7 @@ def test_a_step_with_a_bf16_residual_stays_near_the_plain_one(
 
 def test_norms_learn_in_fp32_from_a_bf16_residual() -> None:
     """Over many rows: sums of gradients in bf16 would be off by more than a tenth."""
-    plain = Block(BlockSize(16, 2, 2.0, 1e-6))
+    plain = Block(BlockSize(16, 2, 32, 1e-6))
     ours, x, weights = copy.deepcopy(plain), torch.randn(60, 100, 16), torch.rand(16)
     compute_as(ours, replace(DEFAULT, residual="bf16", compile="off"), CPU)
     (plain(x) * weights).sum().backward()
@@ -272,7 +272,7 @@ from stellar.model.vqgan import VQEncoder, VQGANConfig
 from stellar.training.computation import choose_arithmetic
 
 every = TrainingConfig(codes="fast", residual="bf16", attention="cudnn", pack_views=True)
-block = Block(BlockSize(24, 2, 2.0, 1e-6))
+block = Block(BlockSize(24, 2, 48, 1e-6))
 tokenizer = VQEncoder(VQGANConfig(channels=32, multipliers=(1, 1, 2), num_blocks=1))
 choose_arithmetic(torch.nn.ModuleList([block, tokenizer]), every)
 compiled, compiled_tokenizer = (

@@ -39,6 +39,11 @@ class DecoderConfig:
     mlp_ratio: float = 4.0
     """Width of the hidden layer of an MLP, as a multiple of `embed_dim`."""
 
+    @property
+    def hidden_dim(self) -> int:
+        """Width of the hidden layer of an MLP."""
+        return _hidden_dim(self)
+
     def __post_init__(self) -> None:
         check_choices(self, "model.decoder")
         check_numbers(self, "model.decoder")
@@ -54,10 +59,15 @@ class DecoderConfig:
             logger.warning("model.decoder.tokenizer has no effect when the target is pixels")
 
 
+def _hidden_dim(config: "DecoderConfig | ModelConfig") -> int:
+    # A ratio that was itself a quotient of two widths may be rounded to a little less.
+    return int(config.embed_dim * config.mlp_ratio + 1e-6)
+
+
 def _check_blocks(config: "DecoderConfig | ModelConfig", section: str) -> None:
     """Raises ConfigError for more blocks than make sense, and for an MLP without a neuron."""
     require(
-        config.depth <= DEEPEST and int(config.embed_dim * config.mlp_ratio) >= 1,
+        config.depth <= DEEPEST and config.hidden_dim >= 1,
         f"{section}.depth must be up to {DEEPEST}, and mlp_ratio x embed_dim at least 1, "
         f"got {config.depth} and {config.mlp_ratio} x {config.embed_dim}",
     )
@@ -69,7 +79,7 @@ class ModelConfig:
 
     image_size: int = 224
     """Side, in pixels, of the images that the position table is made for. Other sizes work: the
-    table is resized.
+    table is resized, and rotary positions need none.
     """
     patch_size: int = 16
     """Side of a patch, in pixels."""
@@ -81,6 +91,8 @@ class ModelConfig:
     """Attention heads of the encoder."""
     mlp_ratio: float = 4.0
     """Width of the hidden layer of an MLP, as a multiple of `embed_dim`."""
+    gated_mlp: bool = False
+    """SwiGLU: MLPs whose hidden layer is a product, as in DINOv2-giant and the larger DINOv3."""
     in_chans: int = 3
     """Channels of the images: 1 for grey, 3 for RGB, others for .npy files and TIFF."""
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -93,6 +105,10 @@ class ModelConfig:
     """A learned factor for each channel of each branch, as in DINOv2."""
     num_registers: int = 0
     """Tokens that are neither read nor explained, as in DINOv2 with registers."""
+    rope_theta: float | None = None
+    """Largest period of rotary positions, in place of a position table; 100 in DINOv3. None: the
+    table.
+    """
     num_sparse_tokens: int = 16
     """Number K of semantic tokens: the rank of the factorization. 0: none, and Z is the patch
     features themselves, as in DINO and MAE.
@@ -110,6 +126,11 @@ class ModelConfig:
     sqrt(D).
     """
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    @property
+    def hidden_dim(self) -> int:
+        """Width of the hidden layer of an MLP."""
+        return _hidden_dim(self)
 
     @property
     def num_encoded_tokens(self) -> int:
@@ -144,6 +165,15 @@ class ModelConfig:
             self.embed_dim % self.num_heads == 0,
             f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, "
             f"got {self.embed_dim}",
+        )
+        require(
+            self.rope_theta is None or self.rope_theta > 0,
+            f"model.rope_theta must be positive or None, got {self.rope_theta}",
+        )
+        require(
+            self.rope_theta is None or self.embed_dim // self.num_heads % 4 == 0,
+            f"model.rope_theta = {self.rope_theta} turns heads whose width is a multiple of 4, got "
+            f"embed_dim / num_heads = {self.embed_dim} / {self.num_heads}",
         )
         for name in ("image_mean", "image_std"):
             require(

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stellar.config import ConfigError, DecoderConfig, Fit, ModelConfig
-from stellar.model.encoder import Encoder, resize_positions
+from stellar.model.encoder import Encoder
 from stellar.model.factors import Factors
 from stellar.model.files.opening import BackboneFile, open_backbone
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.inputs import Inputs, prepare
+from stellar.model.positions import resize_positions
 
 
 class Backbone(nn.Module):
@@ -74,9 +75,10 @@ def load_into_encoder(encoder: Encoder, config: ModelConfig, file: BackboneFile)
     Raises WeightsError with the tensors that are missing, left over or of another shape.
     """
     state, side = dict(file.state), config.image_size // config.patch_size
-    cls, table = state["pos_embed"][:, :1], state["pos_embed"][:, 1:]
-    table = resize_positions(table, (side, side), antialias=config.num_registers > 0)
-    state["pos_embed"] = torch.cat([cls, table], dim=1)
+    if config.rope_theta is None:
+        cls, table = state["pos_embed"][:, :1], state["pos_embed"][:, 1:]
+        table = resize_positions(table, (side, side), antialias=config.num_registers > 0)
+        state["pos_embed"] = torch.cat([cls, table], dim=1)
     weight = state["patch_embed.proj.weight"]
     try:
         state["patch_embed.proj.weight"] = adapt_channels(weight, config.in_chans)

@@ -45,7 +45,7 @@ class Decoder(nn.Module):
         width = decoder.embed_dim
         self.proj = nn.Linear(config.embed_dim, width)
         self.register_buffer("gaussian", normal(2, width // 2))
-        size = BlockSize(width, decoder.num_heads, decoder.mlp_ratio, NORM_EPS)
+        size = BlockSize(width, decoder.num_heads, decoder.hidden_dim, NORM_EPS)
         self.blocks = stack(decoder.depth, size)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head: nn.Module

@@ -1,9 +1,9 @@
 """A vision transformer with K learned sparse tokens beside the patches.
 
-Tokens enter as [cls, sparse, registers, patches]; only cls and patches carry a position. Attention
-does not depend on the order, so this equals the published [cls, patches, sparse] while the tokens
-that a loss reads stay in front. Registers are there only in models that start from a backbone
-which has them.
+Tokens enter as [cls, sparse, registers, patches]; only cls and patches carry a position, or only
+patches where positions are rotary. Attention does not depend on the order, so this equals the
+published [cls, patches, sparse] while the tokens that a loss reads stay in front. Registers are
+there only in models that start from a backbone which has them.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from stellar.config import ModelConfig
 from stellar.images import nearest_multiple
+from stellar.model.positions import resize_positions, rotary_angles
 from stellar.model.transformer import (
     BlockSize,
     init_weights,
@@ -98,13 +99,20 @@ class Encoder(nn.Module):
         self.patch_size, self.num_registers = config.patch_size, config.num_registers
         self.patch_embed = PatchEmbed(config.in_chans, config.patch_size, dim)
         self.cls_token = nn.Parameter(normal(1, 1, dim, std=0.02))
-        self.pos_embed = nn.Parameter(normal(1, 1 + side * side, dim, std=0.02))
+        self.rope_theta, self.head_dim = config.rope_theta, dim // config.num_heads
+        if config.rope_theta is None:
+            self.pos_embed = nn.Parameter(normal(1, 1 + side * side, dim, std=0.02))
         self.sparse_tokens = nn.Parameter(normal(config.num_encoded_tokens, dim, std=dim**-0.5))
         self.bottleneck = Bottleneck(config) if config.bottleneck else None
         if config.num_registers:
             self.register_tokens = nn.Parameter(normal(1, config.num_registers, dim, std=0.02))
         size = BlockSize(
-            dim, config.num_heads, config.mlp_ratio, config.norm_eps, config.layer_scale
+            dim,
+            config.num_heads,
+            config.hidden_dim,
+            config.norm_eps,
+            config.layer_scale,
+            config.gated_mlp,
         )
         self.blocks = stack(config.depth, size)
         self.norm = nn.LayerNorm(dim, eps=config.norm_eps)
@@ -141,7 +149,8 @@ class Encoder(nn.Module):
 
         Raises ValueError for sizes that the patch does not divide.
         """
-        return self._tokens(run_blocks(self.blocks, self.embed(images, keep), self._num_read(read)))
+        x, turns = self.embed(images, keep), self._turns(images, keep)
+        return self._tokens(run_blocks(self.blocks, x, self._num_read(read), turns))
 
     def encode_packed(self, requests: Sequence[Request]) -> list[Tokens]:
         """Several groups of images in one pass: each gets what `forward` would give it.
@@ -150,7 +159,8 @@ class Encoder(nn.Module):
         """
         embedded = [self.embed(request.images, request.keep) for request in requests]
         reads = [self._num_read(request.read) for request in requests]
-        return [self._tokens(x) for x in run_blocks_packed(self.blocks, embedded, reads)]
+        turns = [self._turns(request.images, request.keep) for request in requests]
+        return [self._tokens(x) for x in run_blocks_packed(self.blocks, embedded, reads, turns)]
 
     def _num_read(self, read: Read) -> int | None:
         """Tokens that the last block answers for; None: all."""
@@ -170,13 +180,15 @@ class Encoder(nn.Module):
         """All tokens, as they enter the first block."""
         grid = self.grid(images)
         patches = self.patch_embed(self._normalise(self.patch_embed.cut(images, keep)))
-        cls_position, positions = self._positions(grid)
-        patches = patches + (positions if keep is None else F.embedding(keep, positions[0]))
+        cls = self.cls_token
+        if self.rope_theta is None:
+            cls_position, positions = self._positions(grid)
+            patches = patches + (positions if keep is None else F.embedding(keep, positions[0]))
+            cls = cls + cls_position
         batch = images.shape[0]
-        cls = (self.cls_token + cls_position).expand(batch, -1, -1)
         sparse = self.sparse_tokens.expand(batch, -1, -1)
         registers = [self.register_tokens.expand(batch, -1, -1)] if self.num_registers else []
-        return torch.cat([cls, sparse, *registers, patches], dim=1)
+        return torch.cat([cls.expand(batch, -1, -1), sparse, *registers, patches], dim=1)
 
     def _normalise(self, patches: Shaped[Tensor, "B P C p p"]) -> Float[Tensor, "B P C p p"]:
         mean, std = self.mean, self.std
@@ -189,18 +201,15 @@ class Encoder(nn.Module):
         cls, table = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         return cls, resize_positions(table, grid, antialias=self.num_registers > 0)
 
-
-def resize_positions(
-    table: Float[Tensor, "1 P D"], grid: tuple[int, int], antialias: bool
-) -> Float[Tensor, "1 Q D"]:
-    """A square position table for another grid (height, width): bicubic, in fp32.
-
-    DINOv2 with registers learned with an antialiased resize, all others without.
-    """
-    side = round(table.shape[1] ** 0.5)
-    # An exported graph is for every grid, this one included: there the resize changes nothing.
-    if not torch.compiler.is_exporting() and grid == (side, side):
-        return table
-    square = table.float().transpose(1, 2).unflatten(2, (side, side))
-    resized = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=antialias)
-    return resized.flatten(2).transpose(1, 2).to(table.dtype)
+    def _turns(
+        self, images: Images, keep: Int[Tensor, "B n"] | None
+    ) -> Float[Tensor, "2 _B N d"] | None:
+        """Rotary positions of all tokens, once for all blocks; those without a place stay as they
+        are.
+        """
+        if self.rope_theta is None:
+            return None
+        angles = rotary_angles(self.grid(images), self.head_dim, self.rope_theta, images.device)
+        angles = angles.unsqueeze(0) if keep is None else F.embedding(keep, angles)
+        angles = F.pad(angles, (0, 0, 1 + len(self.sparse_tokens) + self.num_registers, 0))
+        return torch.stack([angles.cos(), angles.sin()])

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from stellar.model.positions import Turns, turn
 
 LONGEST_PLAIN = 1024
 """Most tokens for which plain attention is used in bf16 on a CPU."""
@@ -39,10 +41,12 @@ class BlockSize:
 
     embed_dim: int
     num_heads: int
-    mlp_ratio: float
+    hidden_dim: int
+    """Width of the hidden layer of an MLP."""
     norm_eps: float
     """Epsilon of every LayerNorm."""
     layer_scale: bool = False
+    gated_mlp: bool = False
 
 
 def attend(
@@ -84,36 +88,48 @@ class Attention(nn.Module):
         self.cudnn_first = False
 
     def forward(
-        self, x: Float[Tensor, "*rows D"], read: int | None = None, groups: Groups | None = None
+        self,
+        x: Float[Tensor, "*rows D"],
+        read: int | None = None,
+        groups: Groups | None = None,
+        turns: Turns | None = None,
     ) -> Float[Tensor, "*read_rows D"]:
+        q, k, v = self._heads(self.qkv(x)) if read is None else self._prefix_queries(x, read)
+        if turns is not None:
+            q, k = turn(q, turns if read is None else turns[:, :, :read]), turn(k, turns)
         if groups is not None:
-            return self.proj(self._attend_in_groups(self.qkv(x), groups))
-        if read is not None:
-            q, (k, v) = self._prefix_queries(x, read)
-            return self.proj(self._attend(q, k, v))
-        return self.proj(self._attend(*self._heads(self.qkv(x))))
+            return self.proj(self._attend_in_groups(q, k, v, groups))
+        return self.proj(self._attend(q, k, v))
 
-    def _heads(self, qkv: Float[Tensor, "B N E"]) -> Float[Tensor, "3 B H N d"]:
-        """Queries, keys and values of each head."""
-        return qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    def _heads(self, projected: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
+        """Queries, keys and values, or some of them, of each head: (*rows, H, d)."""
+        width = self.proj.in_features
+        apart = projected.unflatten(-1, (-1, self.num_heads, width // self.num_heads))
+        return apart.unbind(-3)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "B M D"]:
+    def _attend(
+        self,
+        q: Float[Tensor, "B M H d"],
+        k: Float[Tensor, "B N H d"],
+        v: Float[Tensor, "B N H d"],
+    ) -> Float[Tensor, "B M D"]:
         """What all heads give, side by side."""
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         return attend(q, k, v, cudnn_first=self.cudnn_first).transpose(1, 2).flatten(2)
 
     def _attend_in_groups(
-        self, qkv: Float[Tensor, "rows E"], groups: Groups
+        self, q: Tensor, k: Tensor, v: Tensor, groups: Groups
     ) -> Float[Tensor, "rows D"]:
         """Every token attends to those of its own image."""
-        return pack([self._attend(*self._heads(part)) for part in unpack(qkv, groups)])
+        parts = zip(*(unpack(x, groups) for x in (q, k, v)), strict=True)
+        return pack([self._attend(*part) for part in parts])
 
-    def _prefix_queries(self, x: Tensor, read: int) -> tuple[Tensor, Tensor]:
+    def _prefix_queries(self, x: Tensor, read: int) -> tuple[Tensor, ...]:
         """Queries of the first `read` tokens only; keys and values of all."""
         dim = x.shape[2]
         q = F.linear(x[:, :read], self.qkv.weight[:dim], self.qkv.bias[:dim])
         kv = F.linear(x, self.qkv.weight[dim:], self.qkv.bias[dim:])
-        q = q.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-        return q, kv.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return *self._heads(q), *self._heads(kv)
 
 
 class Mlp(nn.Module):
@@ -126,6 +142,21 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
         return self.fc2(F.gelu(self.fc1(x)))
+
+
+class GatedMlp(nn.Module):
+    """SwiGLU: the hidden layer is silu(gate) * value, both linear in x; `fc1` gives the gate, then
+    the value. As in DINOv2-giant and the larger DINOv3.
+    """
+
+    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(in_dim, 2 * hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, out_dim)
+
+    def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
+        gate, value = self.fc1(x).chunk(2, dim=-1)
+        return self.fc2(F.silu(gate) * value)
 
 
 class LayerScale(nn.Module):
@@ -151,15 +182,19 @@ class Block(nn.Module):
         self.attn = Attention(dim, size.num_heads)
         self.ls1 = LayerScale(dim) if size.layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(dim, eps=size.norm_eps)
-        self.mlp = Mlp(dim, int(dim * size.mlp_ratio), dim)
+        self.mlp = (GatedMlp if size.gated_mlp else Mlp)(dim, size.hidden_dim, dim)
         self.ls2 = LayerScale(dim) if size.layer_scale else nn.Identity()
         self.bf16_residual = False
 
     def forward(
-        self, x: Float[Tensor, "*rows D"], read: int | None = None, groups: Groups | None = None
+        self,
+        x: Float[Tensor, "*rows D"],
+        read: int | None = None,
+        groups: Groups | None = None,
+        turns: Turns | None = None,
     ) -> Float[Tensor, "*read_rows D"]:
         """`x` is (images, tokens, D); with `groups` it is (rows, D), and all of it is read."""
-        attended = self.ls1(self.attn(self.norm1(self._widened(x)), read, groups))
+        attended = self.ls1(self.attn(self.norm1(self._widened(x)), read, groups, turns))
         x = self.stored((x if read is None else x[:, :read]) + attended)
         return self.stored(x + self.ls2(self.mlp(self.norm2(self._widened(x)))))
 
@@ -198,30 +233,39 @@ def stack(depth: int, size: BlockSize) -> nn.ModuleList:
 
 
 def run_blocks(
-    blocks: nn.ModuleList, x: Float[Tensor, "B N D"], read: int | None = None
+    blocks: nn.ModuleList,
+    x: Float[Tensor, "B N D"],
+    read: int | None = None,
+    turns: Float[Tensor, "2 _B N d"] | None = None,
 ) -> Float[Tensor, "B M D"]:
-    """All blocks in order; the last one answers only for the first `read` tokens."""
+    """All blocks in order; the last one answers only for the first `read` tokens. `turns` are
+    rotary positions, the same for all images where there is one row of them.
+    """
     if not len(blocks):
         return x[:, :read]
     dtype = x.dtype  # that of the result too, whatever the blocks store
     x = as_stored(blocks, x)
     for block in blocks[:-1]:
-        x = block(x)
-    return blocks[-1](x, read).to(dtype)
+        x = block(x, turns=turns)
+    return blocks[-1](x, read, turns=turns).to(dtype)
 
 
 def run_blocks_packed(
-    blocks: nn.ModuleList, batches: Sequence[Float[Tensor, "_B _N D"]], reads: Sequence[int | None]
+    blocks: nn.ModuleList,
+    batches: Sequence[Float[Tensor, "_B _N D"]],
+    reads: Sequence[int | None],
+    turns: Sequence[Float[Tensor, "2 _B _N d"] | None],
 ) -> list[Float[Tensor, "_B _M D"]]:
-    """`run_blocks` of several batches, each with its `read`: all blocks but the last one take all
-    tokens together.
+    """`run_blocks` of several batches, each with its `read` and its `turns`: all blocks but the
+    last one take all tokens together.
     """
     groups = tuple((len(x), x.shape[1]) for x in batches)
     x, dtype = as_stored(blocks, pack(batches)), batches[0].dtype
+    of_rows = pack_turns(turns, groups)
     for block in blocks[:-1]:
-        x = block(x, groups=groups)
-    parts = zip(unpack(x, groups), reads, strict=True)
-    return [run_blocks(blocks[-1:], part, read).to(dtype) for part, read in parts]
+        x = block(x, groups=groups, turns=of_rows)
+    parts = zip(unpack(x, groups), reads, turns, strict=True)
+    return [run_blocks(blocks[-1:], *part).to(dtype) for part in parts]
 
 
 def as_stored(blocks: nn.ModuleList, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
@@ -236,7 +280,19 @@ def pack(batches: Sequence[Float[Tensor, "_B _N D"]]) -> Float[Tensor, "rows D"]
     return torch.cat([x.flatten(0, 1) for x in batches])
 
 
-def unpack(x: Float[Tensor, "rows E"], groups: Groups) -> list[Float[Tensor, "_B _N E"]]:
+def pack_turns(
+    turns: Sequence[Float[Tensor, "2 _B _N d"] | None], groups: Groups
+) -> Turns | None:
+    """The rotary positions of all rows, if there are any."""
+    each = [
+        part.expand(-1, images, -1, -1).flatten(1, 2)
+        for part, (images, _) in zip(turns, groups, strict=True)
+        if part is not None
+    ]
+    return torch.cat(each, dim=1) if each else None
+
+
+def unpack(x: Shaped[Tensor, "rows *E"], groups: Groups) -> list[Shaped[Tensor, "_B _N *E"]]:
     """The batches that the rows were packed from."""
     parts = x.split([images * tokens for images, tokens in groups])
     return [part.unflatten(0, group) for part, group in zip(parts, groups, strict=True)]
