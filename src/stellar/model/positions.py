@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Turns = Float[Tensor, "2 *rows d"]
-"""Cosine and sine of the angles of each token, for the d channels of a head."""
+Turns = Float[Tensor, "2 *#rows d"]
+"""Cosine and sine of the angles of each token, for the d channels of a head; one row for all images,
+or one for each.
+"""
 
 
 def resize_positions(

@@ -16,8 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.model.files.biases import with_all_biases
 from stellar.model.files.config_json import CONFIG, read_config, read_json
-from stellar.model.files.families import layout_of
+from stellar.model.files.families import PERIODS, layout_of
+from stellar.model.files.layout import fuse
 from stellar.model.files.locating import Located, locate, locate_backbone, locate_model
 from stellar.model.files.manifest import read_manifest
 from stellar.model.files.prefixes import encoder_only, is_stellar
@@ -114,9 +116,13 @@ def _backbone(source: str | Path, located: Located, tensors: Mapping[str, Tensor
     try:
         state = encoder_only(tensors)
         layout = layout_of(state)
-        state = layout.read(state)
+        state = fuse(with_all_biases(layout.renamed(state)))
         sizes = backbone_sizes(state, layout, config)
-        state["pos_embed"] = _with_cls_row(state["pos_embed"])
+        state.pop(PERIODS, None)
+        if "pos_embed" in state:
+            state["pos_embed"] = _with_cls_row(state["pos_embed"])
+        if not sizes["num_registers"]:
+            state.pop("register_tokens", None)
         state["sparse_tokens"] = torch.empty(0, sizes["embed_dim"])
     except WeightsError as error:
         raise WeightsError(f"{source} cannot be used as a backbone: {error}") from error

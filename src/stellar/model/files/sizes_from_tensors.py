@@ -7,16 +7,20 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
-from stellar.model.files.families import VIT
+from stellar.images import nearest_multiple
+from stellar.model.files.families import DINOV3_GATED, PERIODS, VIT
 from stellar.model.files.layout import Layout
 from stellar.model.files.manifest import manifest_entry, require_agreement
 from stellar.model.files.strict_loading import WeightsError
 
 HEADS_OF_WIDTH = {192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16}
 """Attention heads of ViT-Ti, -S, the published decoder, -B, -L and -H."""
+DINOV3_7B = 4096
+"""Width of the one DINOv3 model whose heads are 128 wide; those of the others are 64."""
 
 
 def published_sizes(
@@ -42,33 +46,83 @@ def backbone_sizes(
 ) -> dict[str, Any]:
     """The fields of ModelConfig that tensors decide, and those that only `config.json` knows."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    needed = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
-    for name, dimensions in needed.items():
+    rotary = "pos_embed" not in state
+    _require_dimensions(shapes, rotary)
+    width, channels, patch, _ = shapes["patch_embed.proj.weight"]
+    act = "silu" if layout is DINOV3_GATED else "gelu"
+    if config.get("hidden_size", width) != width or config.get("hidden_act", act) != act:
+        raise WeightsError(
+            f"its config.json must say hidden_size {width}, as its tensors have, and hidden_act "
+            f"{act}, got {config.get('hidden_size')} and {config.get('hidden_act')}"
+        )
+    numbers = [int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")]
+    (expanded, _), (_, hidden) = (shapes[f"blocks.0.mlp.fc{n}.weight"] for n in (1, 2))
+    return {
+        "image_size": _rotary_image_size(config, patch)
+        if rotary
+        else patch * isqrt(shapes["pos_embed"][1]),
+        "patch_size": patch,
+        "in_chans": channels,
+        "embed_dim": width,
+        "depth": config.get("num_hidden_layers", 1 + max(numbers)),
+        "num_heads": config.get("num_attention_heads", _usual_heads(state, width)),
+        "mlp_ratio": hidden / width,
+        "gated_mlp": expanded == 2 * hidden,
+        "norm_eps": config.get("layer_norm_eps", _usual_epsilon(layout, rotary)),
+        "layer_scale": "blocks.0.ls1.gamma" in shapes,
+        "num_registers": shapes.get("register_tokens", (1, 0))[1],
+        "rope_theta": _rope_theta(state, config) if rotary else None,
+    }
+
+
+def _require_dimensions(shapes: Mapping[str, tuple[int, ...]], rotary: bool) -> None:
+    """Raises WeightsError when a tensor that says a size is missing or is of another kind."""
+    needed = {
+        "patch_embed.proj.weight": 4,
+        "blocks.0.mlp.fc1.weight": 2,
+        "blocks.0.mlp.fc2.weight": 2,
+    }
+    for name, dimensions in (needed if rotary else needed | {"pos_embed": 3}).items():
         if len(shapes.get(name, ())) != dimensions:
             raise WeightsError(
                 f"{name}, as stellar names it, must have {dimensions} dimensions, "
                 f"{f'got {shapes[name]}' if name in shapes else 'but is missing'}"
             )
-    width, channels, patch, _ = shapes["patch_embed.proj.weight"]
-    if config.get("hidden_size", width) != width or config.get("hidden_act", "gelu") != "gelu":
-        raise WeightsError(
-            f"its config.json must say hidden_size {width}, as its tensors have, and hidden_act "
-            f"gelu, got {config.get('hidden_size')} and {config.get('hidden_act')}"
-        )
-    usual_heads = HEADS_OF_WIDTH.get(width, max(1, width // 64))
-    numbers = [int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")]
-    return {
-        "image_size": patch * isqrt(shapes["pos_embed"][1]),
-        "patch_size": patch,
-        "in_chans": channels,
-        "embed_dim": width,
-        "depth": config.get("num_hidden_layers", 1 + max(numbers)),
-        "num_heads": config.get("num_attention_heads", usual_heads),
-        "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / width,
-        "norm_eps": config.get("layer_norm_eps", 1e-12 if layout is VIT else 1e-6),
-        "layer_scale": "blocks.0.ls1.gamma" in shapes,
-        "num_registers": shapes.get("register_tokens", (1, 0))[1],
-    }
+
+
+def _usual_heads(state: Mapping[str, Tensor], width: int) -> int:
+    """Heads of a file that does not say them: periods are a quarter of a head's width."""
+    if PERIODS in state:
+        return max(1, width // (4 * max(1, len(state[PERIODS]))))
+    if "pos_embed" in state:
+        return HEADS_OF_WIDTH.get(width, max(1, width // 64))
+    return width // 128 if width == DINOV3_7B else max(1, width // 64)
+
+
+def _usual_epsilon(layout: Layout, rotary: bool) -> float:
+    if rotary:
+        return 1e-5
+    return 1e-12 if layout is VIT else 1e-6
+
+
+def _rotary_image_size(config: Mapping[str, Any], patch: int) -> int:
+    """What no tensor says, and nothing depends on: the size that pictures are brought to."""
+    said = config.get("image_size")
+    return nearest_multiple(said if isinstance(said, int) else 224, patch)
+
+
+def _rope_theta(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> float:
+    """Raises WeightsError when the periods in a file are not those that follow from it."""
+    theta = float(config.get("rope_theta", 100.0))
+    if PERIODS in state:
+        periods = state[PERIODS].float()
+        usual = theta ** (torch.arange(len(periods)) / len(periods))
+        if not torch.allclose(periods, usual, rtol=0.01):  # they may have been saved in bf16
+            raise WeightsError(
+                f"its rotary positions must have periods from 1 to {usual[-1]:.4g}, "
+                f"got {periods[0]:.4g} to {periods[-1]:.4g}; other ones are not supported"
+            )
+    return theta
 
 
 def backbone_normalisation(
