@@ -26,7 +26,7 @@ from stellar.cost import (
     training_flops,
     training_memory,
 )
-from stellar.cost.flops import TOKENIZER_FLOP, _block, _encoder
+from stellar.cost.flops import TOKENIZER_FLOP, _Block, _block, _encoder
 from stellar.cost.memory import TOKENIZER_WEIGHTS, kept_bytes
 from stellar.data.views.masking import num_kept
 from stellar.model import transformer
@@ -54,6 +54,12 @@ RUNS = {
         ),
     ),
     "slots": slots(demo()),
+    "dinov3": replace(
+        tiny(),
+        model=replace(
+            tiny().model, gated_mlp=True, rope_theta=100.0, num_registers=4, layer_scale=True
+        ),
+    ),
     "STELLAR's terms of slots": replace(demo(), model=slots(demo()).model),
 }
 
@@ -165,7 +171,7 @@ def test_the_budget_that_was_counted_by_hand() -> None:
 
 
 def test_attention_is_quadratic_and_the_rest_linear() -> None:
-    small, large = (_block(tokens, tokens, 64, 256) for tokens in (100, 200))
+    small, large = (_block(_Block(64, 256), tokens, tokens) for tokens in (100, 200))
     assert large - 2 * small == 2 * 4 * 100**2 * 64
 
 
@@ -204,7 +210,7 @@ def storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2)], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2), ("dinov3", 4)], ids=["fp32", "bf16", "dinov3"])
 def test_bytes_kept_for_the_backward_pass(
     name: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,7 +256,7 @@ class Alive(TorchDispatchMode):
 
 @pytest.mark.parametrize("packed", [False, True], ids=["in turn", "packed"])
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
-@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2)], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2), ("dinov3", 4)], ids=["fp32", "bf16", "dinov3"])
 def test_memory_of_a_step_at_its_peak(
     name: str, number: int, again: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

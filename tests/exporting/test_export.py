@@ -94,6 +94,17 @@ def test_onnx_runs_without_torch_and_computes_the_same(tmp_path: Path, small: Mo
     check_what_it_says_of_itself(tmp_path / "pets-encode.onnx", model)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("format", ["onnx", "torch-export"])
+def test_rotary_positions_are_exported_for_any_grid(
+    tmp_path: Path, small: ModelConfig, format: str
+) -> None:
+    config = replace(small, depth=1, rope_theta=100.0, gated_mlp=True, num_registers=2)
+    files = export(Stellar(config).requires_grad_(False), tmp_path / "pets", format)
+    assert [file.path.stem for file in files] == ["pets-encode", "pets-reconstruct"]
+    assert all(file.difference < 1e-4 for file in files)
+
+
 def check_what_it_says_of_itself(file: Path, model: Stellar) -> None:
     import onnxruntime
 

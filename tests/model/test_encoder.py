@@ -1,12 +1,23 @@
-"""The encoder: sizes, kept patches, and the parts that are not read."""
+"""The encoder, with a position table and with rotary positions: sizes, kept patches, and the parts
+that are not read.
+"""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from stellar.config import ModelConfig
+from stellar.config import ConfigError, ModelConfig
 from stellar.model.encoder import Encoder, Request
+
+
+ROTARY: dict[str, Any] = {"rope_theta": 100.0, "gated_mlp": True, "num_registers": 1}
+
+
+@pytest.fixture(params=[{}, ROTARY], ids=["table", "rotary"])
+def small(small: ModelConfig, request: pytest.FixtureRequest) -> ModelConfig:
+    return replace(small, **request.param)
 
 
 def test_keeping_every_patch_changes_nothing(small: ModelConfig) -> None:
@@ -76,8 +87,9 @@ def test_packed_images_share_all_blocks_but_the_last(small: ModelConfig) -> None
     encoder.encode_packed(
         [Request(torch.rand(2, 3, 16, 16)), Request(torch.rand(5, 3, 8, 8), read="cls")]
     )
-    together = 2 * (1 + 3 + 16) + 5 * (1 + 3 + 4)
-    assert rows == [[together], [together], [2, 20], [5, 1]]
+    others = 1 + 3 + small.num_registers
+    together = 2 * (others + 16) + 5 * (others + 4)
+    assert rows == [[together], [together], [2, others + 16], [5, 1]]
 
 
 def test_bytes_and_fractions_are_the_same_picture(small: ModelConfig) -> None:
@@ -105,3 +117,24 @@ def test_sparse_tokens_have_no_position(small: ModelConfig) -> None:
     with torch.no_grad():
         encoder.sparse_tokens.copy_(encoder.sparse_tokens.flip(0))
     torch.testing.assert_close(encoder(images).sparse, before.flip(1))
+
+
+def test_patches_that_change_places_are_seen(small: ModelConfig) -> None:
+    encoder, images = Encoder(small), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        for block in encoder.blocks:
+            block.get_parameter("attn.qkv.weight").mul_(20)
+    swapped = torch.cat([images[..., 8:], images[..., :8]], dim=3)
+    assert not torch.allclose(encoder(images).cls, encoder(swapped).cls, atol=1e-4)
+
+
+def test_rotary_positions_hold_no_weights(small: ModelConfig) -> None:
+    names = Encoder(replace(small, rope_theta=100.0)).state_dict().keys()
+    assert names == Encoder(replace(small, rope_theta=None)).state_dict().keys() - {"pos_embed"}
+
+
+def test_heads_that_cannot_be_turned_are_refused(small: ModelConfig) -> None:
+    with pytest.raises(ConfigError, match=r"whose width is a multiple of 4, got .* = 24 / 4"):
+        replace(small, num_heads=4, rope_theta=100.0)
+    with pytest.raises(ConfigError, match=r"rope_theta must be positive or None, got 0"):
+        replace(small, rope_theta=0.0)

@@ -9,6 +9,7 @@ from stellar.model.transformer import (
     Attention,
     Block,
     BlockSize,
+    GatedMlp,
     attend,
     no_weight_decay,
     run_blocks,
@@ -65,6 +66,25 @@ def test_block_is_pre_norm() -> None:
     middle = x + block.attn(F.layer_norm(x, (16,), eps=1e-12))
     expected = middle + block.mlp(F.layer_norm(middle, (16,), eps=1e-12))
     torch.testing.assert_close(block(x), expected)
+
+
+def test_a_gated_mlp_is_a_product_with_the_gate_first() -> None:
+    mlp, x = GatedMlp(6, 10, 6), torch.randn(2, 5, 6)
+    (gate, value), (gate_bias, value_bias) = mlp.fc1.weight.chunk(2), mlp.fc1.bias.chunk(2)
+    opened = x @ gate.T + gate_bias
+    hidden = opened * opened.sigmoid() * (x @ value.T + value_bias)
+    torch.testing.assert_close(mlp(x), hidden @ mlp.fc2.weight.T + mlp.fc2.bias)
+
+
+def test_turned_queries_and_keys_are_turned_alone() -> None:
+    """A turn by 0 changes nothing; by angles that all tokens share, neither."""
+    attention, x = Attention(16, 2), torch.randn(2, 5, 16)
+    for angles in (torch.zeros(1, 5, 8), torch.rand(1, 1, 4).repeat(1, 5, 2)):
+        turns = torch.stack([angles.cos(), angles.sin()])
+        torch.testing.assert_close(attention(x, turns=turns), attention(x))
+    angles = torch.arange(5.0)[None, :, None].expand(1, 5, 8)
+    turns = torch.stack([angles.cos(), angles.sin()])
+    assert not torch.allclose(attention(x, turns=turns), attention(x), atol=1e-3)
 
 
 def test_what_weight_decay_leaves_alone() -> None:

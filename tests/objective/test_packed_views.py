@@ -98,6 +98,12 @@ def test_views_that_keep_every_patch(small: ModelConfig, objective: ObjectiveCon
     assert_same(PretrainingModel(small, objective), replace(views(), keep=None))
 
 
+def test_rotary_positions(small: ModelConfig, objective: ObjectiveConfig) -> None:
+    """Each image's own, of views of several sizes and with patches of their own."""
+    sizes = replace(small, rope_theta=100.0, gated_mlp=True, num_registers=2, layer_scale=True)
+    assert_same(PretrainingModel(sizes, objective), views())
+
+
 def test_with_a_teacher(small: ModelConfig, objective: ObjectiveConfig) -> None:
     assert_same(PretrainingModel(small, replace(objective, teacher="constant")), views())
 

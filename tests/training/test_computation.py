@@ -89,6 +89,15 @@ def test_blocks_computed_again_give_the_same_gradients(
     torch.testing.assert_close(others, gradients, rtol=0, atol=0)
 
 
+def test_rotary_positions_are_handed_to_blocks_that_are_computed_again(
+    small: ModelConfig, small_objective: ObjectiveConfig, views: Views
+) -> None:
+    model = PretrainingModel(replace(small, rope_theta=100.0), small_objective)
+    expected = copy.deepcopy(model)
+    recompute_blocks(model)
+    assert_equal_steps(model, expected, views)
+
+
 def test_the_tokenizer_wholly_in_bf16_gives_nearly_the_same_codes(tokenizer: VQGAN) -> None:
     images = smooth_images(16)
     exact = tokenizer.codes(images)
@@ -111,7 +120,11 @@ def test_the_tokenizer_wholly_in_bf16_gives_nearly_the_same_codes(tokenizer: VQG
         assert torch.equal(tokenizer.encoder(images), finest_alone)
 
 
-@pytest.mark.parametrize("sizes", [{}, {"layer_scale": True}], ids=["plain", "layer scale"])
+@pytest.mark.parametrize(
+    "sizes",
+    [{}, {"layer_scale": True}, {"rope_theta": 100.0, "gated_mlp": True}],
+    ids=["plain", "layer scale", "rotary and gated"],
+)
 def test_a_step_with_a_bf16_residual_stays_near_the_plain_one(
     small: ModelConfig, small_objective: ObjectiveConfig, views: Views, sizes: dict[str, bool]
 ) -> None:
@@ -272,7 +285,7 @@ from stellar.model.vqgan import VQEncoder, VQGANConfig
 from stellar.training.computation import choose_arithmetic
 
 every = TrainingConfig(codes="fast", residual="bf16", attention="cudnn", pack_views=True)
-block = Block(BlockSize(24, 2, 48, 1e-6))
+block = Block(BlockSize(24, 2, 48, 1e-6, gated_mlp=True))
 tokenizer = VQEncoder(VQGANConfig(channels=32, multipliers=(1, 1, 2), num_blocks=1))
 choose_arithmetic(torch.nn.ModuleList([block, tokenizer]), every)
 compiled, compiled_tokenizer = (
@@ -280,7 +293,14 @@ compiled, compiled_tokenizer = (
     for module in (block, tokenizer)
 )
 packed, images = torch.randn(2 * 20 + 9 * 8, 24), torch.rand(2, 3, 16, 16)
-ways = [(packed, None, ((2, 20), (9, 8))), (packed[:40].unflatten(0, (2, 20)), 4, None)]
+angles = torch.rand(2 * 20 + 9 * 8, 12)
+turns = torch.stack([angles.cos(), angles.sin()])
+ways = [
+    (packed, None, ((2, 20), (9, 8)), None),
+    (packed, None, ((2, 20), (9, 8)), turns),
+    (packed[:40].unflatten(0, (2, 20)), 4, None, None),
+    (packed[:40].unflatten(0, (2, 20)), 4, None, turns[:, None, :20]),
+]
 for low in (False, True):
     with torch.autocast("cpu", torch.bfloat16, enabled=low):
         for x, *how in ways:

@@ -94,7 +94,9 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
         "sha256": fingerprint(build(file, purpose="encode")),
         "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, "
         f"{config.embed_dim} wide, "
-        f"{config.num_heads} heads, patch {config.patch_size}",
+        f"{config.num_heads} heads, patch {config.patch_size}"
+        f"{', gated MLPs' if config.gated_mlp else ''}",
+        "positions": config.positions,
         "image": f"{config.image_size} px, {side} x {side} patches "
         f"(other sizes work: multiples of {config.patch_size})",
         "tokens": f"{config.num_sparse_tokens} of width {config.embed_dim} for an image, "

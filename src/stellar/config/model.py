@@ -133,6 +133,13 @@ class ModelConfig:
         return _hidden_dim(self)
 
     @property
+    def positions(self) -> str:
+        """What tells the encoder where a patch is, in words."""
+        if self.rope_theta is None:
+            return "a learned table"
+        return f"rotary, periods from 1 to {self.rope_theta:g}"
+
+    @property
     def num_encoded_tokens(self) -> int:
         """Sparse tokens that go through the encoder: slots do not."""
         return 0 if self.slot_rounds else self.num_sparse_tokens

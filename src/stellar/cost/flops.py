@@ -3,7 +3,7 @@
 A product of matrices (m k) and (k n) is 2 m k n FLOP. Its backward pass is two products of the
 same size, one for each factor, so what learns costs three times its forward pass; pixels get no
 gradient. Blocks that are computed again in the backward pass (`training.recompute`) cost a fourth
-time, all but their last product, which nothing needs. Counted is what `objective.step` does:
+time, all but their last product, which nothing needs unless a layer scale learns from it. Counted is what `objective.step` does:
 patches that are dropped are not embedded, and the last block answers only for the tokens that a
 loss reads.
 """
@@ -42,6 +42,17 @@ class Flops:
     def total(self) -> int:
         """All of it."""
         return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What the cost of a transformer block depends on."""
+
+    width: int
+    hidden: int
+    gated: bool = False
+    scaled: bool = False
+    """Its branches end in a layer scale."""
 
 
 def training_flops(config: RunConfig) -> Flops:
@@ -108,22 +119,23 @@ def _encoder(
     model: ModelConfig, patches: int, read: int | None, passes: int, again: bool = False
 ) -> int:
     """Forward (and backward) of one view; the last block answers for `read` tokens, or all."""
-    width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
+    width = model.embed_dim
+    block = _Block(width, model.hidden_dim, model.gated_mlp, model.layer_scale)
     tokens = 1 + model.num_encoded_tokens + model.num_registers + patches
     embedding = 2 * patches * model.in_chans * model.patch_size**2 * width
-    blocks = (model.depth - 1) * _block(tokens, tokens, width, hidden, passes, again)
-    blocks += _block(tokens, read or tokens, width, hidden, passes, again)
+    blocks = (model.depth - 1) * _block(block, tokens, tokens, passes, again)
+    blocks += _block(block, tokens, read or tokens, passes, again)
     squeezed = 4 * patches * width * model.bottleneck
     return blocks + passes * squeezed + min(passes, 2) * embedding
 
 
-def _block(
-    tokens: int, read: int, width: int, hidden: int, passes: int = 1, again: bool = False
-) -> int:
+def _block(block: _Block, tokens: int, read: int, passes: int = 1, again: bool = False) -> int:
     """Keys and values of all tokens; queries, attention and MLP of those that are read."""
-    linear = 2 * width * (2 * width * tokens + 2 * (width + hidden) * read)
+    width, hidden = block.width, block.hidden
+    linear = 2 * width * (2 * width * tokens + (2 * width + (2 + block.gated) * hidden) * read)
     forward = linear + 4 * read * tokens * width
-    return passes * forward + again * (forward - 2 * width * hidden * read)
+    unneeded = 0 if block.scaled else 2 * width * hidden * read
+    return passes * forward + again * (forward - unneeded)
 
 
 def _factorization(model: ModelConfig, patches: int) -> int:
@@ -146,12 +158,13 @@ def _pooling(model: ModelConfig, patches: int) -> int:
 def _decoder(model: ModelConfig, patches: int, again: bool) -> int:
     """Forward and backward: Z = L S, and the blocks that draw from it."""
     decoder = model.decoder
-    width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
+    width = decoder.embed_dim
+    block = _Block(width, decoder.hidden_dim)
     outputs = decoder.num_codes
     if decoder.target == "pixels":
         outputs = model.in_chans * model.patch_size**2
     lowrank = 2 * patches * model.num_sparse_tokens * model.embed_dim
-    blocks = decoder.depth * _block(patches, patches, width, hidden, 3, again)
+    blocks = decoder.depth * _block(block, patches, patches, 3, again)
     return blocks + 3 * (lowrank + 2 * patches * width * (model.embed_dim + outputs))
 
 

@@ -3,8 +3,9 @@ for its backward pass.
 
 State is fp32: weights, their gradients, AdamW's two moments. Kept are, for each token and block,
 the residual stream twice in fp32, and in the networks' precision the results of both norms, q, k
-and v, the attended values twice, and the MLP's hidden layer before and after its GELU; not the
-scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less. With
+and v, the attended values twice, and the MLP's hidden layer before and after its GELU (where it is
+gated: gate, value, the gate's silu, and the product); with rotary positions, q and k before they are
+turned as well, which v holds on to; not the scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less. With
 `training.recompute`, blocks keep their input in fp32, and one at a time has the rest, with the
 gradient of its hidden layer. With `training.pack_views` all groups of views are alive at once.
 """
@@ -114,29 +115,35 @@ def _encoder_bytes(
     model: ModelConfig, patches: int, read: int | None, number: int, again: bool
 ) -> int:
     tokens = 1 + model.num_encoded_tokens + model.num_registers + patches
-    width, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
-    blocks = [_block_bytes(tokens, tokens, width, hidden, number)] * (model.depth - 1)
-    blocks.append(_block_bytes(tokens, read or tokens, width, hidden, number))
-    kept = _stack_bytes(blocks, tokens, width, hidden, number) if again else sum(blocks)
+    width = model.embed_dim
+    expanded = (1 + model.gated_mlp) * model.hidden_dim
+    turned = 0 if model.rope_theta is None else number * width
+    blocks = [_block_bytes(tokens, tokens, width, expanded, number, turned)] * (model.depth - 1)
+    blocks.append(_block_bytes(tokens, read or tokens, width, expanded, number, turned))
+    kept = _stack_bytes(blocks, tokens, width, expanded, number) if again else sum(blocks)
     pixels = patches * model.in_chans * model.patch_size**2 * number
     return kept + pixels
 
 
-def _stack_bytes(blocks: list[int], tokens: int, width: int, hidden: int, number: int) -> int:
+def _stack_bytes(blocks: list[int], tokens: int, width: int, expanded: int, number: int) -> int:
     """Of blocks that are computed again: their inputs, and all of one at a time."""
-    return len(blocks) * 4 * tokens * width + max(blocks) + number * tokens * hidden
+    return len(blocks) * 4 * tokens * width + max(blocks) + number * tokens * expanded
 
 
-def _block_bytes(tokens: int, read: int, width: int, hidden: int, number: int) -> int:
-    """Keys and values of all tokens; the rest of those that are read."""
-    everywhere = tokens * (4 + 3 * number) * width
-    return everywhere + read * (4 * width + number * (4 * width + 2 * hidden))
+def _block_bytes(
+    tokens: int, read: int, width: int, expanded: int, number: int, turned: int = 0
+) -> int:
+    """Keys and values of all tokens; the rest of those that are read. `expanded` is what the first
+    layer of the MLP gives, `turned` the bytes of a query or key that rotary positions have turned.
+    """
+    everywhere = tokens * ((4 + 3 * number) * width + turned)
+    return everywhere + read * (4 * width + turned + number * (4 * width + 2 * expanded))
 
 
 def _decoder_bytes(model: ModelConfig, patches: int, number: int, again: bool) -> int:
     """With what L and Z = L S keep in fp32, and the logits of the codes."""
     decoder = model.decoder
-    width, hidden = decoder.embed_dim, int(decoder.embed_dim * decoder.mlp_ratio)
+    width, hidden = decoder.embed_dim, decoder.hidden_dim
     blocks = [_block_bytes(patches, patches, width, hidden, number)] * decoder.depth
     kept = _stack_bytes(blocks, patches, width, hidden, number) if again else sum(blocks)
     logits = 4 * decoder.num_codes if decoder.target == "codes" else 0
@@ -147,17 +154,19 @@ def _linear(inputs: int, outputs: int) -> int:
     return (inputs + 1) * outputs
 
 
-def _block_parameters(width: int, hidden: int) -> int:
+def _block_parameters(width: int, hidden: int, gated: bool = False) -> int:
     attention = _linear(width, 3 * width) + _linear(width, width)
-    return attention + _linear(width, hidden) + _linear(hidden, width) + 4 * width
+    mlp = _linear(width, (1 + gated) * hidden) + _linear(hidden, width)
+    return attention + mlp + 4 * width
 
 
 def _encoder_parameters(model: ModelConfig) -> int:
     width = model.embed_dim
-    block = _block_parameters(width, int(width * model.mlp_ratio))
+    block = _block_parameters(width, model.hidden_dim, model.gated_mlp)
     block += 2 * width if model.layer_scale else 0
-    tokens = 2 + num_patches(model, model.image_size)  # cls, and a position for it and each patch
-    tokens += model.num_encoded_tokens + model.num_registers
+    tokens = 1 + model.num_encoded_tokens + model.num_registers
+    if model.rope_theta is None:  # a position for cls and each patch
+        tokens += 1 + num_patches(model, model.image_size)
     narrow = model.bottleneck
     squeezed = _linear(width, narrow) + _linear(narrow, width) + 2 * width if narrow else 0
     patch = _linear(model.in_chans * model.patch_size**2, width)
@@ -175,7 +184,7 @@ def _slot_parameters(model: ModelConfig) -> int:
 def _decoder_parameters(model: ModelConfig) -> int:
     decoder = model.decoder
     width = decoder.embed_dim
-    block = _block_parameters(width, int(width * decoder.mlp_ratio))
+    block = _block_parameters(width, decoder.hidden_dim)
     head = _linear(width, decoder.num_codes)
     if decoder.target == "pixels":
         head = width * model.in_chans * model.patch_size**2 + model.in_chans

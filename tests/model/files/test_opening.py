@@ -97,6 +97,11 @@ def test_settings_that_are_missing_are_told_of(
     open_model(ours)
     assert not caplog.records
     content = json.loads((ours / CONFIG).read_text())
+    for later in ("gated_mlp", "rope_theta"):  # files of before have neither
+        del content["model"][later]
+    (ours / CONFIG).write_text(json.dumps(content))
+    assert open_model(ours).config.rope_theta is None
+    assert not caplog.records
     del content["model"]["image_mean"], content["model"]["spatial_temperature"]
     (ours / CONFIG).write_text(json.dumps(content))
     open_model(ours)

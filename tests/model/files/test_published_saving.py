@@ -20,6 +20,8 @@ from stellar.model.files.strict_loading import WeightsError
         ({"norm_eps": 1e-6}, "norm_eps = 1e-06"),
         ({"layer_scale": True}, "layer_scale = True"),
         ({"num_registers": 4}, "num_registers = 4"),
+        ({"gated_mlp": True}, "gated_mlp = True"),
+        ({"rope_theta": 100.0}, "rope_theta = 100.0"),
     ],
 )
 def test_what_the_published_code_cannot_say_is_refused(

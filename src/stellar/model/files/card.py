@@ -77,7 +77,12 @@ def _configuration(config: ModelConfig, parameters: Mapping[str, int]) -> str:
         ("image", f"{config.image_size} px, {config.in_chans} channels; other sizes work"),
         ("patches", f"{side} x {side} of {config.patch_size} px"),
         ("sparse tokens", f"{config.num_sparse_tokens} of width {config.embed_dim}"),
-        ("encoder", f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"),
+        ("positions", config.positions),
+        (
+            "encoder",
+            f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"
+            f"{', gated MLPs' if config.gated_mlp else ''}",
+        ),
         ("decoder", f"{millions['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"),
         ("draws", decoder.target),
         ("temperature of L", str(config.spatial_temperature)),

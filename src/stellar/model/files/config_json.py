@@ -15,6 +15,10 @@ from stellar.model.history import History
 logger = logging.getLogger(__name__)
 CONFIG = "config.json"
 """What the file is called, beside the weights."""
+LATER = {"gated_mlp", "rope_theta"}
+"""Settings that models had no choice of when the first files were written: their defaults are what
+those models are.
+"""
 HISTORY = "history"
 """The key in it under which a `History` lies."""
 
@@ -51,7 +55,7 @@ def read_config(path: Path) -> tuple[ModelConfig, ObjectiveConfig | None]:
 
 def _tell_missing(settings: Mapping[str, Any], path: Path) -> None:
     """A log line where settings that decide what a model computes have to be guessed."""
-    missing = [each.name for each in fields(ModelConfig) if each.name not in settings]
+    missing = {each.name for each in fields(ModelConfig)} - LATER - settings.keys()
     if missing:
         logger.warning(
             "%s says nothing of %s; the defaults are taken", path, ", ".join(sorted(missing))

@@ -59,6 +59,7 @@ def _check_expressible(model: Stellar) -> None:
     """The published code builds one kind of encoder, and normalises by ImageNet's numbers."""
     for field in (
         "in_chans", "image_mean", "image_std", "norm_eps", "layer_scale", "num_registers",
+        "gated_mlp", "rope_theta",
     ):  # fmt: skip
         value, only = getattr(model.config, field), getattr(ModelConfig(), field)
         if value != only:
