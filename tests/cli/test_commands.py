@@ -3,6 +3,7 @@ tokens.
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from torch.torch_version import TorchVersion
 
 from stellar.cli import COMMANDS, main
 
+MODELS = Path(__file__).parents[2] / "docs/models.md"
 SMALL = (
     "--model.image-size 32 --model.patch-size 8 --model.embed-dim 24 --model.depth 1 "
     "--model.num-heads 2 --model.decoder.embed-dim 16 --model.decoder.depth 1 "
@@ -200,6 +202,32 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.webp").write_text("not a picture")
     return folder
+
+
+def test_the_command_that_docs_show_for_dinov3(
+    tmp_path: Path,
+    stellar: Callable[[str], Done],
+    photos: Path,
+    hub_cache: Path,
+    place_in_hub_cache: Callable[..., Path],
+) -> None:
+    """With a tiny one of random numbers in the hub's cache, and a small run."""
+    from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+    (command,) = re.findall(r"^stellar (pretrain .*dinov3.*)$", MODELS.read_text(), flags=re.M)
+    repo = re.search(r"--init (\S+)", command)
+    assert repo is not None
+    small = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
+    DINOv3ViTModel(DINOv3ViTConfig(**small, num_register_tokens=4)).save_pretrained("dinov3")
+    files = {name: Path("dinov3", name) for name in ("config.json", "model.safetensors")}
+    place_in_hub_cache(hub_cache, repo[1], files)
+    (tmp_path / "photos").symlink_to(photos)
+    trained = stellar(f"{command} {SMALL} --model.decoder.target pixels --training.steps 3")
+    assert trained.returncode == 0, trained.stderr
+    assert f"starting from {repo[1]} (DINOv3)" in trained.stdout + trained.stderr
+    assert "rotary, periods from 1 to 100" in stellar("info runs/dinov3").stdout
+    embedded = stellar("embed runs/dinov3 photos --out photos.parquet")
+    assert "27 images -> photos.parquet" in embedded.stdout
 
 
 @pytest.mark.long

@@ -14,6 +14,8 @@ from PIL import Image
 from transformers import (
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
     ViTMAEConfig,
     ViTMAEForPreTraining,
 )
@@ -25,6 +27,7 @@ from stellar.model.positions import resize_positions
 from stellar.model.files.opening import open_backbone
 from stellar.model.files.strict_loading import WeightsError
 from stellar.training import pretrain, resume
+from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import prepare
 
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -52,6 +55,22 @@ def dinov2(tmp_path: Path) -> Path:
     config = Dinov2WithRegistersConfig(**SIZES, mlp_ratio=2, image_size=20, patch_size=5)
     Dinov2WithRegistersModel(config).save_pretrained(tmp_path / "dinov2")
     return tmp_path / "dinov2"
+
+
+@pytest.fixture
+def dinov3(tmp_path: Path) -> Path:
+    """As its larger ones are, with gated MLPs."""
+    config = DINOv3ViTConfig(
+        **SIZES,
+        intermediate_size=48,
+        image_size=20,
+        patch_size=4,
+        num_register_tokens=4,
+        use_gated_mlp=True,
+        hidden_act="silu",
+    )
+    DINOv3ViTModel(config).save_pretrained(tmp_path / "dinov3")
+    return tmp_path / "dinov3"
 
 
 def steps(config: RunConfig, init: Path, **training: Any) -> RunConfig:
@@ -133,6 +152,37 @@ def test_registers_layer_scale_and_the_teacher(config: RunConfig, dinov2: Path) 
     assert ingredients.model.teacher is not None
     for name, tensor in ingredients.model.encoder.state_dict().items():
         assert torch.equal(tensor, ingredients.model.teacher.encoder.state_dict()[name])
+
+
+def test_tokens_are_learned_on_top_of_dinov3(
+    tmp_path: Path, config: RunConfig, dinov3: Path
+) -> None:
+    """The loss falls, a resumed run ends with the same weights, and S and L come out."""
+    started = steps(config, dinov3, steps=24, checkpoint_every=12, learning_rate=3e-3)
+    run = pretrain(started, tmp_path / "run").folder
+    losses = [row["loss"] for row in read_metrics(run / METRICS)]
+    assert sum(losses[-4:]) < 0.95 * sum(losses[:4])
+    sizes = read_run_config(run / "run.toml").model
+    assert (sizes.rope_theta, sizes.gated_mlp, sizes.mlp_ratio) == (100.0, True, 1.5)
+    assert (sizes.num_registers, sizes.norm_eps, sizes.image_size) == (4, 1e-5, 16)
+    finished = weights(run)
+    shutil.rmtree(dinov3)
+    shutil.rmtree(run / "checkpoints/step-00000024")
+    assert resume(run).finished
+    assert all(torch.equal(weights(run)[name], tensor) for name, tensor in finished.items())
+    factors = stellar.load(run).encode(torch.rand(2, 3, 12, 24))
+    assert factors.sparse.shape == (2, 3, 32)
+    assert factors.spatial.shape == (2, 18, 3)
+
+
+def test_a_run_on_top_of_dinov3_goes_on_from_a_run(
+    tmp_path: Path, config: RunConfig, dinov3: Path
+) -> None:
+    first = pretrain(steps(config, dinov3), tmp_path / "first").folder
+    again = replace(read_run_config(first / "run.toml"), init=str(first))
+    ingredients = prepare(again)
+    for name, tensor in weights(first).items():
+        assert torch.equal(ingredients.model.state_dict()[name], tensor)
 
 
 def test_rgb_filters_for_one_channel(tmp_path: Path, config: RunConfig, mae: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from stellar.model.files.layout import FUSED, split
+from stellar.model.files.strict_loading import WeightsError
 
 MASK = ".bias_mask"
 """Where DINOv3's own code says by zeros which biases do not count."""
@@ -14,21 +15,27 @@ MASK = ".bias_mask"
 
 def with_all_biases(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors under our names, with query, key and value apart: a masked bias is zero, and so is
-    one that no block has, as that of the keys in DINOv3.
+    one that no block has, as that of the keys in DINOv3. Raises WeightsError for a mask that does
+    not fit.
     """
-    masks = {name for name in state if name.endswith(MASK)}
-    biases = {name.removesuffix("_mask"): state[name] == 0 for name in masks}
-    unmasked = {
-        name: tensor.masked_fill(biases[name], 0.0) if name in biases else tensor
-        for name, tensor in state.items()
-        if name not in masks
-    }
-    complete = split(unmasked, "attn.qkv")
+    complete = split(_masked(state), "attn.qkv")
     for part in FUSED["attn.qkv"]:
         if not any(name.endswith(f".{part}.bias") for name in complete):
             complete |= {
-                f"{name.removesuffix('.weight')}.bias": weight.new_zeros(len(weight))
+                f"{name.removesuffix('.weight')}.bias": weight.new_zeros(weight.shape[:1])
                 for name, weight in complete.items()
                 if name.endswith(f".{part}.weight")
             }
     return complete
+
+
+def _masked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The biases that count, and no mask."""
+    masks = {name.removesuffix(MASK): mask for name, mask in state.items() if name.endswith(MASK)}
+    found = {name: tensor for name, tensor in state.items() if not name.endswith(MASK)}
+    for layer, mask in masks.items():
+        bias = found.get(f"{layer}.bias")
+        if bias is None or bias.shape != mask.shape:
+            raise WeightsError(f"{layer}.bias_mask needs a bias of its shape {tuple(mask.shape)}")
+        found[f"{layer}.bias"] = bias.masked_fill(mask == 0, 0.0)
+    return found

@@ -93,7 +93,7 @@ def _require_dimensions(shapes: Mapping[str, tuple[int, ...]], rotary: bool) -> 
 def _usual_heads(state: Mapping[str, Tensor], width: int) -> int:
     """Heads of a file that does not say them: periods are a quarter of a head's width."""
     if PERIODS in state:
-        return max(1, width // (4 * max(1, len(state[PERIODS]))))
+        return max(1, width // (4 * max(1, state[PERIODS].numel())))
     if "pos_embed" in state:
         return HEADS_OF_WIDTH.get(width, max(1, width // 64))
     return width // 128 if width == DINOV3_7B else max(1, width // 64)
@@ -113,16 +113,18 @@ def _rotary_image_size(config: Mapping[str, Any], patch: int) -> int:
 
 def _rope_theta(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> float:
     """Raises WeightsError when the periods in a file are not those that follow from it."""
-    theta = float(config.get("rope_theta", 100.0))
+    theta = config.get("rope_theta", 100.0)
+    if not isinstance(theta, int | float):
+        raise WeightsError(f"its config.json must say a number as rope_theta, got {theta!r}")
     if PERIODS in state:
-        periods = state[PERIODS].float()
+        periods = state[PERIODS].float().flatten()
         usual = theta ** (torch.arange(len(periods)) / len(periods))
         if not torch.allclose(periods, usual, rtol=0.01):  # they may have been saved in bf16
             raise WeightsError(
                 f"its rotary positions must have periods from 1 to {usual[-1]:.4g}, "
                 f"got {periods[0]:.4g} to {periods[-1]:.4g}; other ones are not supported"
             )
-    return theta
+    return float(theta)
 
 
 def backbone_normalisation(
