@@ -210,7 +210,9 @@ def storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2), ("dinov3", 4)], ids=["fp32", "bf16", "dinov3"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("tiny", 4), ("b16", 2), ("dinov3", 4)], ids=["fp32", "bf16", "dinov3"]
+)
 def test_bytes_kept_for_the_backward_pass(
     name: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +258,9 @@ class Alive(TorchDispatchMode):
 
 @pytest.mark.parametrize("packed", [False, True], ids=["in turn", "packed"])
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
-@pytest.mark.parametrize(("name", "number"), [("tiny", 4), ("b16", 2), ("dinov3", 4)], ids=["fp32", "bf16", "dinov3"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("tiny", 4), ("b16", 2), ("dinov3", 4)], ids=["fp32", "bf16", "dinov3"]
+)
 def test_memory_of_a_step_at_its_peak(
     name: str, number: int, again: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

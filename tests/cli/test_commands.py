@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,15 +218,21 @@ def test_the_command_that_docs_show_for_dinov3(
     (command,) = re.findall(r"^stellar (pretrain .*dinov3.*)$", MODELS.read_text(), flags=re.M)
     repo = re.search(r"--init (\S+)", command)
     assert repo is not None
-    small = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
-    DINOv3ViTModel(DINOv3ViTConfig(**small, num_register_tokens=4)).save_pretrained("dinov3")
+    small: dict[str, Any] = {
+        "hidden_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "patch_size": 8,
+        "num_register_tokens": 4,
+    }
+    DINOv3ViTModel(DINOv3ViTConfig(**small)).save_pretrained("dinov3")
     files = {name: Path("dinov3", name) for name in ("config.json", "model.safetensors")}
     place_in_hub_cache(hub_cache, repo[1], files)
     (tmp_path / "photos").symlink_to(photos)
     trained = stellar(f"{command} {SMALL} --model.decoder.target pixels --training.steps 3")
     assert trained.returncode == 0, trained.stderr
     assert f"starting from {repo[1]} (DINOv3)" in trained.stdout + trained.stderr
-    assert "rotary, periods from 1 to 100" in stellar("info runs/dinov3").stdout
+    assert "rotary, base 100" in stellar("info runs/dinov3").stdout
     embedded = stellar("embed runs/dinov3 photos --out photos.parquet")
     assert "27 images -> photos.parquet" in embedded.stdout
 

@@ -4,6 +4,7 @@ cannot be read is refused.
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def assert_same(source: Path, model: PreTrainedModel) -> None:
         torch.testing.assert_close(found, theirs(model, pictures), atol=1e-5, rtol=1e-5)
 
 
-MODELS = {
+MODELS: dict[str, Callable[[], PreTrainedModel]] = {
     "dinov3": lambda: DINOv3ViTModel(DINOv3ViTConfig(**DINOV3)),
     "dinov3 gated": lambda: DINOv3ViTModel(DINOv3ViTConfig(**GATED)),
     "dinov2 giant": lambda: Dinov2Model(Dinov2Config(**GIANT, layer_norm_eps=1e-6)),
@@ -177,11 +178,10 @@ def test_the_naming_of_timm(name: str, tmp_path: Path) -> None:
 
 def test_projections_without_biases(tmp_path: Path) -> None:
     """As in the largest of DINOv3, in its own naming and timm's: they are zero."""
-    model = MODELS["dinov3 gated"]()
-    randomised(model)
-    for layer in model.model.layer:
-        for part in ("q_proj", "v_proj"):
-            torch.nn.init.zeros_(layer.attention.get_submodule(part).bias)
+    model = randomised(MODELS["dinov3 gated"]())
+    for name, parameter in model.named_parameters():
+        if re.search(r"[qv]_proj\.bias$", name):
+            torch.nn.init.zeros_(parameter)
     state = original(model, tmp_path / "theirs")
     state = {name: tensor for name, tensor in state.items() if "qkv.bias" not in name}
     save_file(state, tmp_path / "model.safetensors")
@@ -195,8 +195,9 @@ def test_projections_without_biases(tmp_path: Path) -> None:
 def test_a_masked_view_is_their_blocks_on_the_patches_that_are_kept(
     name: str, tmp_path: Path
 ) -> None:
-    model = randomised(MODELS[name]())
-    model.save_pretrained(tmp_path)
+    model = MODELS[name]()
+    assert isinstance(model, DINOv3ViTModel)
+    randomised(model).save_pretrained(tmp_path)
     ours, pictures = stellar.load_backbone(tmp_path).encoder, torch.rand(2, 3, 16, 24)
     keep = torch.tensor([[0, 5, 17, 23], [3, 4, 9, 22]])
     found = ours(pictures, keep)
@@ -297,5 +298,5 @@ def test_saved_and_loaded_as_a_model_of_ours(tmp_path: Path, small: ModelConfig)
     assert again.config == config
     assert torch.equal(again.encode(pictures).sparse, model.encode(pictures).sparse)
     card = (tmp_path / "model/README.md").read_text()
-    assert "| positions | rotary, periods from 1 to 100 |" in card
-    assert "2 heads, gated MLPs |" in card
+    assert "| positions | rotary, base 100 |" in card
+    assert "| MLPs | gated (SwiGLU) |" in card

@@ -11,7 +11,6 @@ import torch
 from stellar.config import ConfigError, ModelConfig
 from stellar.model.encoder import Encoder, Request
 
-
 ROTARY: dict[str, Any] = {"rope_theta": 100.0, "gated_mlp": True, "num_registers": 1}
 
 

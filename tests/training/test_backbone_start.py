@@ -23,9 +23,9 @@ from transformers import (
 import stellar
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
-from stellar.model.positions import resize_positions
 from stellar.model.files.opening import open_backbone
 from stellar.model.files.strict_loading import WeightsError
+from stellar.model.positions import resize_positions
 from stellar.training import pretrain, resume
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import prepare

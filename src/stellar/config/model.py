@@ -73,6 +73,19 @@ def _check_blocks(config: "DecoderConfig | ModelConfig", section: str) -> None:
     )
 
 
+def _check_rotary(config: "ModelConfig") -> None:
+    """Raises ConfigError for rotary positions that cannot turn the heads."""
+    require(
+        config.rope_theta is None or config.rope_theta > 0,
+        f"model.rope_theta must be positive or None, got {config.rope_theta}",
+    )
+    require(
+        config.rope_theta is None or config.embed_dim // config.num_heads % 4 == 0,
+        f"model.rope_theta = {config.rope_theta} turns heads whose width is a multiple of 4, got "
+        f"embed_dim / num_heads = {config.embed_dim} / {config.num_heads}",
+    )
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Encoder, factorization and decoder."""
@@ -102,12 +115,12 @@ class ModelConfig:
     norm_eps: float = 1e-12
     """Epsilon of the encoder's LayerNorms."""
     layer_scale: bool = False
-    """A learned factor for each channel of each branch, as in DINOv2."""
+    """A learned factor for each channel of each branch, as in DINOv2 and DINOv3."""
     num_registers: int = 0
-    """Tokens that are neither read nor explained, as in DINOv2 with registers."""
+    """Tokens that are neither read nor explained, as in DINOv2 with registers and in DINOv3."""
     rope_theta: float | None = None
-    """Largest period of rotary positions, in place of a position table; 100 in DINOv3. None: the
-    table.
+    """Base of rotary positions, in place of a position table: their periods grow from 1 towards it;
+    100 in DINOv3. None: the table.
     """
     num_sparse_tokens: int = 16
     """Number K of semantic tokens: the rank of the factorization. 0: none, and Z is the patch
@@ -137,7 +150,7 @@ class ModelConfig:
         """What tells the encoder where a patch is, in words."""
         if self.rope_theta is None:
             return "a learned table"
-        return f"rotary, periods from 1 to {self.rope_theta:g}"
+        return f"rotary, base {self.rope_theta:g}"
 
     @property
     def num_encoded_tokens(self) -> int:
@@ -173,15 +186,7 @@ class ModelConfig:
             f"model.embed_dim must be divisible by model.num_heads = {self.num_heads}, "
             f"got {self.embed_dim}",
         )
-        require(
-            self.rope_theta is None or self.rope_theta > 0,
-            f"model.rope_theta must be positive or None, got {self.rope_theta}",
-        )
-        require(
-            self.rope_theta is None or self.embed_dim // self.num_heads % 4 == 0,
-            f"model.rope_theta = {self.rope_theta} turns heads whose width is a multiple of 4, got "
-            f"embed_dim / num_heads = {self.embed_dim} / {self.num_heads}",
-        )
+        _check_rotary(self)
         for name in ("image_mean", "image_std"):
             require(
                 len(getattr(self, name)) == self.in_chans,

@@ -22,7 +22,7 @@ class RunConfig:
     """
     init: str = ""
     """What to start from: a model by name (stellar-scenes, stellar-b16), a run, checkpoint or
-    weights file of stellar; or a backbone (MAE, DINO, DINOv2, ViT), as a hub id such as
+    weights file of stellar; or a backbone (MAE, DINO, DINOv2, DINOv3, ViT), as a hub id such as
     facebook/vit-mae-base, a folder or a file, which then decides the encoder's sizes. Empty: random
     weights.
     """

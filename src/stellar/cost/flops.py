@@ -3,9 +3,9 @@
 A product of matrices (m k) and (k n) is 2 m k n FLOP. Its backward pass is two products of the
 same size, one for each factor, so what learns costs three times its forward pass; pixels get no
 gradient. Blocks that are computed again in the backward pass (`training.recompute`) cost a fourth
-time, all but their last product, which nothing needs unless a layer scale learns from it. Counted is what `objective.step` does:
-patches that are dropped are not embedded, and the last block answers only for the tokens that a
-loss reads.
+time, all but their last product, which nothing needs unless a layer scale learns from it. Counted
+is what `objective.step` does: patches that are dropped are not embedded, and the last block answers
+only for the tokens that a loss reads.
 """
 
 from dataclasses import dataclass, fields

@@ -4,10 +4,11 @@ for its backward pass.
 State is fp32: weights, their gradients, AdamW's two moments. Kept are, for each token and block,
 the residual stream twice in fp32, and in the networks' precision the results of both norms, q, k
 and v, the attended values twice, and the MLP's hidden layer before and after its GELU (where it is
-gated: gate, value, the gate's silu, and the product); with rotary positions, q and k before they are
-turned as well, which v holds on to; not the scores of attention (flash attention). Eager torch keeps all of it; a compiler may keep less. With
-`training.recompute`, blocks keep their input in fp32, and one at a time has the rest, with the
-gradient of its hidden layer. With `training.pack_views` all groups of views are alive at once.
+gated: gate, value, the gate's silu and the product); with rotary positions also q and k before they
+were turned, which lie in one piece with v; not the scores of attention (flash attention). Eager
+torch keeps all of it; a compiler may keep less. With `training.recompute`, blocks keep their input
+in fp32, and one at a time has the rest, with the gradient of its hidden layer. With
+`training.pack_views` all groups of views are alive at once.
 """
 
 from dataclasses import dataclass, fields

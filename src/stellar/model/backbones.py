@@ -1,4 +1,4 @@
-"""Other people's vision transformers as encoders of ours: MAE, DINO, DINOv2 and plain ViT files.
+"""Other people's vision transformers as encoders of ours: MAE, DINO, DINOv2, DINOv3 and plain ViTs.
 
 A backbone is our encoder without sparse tokens. `files/opening.py` reads it, whatever its naming.
 """
@@ -47,7 +47,8 @@ def load_backbone(
     revision: str | None = None,
     local_files_only: bool = False,
 ) -> Backbone:
-    """A ready-made vision transformer: MAE, DINO, DINOv2 (also with registers) or a plain ViT.
+    """A ready-made vision transformer: MAE, DINO, DINOv2 (also with registers), DINOv3 or a
+    plain ViT.
 
     `source` is a folder or file of transformers, timm or the original code, or an id on the
     Hugging Face hub such as `facebook/dinov2-base` (`revision` pins it, `local_files_only` forbids

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 Turns = Float[Tensor, "2 *#rows d"]
-"""Cosine and sine of the angles of each token, for the d channels of a head; one row for all images,
-or one for each.
+"""Cosine and sine of the angles of each token, for the d channels of a head: of each image, or of
+all images together.
 """
 
 

@@ -280,9 +280,7 @@ def pack(batches: Sequence[Float[Tensor, "_B _N D"]]) -> Float[Tensor, "rows D"]
     return torch.cat([x.flatten(0, 1) for x in batches])
 
 
-def pack_turns(
-    turns: Sequence[Float[Tensor, "2 _B _N d"] | None], groups: Groups
-) -> Turns | None:
+def pack_turns(turns: Sequence[Float[Tensor, "2 _B _N d"] | None], groups: Groups) -> Turns | None:
     """The rotary positions of all rows, if there are any."""
     each = [
         part.expand(-1, images, -1, -1).flatten(1, 2)

@@ -78,11 +78,8 @@ def _configuration(config: ModelConfig, parameters: Mapping[str, int]) -> str:
         ("patches", f"{side} x {side} of {config.patch_size} px"),
         ("sparse tokens", f"{config.num_sparse_tokens} of width {config.embed_dim}"),
         ("positions", config.positions),
-        (
-            "encoder",
-            f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"
-            f"{', gated MLPs' if config.gated_mlp else ''}",
-        ),
+        ("encoder", f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"),
+        ("MLPs", "gated (SwiGLU)" if config.gated_mlp else "GELU"),
         ("decoder", f"{millions['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"),
         ("draws", decoder.target),
         ("temperature of L", str(config.spatial_temperature)),

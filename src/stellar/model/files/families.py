@@ -1,7 +1,7 @@
 """How files of vision transformers name their parameters: one table for each way.
 
-Transformers has three, for ViT (also MAE and DINO), for DINOv2 and for DINOv3; the original code and
-timm name nearly all of them as we do.
+Transformers has three, for ViT (also MAE and DINO), for DINOv2 and for DINOv3; the original code
+and timm name nearly everything as we do.
 """
 
 import re

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from stellar.model.files.strict_loading import WeightsError
 
-
 FUSED = {"attn.qkv": ("attn.q", "attn.k", "attn.v"), "mlp.fc1": ("mlp.gate", "mlp.value")}
 """What is one matrix here, and its parts, in order, where files have them apart."""
 

@@ -63,7 +63,9 @@ def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     matches = [re.fullmatch(r"(|.*?\.)(?:embeddings\.)?cls_token", name) for name in state]
     prefixes = [match[1] for match in matches if match]
     if not prefixes:
-        raise WeightsError(f"it has no cls token, so it is not a {KNOWN} (CLIP and ConvNeXt are not)")
+        raise WeightsError(
+            f"it has no cls token, so it is not a {KNOWN} (CLIP and ConvNeXt are not)"
+        )
     prefix = min(prefixes, key=lambda prefix: ("teacher" not in prefix, len(prefix)))
     return {
         IN_CHUNKS.sub("blocks.", name.removeprefix(prefix)): state[name]
