@@ -276,7 +276,7 @@ def test_what_is_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     }.items():
         torch.save(content, tmp_path / f"{name}.pth")
     for name, message in {
-        "convnext": r"no cls token, so it is not a .* \(CLIP and ConvNeXt are not\)",
+        "convnext": r"no cls token, so it is not a .* \(neither are CLIP and ConvNeXt\)",
         "gelu": "hidden_act silu, got 128 and gelu",
         "norm.pth": r"a norm of its own \(cls_norm\), which is not supported; take",
         "periods.pth": r"must have periods from 1 to 74.99, got 1 to 9; other ones",

@@ -40,6 +40,15 @@ def configurations(config: RunConfig) -> dict[str, RunConfig]:
     training = replace(config.training, precision="fp32", steps=3, batch_size=7, learning_rate=2e-4)
     config = replace(config, training=training)
     teacher = replace(config, objective=replace(config.objective, teacher="constant"))
+    sharded = replace(
+        training,
+        parallel="fsdp" if SHARDS else "ddp",
+        views_at_once=7,  # of 3 or 4 images, in one portion or in two
+        recompute=True,
+        gradient_clip=0.5,
+        sample_every=2,
+    )
+    rotary = replace(config.model, rope_theta=100.0, gated_mlp=True, num_registers=2)
     return {
         "plain": config,
         "accumulate": replace(
@@ -47,17 +56,8 @@ def configurations(config: RunConfig) -> dict[str, RunConfig]:
         ),
         "dense": dense(config),
         "global": replace(config, objective=replace(config.objective, global_alignment="matched")),
-        "sharded": replace(
-            teacher,
-            training=replace(
-                training,
-                parallel="fsdp" if SHARDS else "ddp",
-                views_at_once=7,  # of 3 or 4 images, in one portion or in two
-                recompute=True,
-                gradient_clip=0.5,
-                sample_every=2,
-            ),
-        ),
+        "sharded": replace(teacher, training=sharded),
+        "rotary": replace(teacher, model=rotary, training=replace(sharded, sample_every=0)),
         "poisoned": config,
     }
 

@@ -64,7 +64,7 @@ def encoder_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefixes = [match[1] for match in matches if match]
     if not prefixes:
         raise WeightsError(
-            f"it has no cls token, so it is not a {KNOWN} (CLIP and ConvNeXt are not)"
+            f"it has no cls token, so it is not a {KNOWN} (neither are CLIP and ConvNeXt)"
         )
     prefix = min(prefixes, key=lambda prefix: ("teacher" not in prefix, len(prefix)))
     return {

@@ -58,9 +58,7 @@ def backbone_sizes(
     numbers = [int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")]
     (expanded, _), (_, hidden) = (shapes[f"blocks.0.mlp.fc{n}.weight"] for n in (1, 2))
     return {
-        "image_size": _rotary_image_size(config, patch)
-        if rotary
-        else patch * isqrt(shapes["pos_embed"][1]),
+        "image_size": _image_size(shapes, config),
         "patch_size": patch,
         "in_chans": channels,
         "embed_dim": width,
@@ -105,8 +103,11 @@ def _usual_epsilon(layout: Layout, rotary: bool) -> float:
     return 1e-12 if layout is VIT else 1e-6
 
 
-def _rotary_image_size(config: Mapping[str, Any], patch: int) -> int:
-    """What no tensor says, and nothing depends on: the size that pictures are brought to."""
+def _image_size(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> int:
+    """That of the position table; without one, no tensor depends on it."""
+    patch = shapes["patch_embed.proj.weight"][2]
+    if "pos_embed" in shapes:
+        return patch * isqrt(shapes["pos_embed"][1])
     said = config.get("image_size")
     return nearest_multiple(said if isinstance(said, int) else 224, patch)
 
