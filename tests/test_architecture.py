@@ -46,7 +46,7 @@ WITHIN = {
         "folderindex": {"indexfile"},
         "folder": {"folderindex", "indexfile"},
         "shards": {"folder", "indexfile"},
-        "labelled": {"folder", "folderindex"},
+        "labelled": {"folder", "folderindex", "indexfile"},
         "unreadable": {"folder"},
         "views": {"folder", "unreadable"},
         "scenes": {"folder", "labelled"},

@@ -5,7 +5,7 @@ A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bit
 
 from stellar.images.arrays import from_array, from_tensor
 from stellar.images.files import read_image, read_picture
-from stellar.images.mask_files import MASK_EXTENSIONS, read_mask
+from stellar.images.mask_files import MASK_EXTENSIONS, as_shown, read_coloured_mask, read_mask
 from stellar.images.picture import (
     InputError,
     Picture,
@@ -23,6 +23,7 @@ __all__ = [
     "Picture",
     "Pixels",
     "UnreadableImage",
+    "as_shown",
     "eight_bits",
     "fitted",
     "from_array",
@@ -32,6 +33,7 @@ __all__ = [
     "nearest_multiple",
     "one_batch",
     "preprocessing",
+    "read_coloured_mask",
     "read_image",
     "read_mask",
     "read_picture",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, Integer, UInt8
 from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
@@ -32,25 +32,11 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
 
     Raises UnreadableImage for what is no mask of numbers up to 255, or not of the picture's size.
     """
-    width, height, orientation = _shown(picture)
-    try:
-        require_regular(path)
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
-            if image.mode not in _NUMBERS:
-                raise ValueError(
-                    f"a mask holds one number for each pixel, its class, but this is {image.mode}; "
-                    "save it as grey or with a palette"
-                )
-            if image.size != (width, height):
-                if image.size != (height, width) or orientation not in _ON_ITS_SIDE:
-                    raise ValueError(
-                        f"it is {image.width} x {image.height}, but its picture {picture} is "
-                        f"{width} x {height}; they must be of one size"
-                    )
-                orientation = UPRIGHT
-            values = turned_array(np.array(image), orientation)
-    except DECODING_ERRORS as error:
-        raise unreadable(path, error) from error
+    values = _read(
+        path, picture, _NUMBERS,
+        "a mask holds one number for each pixel, its class, but this is {}; "
+        "save it as grey or with a palette",
+    )  # fmt: skip
     if values.min() < 0 or values.max() > 255:
         raise UnreadableImage(
             path, f"it holds {values.min()} to {values.max()}, but masks hold 0 to 255"
@@ -58,13 +44,70 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
     return torch.from_numpy(values.astype(np.uint8))
 
 
-def _shown(picture: Path) -> tuple[int, int, int]:
+def read_coloured_mask(path: Path, picture: Path) -> Int64[Tensor, "h w"]:
+    """The numbers R + 256 G + 65536 B of the colours in a mask file, turned as its picture is.
+
+    Raises UnreadableImage for what is no mask in RGB, or not of the picture's size.
+    """
+    values = _read(
+        path, picture, ("RGB",), "a mask in colours holds 8 bits of R, G and B, but this is {}"
+    )
+    return torch.from_numpy(values.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16]))
+
+
+def as_shown(
+    values: Integer[np.ndarray, "h w ..."], picture: Path
+) -> Integer[np.ndarray, "h2 w2 ..."]:
+    """Numbers of the pixels of a picture, turned as it is.
+
+    Raises UnreadableImage, of the picture, where they are of another size.
+    """
+    stored = _stored(picture)
+    try:
+        orientation = _orientation_of_mask(values.shape[1], values.shape[0], picture, stored)
+    except ValueError as error:
+        raise UnreadableImage(picture, f"its annotation does not fit: {error}") from error
+    return turned_array(values, orientation)
+
+
+def _read(path: Path, picture: Path, modes: tuple[str, ...], otherwise: str) -> np.ndarray:
+    """The numbers in a file of one of Pillow's modes; `otherwise` says what another one is."""
+    stored = _stored(picture)
+    try:
+        require_regular(path)
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            if image.mode not in modes:
+                raise ValueError(otherwise.format(image.mode))
+            orientation = _orientation_of_mask(image.width, image.height, picture, stored)
+            return turned_array(np.array(image), orientation)
+    except DECODING_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def _orientation_of_mask(
+    width: int, height: int, picture: Path, stored: tuple[int, int, int]
+) -> int:
+    """In which a mask of this size is, beside a picture that is `stored` so. Raises ValueError
+    where their sizes differ.
+    """
+    *size, orientation = stored
+    if size == [width, height]:
+        return orientation
+    if size == [height, width] and orientation in _ON_ITS_SIDE:
+        return UPRIGHT
+    raise ValueError(
+        f"it is {width} x {height}, but its picture {picture} is {size[0]} x {size[1]}; "
+        "they must be of one size"
+    )
+
+
+def _stored(picture: Path) -> tuple[int, int, int]:
     """Width and height of a picture as it is stored, and its EXIF orientation (1: upright)."""
     try:
         require_regular(picture)
         if picture.suffix.lower() == ".npy":
             height, width = np.load(picture, mmap_mode="r", allow_pickle=False).shape[:2]
-            return width, height, 1
+            return width, height, UPRIGHT
         with warnings.catch_warnings(action="ignore"), Image.open(picture, formats=FORMATS) as file:
             if isinstance(file, TiffImageFile):  # whose size is that of the turned picture
                 turn = file.tag_v2.get(TAG, UPRIGHT)

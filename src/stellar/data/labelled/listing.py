@@ -37,6 +37,11 @@ def subfolders(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
 
 
+def that_holds(name: str, *folders: Path) -> Path | None:
+    """The first of these folders in which there is a folder of this name."""
+    return next((folder for folder in folders if (folder / name).is_dir()), None)
+
+
 def some(names: Iterable[str]) -> str:
     """The first names, and how many more there are."""
     names = sorted(names)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from torch import Tensor
 
 from stellar.data.folder import DataError, ImageFiles, ImageSource
@@ -27,8 +27,10 @@ class Masks:
 
     classes: UInt8[Tensor, "h w"]
     """Of every pixel, its place in `MaskedSplits.classes`; IGNORED counts nowhere."""
-    instances: UInt8[Tensor, "h w"]
-    """1..n where an object is; 0 on the background, and where nothing is known."""
+    instances: Integer[Tensor, "h w"]
+    """1..n where an object is, of an integer type that holds n; 0 on the background, and where
+    nothing is known.
+    """
     labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """What else is known of the n objects, by name: a number for each, as of its colour."""
 

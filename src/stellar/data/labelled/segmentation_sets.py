@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stellar.data.folder import DataError
 from stellar.data.labelled import class_names
+from stellar.data.labelled.listing import that_holds
 from stellar.data.labelled.masked import IGNORED, MaskedFiles, MaskedSplits
 from stellar.data.labelled.pairs import MaskOf, pair
 
@@ -26,7 +27,7 @@ CITYSCAPES_TREE = """ Cityscapes as
 
 def ade20k_folder(folder: Path) -> Path | None:
     """The folder ADEChallengeData2016, which this one is or holds."""
-    return _that_holds("annotations/training", folder, folder / "ADEChallengeData2016")
+    return that_holds("annotations/training", folder, folder / "ADEChallengeData2016")
 
 
 def open_ade20k(root: Path, channels: int = 3) -> MaskedSplits:
@@ -46,7 +47,7 @@ def open_ade20k(root: Path, channels: int = 3) -> MaskedSplits:
 
 def voc_folder(folder: Path) -> Path | None:
     """The folder VOC2012, which this one is or holds."""
-    return _that_holds("JPEGImages", folder, folder / "VOC2012", folder / "VOCdevkit/VOC2012")
+    return that_holds("JPEGImages", folder, folder / "VOC2012", folder / "VOCdevkit/VOC2012")
 
 
 def open_voc(root: Path, channels: int = 3) -> MaskedSplits:
@@ -90,7 +91,7 @@ def _voc_masks(root: Path, folder: str, names: list[str]) -> MaskOf:
 
 def cityscapes_folder(folder: Path) -> Path | None:
     """The folder that holds leftImg8bit and gtFine, if this is it."""
-    return _that_holds("leftImg8bit", folder) or _that_holds("gtFine", folder)
+    return that_holds("leftImg8bit", folder) or that_holds("gtFine", folder)
 
 
 def open_cityscapes(root: Path, channels: int = 3) -> MaskedSplits:
@@ -113,8 +114,3 @@ def open_cityscapes(root: Path, channels: int = 3) -> MaskedSplits:
         names,
         "Cityscapes; training set: train, test set: val",
     )
-
-
-def _that_holds(name: str, *folders: Path) -> Path | None:
-    """The first of these folders in which there is a folder of this name."""
-    return next((folder for folder in folders if (folder / name).is_dir()), None)

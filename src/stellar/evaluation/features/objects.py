@@ -80,7 +80,7 @@ def _in_picture(image: UInt8[Tensor, "C h w"], masks: Masks) -> _InPicture:
         if number and len(known):
             numbers.append(number)
             classes.append(int(known.long().bincount().argmax()))
-    found = masks.instances[None] == torch.tensor(numbers, dtype=torch.uint8)[:, None, None]
+    found = masks.instances[None] == masks.instances.new_tensor(numbers)[:, None, None]
     more = {
         name: torch.tensor([values[number - 1] for number in numbers], dtype=torch.int64)
         for name, values in masks.labels.items()

@@ -1,0 +1,23 @@
+"""What an annotation file says of each picture, as JSON: the annotations of a hundred thousand
+pictures are no hundred million objects, but two tensors that the processes of a loader share.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from stellar.data.indexfile import Texts
+
+
+class Records:
+    """A JSON value for each picture."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        texts = Texts.of([json.dumps(value, separators=(",", ":")).encode() for value in values])
+        self._offsets, self._bytes = torch.from_numpy(texts.offsets), torch.from_numpy(texts.data)
+
+    def __getitem__(self, index: int) -> Any:
+        start, end = self._offsets[index : index + 2].tolist()
+        return json.loads(self._bytes[start:end].numpy().tobytes())

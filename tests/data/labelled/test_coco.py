@@ -1,0 +1,316 @@
+"""COCO in its true layout: panoptic annotations and instances, each by an oracle of pixels."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image
+
+from stellar.config import ModelConfig
+from stellar.data import DataError, MaskedSplits, open_data
+from stellar.errors import MissingPackage
+from stellar.images import UnreadableImage
+
+SIZE = (6, 8)
+"""Height and width of every picture."""
+CATEGORIES = [
+    {"id": 90, "name": "toothbrush", "supercategory": "indoor"},
+    {"id": 1, "name": "person", "supercategory": "person"},
+    {"id": 18, "name": "dog", "supercategory": "animal"},
+]
+STUFF = [{"id": 187, "name": "sky-other-merged", "supercategory": "sky", "isthing": 0}]
+"""Beside the same categories, which are things there."""
+
+
+def opened(root: Path) -> MaskedSplits:
+    splits = open_data(root, ModelConfig())
+    assert isinstance(splits, MaskedSplits)
+    return splits
+
+
+def box(left: int, top: int, right: int, bottom: int) -> list[list[float]]:
+    """A polygon around whole pixels."""
+    return [[left, top, right, top, right, bottom, left, bottom]]
+
+
+def runs(mask: np.ndarray) -> dict[str, Any]:
+    """A run-length code without compression: runs of 0 and 1 in turn, column by column."""
+    counts, last = [], 0
+    for value in mask.T.flatten().tolist():
+        if value != last or not counts:
+            counts += [0] * (1 + (not counts and value))
+        counts[-1] += 1
+        last = value
+    return {"size": list(mask.shape), "counts": counts}
+
+
+def write_pictures(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """Two pictures a split, and what a file says of them."""
+    images = {}
+    for split, numbers in (("train2017", (9, 25)), ("val2017", (139, 285))):
+        (root / split).mkdir(parents=True)
+        images[split] = []
+        for number in numbers:
+            name = f"{number:012}.jpg"
+            Image.new("RGB", SIZE[::-1], (number % 256,) * 3).save(root / split / name)
+            images[split].append(
+                {"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
+            )
+    (root / "annotations").mkdir()
+    return images
+
+
+@pytest.fixture
+def write_instances(tmp_path: Path) -> Callable[..., Path]:
+    """A COCO folder; the first picture of each split has these annotations, the second none."""
+
+    def write(annotations: list[dict[str, Any]], categories: list[dict] = CATEGORIES) -> Path:
+        for split, images in write_pictures(tmp_path / "coco").items():
+            found = [
+                {"id": place, "image_id": images[0]["id"], "iscrowd": 0, **each}
+                for place, each in enumerate(annotations)
+            ]
+            content = {"images": images, "annotations": found, "categories": categories}
+            file = tmp_path / f"coco/annotations/instances_{split}.json"
+            file.write_text(json.dumps(content))
+        return tmp_path / "coco"
+
+    return write
+
+
+@pytest.fixture
+def write_panoptic(tmp_path: Path) -> Callable[..., Path]:
+    """A COCO folder in which every picture has this mask of segments."""
+
+    def write(mask: np.ndarray, segments: list[dict[str, Any]], beside: bool = False) -> Path:
+        root = tmp_path / "coco"
+        colours = np.stack([mask % 256, mask // 256 % 256, mask // 65536], axis=2).astype(np.uint8)
+        for split, images in write_pictures(root).items():
+            folder = root / ("" if beside else "annotations") / f"panoptic_{split}"
+            folder.mkdir()
+            annotations = []
+            for image in images:
+                name = image["file_name"].replace("jpg", "png")
+                Image.fromarray(colours).save(folder / name)
+                annotations.append(
+                    {"image_id": image["id"], "file_name": name, "segments_info": segments}
+                )
+            things = [{**category, "isthing": 1} for category in CATEGORIES]
+            content = {"images": images, "annotations": annotations, "categories": things + STUFF}
+            (root / f"annotations/panoptic_{split}.json").write_text(json.dumps(content))
+        return root
+
+    return write
+
+
+OBJECTS = [
+    {"category_id": 18, "segmentation": box(1, 1, 4, 4)},
+    {"category_id": 1, "segmentation": box(0, 0, 6, 5)},
+]
+
+
+def test_categories_have_gaps_and_the_smaller_object_is_on_top(
+    write_instances: Callable[..., Path],
+) -> None:
+    root = write_instances(OBJECTS)
+    splits = opened(root)
+    assert splits.classes == ("background", "person", "dog", "toothbrush")
+    assert splits.train.name(0) == "train2017/000000000009.jpg"
+    assert splits.test.name(1) == "val2017/000000000285.jpg"
+    classes = torch.zeros(SIZE, dtype=torch.uint8)
+    classes[:5, :6] = 1
+    classes[1:4, 1:4] = 2
+    for source in (splits.train, splits.test):
+        masks = source.masks(0)
+        assert torch.equal(masks.classes, classes)
+        assert torch.equal(masks.instances, classes.int())
+        empty = source.masks(1)
+        assert not empty.classes.any()
+        assert not empty.instances.any()
+    assert "COCO, instances" in splits.description
+    assert opened(root.parent).classes == splits.classes
+
+
+def test_outlines_of_every_kind_are_the_same_pixels(write_instances: Callable[..., Path]) -> None:
+    from pycocotools import mask
+
+    square = np.zeros(SIZE, np.uint8)
+    square[1:4, 1:4] = 1
+    packed = mask.encode(np.asfortranarray(square))
+    text = {"size": list(SIZE), "counts": packed["counts"].decode()}
+    root = write_instances([{"category_id": 90, "segmentation": text}])
+    file = root / "annotations/instances_val2017.json"
+    found = [opened(root).test.masks(0)]
+    for outline in (runs(square), box(1, 1, 4, 4), box(1, 1, 4, 2) + box(1, 2, 4, 4)):
+        content = json.loads(file.read_text())
+        content["annotations"][0]["segmentation"] = outline
+        file.write_text(json.dumps(content))
+        found.append(opened(root).test.masks(0))
+    for masks in found:
+        assert torch.equal(masks.classes, torch.from_numpy(3 * square))
+        assert torch.equal(masks.instances, torch.from_numpy(square).int())
+
+
+def test_a_crowd_is_ignored_except_where_an_object_is(
+    write_instances: Callable[..., Path],
+) -> None:
+    crowd = np.zeros(SIZE, np.uint8)
+    crowd[:, :3] = 1
+    lone = {"category_id": 18, "segmentation": box(1, 1, 5, 4)}
+    root = write_instances([lone, {"category_id": 1, "iscrowd": 1, "segmentation": runs(crowd)}])
+    masks = opened(root).test.masks(0)
+    classes = torch.zeros(SIZE, dtype=torch.uint8)
+    classes[:, :3] = 255
+    classes[1:4, 1:5] = 2
+    assert torch.equal(masks.classes, classes)
+    assert torch.equal(masks.instances > 0, classes == 2)
+
+
+def test_hundreds_of_objects_keep_their_numbers(write_instances: Callable[..., Path]) -> None:
+    """300 of one picture: more than 8 bits hold."""
+    root = write_instances([])
+    side = 40
+    Image.new("RGB", (side, side)).save(root / "val2017/000000000139.jpg")
+    file = root / "annotations/instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["images"][0] |= {"height": side, "width": side}
+    content["annotations"] = [
+        {"id": n, "image_id": 139, "category_id": 1, "iscrowd": 0,
+         "segmentation": box(2 * (n % 20), 2 * (n // 20), 2 * (n % 20) + 2, 2 * (n // 20) + 2)}
+        for n in range(300)
+    ]  # fmt: skip
+    file.write_text(json.dumps(content))
+    instances = opened(root).test.masks(0).instances
+    assert instances.unique().tolist() == list(range(301))
+    assert (instances[instances > 0].bincount()[1:] == 4).all()
+
+
+def test_annotations_are_turned_with_their_picture(write_instances: Callable[..., Path]) -> None:
+    root = write_instances(OBJECTS)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stored = opened(root).test.masks(0)
+    Image.new("RGB", SIZE[::-1]).save(root / "val2017/000000000139.jpg", exif=exif)
+    source = opened(root).test
+    turned = source.masks(0)
+    assert source.read(0).shape[1:] == turned.classes.shape == SIZE[::-1]
+    assert torch.equal(turned.classes, stored.classes.rot90(-1))
+    assert torch.equal(turned.instances, stored.instances.rot90(-1))
+
+
+SEGMENTS = [
+    {"id": 66051, "category_id": 18, "iscrowd": 0},
+    {"id": 7, "category_id": 187, "iscrowd": 0},
+    {"id": 300, "category_id": 1, "iscrowd": 1},
+    {"id": 256, "category_id": 18, "iscrowd": 0},
+]
+MASK = np.array([[66051, 7, 300, 256, 0, 0, 7, 7]] * 6)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_panoptic_segments_are_things_stuff_or_nothing(
+    write_panoptic: Callable[..., Path], beside: bool
+) -> None:
+    splits = opened(write_panoptic(MASK, SEGMENTS, beside))
+    assert splits.classes == ("person", "dog", "toothbrush", "sky-other-merged")
+    for source in (splits.train, splits.test):
+        masks = source.masks(1)
+        assert masks.classes.tolist() == [[1, 3, 255, 1, 255, 255, 3, 3]] * 6
+        assert masks.instances.tolist() == [[2, 0, 0, 1, 0, 0, 0, 0]] * 6
+    assert "COCO, panoptic: 4 classes" in splits.description
+
+
+def test_panoptic_goes_before_instances_where_both_are_whole(
+    write_panoptic: Callable[..., Path],
+) -> None:
+    root = write_panoptic(MASK, SEGMENTS)
+    for split in ("train2017", "val2017"):
+        content = json.loads((root / f"annotations/panoptic_{split}.json").read_text())
+        content |= {"annotations": [], "categories": CATEGORIES}
+        (root / f"annotations/instances_{split}.json").write_text(json.dumps(content))
+    assert "panoptic" in opened(root).description
+    (root / "annotations/panoptic_val2017").rename(root / "elsewhere")
+    assert "instances" in opened(root).description
+
+
+def test_a_segment_that_is_not_annotated_is_refused(write_panoptic: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match="holds the segment 256, which its annotation lacks"):
+        opened(write_panoptic(MASK, SEGMENTS[:3]))
+
+
+def test_sizes_must_agree(
+    write_instances: Callable[..., Path], write_panoptic: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = write_instances(OBJECTS)
+    Image.new("RGB", (3, 2)).save(root / "val2017/000000000139.jpg")
+    with pytest.raises(UnreadableImage, match=r"it is 8 x 6, but its picture .* is 3 x 2"):
+        opened(root)
+    root.rename(tmp_path / "before")
+    with pytest.raises(UnreadableImage, match=r"it is 2 x 1, but its picture .* is 8 x 6"):
+        opened(write_panoptic(np.array([[7, 7]]), SEGMENTS))
+
+
+def many(count: int) -> list[dict[str, Any]]:
+    return [{"id": number, "name": f"class {number}"} for number in range(1000, 1000 + count)]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "categories", "message"),
+    [
+        ([{"category_id": 2, "segmentation": box(0, 0, 3, 3)}], CATEGORIES, "category 2, which"),
+        ([{"category_id": 1, "segmentation": [[0, 0, 3, 3]]}], CATEGORIES, "polygons of 3 points"),
+        ([{"category_id": 1}], CATEGORIES, "has no outline"),
+        (
+            [{"category_id": 1, "segmentation": {"size": [3, 3], "counts": [0, 9]}}],
+            CATEGORIES,
+            "run-length code of 6 x 8 pixels",
+        ),
+        ([], many(255), "must have 1 to 254 categories, but it has 255"),
+        ([], [], "must have 1 to 254 categories, but it has 0"),
+        ([], [*CATEGORIES, {"id": 3, "name": "dog"}], "has dog several times"),
+        ([], [{"id": 3}], "is no annotation file of COCO's: it lacks 'name'"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    write_instances: Callable[..., Path], annotations: list, categories: list, message: str
+) -> None:
+    root = write_instances(annotations, categories)
+    with pytest.raises(DataError, match=message):
+        opened(root)
+
+
+def test_254_categories_are_told_apart(write_instances: Callable[..., Path]) -> None:
+    last = {"category_id": 1253, "segmentation": box(0, 0, 8, 6)}
+    splits = opened(write_instances([last], many(254)))
+    assert splits.classes[254] == "class 1253"
+    assert splits.test.masks(0).classes.unique().tolist() == [254]
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("val2017/000000000285.jpg", "pictures that are not in .*000000000285.jpg"),
+        ("annotations/instances_train2017.json", "nor the instances of both"),
+    ],
+)
+def test_what_is_missing_is_named(
+    write_instances: Callable[..., Path], lost: str, message: str
+) -> None:
+    root = write_instances(OBJECTS)
+    (root / lost).unlink()
+    with pytest.raises(DataError, match=message):
+        opened(root)
+
+
+def test_instances_need_pycocotools(
+    write_instances: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_instances(OBJECTS)
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(MissingPackage, match=r'pip install "stellar-vision\[coco\]"'):
+        opened(root)
