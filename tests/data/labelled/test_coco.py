@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from stellar.images import UnreadableImage
 
 SIZE = (6, 8)
 """Height and width of every picture."""
+TURNED = (8, 6)
 CATEGORIES = [
     {"id": 90, "name": "toothbrush", "supercategory": "indoor"},
     {"id": 1, "name": "person", "supercategory": "person"},
@@ -57,7 +58,7 @@ def write_pictures(root: Path) -> dict[str, list[dict[str, Any]]]:
         images[split] = []
         for number in numbers:
             name = f"{number:012}.jpg"
-            Image.new("RGB", SIZE[::-1], (number % 256,) * 3).save(root / split / name)
+            Image.new("RGB", TURNED, (number % 256,) * 3).save(root / split / name)
             images[split].append(
                 {"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
             )
@@ -142,7 +143,7 @@ def test_outlines_of_every_kind_are_the_same_pixels(write_instances: Callable[..
     square = np.zeros(SIZE, np.uint8)
     square[1:4, 1:4] = 1
     packed = mask.encode(np.asfortranarray(square))
-    text = {"size": list(SIZE), "counts": packed["counts"].decode()}
+    text = {"size": list(SIZE), "counts": cast(bytes, packed["counts"]).decode()}
     root = write_instances([{"category_id": 90, "segmentation": text}])
     file = root / "annotations/instances_val2017.json"
     found = [opened(root).test.masks(0)]
@@ -195,10 +196,10 @@ def test_annotations_are_turned_with_their_picture(write_instances: Callable[...
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     stored = opened(root).test.masks(0)
-    Image.new("RGB", SIZE[::-1]).save(root / "val2017/000000000139.jpg", exif=exif)
+    Image.new("RGB", TURNED).save(root / "val2017/000000000139.jpg", exif=exif)
     source = opened(root).test
     turned = source.masks(0)
-    assert source.read(0).shape[1:] == turned.classes.shape == SIZE[::-1]
+    assert source.read(0).shape[1:] == turned.classes.shape == TURNED
     assert torch.equal(turned.classes, stored.classes.rot90(-1))
     assert torch.equal(turned.instances, stored.instances.rot90(-1))
 

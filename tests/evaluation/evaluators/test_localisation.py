@@ -116,12 +116,18 @@ def test_means_over_pictures_agree_with_other_libraries(small, mosaics, subject_
         counted = (masks.classes != 255).numpy()
         truth, found = masks.instances.numpy()[counted], found.numpy()[counted]
         rows["ARI"].append(adjusted_rand_score(truth, found))
-        rows["foreground ARI"].append(adjusted_rand_score(truth[truth > 0], found[truth > 0]))
+        rows["FG-ARI"].append(adjusted_rand_score(truth[truth > 0], found[truth > 0]))
         numbers = [n for n in range(1, 4) if (truth == n).any()]
         iou = np.array([[jaccard_score(truth == n, found == k) for k in range(3)] for n in numbers])
-        rows["mean best overlap"].append(iou.max(axis=1).mean())
+        rows["mBO^i"].append(iou.max(axis=1).mean())
+        kinds = masks.classes.numpy()[counted] * (truth > 0)
+        by_kind = [
+            max(jaccard_score(kinds == kind, found == k) for k in range(3))
+            for kind in sorted({*kinds.tolist()} - {0})
+        ]
+        rows["mBO^c"].append(np.mean(by_kind))
         matched = iou[linear_sum_assignment(iou, maximize=True)].sum()
-        rows["matched IoU"].append(matched / len(numbers))
+        rows["mIoU"].append(matched / len(numbers))
     expected = {name: pytest.approx(np.mean(column), abs=1e-6) for name, column in rows.items()}
     assert values(subject) == expected
 
@@ -130,14 +136,14 @@ def test_pictures_without_objects_have_an_ari_alone(seeing, mosaics, subject_of)
     data = mosaics()
     data.test.tiles[:15] = 0
     scores = {score.quantity.name: score for score in localisation(subject_of(seeing, data))}
-    assert [s.detail.split("; ")[1] for s in scores.values()] == ["20 pictures"] + 3 * [
+    assert [s.detail.split("; ")[1] for s in scores.values()] == ["20 pictures"] + 4 * [
         "5 pictures"
     ]
-    assert scores["mean best overlap"].value == pytest.approx(1)
+    assert scores["mBO^i"].value == pytest.approx(1)
     data.test.tiles[:] = 0
     subject = subject_of(seeing, data)
     assert list(values(subject)) == ["ARI"]
-    assert "foreground ARI needs test pictures with masks of objects" in subject.notes
+    assert "FG-ARI needs test pictures with masks of objects" in subject.notes
 
 
 def test_masks_in_which_nothing_counts_are_left_out(seeing, mosaics, subject_of):
@@ -146,15 +152,60 @@ def test_masks_in_which_nothing_counts_are_left_out(seeing, mosaics, subject_of)
     assert {s.detail for s in localisation(subject_of(seeing, data))} == {
         "argmax of L; 19 pictures"
     }
-    assert agreement(torch.zeros(0).byte(), torch.zeros(0).long()) == {}
+    assert agreement(torch.zeros(0).byte(), torch.zeros(0).byte(), torch.zeros(0).long()) == {}
 
 
 def test_a_constant_segmentation_finds_objects_by_their_size():
     instances = torch.tensor([0, 0, 1, 2])
-    found = agreement(instances, torch.zeros(4).long())
+    found = agreement(instances, torch.tensor([0, 0, 5, 5]).byte(), torch.zeros(4).long())
     assert found == {
         "ARI": 0,
-        "foreground ARI": 0,
-        "mean best overlap": 0.25,
-        "matched IoU": 0.125,
+        "FG-ARI": 0,
+        "mBO^i": 0.25,
+        "mBO^c": 0.5,
+        "mIoU": 0.125,
     }
+
+
+def by_hand(
+    instances: np.ndarray, classes: np.ndarray, segments: np.ndarray
+) -> tuple[float, float, float]:
+    """mBO^i, mBO^c and mIoU by loops over sets of pixels."""
+    pixels = range(len(instances))
+    parts = [{p for p in pixels if segments[p] == k} for k in sorted({*segments.tolist()})]
+    objects = [{p for p in pixels if instances[p] == n} for n in {*instances.tolist()} - {0}]
+    kinds = [
+        {p for p in pixels if instances[p] and classes[p] == c}
+        for c in {classes[p] for p in pixels if instances[p]}
+    ]
+
+    def mean_best(found: list[set[int]]) -> float:
+        return float(np.mean([max(len(a & b) / len(a | b) for b in parts) for a in found]))
+
+    iou = np.array([[len(a & b) / len(a | b) for b in parts] for a in objects])
+    matched = iou[linear_sum_assignment(iou, maximize=True)].sum() / len(objects)
+    return mean_best(objects), mean_best(kinds), matched
+
+
+@pytest.mark.parametrize("num_segments", [1, 3, 12])
+def test_agrees_with_sets_of_pixels(num_segments: int) -> None:
+    """Objects that share classes, and numbers that 8 bits do not hold."""
+    rng = np.random.default_rng(num_segments)
+    numbers = rng.integers(0, 5, 60)
+    instances = np.array([0, 1, 2, 700, 701])[numbers]
+    classes = np.array([9, 0, 0, 3, 254])[numbers]
+    segments = rng.integers(0, num_segments, 60)
+    found = agreement(
+        torch.from_numpy(instances).int(),
+        torch.from_numpy(classes).byte(),
+        torch.from_numpy(segments),
+    )
+    foreground = instances > 0
+    assert list(found) == list(METRICS)
+    assert list(found.values()) == pytest.approx(
+        [
+            adjusted_rand_score(instances, segments),
+            adjusted_rand_score(instances[foreground], segments[foreground]),
+            *by_hand(instances, classes, segments),
+        ]
+    )

@@ -6,8 +6,20 @@ E = sum_i pairs(a_i) sum_j pairs(b_j) / pairs(N), where a and b are the table's 
 
     ARI = (sum_ij pairs(n_ij) - E) / ((sum_i pairs(a_i) + sum_j pairs(b_j)) / 2 - E)
 
-(Hubert and Arabie, 1985). 1 for equal partitions, 0 expected by chance; the background counts as
-a segment, except for foreground ARI, which is of the pixels of objects alone (Greff et al., 2019).
+(Hubert and Arabie, 1985). 1 for equal partitions, 0 expected by chance. All are means over
+pictures, at the masks' own resolution, as those who look for objects without labels report them:
+
+- ARI: all pixels, of which the background is one segment.
+- FG-ARI: the pixels of objects alone (Greff et al., 2019; Kipf et al., 2022, who take it over a
+  whole video, where this is picture by picture).
+- mBO^i: of each object the best IoU that a segment has with it, and their mean (Pont-Tuset et al.,
+  2017; Seitzer et al., 2023). A segment may be the best for several; the background is no object.
+- mBO^c: the same, with all objects of one class in a picture taken for one.
+- mIoU: the same as mBO^i, but each segment goes to one object at most, by the matching of largest
+  sum, and an object without a segment counts 0.
+
+Pixels that are IGNORED count nowhere, not even in a union. Where objects overlap a pixel is of the
+one on top, while Seitzer et al. leave it out. A picture without objects has an ARI alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +33,19 @@ from torch import Tensor
 from stellar.data.labelled import IGNORED, MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.features.patches import PatchBatch, Patches
-from stellar.evaluation.metrics.overlap import best_overlap, contingency, matched_iou, overlaps
+from stellar.evaluation.metrics.overlap import (
+    best_overlap,
+    contingency,
+    matched_iou,
+    overlaps,
+)
 from stellar.evaluation.probes.kmeans import STARTS, kmeans
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
 NUM_CLUSTERS = 6
 """Of k-means on U, for models without tokens."""
-METRICS = ("ARI", "foreground ARI", "mean best overlap", "matched IoU")
+METRICS = ("ARI", "FG-ARI", "mBO^i", "mBO^c", "mIoU")
 BATCH = 64
 
 
@@ -72,7 +89,10 @@ def _means(
             height, width = masks.classes.shape
             segments = segment(of_picture[None], (height, width))[0].cpu()
             counted = masks.classes != IGNORED
-            for name, value in agreement(masks.instances[counted], segments[counted]).items():
+            measured = agreement(
+                masks.instances[counted], masks.classes[counted], segments[counted]
+            )
+            for name, value in measured.items():
                 found[name].append(value)
     return {name: (fmean(values) if values else 0.0, len(values)) for name, values in found.items()}
 
@@ -85,7 +105,9 @@ def segment_maps(batch: PatchBatch, generator: torch.Generator) -> Float[Tensor,
 
 
 def agreement(
-    instances: Integer[Tensor, " n"], segments: Integer[Tensor, " n"]
+    instances: Integer[Tensor, " n"],
+    classes: Integer[Tensor, " n"],
+    segments: Integer[Tensor, " n"],
 ) -> Mapping[str, float]:
     """Of the pixels of one picture that count: every measure that it has. Without objects that is
     the ARI, and without pixels nothing.
@@ -96,10 +118,14 @@ def agreement(
     found = {"ARI": adjusted_rand_index(instances[None], segments[None]).item()}
     if not objects.any():
         return found
-    foreground = adjusted_rand_index(instances[objects][None], segments[objects][None]).item()
     iou = overlaps(instances, segments)
-    values = (found["ARI"], foreground, best_overlap(iou), matched_iou(iou))
-    return dict(zip(METRICS, values, strict=True))
+    iou_of_classes = overlaps(torch.where(objects, classes.long() + 1, 0), segments)
+    return found | {
+        "FG-ARI": adjusted_rand_index(instances[objects][None], segments[objects][None]).item(),
+        "mBO^i": best_overlap(iou),
+        "mBO^c": best_overlap(iou_of_classes),
+        "mIoU": matched_iou(iou),
+    }
 
 
 def segment(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Int64[Tensor, "b H W"]:
@@ -134,9 +160,10 @@ ARI = Measure("ARI", "argmax of L against the objects", (agreement_of("ARI"),))
 LOCALISATION = Evaluator(
     "localisation",
     "argmax of L, enlarged bilinearly to the masks, against the objects; without tokens, k-means "
-    f"on U of each picture, K = {NUM_CLUSTERS}, cosine, best of {STARTS} starts; ARI of all pixels "
-    "and of those of objects, best IoU of a segment with each object, and IoU under the best "
-    "one-to-one matching, in which the background takes no part; means over pictures",
+    f"on U of each picture, K = {NUM_CLUSTERS}, cosine, best of {STARTS} starts; ARI of all "
+    "pixels; FG-ARI of those of objects; mBO^i, the best IoU of a segment with each object, and "
+    "mBO^c, with all objects of a class as one; mIoU under the best one-to-one (Hungarian) "
+    "matching of segments to objects; means over pictures, ignored pixels count nowhere",
     localisation,
     quantities=tuple(map(agreement_of, METRICS)),
     headline=(ARI,),
