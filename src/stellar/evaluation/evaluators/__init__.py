@@ -5,6 +5,7 @@ from stellar.evaluation.evaluators.equivariance import EQUIVARIANCE
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.frozen_decoder import FROZEN_RECONSTRUCTION
 from stellar.evaluation.evaluators.localisation import LOCALISATION
+from stellar.evaluation.evaluators.nearest_patches import KNN_SEGMENTATION
 from stellar.evaluation.evaluators.presence import PRESENCE
 from stellar.evaluation.evaluators.reconstruction import RECONSTRUCTION
 from stellar.evaluation.evaluators.segmentation import SEGMENTATION
@@ -12,8 +13,8 @@ from stellar.evaluation.evaluators.size_and_speed import COST
 from stellar.evaluation.evaluators.what_where import FACTORIZATION
 
 EVALUATORS: tuple[Evaluator, ...] = (
-    LINEAR_PROBE, KNN, FACTORIZATION, PRESENCE, SEGMENTATION, LOCALISATION, RECONSTRUCTION,
-    FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
+    LINEAR_PROBE, KNN, FACTORIZATION, PRESENCE, SEGMENTATION, KNN_SEGMENTATION, LOCALISATION,
+    RECONSTRUCTION, FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
 )  # fmt: skip
 """All of them, in the order in which their numbers are read."""
 HEADLINE: tuple[Measure, ...] = tuple(m for each in EVALUATORS for m in each.headline)
