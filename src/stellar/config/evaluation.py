@@ -22,6 +22,8 @@ class EvaluationConfig:
     """The first of the seeds."""
     num_drawn: int = 2000
     """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    num_voting: int = 20_000
+    """Training patches that vote in kNN segmentation at most, drawn at random; 0: all of them."""
     force_fid: bool = False
     """rFID of fewer than 2,000 pictures too; it is then marked."""
     decoder_steps: int = 0
@@ -32,7 +34,7 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         for name, least in (
             ("batch_size", 1), ("epochs", 1), ("num_seeds", 1), ("seed", 0),
-            ("num_drawn", 0), ("decoder_steps", 0),
+            ("num_drawn", 0), ("num_voting", 0), ("decoder_steps", 0),
         ):  # fmt: skip
             value = getattr(self, name)
             require(value >= least, f"{name} must be at least {least}, got {value}")
@@ -51,5 +53,6 @@ class EvaluationConfig:
             "seeds": ", ".join(map(str, self.seeds)),
             "epochs": str(self.epochs),
             "drawn": f"{self.num_drawn} test pictures at most" if self.num_drawn else "all",
+            "voting": f"{self.num_voting} training patches at most" if self.num_voting else "all",
             "decoder on frozen features": f"{self.decoder_steps} steps",
         }

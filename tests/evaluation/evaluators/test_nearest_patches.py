@@ -47,7 +47,7 @@ def test_pixels_are_counted_as_scikit_learn_counts(
     subject = subject_of(Stellar(small).eval(), mosaics((23, 31)))
     patches, source = subject.test_patches, subject.data.test
     norm = fit_norm("U", subject.train_patches, CPU)
-    bank = fill_bank("U", norm, subject.train_patches, subject.settings.seed)
+    bank = fill_bank("U", norm, subject.train_patches, most=0, seed=0)
     truth, found = [], []
     for index in range(20):
         named = bank.named(patches.read([index], CPU), (3,))[3].view(4, 4)

@@ -36,7 +36,7 @@ def everything(feature: Feature, patches: Patches) -> tuple[torch.Tensor, torch.
 @pytest.mark.parametrize("feature", FEATURES)
 def test_votes_are_those_of_scikit_learn(subject: Subject, feature: Feature) -> None:
     patches, asked = subject.train_patches, subject.test_patches
-    bank = fill_bank(feature, fit_norm(feature, patches, CPU), patches, seed=0)
+    bank = fill_bank(feature, fit_norm(feature, patches, CPU), patches, most=0, seed=0)
     features, shares = everything(feature, patches)
     known = shares.sum(dim=1) > 0
     assert known.sum() == len(bank.labels) < len(known)
@@ -53,8 +53,8 @@ def test_votes_are_those_of_scikit_learn(subject: Subject, feature: Feature) -> 
 def test_a_bank_is_bounded_and_drawn_by_its_seed(subject: Subject) -> None:
     patches = subject.train_patches
     norm = fit_norm("U", patches, CPU)
-    whole = fill_bank("U", norm, patches, seed=0)
-    banks = [fill_bank("U", norm, patches, seed, most=50) for seed in (0, 0, 1)]
+    whole = fill_bank("U", norm, patches, most=0, seed=0)
+    banks = [fill_bank("U", norm, patches, 50, seed) for seed in (0, 0, 1)]
     for bank in banks:
         assert len(bank.rows) == len(bank.labels) == 50
         nearest = torch.cdist(bank.rows, whole.rows).argmin(dim=1)

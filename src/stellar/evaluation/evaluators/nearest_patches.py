@@ -13,7 +13,7 @@ from stellar.data.labelled import MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Row
 from stellar.evaluation.features.patches import Patches
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou
-from stellar.evaluation.probes.patch_bank import BATCH, MOST_PATCHES, PatchBank, fill_bank
+from stellar.evaluation.probes.patch_bank import BATCH, PatchBank, fill_bank
 from stellar.evaluation.probes.patch_heads import Feature, fit_norm
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
@@ -34,12 +34,12 @@ def nearest_patches(subject: Subject) -> Iterator[Score]:
     """mIoU for every k, on U, and on Z if there are tokens."""
     if not isinstance(subject.data, MaskedSplits):
         return
-    patches, seed = subject.train_patches, subject.settings.seed
+    patches, settings = subject.train_patches, subject.settings
     has_tokens = subject.model.config.num_sparse_tokens > 0
     for feature in FEATURES if has_tokens else FEATURES[:1]:
         subject.progress(f"{subject.name}, kNN segmentation on {feature}", 0, 1)
         norm = fit_norm(feature, patches, subject.model.device)
-        bank = fill_bank(feature, norm, patches, seed)
+        bank = fill_bank(feature, norm, patches, settings.num_voting, settings.seed)
         if not len(bank.labels):
             subject.note("kNN segmentation needs training pictures whose masks name a class")
             return
@@ -75,9 +75,9 @@ KNN_SEGMENTATION = Evaluator(
     "kNN segmentation",
     "the training patches of highest cosine have a vote each for the class of a patch, on U and on "
     "Z with mean 0 and variance 1 over training patches; a training patch has the class of most of "
-    "its pixels that count, a test pixel that of its patch; of more than "
-    f"{MOST_PATCHES:,} training patches so many are drawn with the first seed; one confusion "
-    "matrix; mIoU is the mean over classes that occur in truth or prediction",
+    "its pixels that count, a test pixel that of its patch; those that vote are drawn with the "
+    "first seed; one confusion matrix; mIoU is the mean over classes that occur in truth or "
+    "prediction",
     nearest_patches,
     quantities=tuple(quality(feature, k) for feature in FEATURES for k in KS),
     rows=tuple(

@@ -18,8 +18,6 @@ from stellar.evaluation.features.patches import PatchBatch, Patches
 from stellar.evaluation.probes.knn import knn_predict
 from stellar.evaluation.probes.patch_heads import BatchNorm, Feature, inputs_of
 
-MOST_PATCHES = 200_000
-"""That a bank holds: of more, so many are drawn at random."""
 BATCH = 64
 """Pictures that are read at once."""
 
@@ -42,15 +40,16 @@ class PatchBank:
 
 
 def fill_bank(
-    feature: Feature, norm: BatchNorm, patches: Patches, seed: int, most: int = MOST_PATCHES
+    feature: Feature, norm: BatchNorm, patches: Patches, most: int, seed: int
 ) -> PatchBank:
-    """The patches of all pictures, or `most` of them at random; perhaps none has a label."""
+    """Patches with a label, perhaps none: `most` of them at random, or all where that is 0."""
     device = norm.mean.device
     labels = torch.cat([_labels(batch) for batch in _batches(patches, torch.device("cpu"))])
     known = (labels >= 0).nonzero().squeeze(1)
     generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(len(known), generator=generator)[: most or None]
     chosen = torch.zeros(len(labels), dtype=torch.bool)
-    chosen[known[torch.randperm(len(known), generator=generator)[:most]]] = True
+    chosen[known[drawn]] = True
     rows, start = [], 0
     for batch in _batches(patches, device):
         x = inputs_of(feature, batch)
