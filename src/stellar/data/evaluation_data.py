@@ -7,6 +7,7 @@ from stellar.data.embedded import EMBEDDED, open_embedded
 from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.data.labelled.clevrtex import clevrtex_folder, open_clevrtex
 from stellar.data.labelled.coco import coco_folder, open_coco
+from stellar.data.labelled.movi import movi_folder, open_movi
 from stellar.data.labelled.pairs import are_pairs, open_pairs
 from stellar.data.labelled.segmentation_sets import (
     ade20k_folder,
@@ -41,6 +42,8 @@ def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
         splits = open_coco(coco, channels)
     elif clevrtex := clevrtex_folder(path):
         splits = open_clevrtex(clevrtex, channels)
+    elif movi := movi_folder(path):
+        splits = open_movi(movi, channels)
     elif are_pairs(path):
         splits = open_pairs(path, channels)
     else:

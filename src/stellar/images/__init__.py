@@ -5,7 +5,13 @@ A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bit
 
 from stellar.images.arrays import from_array, from_tensor
 from stellar.images.files import read_image, read_picture
-from stellar.images.mask_files import MASK_EXTENSIONS, as_shown, read_coloured_mask, read_mask
+from stellar.images.mask_files import (
+    MASK_EXTENSIONS,
+    as_shown,
+    decode_mask,
+    read_coloured_mask,
+    read_mask,
+)
 from stellar.images.picture import (
     InputError,
     Picture,
@@ -24,6 +30,7 @@ __all__ = [
     "Pixels",
     "UnreadableImage",
     "as_shown",
+    "decode_mask",
     "eight_bits",
     "fitted",
     "from_array",

@@ -5,6 +5,7 @@ as they are stored. Where its size shows that a mask was drawn on the turned pic
 """
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def read_coloured_mask(path: Path, picture: Path) -> Int64[Tensor, "h w"]:
         path, picture, ("RGB",), "a mask in colours holds 8 bits of R, G and B, but this is {}"
     )
     return torch.from_numpy(values.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16]))
+
+
+def decode_mask(name: str, data: bytes) -> UInt8[Tensor, "h w"]:
+    """The numbers in the bytes of a grey PNG file, as they are stored.
+
+    Raises UnreadableImage, of this name, for anything else.
+    """
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(BytesIO(data), formats=["PNG"]) as (image),
+        ):
+            if image.mode != "L":
+                raise ValueError(f"a mask of 8 bits was expected, but this is {image.mode}")
+            return torch.from_numpy(np.array(image))
+    except DECODING_ERRORS as error:
+        raise unreadable(name, error) from error
 
 
 def as_shown(
