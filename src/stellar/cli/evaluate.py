@@ -19,8 +19,8 @@ they cost.
 DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
 for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
 of path, label ("cat", or "cat;dog" for several) and split. With masks: images/ and masks/, ADE20K,
-Pascal VOC, Cityscapes, COCO; or `scenes`, which come with the package. Prints a table and
-writes OUT/report.html, a page to look at, and OUT/report.json; every number carries its
+Pascal VOC, Cityscapes, COCO, CLEVRTex, MOVi; or `scenes`, which come with the package. Prints a
+table and writes OUT/report.html, a page to look at, and OUT/report.json; every number carries its
 protocol."""
 
 

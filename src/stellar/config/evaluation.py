@@ -22,7 +22,7 @@ class EvaluationConfig:
     """The first of the seeds."""
     num_drawn: int = 2000
     """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
-    num_voting: int = 20_000
+    num_voting: int = 10_000
     """Training patches that vote in kNN segmentation at most, drawn at random; 0: all of them."""
     force_fid: bool = False
     """rFID of fewer than 2,000 pictures too; it is then marked."""

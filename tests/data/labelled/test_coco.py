@@ -1,6 +1,7 @@
 """COCO in its true layout: panoptic annotations and instances, each by an oracle of pixels."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data import DataError, MaskedSplits, open_data
 from stellar.errors import MissingPackage
@@ -315,3 +317,25 @@ def test_instances_need_pycocotools(
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(MissingPackage, match=r'pip install "stellar-vision\[coco\]"'):
         opened(root)
+
+
+def test_the_command_of_the_docs(
+    write_instances: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every test of pictures with masks, on two pictures a split of which one has no objects."""
+    docs = (Path(__file__).parents[3] / "docs/data.md").read_text()
+    (command,) = re.findall(r"^stellar (evaluate .* --data coco)$", docs, flags=re.M)
+    write_instances(OBJECTS)
+    monkeypatch.chdir(tmp_path)
+    short = "--num-seeds 1 --epochs 1 --num-workers 0 --device cpu"
+    assert main([*command.split(), *short.split()]) == 0
+    report = json.loads((tmp_path / "evaluation/report.json").read_text())
+    assert report["data"].startswith("COCO, instances: 3 classes")
+    (model,) = report["models"]
+    found = {(score["test"], score["name"]): score["value"] for score in model["scores"]}
+    for name in ("ARI", "FG-ARI", "mBO^i", "mBO^c", "mIoU"):
+        assert 0 <= found["localisation", name] <= 1
+    for name in ("mIoU, U, k = 1", "mIoU, Z, k = 30"):
+        assert 0 <= found["kNN segmentation", name] <= 100
+    assert 0 <= found["factorization", "S to class, kNN"] <= 1
+    assert "mIoU, U" in {name for test, name in found if test == "segmentation"}

@@ -26,7 +26,9 @@ def _example_class() -> Any:
     def declare(parent: Any, name: str, *fields: tuple[str, int, int, str]) -> Any:
         message = parent.add(name=name)
         for number, (field, kind, label, of) in enumerate(fields, start=1):
-            message.field.add(name=field, number=number, type=kind, label=label, type_name=of or None)
+            message.field.add(
+                name=field, number=number, type=kind, label=label, type_name=of or None
+            )
         return message
 
     one, many, nested = types.LABEL_OPTIONAL, types.LABEL_REPEATED, types.TYPE_MESSAGE

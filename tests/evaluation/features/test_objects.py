@@ -152,3 +152,14 @@ def test_rows_are_evenly_spread(seeing_backbone: Backbone, mosaics, tmp_path: Pa
     patches = extract_patches(seeing_backbone, data.test, 4, tmp_path)
     assert evenly_spread(patches, 100) == list(range(20))
     assert evenly_spread(patches, 3) == [0, 10, 19]
+
+
+def test_objects_have_numbers_that_8_bits_do_not_hold(collected: Collected) -> None:
+    instances = torch.tensor([[0, 300], [700, 300]], dtype=torch.int32)
+    classes = torch.tensor([[0, 4], [5, 4]], dtype=torch.uint8)
+    sparse, spatial = torch.eye(2), torch.eye(2)
+    objects = collected(Masks(classes, instances), sparse, spatial, torch.ones(2, 2))
+    assert objects.labels["class"].tolist() == [4, 5]
+    assert objects.area.tolist() == [0.5, 0.25]
+    none = collected(Masks(classes, torch.zeros_like(instances)), sparse, spatial, torch.ones(2, 2))
+    assert len(none) == 0
