@@ -7,7 +7,14 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from stellar.images import UnreadableImage, read_image, read_mask
+from stellar.images import (
+    UnreadableImage,
+    as_shown,
+    decode_mask,
+    read_coloured_mask,
+    read_image,
+    read_mask,
+)
 
 NUMBERS = np.array([[0, 1, 2], [255, 20, 7]], np.uint8)
 
@@ -83,3 +90,34 @@ def test_what_is_no_mask_is_one_sentence(tmp_path: Path, picture: Path) -> None:
         read_mask(tmp_path / "none.png", picture)
     with pytest.raises(UnreadableImage, match=r"cannot read .*nowhere\.png: No such file"):
         read_mask(saved(tmp_path / "m.png", NUMBERS), tmp_path / "nowhere.png")
+
+
+def test_colours_are_numbers_of_24_bits(tmp_path: Path, picture: Path) -> None:
+    colours = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[255] * 3, [3, 2, 1], [0] * 3]])
+    found = read_coloured_mask(saved(tmp_path / "m.png", colours.astype(np.uint8)), picture)
+    assert found.tolist() == [[1, 256, 65536], [2**24 - 1, 66051, 0]]
+    with pytest.raises(UnreadableImage, match="8 bits of R, G and B, but this is L"):
+        read_coloured_mask(saved(tmp_path / "grey.png", NUMBERS), picture)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_numbers_are_turned_as_a_file_of_them_is(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.new("RGB", (3, 2)).save(tmp_path / "p.png", exif=exif)
+    expected = read_mask(saved(tmp_path / "m.png", NUMBERS), tmp_path / "p.png")
+    assert (as_shown(NUMBERS, tmp_path / "p.png") == expected.numpy()).all()
+    with pytest.raises(UnreadableImage, match="its annotation does not fit: it is 2 x 1"):
+        as_shown(NUMBERS[:1, :2], tmp_path / "p.png")
+
+
+def test_a_mask_in_memory(tmp_path: Path) -> None:
+    data = saved(tmp_path / "m.png", NUMBERS).read_bytes()
+    assert (decode_mask("frame 1", data).numpy() == NUMBERS).all()
+    for wrong in (
+        data[:40],
+        b"",
+        saved(tmp_path / "c.png", np.zeros((2, 3, 3), np.uint8)).read_bytes(),
+    ):
+        with pytest.raises(UnreadableImage, match="cannot read frame 1"):
+            decode_mask("frame 1", wrong)

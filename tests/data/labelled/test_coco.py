@@ -1,6 +1,7 @@
 """COCO in its true layout: panoptic annotations and instances, each by an oracle of pixels."""
 
 import json
+import pickle
 import re
 import sys
 from collections.abc import Callable
@@ -132,6 +133,8 @@ def test_categories_have_gaps_and_the_smaller_object_is_on_top(
         masks = source.masks(0)
         assert torch.equal(masks.classes, classes)
         assert torch.equal(masks.instances, classes.int())
+        copy = pickle.loads(pickle.dumps(source))
+        assert torch.equal(copy.masks(0).classes, classes), "in another process"
         empty = source.masks(1)
         assert not empty.classes.any()
         assert not empty.instances.any()
@@ -327,6 +330,7 @@ def test_the_command_of_the_docs(
     (command,) = re.findall(r"^stellar (evaluate .* --data coco)$", docs, flags=re.M)
     write_instances(OBJECTS)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stellar.evaluation.evaluators.presence.STEPS", 5)
     short = "--num-seeds 1 --epochs 1 --num-workers 0 --device cpu"
     assert main([*command.split(), *short.split()]) == 0
     report = json.loads((tmp_path / "evaluation/report.json").read_text())
@@ -334,7 +338,7 @@ def test_the_command_of_the_docs(
     (model,) = report["models"]
     found = {(score["test"], score["name"]): score["value"] for score in model["scores"]}
     for name in ("ARI", "FG-ARI", "mBO^i", "mBO^c", "mIoU"):
-        assert 0 <= found["localisation", name] <= 1
+        assert -1 <= found["localisation", name] <= 1
     for name in ("mIoU, U, k = 1", "mIoU, Z, k = 30"):
         assert 0 <= found["kNN segmentation", name] <= 100
     assert 0 <= found["factorization", "S to class, kNN"] <= 1

@@ -1,6 +1,7 @@
 """MOVi as TFRecord files, which Google's protocol buffers write here."""
 
 import io
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def test_every_frame_is_tested_and_one_of_each_video_learned(write: Callable[...
     assert len(splits.classes) == 18
     assert "movi_e" in splits.description
     assert len(opened(root.parent).test) == FRAMES
+    copy = pickle.loads(pickle.dumps(splits.test))
+    assert copy.masks(3).classes.equal(splits.test.masks(3).classes), "in another process"
     assert splits.test.name(5).startswith("movi_e-validation.tfrecord-00000-of-00001, byte 12")
 
 

@@ -44,8 +44,9 @@ def test_pixels_are_counted_as_scikit_learn_counts(
     small: ModelConfig, mosaics: Make, subject_of: Callable[..., Subject]
 ) -> None:
     """A pixel takes the class of the patch that its centre is in."""
-    subject = subject_of(Stellar(small).eval(), mosaics((23, 31)))
-    patches, source = subject.test_patches, subject.data.test
+    data = mosaics((23, 31))
+    subject = subject_of(Stellar(small).eval(), data)
+    patches, source = subject.test_patches, data.test
     norm = fit_norm("U", subject.train_patches, CPU)
     bank = fill_bank("U", norm, subject.train_patches, most=0, seed=0)
     truth, found = [], []

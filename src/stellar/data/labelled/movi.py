@@ -129,7 +129,7 @@ class MoviFrames:
         shape = (frame.length,)
         record = np.memmap(self._files[frame.file], np.uint8, "r", frame.begin, shape)
         try:
-            found = features_of(memoryview(record), names)
+            found = features_of(record.data, names)
         except ValueError as error:
             raise UnreadableImage(self.name(index), f"its record is damaged: {error}") from error
         if lost := set(names) - found.keys():
