@@ -31,7 +31,7 @@ class Quantity:
     probe: str = ""
     """What reads the feature: kNN, or linear."""
     k: int | None = None
-    """The number of neighbours that vote."""
+    """The number of neighbours that vote, or of tokens that are kept."""
     unit: str = field(default="", compare=False)
     digits: str = field(default="", compare=False)
     """How a value is written, as .2f; empty: by its size."""

@@ -85,7 +85,7 @@ def test_pixels_are_counted_as_scikit_learn_counts(
     norm = fit_norm(feature, subject.train_patches, CPU)
     heads, rate = fit_head(feature, norm, subject.train_patches, 3, seed=0)
     assert rate in LEARNING_RATES
-    (confusion,) = count_pixels({feature: heads}, patches, source)[feature]
+    (confusion,) = count_pixels({feature: heads.scores}, patches, source, CPU)[feature]
     labels: list[int] = []
     named: list[int] = []
     for index in range(20):

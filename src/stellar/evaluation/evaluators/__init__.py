@@ -3,6 +3,7 @@
 from stellar.evaluation.evaluators.classification import KNN, LINEAR_PROBE
 from stellar.evaluation.evaluators.equivariance import EQUIVARIANCE
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
+from stellar.evaluation.evaluators.fewer_tokens import FEWER_TOKENS
 from stellar.evaluation.evaluators.frozen_decoder import FROZEN_RECONSTRUCTION
 from stellar.evaluation.evaluators.localisation import LOCALISATION
 from stellar.evaluation.evaluators.nearest_patches import KNN_SEGMENTATION
@@ -14,7 +15,7 @@ from stellar.evaluation.evaluators.what_where import FACTORIZATION
 
 EVALUATORS: tuple[Evaluator, ...] = (
     LINEAR_PROBE, KNN, FACTORIZATION, PRESENCE, SEGMENTATION, KNN_SEGMENTATION, LOCALISATION,
-    RECONSTRUCTION, FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
+    RECONSTRUCTION, FEWER_TOKENS, FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
 )  # fmt: skip
 """All of them, in the order in which their numbers are read."""
 HEADLINE: tuple[Measure, ...] = tuple(m for each in EVALUATORS for m in each.headline)

@@ -5,16 +5,17 @@ Scores of classes are enlarged bilinearly to each mask's own resolution, and the
 pictures are counted in one confusion matrix.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from stellar.data.labelled import MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.localisation import segment
-from stellar.evaluation.features.patches import Patches
+from stellar.evaluation.features.patches import PatchBatch, Patches
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou, pixel_accuracy
 from stellar.evaluation.probes.holdout import hold_out, shuffled
 from stellar.evaluation.probes.patch_heads import (
@@ -30,6 +31,7 @@ from stellar.evaluation.probes.patch_heads import (
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
+Name = TypeVar("Name", bound=Hashable)
 NAMES: Mapping[Feature, str] = {"U": "U", "Z": "Z", "tokens": "tokens painted with L"}
 METRICS: Mapping[str, Callable[[Tensor], float]] = {
     "mIoU": mean_iou,
@@ -54,7 +56,12 @@ def segmentation(subject: Subject) -> Iterator[Score]:
     chosen_rates: dict[Feature, list[float]] = {}
     for feature in features:
         heads[feature], chosen_rates[feature] = _fit(feature, subject)
-    confusions = count_pixels(heads, subject.test_patches, subject.data.test)
+    confusions = count_pixels(
+        {feature: of_feature.scores for feature, of_feature in heads.items()},
+        subject.test_patches,
+        subject.data.test,
+        subject.model.device,
+    )
     for feature in features:
         occurring = (confusions[feature][0].sum(dim=1) > 0).sum().item()
         if not occurring:
@@ -116,27 +123,28 @@ def patch_confusions(
 
 @torch.no_grad()
 def count_pixels(
-    heads: Mapping[Feature, PatchHeads], patches: Patches, source: MaskedSource
-) -> dict[Feature, Int64[Tensor, "r c c"]]:
-    """The confusion matrix of each head over all test pictures."""
-    num_classes, device = patches.num_classes, next(iter(heads.values())).bias.device
-    found: dict[Feature, Tensor] = {
-        feature: torch.zeros(len(h.bias), num_classes, num_classes, dtype=torch.int64)
-        for feature, h in heads.items()
-    }
+    scores_of: Mapping[Name, Callable[[PatchBatch], Float[Tensor, "b P r c"]]],
+    patches: Patches,
+    source: MaskedSource,
+    device: torch.device,
+) -> dict[Name, Int64[Tensor, "r c c"]]:
+    """Confusion matrices over all test pictures, from what each of several functions says of the
+    classes of their patches, r times.
+    """
+    num_classes, found = patches.num_classes, {}
     for rows in torch.arange(len(patches)).split(BATCH):
         batch = patches.read(rows.tolist(), device)
-        maps: dict[Feature, Tensor] = {
-            feature: h.scores(batch).permute(0, 2, 3, 1).unflatten(3, patches.grid)
-            for feature, h in heads.items()
+        maps = {
+            name: scores(batch).permute(0, 2, 3, 1).unflatten(3, patches.grid)
+            for name, scores in scores_of.items()
         }
         for place, row in enumerate(rows.tolist()):
             truth = source.masks(int(patches.places[row])).classes.to(device)
             height, width = truth.shape
-            for feature, of_pictures in maps.items():
-                for layer, scores in enumerate(of_pictures[place]):
-                    named = segment(scores[None], (height, width))[0]
-                    found[feature][layer] += confusion_matrix(truth, named, num_classes).cpu()
+            for name, of_pictures in maps.items():
+                named = [segment(scores[None], (height, width))[0] for scores in of_pictures[place]]
+                counted = [confusion_matrix(truth, each, num_classes).cpu() for each in named]
+                found[name] = found.get(name, 0) + torch.stack(counted)
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from stellar.evaluation.report.page.curves import metric_curves
-from stellar.evaluation.report.page.figures import balance, sizes, what_where
+from stellar.evaluation.report.page.figures import balance, fewer, sizes, what_where
 from stellar.evaluation.report.page.tables import (
     all_numbers,
     headline,
@@ -43,6 +43,7 @@ def render_page(evaluation: Evaluation, sheets: Sheets = (), curves: Rows = ()) 
         headline(evaluation),
         balance(evaluation),
         sizes(evaluation),
+        fewer(evaluation),
         matrices(evaluation),
         what_where(evaluation),
         all_numbers(evaluation),

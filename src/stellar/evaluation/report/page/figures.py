@@ -9,6 +9,7 @@ from html import escape
 from stellar.evaluation.evaluators import classification, frozen_decoder, reconstruction
 from stellar.evaluation.evaluators.classification import SHOWN_K, nearest
 from stellar.evaluation.evaluators.evaluator import Measure
+from stellar.evaluation.evaluators.fewer_tokens import ALL_COUNTS, kept
 from stellar.evaluation.evaluators.segmentation import MIOU_Z, quality
 from stellar.evaluation.evaluators.size_and_speed import numbers
 from stellar.evaluation.evaluators.what_where import S_KNOWS_WHAT, U_KNOWS_WHAT, accuracy
@@ -138,6 +139,44 @@ def _size_figure(evaluation: Evaluation, name: str, parts: Sequence[Kept]) -> st
         joined=[part.letter for part in parts],
     )
     return f'<figure class="card">{figure}</figure>'
+
+
+def fewer(evaluation: Evaluation) -> str:
+    """How quality falls with the number of tokens that are kept, as curves."""
+    names = {"PSNR": "drawn again, PSNR, dB", "mIoU": "classes of pixels from Z, mIoU, %"}
+    figures = "".join(_fewer_figure(evaluation, *named) for named in names.items())
+    if not figures:
+        return ""
+    return (
+        "<h2>Quality against the number of tokens</h2>"
+        "<p>A model encodes with fewer tokens than it has: those that explain most of a picture. "
+        "The number at a point is that of the tokens kept (<code>stellar embed --tokens</code>)."
+        f'</p>{legend(evaluation)}<div class="grid figures">{figures}</div>'
+    )
+
+
+def _fewer_figure(evaluation: Evaluation, metric: str, name: str) -> str:
+    points = []
+    for place, model in enumerate(evaluation.models):
+        for count in counts_of_model(model):
+            score, size = model.score(kept(metric, count)), model.score(kept("numbers", count))
+            if score and size:
+                tip = f"{model.name}, {count}: {score.text}, {size.number} numbers"
+                points.append(Point(size.value, score.value, place, tip, letter=str(count)))
+    if len(points) < 2:
+        return ""
+    figure = scatter(
+        points,
+        Axis.around("numbers an image", [p.x for p in points], log=True),
+        Axis.around(name, [p.y for p in points]),
+        joined=[str(count) for count in ALL_COUNTS],
+    )
+    return f'<figure class="card">{figure}</figure>'
+
+
+def counts_of_model(model: ModelScores) -> list[int]:
+    """Numbers of tokens that a model was measured with, the fewest first."""
+    return [count for count in ALL_COUNTS if model.score(kept("numbers", count))]
 
 
 def what_where(evaluation: Evaluation) -> str:
