@@ -28,6 +28,11 @@ class EvaluationConfig:
     """rFID of fewer than 2,000 pictures too; it is then marked."""
     decoder_steps: int = 0
     """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
+    attentive: bool = False
+    """An attentive probe on all patches of U and all tokens of S of labelled pictures. They lie on
+    the disk meanwhile: 2 (patches + tokens) x width bytes a picture, so 326 kB for B/16 at 224 px,
+    and 0.43 TB for ImageNet.
+    """
     metric_weights: Path | None = None
     """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
 

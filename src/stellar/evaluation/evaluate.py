@@ -65,15 +65,11 @@ def _chance(data: Splits | MaskedSplits) -> float | None:
 def _scores(subject: Subject) -> ModelScores:
     """Every test on one model."""
     scores = tuple(score for evaluator in EVALUATORS for score in evaluator.scores(subject))
-    if isinstance(subject.data, Splits):
-        features = (subject.train, subject.test)
-    else:
-        features = (subject.train_patches, subject.test_patches)
     return ModelScores(
         name=subject.name,
         sha256=fingerprint(subject.model),
         preprocessing=preprocessing(subject.fit, subject.model.config),
-        num_unreadable=sum(len(part.unreadable) for part in features),
+        num_unreadable=sum(subject.num_unreadable.values()),
         scores=scores,
         notes=tuple(subject.notes),
     )

@@ -39,6 +39,8 @@ class Subject:
     progress: Progress = silent
     notes: list[str] = field(default_factory=list)
     """What a test could not measure, and what would make it possible: a sentence each."""
+    num_unreadable: dict[str, int] = field(default_factory=dict)
+    """Pictures of each part, train and test, that were asked for and could not be read."""
 
     @property
     def fit(self) -> Fit:
@@ -80,14 +82,18 @@ class Subject:
             self.settings.batch_size,
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, {part}", done, total),
+            self.settings.attentive,
         )
-        self._note_unreadable(part, len(images), features.unreadable)
+        self.left_out(part, len(images), features.unreadable)
         if part == "train" and not self.data.multi_label:
             _require_every_class(self.data.classes, images.labels, features)
         return features
 
-    def _note_unreadable(self, part: str, total: int, unreadable: Unreadable) -> None:
-        """So that nobody takes a score for that of all pictures."""
+    def left_out(self, part: str, total: int, unreadable: Unreadable) -> None:
+        """Count these of the pictures of a part, train or test, and say so in a note, so that
+        nobody takes a score for that of all pictures.
+        """
+        self.num_unreadable[part] = len(unreadable)
         if unreadable:
             name, reason = map(one_line, unreadable[0])
             self.note(
@@ -106,7 +112,7 @@ class Subject:
             self.settings.num_workers,
             lambda done, total: self.progress(f"{self.name}, patches of {part}", done, total),
         )
-        self._note_unreadable(part, len(images), patches.unreadable)
+        self.left_out(part, len(images), patches.unreadable)
         return patches
 
 

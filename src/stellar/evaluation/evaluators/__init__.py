@@ -1,5 +1,6 @@
 """The tests: each a function from a subject to scores, and what it declares."""
 
+from stellar.evaluation.evaluators.attention import ATTENTIVE_PROBE
 from stellar.evaluation.evaluators.classification import KNN, LINEAR_PROBE
 from stellar.evaluation.evaluators.equivariance import EQUIVARIANCE
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
@@ -14,8 +15,8 @@ from stellar.evaluation.evaluators.size_and_speed import COST
 from stellar.evaluation.evaluators.what_where import FACTORIZATION
 
 EVALUATORS: tuple[Evaluator, ...] = (
-    LINEAR_PROBE, KNN, FACTORIZATION, PRESENCE, SEGMENTATION, KNN_SEGMENTATION, LOCALISATION,
-    RECONSTRUCTION, FEWER_TOKENS, FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
+    LINEAR_PROBE, ATTENTIVE_PROBE, KNN, FACTORIZATION, PRESENCE, SEGMENTATION, KNN_SEGMENTATION,
+    LOCALISATION, RECONSTRUCTION, FEWER_TOKENS, FROZEN_RECONSTRUCTION, EQUIVARIANCE, COST,
 )  # fmt: skip
 """All of them, in the order in which their numbers are read."""
 HEADLINE: tuple[Measure, ...] = tuple(m for each in EVALUATORS for m in each.headline)
