@@ -15,12 +15,14 @@ from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data.labelled import Splits, open_labelled
 from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.evaluators import BY_PROTOCOL
 from stellar.evaluation.evaluators.reconstruction import psnr
 from stellar.evaluation.probes.knn import KS
 from stellar.evaluation.report.terminal import print_evaluation
 from stellar.evaluation.scores import Evaluation
 from stellar.images import read_image
 from stellar.model import Backbone, Stellar
+from stellar.model.files.published_saving import save_published
 from stellar.model.files.saving import save_model
 
 
@@ -194,3 +196,62 @@ def test_the_scenes_from_the_command_line(
     tests = {score["test"] for score in report["models"][0]["scores"]}
     assert tests >= {"reconstruction", "cost"}
     assert not tests & {"kNN", "linear probe"}
+
+
+@pytest.fixture
+def published_model(tmp_path: Path, small: ModelConfig) -> Path:
+    """A tiny model in the published file's format: safetensors and a manifest."""
+    decoder = replace(small.decoder, embed_dim=512, depth=1, num_heads=8, mlp_ratio=4.0)
+    config = replace(small, embed_dim=768, depth=1, num_heads=12, patch_size=16, image_size=32)
+    config = replace(config, mlp_ratio=4.0, decoder=decoder)
+    return save_published(Stellar(config), tmp_path / "published")
+
+
+def test_the_published_protocol_from_the_command_line(
+    published_model: Path, pictures: Path, tmp_path: Path, masked: Path
+) -> None:
+    call = ["--protocol", "published", "--published-epochs", "1", "--num-seeds", "1"]
+    call += ["--num-workers", "0", "--out", str(tmp_path / "out")]
+    common = {"published reconstruction"}
+    for data, of_data in (
+        (pictures, "published linear probe"), (masked, "published segmentation"),
+    ):  # fmt: skip
+        assert main(["evaluate", str(published_model), "--data", str(data), *call]) == 0
+        report = json.loads((tmp_path / "out/report.json").read_text())
+        assert report["protocol"]["protocol"] == "published"
+        assert report["protocol"]["epochs"] == "1"
+        (model,) = report["models"]
+        assert {score["test"] for score in model["scores"]} == common | {of_data}
+        assert all("not the" in score["detail"] for score in model["scores"])
+        assert report["protocol"].keys() >= common | {of_data}
+        assert model["preprocessing"].startswith("to learn from: random crops of 32 x 32")
+        page = (tmp_path / "out/report.html").read_text()
+        assert of_data in page
+    assert model["num_unreadable"] == 0
+
+
+def test_protocols_share_no_quantity() -> None:
+    ours, published = (
+        {quantity for each in BY_PROTOCOL[name] for quantity in each.quantities}
+        for name in ("stellar", "published")
+    )
+    assert not ours & published
+    assert len(BY_PROTOCOL) == 2
+    assert all("published protocol" in each.protocol for each in BY_PROTOCOL["published"])
+
+
+@pytest.fixture
+def masked(tmp_path: Path) -> Path:
+    """Pictures of two halves, each in the colour of its class."""
+    rng = np.random.default_rng(1)
+    colours = np.array([[20, 40, 220], [220, 30, 30], [30, 200, 40]], np.uint8)
+    for part, count in (("train", 8), ("val", 3)):
+        for kind in ("images", "masks"):
+            (tmp_path / "masked" / part / kind).mkdir(parents=True)
+        for number in range(count):
+            mask = rng.integers(3, size=(1, 2)).astype(np.uint8).repeat(36, 0).repeat(20, 1)
+            folder = tmp_path / "masked" / part
+            Image.fromarray(colours[mask]).save(folder / f"images/{number}.png")
+            Image.fromarray(mask).save(folder / f"masks/{number}.png")
+    (tmp_path / "masked/classes.txt").write_text("blue\nred\ngreen\n")
+    return tmp_path / "masked"

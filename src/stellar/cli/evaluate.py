@@ -15,6 +15,7 @@ they cost.
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
   stellar evaluate stellar-b16 --data VOCdevkit --out b16
   stellar evaluate stellar-scenes --data scenes
+  stellar evaluate stellar-b16 --data imagenet --protocol published --num-drawn 0 --num-seeds 1
 
 DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
 for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
@@ -70,7 +71,8 @@ def run(arguments: Sequence[str]) -> int:
             f"the models take pictures of {sorted(channels)} channels; compare models of one kind"
         )
     largest = max((model.config for model in models.values()), key=lambda c: c.image_size)
-    splits = open_data(options.data, largest)
+    published = options.settings.protocol == "published"
+    splits = open_data(options.data, largest, raw_labels=published)
     with progress_line() as progress:
         result = evaluate(models, splits, options.out, options.settings, progress)
     write_file(options.out / "report.json", to_json(result))

@@ -14,6 +14,7 @@ from stellar.data.labelled.segmentation_sets import (
     cityscapes_folder,
     open_ade20k,
     open_cityscapes,
+    open_cityscapes_raw,
     open_voc,
     voc_folder,
 )
@@ -23,11 +24,14 @@ NUM_SCENES = 1000
 """Of the embedded scenes, to fit on, and as many to test on."""
 
 
-def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
+def open_data(
+    data: Path | str, config: ModelConfig, raw_labels: bool = False
+) -> Splits | MaskedSplits:
     """Pictures with classes or with masks, for a model with this configuration.
 
     `data` is a folder, a CSV file, or one of the embedded data sets. The first mask of each set is
-    read. Raises DataError, with the tree that is expected, for any other layout.
+    read. `raw_labels` takes all labels of Cityscapes for classes. Raises DataError, with the tree
+    that is expected, for any other layout.
     """
     if str(data) in EMBEDDED:
         return open_scenes(config, NUM_SCENES, NUM_SCENES, data=str(data))
@@ -37,7 +41,8 @@ def open_data(data: Path | str, config: ModelConfig) -> Splits | MaskedSplits:
     elif voc := voc_folder(path):
         splits = open_voc(voc, channels)
     elif cityscapes := cityscapes_folder(path):
-        splits = open_cityscapes(cityscapes, channels)
+        opened = open_cityscapes_raw if raw_labels else open_cityscapes
+        splits = opened(cityscapes, channels)
     elif coco := coco_folder(path):
         splits = open_coco(coco, channels)
     elif clevrtex := clevrtex_folder(path):

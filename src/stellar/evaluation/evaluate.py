@@ -13,7 +13,8 @@ import torch
 
 from stellar.config import DecoderConfig, EvaluationConfig
 from stellar.data.labelled import MaskedSplits, Splits
-from stellar.evaluation.evaluators import EVALUATORS
+from stellar.evaluation.evaluators import BY_PROTOCOL
+from stellar.evaluation.evaluators.published.crops import seen
 from stellar.evaluation.probes.objects import largest_class_share
 from stellar.evaluation.scores import Evaluation, ModelScores
 from stellar.evaluation.subject import Progress, Subject, silent
@@ -30,7 +31,8 @@ def evaluate(
     progress: Progress = silent,
     decoder: DecoderConfig | None = None,
 ) -> Evaluation:
-    """Every test on every model. Features lie in a hidden part of `folder` while it runs.
+    """Every test of `settings.protocol` on every model. Features lie in a hidden part of `folder`
+    while it runs.
 
     `decoder` is the one that is trained on frozen features; by default the paper's, 6 layers of
     512.
@@ -43,14 +45,16 @@ def evaluate(
             subject = Subject(name, model, data, settings, Path(cache), decoder, progress)
             found.append(_scores(subject))
     made = {score.quantity.test for model in found for score in model.scores}
-    protocol = {each.name: each.protocol for each in EVALUATORS if each.name in made}
+    protocol = {
+        each.name: each.protocol for each in BY_PROTOCOL[settings.protocol] if each.name in made
+    }
     return Evaluation(
         data=data.description,
         num_train=len(data.train),
         num_test=len(data.test),
         classes=data.classes,
         chance=_chance(data),
-        protocol=protocol | settings.protocol,
+        protocol=protocol | settings.in_words,
         models=tuple(found),
     )
 
@@ -64,11 +68,14 @@ def _chance(data: Splits | MaskedSplits) -> float | None:
 
 def _scores(subject: Subject) -> ModelScores:
     """Every test on one model."""
-    scores = tuple(score for evaluator in EVALUATORS for score in evaluator.scores(subject))
+    settings, config = subject.settings, subject.model.config
+    evaluators = BY_PROTOCOL[settings.protocol]
+    scores = tuple(score for evaluator in evaluators for score in evaluator.scores(subject))
+    published = settings.protocol == "published"
     return ModelScores(
         name=subject.name,
         sha256=fingerprint(subject.model),
-        preprocessing=preprocessing(subject.fit, subject.model.config),
+        preprocessing=seen(config) if published else preprocessing(subject.fit, config),
         num_unreadable=sum(subject.num_unreadable.values()),
         scores=scores,
         notes=tuple(subject.notes),

@@ -111,7 +111,10 @@ class Stellar(nn.Module):
         the model needs a MaskGIT-VQGAN that it was not given.
         """
         lowrank, grid = _lowrank(factors, sparse, spatial, grid)
-        prediction = self.decoder(lowrank, grid)
+        return self.drawn(self.decoder(lowrank, grid), grid)
+
+    def drawn(self, prediction: Tensor, grid: tuple[int, int]) -> Float[Tensor, "B C H W"]:
+        """Images in [0, 1] from what a decoder says: the model's own, or another of its target."""
         if self.config.decoder.target == "pixels":
             return prediction.float().clamp(0, 1)
         pixels = self._tokenizer().decode(prediction.argmax(dim=2), grid)

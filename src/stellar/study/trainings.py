@@ -82,7 +82,7 @@ def judged(
         found = read_evaluation(file)
         hashes = [one.sha256 for one in found.models]
         same = (hashes, found.data) == ([fingerprint(model)], data.description)
-        if same and found.protocol.items() >= settings.protocol.items():
+        if same and found.protocol.items() >= settings.in_words.items():
             return found
     found = evaluate({name: model}, data, run, settings, progress, decoder)
     write_file(file, to_json(found))

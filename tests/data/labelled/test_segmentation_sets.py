@@ -12,8 +12,8 @@ from stellar.images import UnreadableImage
 Save = Callable[..., Path]
 
 
-def opened(root: Path) -> MaskedSplits:
-    splits = open_data(root, ModelConfig())
+def opened(root: Path, raw_labels: bool = False) -> MaskedSplits:
+    splits = open_data(root, ModelConfig(), raw_labels)
     assert isinstance(splits, MaskedSplits)
     return splits
 
@@ -111,6 +111,20 @@ def test_cityscapes_by_its_training_numbers(cityscapes: Path, save: Save) -> Non
         file.unlink()
     masks = opened(cityscapes).test.masks(0)
     assert masks.classes.tolist() == [[0, 18, 255], [255, 255, 13]]
+
+
+def test_cityscapes_by_all_its_raw_labels(cityscapes: Path) -> None:
+    splits = opened(cityscapes, raw_labels=True)
+    assert len(splits.classes) == len(set(splits.classes)) == 33
+    assert (splits.classes[0], splits.classes[6], splits.classes[32]) == (
+        "ego vehicle", "road", "bicycle",
+    )  # fmt: skip
+    assert splits.test.masks(0).classes.tolist() == [[6, 32, 255], [255, 255, 25]]
+    assert len(splits.train) == 2
+    for file in sorted(cityscapes.rglob("*_labelIds.png")):
+        file.rename(str(file).replace("labelIds", "labelTrainIds"))
+    with pytest.raises(DataError, match="no mask"):
+        opened(cityscapes, raw_labels=True)
 
 
 @pytest.mark.parametrize(

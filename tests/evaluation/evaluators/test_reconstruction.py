@@ -90,11 +90,12 @@ def test_pictures_are_spread_evenly_and_fitted(
         return torch.rand(images.shape)
 
     subject = subject_of(Stellar(small), tmp_path, replace(empty, num_drawn=4), size=24)
-    list(judge(subject, draw, TEST))
+    list(judge(subject, subject.data.test, draw, TEST))
     assert sum(len(images) for images in seen) == 4
     assert seen[0].shape == (4, 3, 16, 16)
     everything = replace(subject, settings=replace(empty, num_drawn=0))
-    assert {score.detail for score in judge(everything, draw, TEST)} == {"10 test pictures"}
+    scores = judge(everything, everything.data.test, draw, TEST)
+    assert {score.detail for score in scores} == {"10 test pictures"}
 
 
 def test_notes_say_what_is_missing(

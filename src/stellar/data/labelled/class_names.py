@@ -31,3 +31,11 @@ CITYSCAPES: dict[str, int] = {
     "person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "train": 31, "motorcycle": 32,
     "bicycle": 33,
 }  # fmt: skip
+CITYSCAPES_RAW: tuple[str, ...] = (
+    "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road",
+    "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge",
+    "tunnel", "pole", "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky",
+    "person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle",
+    "bicycle",
+)  # fmt: skip
+"""All its labels from 1 on, most of which its benchmark does not count; 0 is "unlabeled"."""

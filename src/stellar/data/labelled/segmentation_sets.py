@@ -98,13 +98,7 @@ def open_cityscapes(root: Path, channels: int = 3) -> MaskedSplits:
     """The 19 classes of its benchmark, at 2048 x 1024; all else is not counted."""
     trained = not next((root / "gtFine/train").rglob("*_labelIds.png"), None)
     end = "_gtFine_labelTrainIds" if trained else "_gtFine_labelIds"
-    train, test = (
-        pair(
-            root, Path("leftImg8bit", split), Path("gtFine", split), channels, CITYSCAPES_TREE,
-            ("_leftImg8bit", end),
-        )
-        for split in ("train", "val")
-    )  # fmt: skip
+    train, test = (_cityscapes_pairs(root, split, end, channels) for split in ("train", "val"))
     names = tuple(class_names.CITYSCAPES)
     values = range(len(names)) if trained else class_names.CITYSCAPES.values()
     places = dict.fromkeys(range(256), IGNORED) | {v: place for place, v in enumerate(values)}
@@ -114,3 +108,28 @@ def open_cityscapes(root: Path, channels: int = 3) -> MaskedSplits:
         names,
         "Cityscapes; training set: train, test set: val",
     )
+
+
+def open_cityscapes_raw(root: Path, channels: int = 3) -> MaskedSplits:
+    """Its 33 labels from 1 on as they are numbered, as the published code of STELLAR reads them:
+    what its benchmark does not count, as the car that films, is a class too.
+    """
+    names = class_names.CITYSCAPES_RAW
+    places = dict.fromkeys(range(256), IGNORED) | {n: n - 1 for n in range(1, len(names) + 1)}
+    train, test = (
+        MaskedFiles(
+            root, _cityscapes_pairs(root, split, "_gtFine_labelIds", channels), names, places,
+            channels,
+        )
+        for split in ("train", "val")
+    )  # fmt: skip
+    description = "Cityscapes by all its raw labels; training set: train, test set: val"
+    return MaskedSplits(train, test, names, description)
+
+
+def _cityscapes_pairs(root: Path, split: str, end: str, channels: int) -> MaskOf:
+    """Mask files that end so, by their pictures."""
+    return pair(
+        root, Path("leftImg8bit", split), Path("gtFine", split), channels, CITYSCAPES_TREE,
+        ("_leftImg8bit", end),
+    )  # fmt: skip

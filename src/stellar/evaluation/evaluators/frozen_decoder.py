@@ -44,7 +44,7 @@ def frozen_reconstruction(subject: Subject) -> Iterator[Score]:
     runs = []
     for seed in subject.settings.seeds:
         decoder = train_decoder(subject, seed)
-        runs.append(list(judge(subject, decoder.draw, TEST)))
+        runs.append(list(judge(subject, subject.data.test, decoder.draw, TEST)))
     for scores in zip(*runs, strict=True):
         first, values = scores[0], [score.value for score in scores]
         yield Score.over_seeds(first.quantity, values, first.detail)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stellar.data.folder import evenly_spread
+from stellar.data.folder import ImageSource, evenly_spread
 from stellar.data.picture_batches import picture_batches
 from stellar.errors import MissingPackage
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
@@ -56,18 +56,20 @@ def reconstruction(subject: Subject) -> Iterator[Score]:
     """Of a model that draws: from Z = L S alone."""
     model = subject.model
     if isinstance(model, Stellar) and model.can_draw:
-        yield from judge(subject, lambda images: draw_again(model, images)[1], TEST)
+        yield from judge(
+            subject, subject.data.test, lambda images: draw_again(model, images)[1], TEST
+        )
     elif not subject.settings.decoder_steps:
         subject.note(
             "this model cannot draw; --decoder-steps 2000 trains a decoder on its frozen features"
         )
 
 
-def judge(subject: Subject, draw: Draw, test: str) -> Iterator[Score]:
+def judge(subject: Subject, images: ImageSource, draw: Draw, test: str) -> Iterator[Score]:
     """Every measure of the drawings of test pictures, evenly spread over the set; `test` is what
     made them.
     """
-    settings, config, images = subject.settings, subject.model.config, subject.data.test
+    settings, config = subject.settings, subject.model.config
     indices = evenly_spread(images, settings.num_drawn or len(images))
     count = len(indices)
     compare, extract = _comparisons(subject), _extractors(subject, count)
