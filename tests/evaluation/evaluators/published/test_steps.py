@@ -1,20 +1,34 @@
 """The steps of the published probes."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from stellar.config import ConfigError, EvaluationConfig
 from stellar.evaluation.evaluators.published.steps import Steps, budget, epochs_of
+from stellar.evaluation.features.cache import Unreadable
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Pictures that could all be read."""
+
+    places: list[int]
+    unreadable: Unreadable = ()
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 @pytest.mark.parametrize("at_once", [3, 8, 100])
 def test_each_epoch_is_nine_tenths_in_a_new_order_whatever_the_portions(at_once: int) -> None:
     steps = Steps(50, epochs=3, batch_size=8, at_once=at_once, seed=2)
-    together = list(steps.together(iter(steps.portions())))
+    together = list(steps.together(Portion(places) for places in steps.portions()))
     assert len(together) == steps.count == 3 * 6
     sizes = [sum(map(len, portions)) for portions in together]
     assert sizes == 3 * [8, 8, 8, 8, 8, 5]
     assert all(len(portion) <= at_once for portions in together for portion in portions)
-    places = [place for portions in together for portion in portions for place in portion]
+    places = [place for portions in together for portion in portions for place in portion.places]
     epochs = [[p for p in places if p // 50 == epoch] for epoch in range(3)]
     assert epochs[0] + epochs[1] + epochs[2] == places
     rows = [[p % 50 for p in epoch] for epoch in epochs]

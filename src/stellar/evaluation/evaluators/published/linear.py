@@ -23,6 +23,7 @@ from stellar.evaluation.evaluators.published.steps import (
     Steps,
     budget,
     epochs_of,
+    readable,
 )
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
@@ -78,29 +79,16 @@ def train(subject: Subject, data: Splits, seed: int) -> nn.ModuleDict:
     )
     labels = torch.from_numpy(data.train.labels)
     heads = _heads(subject, len(data.classes), seed)
-    parameters = [list(head.parameters()) for head in heads.values()]
     optimizer = torch.optim.AdamW(heads.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-    unreadable: dict[str, str] = {}
-    num_steps, learned = steps.count, False
-    for step, together in enumerate(steps.together(portions), 1):
-        unreadable |= dict(pair for portion in together for pair in portion.unreadable)
-        readable = [portion for portion in together if portion.indices]
-        if not readable:
-            continue
-        made = [means(model, portion.images) for portion in readable]
-        places = torch.tensor([i % len(labels) for portion in readable for i in portion.indices])
+    for together in readable(subject, TEST, steps, portions):
+        made = [means(model, portion.images) for portion in together]
+        places = torch.tensor([i % len(labels) for portion in together for i in portion.indices])
         truth = labels[places].to(model.device)
         optimizer.zero_grad()
         for name, head in heads.items():
             F.cross_entropy(head(torch.cat([rows[name] for rows in made])), truth).backward()
-        for each in parameters:
-            nn.utils.clip_grad_norm_(each, CLIPPING)
+            nn.utils.clip_grad_norm_(head.parameters(), CLIPPING)
         optimizer.step()
-        learned = True
-        subject.progress(f"{subject.name}, {TEST}", step, num_steps)
-    if not learned:
-        raise DataError(f"none of {len(data.train)} training pictures can be read")
-    subject.left_out("train", len(data.train), tuple(unreadable.items()))
     return heads
 
 

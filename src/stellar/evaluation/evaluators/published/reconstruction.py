@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stellar.data.folder import DataError
 from stellar.data.picture_batches import pictures_at
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.frozen_decoder import frozen_features
@@ -25,6 +24,7 @@ from stellar.evaluation.evaluators.published.steps import (
     Steps,
     budget,
     epochs_of,
+    readable,
 )
 from stellar.evaluation.evaluators.reconstruction import NAMES, judge, likeness
 from stellar.evaluation.scores import Quantity, Score
@@ -115,27 +115,15 @@ def train_probe(subject: Subject, target: Target, seed: int) -> Probe:
         probe = Probe(model, Decoder(replace(model.config, decoder=decoder)).to(model.device))
     parameters = list(probe.decoder.parameters())
     optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=WEIGHT_DECAY)
-    num_steps, learned = steps.count, False
-    unreadable: dict[str, str] = {}
-    for step, batch in enumerate(
-        pictures_at(
-            crops, steps.portions(), subject.fit, model.config, settings.num_workers, model.device
-        ),
-        1,
-    ):
-        unreadable |= dict(batch.unreadable)
-        if not batch.indices:
-            continue
+    portions = pictures_at(
+        crops, steps.portions(), subject.fit, model.config, settings.num_workers, model.device
+    )
+    for (batch,) in readable(subject, TEST, steps, portions):
         loss = probe.loss(batch.images)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, CLIPPING)
         optimizer.step()
-        learned = True
-        subject.progress(f"{subject.name}, {TEST}", step, num_steps)
-    if not learned:
-        raise DataError(f"none of {len(images)} training pictures can be read")
-    subject.left_out("train", len(images), tuple(unreadable.items()))
     return probe
 
 

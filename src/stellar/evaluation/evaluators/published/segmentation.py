@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from stellar.config import ModelConfig
-from stellar.data.folder import DataError
 from stellar.data.labelled import IGNORED, MaskedSource, MaskedSplits
 from stellar.data.labelled.class_names import ADE20K
 from stellar.data.labelled.masked import BACKGROUND
@@ -29,6 +28,7 @@ from stellar.evaluation.evaluators.published.steps import (
     Steps,
     budget,
     epochs_of,
+    readable,
 )
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou, pixel_accuracy
 from stellar.evaluation.scores import Quantity, Score
@@ -150,29 +150,17 @@ def train_head(subject: Subject, data: MaskedSplits, seed: int) -> nn.Sequential
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        width = config.embed_dim
-        head = nn.Sequential(
-            nn.BatchNorm2d(width), nn.Conv2d(width, num_counted(data.classes), kernel_size=1)
-        ).to(subject.model.device)
+        convolution = nn.Conv2d(config.embed_dim, num_counted(data.classes), kernel_size=1)
+    head = nn.Sequential(nn.BatchNorm2d(config.embed_dim), convolution).to(subject.model.device)
     optimizer = torch.optim.AdamW(head.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-    unreadable: dict[str, str] = {}
-    num_steps, learned = steps.count, False
-    for step, together in enumerate(steps.together(portions), 1):
-        unreadable |= dict(pair for portion in together for pair in portion.unreadable)
+    for together in readable(subject, TEST, steps, portions):
         made = [_dense(subject, portion) for portion in together if len(portion.images)]
-        if not made:
-            continue
         dense, truth = (torch.cat(parts) for parts in zip(*made, strict=True))
         loss = hybrid_loss(head(dense.float()), truth)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), CLIPPING)
         optimizer.step()
-        learned = True
-        subject.progress(f"{subject.name}, {TEST}", step, num_steps)
-    if not learned:
-        raise DataError(f"none of {len(data.train)} training pictures can be read")
-    subject.left_out("train", len(data.train), tuple(unreadable.items()))
     return head.eval()
 
 

@@ -4,20 +4,36 @@ new order every epoch; the last tenth is kept away from it, and nothing is chose
 A step may be of more pictures than a model encodes at once, so they come in portions.
 """
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from stellar.config import EvaluationConfig
+from stellar.data.folder import DataError
+from stellar.evaluation.features.cache import Unreadable
 from stellar.evaluation.probes.holdout import hold_out, shuffled
+from stellar.evaluation.subject import Subject
 
-Portion = TypeVar("Portion", bound=Sized)
 CLIPPING = 5.0
 """Largest norm of the gradient, in all of them."""
 WEIGHT_DECAY = 1e-4
 """Of AdamW, on every parameter, in all of them; the learning rate is constant."""
+
+
+class Read(Protocol):
+    """A portion once it was read; its length counts the pictures that could not be read too."""
+
+    @property
+    def unreadable(self) -> Unreadable: ...
+
+    def __len__(self) -> int: ...
+
+
+Portion = TypeVar("Portion", bound=Read)
 
 
 @dataclass(frozen=True)
@@ -39,9 +55,7 @@ class Steps:
                 yield portion.tolist()
 
     def together(self, portions: Iterator[Portion]) -> Iterator[list[Portion]]:
-        """The portions of each step, once they are read; the length of one counts its pictures
-        that could not be read too.
-        """
+        """The portions of each step, once they are read."""
         for _, rows in self._rows():
             found, count = [], 0
             while count < len(rows):
@@ -52,18 +66,40 @@ class Steps:
     @property
     def count(self) -> int:
         """Of all of them."""
-        return self.epochs * -(-len(self._fitted()[0]) // self.batch_size)
+        fitted, _ = self._fitted()
+        return self.epochs * -(-len(fitted) // self.batch_size)
 
-    def _fitted(self) -> tuple[torch.Tensor, torch.Generator]:
+    def _fitted(self) -> tuple[Int64[Tensor, " n"], torch.Generator]:
+        """The pictures of every epoch, and what decides their order."""
         generator = torch.Generator().manual_seed(self.seed)
         return hold_out(self.num_pictures, generator)[1], generator
 
-    def _rows(self) -> Iterator[tuple[int, torch.Tensor]]:
+    def _rows(self) -> Iterator[tuple[int, Int64[Tensor, " n"]]]:
         """Epoch and pictures of each step."""
         fitted, generator = self._fitted()
         for epoch in range(self.epochs):
             for rows in shuffled(fitted, 1, self.batch_size, generator):
                 yield epoch, rows
+
+
+def readable(
+    subject: Subject, test: str, steps: Steps, portions: Iterator[Portion]
+) -> Iterator[list[Portion]]:
+    """The portions of each step in which some picture could be read. At the end the others are
+    noted; raises DataError if there was none that could.
+    """
+    unreadable: dict[str, str] = {}
+    total, learned = steps.count, False
+    for step, together in enumerate(steps.together(portions), 1):
+        unreadable |= dict(pair for portion in together for pair in portion.unreadable)
+        found = [portion for portion in together if len(portion) > len(portion.unreadable)]
+        if found:
+            learned = True
+            yield found
+        subject.progress(f"{subject.name}, {test}", step, total)
+    if not learned:
+        raise DataError(f"none of {steps.num_pictures} training pictures can be read")
+    subject.left_out("train", steps.num_pictures, tuple(unreadable.items()))
 
 
 def epochs_of(settings: EvaluationConfig, published: int) -> int:
