@@ -1,5 +1,6 @@
 """Evaluation on a GPU: every number that a CPU gives, and those that are not fitted alike."""
 
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 
 from stellar.config import EvaluationConfig
 from stellar.data.evaluation_data import open_scenes
+from stellar.data.labelled import open_labelled
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.evaluators.localisation import agreement_of
 from stellar.evaluation.evaluators.reconstruction import likeness
@@ -29,3 +31,28 @@ def test_scores_are_those_of_a_cpu(tmp_path: Path, gpu: torch.device) -> None:
         assert one is not None
         assert other is not None
         assert abs(one.value - other.value) < tolerance
+
+
+def test_the_published_protocol_runs(tmp_path: Path, gpu: torch.device) -> None:
+    model = load("stellar-scenes", gpu)
+    scenes = open_scenes(model.config, 24, 24)
+    settings = EvaluationConfig(protocol="published", published_epochs=1, num_seeds=1)
+    (scores,) = evaluate({"model": model}, scenes, tmp_path, settings).models
+    tests = {score.quantity.test for score in scores.scores}
+    assert tests == {"published segmentation", "published reconstruction"}
+    assert all(isfinite(score.value) for score in scores.scores)
+
+
+def test_probes_of_labelled_pictures_run(
+    tmp_path: Path, gpu: torch.device, coloured: Callable[..., Path]
+) -> None:
+    model, data = load("stellar-scenes", gpu), open_labelled(coloured())
+    for settings, test in (
+        (EvaluationConfig(attentive=True, epochs=1, num_seeds=1), "attentive probe"),
+        (
+            EvaluationConfig(protocol="published", published_epochs=1, num_seeds=1),
+            "published linear probe",
+        ),
+    ):
+        (scores,) = evaluate({"model": model}, data, tmp_path, settings).models
+        assert test in {score.quantity.test for score in scores.scores}
