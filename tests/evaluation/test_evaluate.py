@@ -214,13 +214,14 @@ def test_the_documented_command_of_the_published_protocol(
     published_model: Path, pictures: Path, masked: Path, tmp_path: Path
 ) -> None:
     """As it is written, but for the model, the data, and one epoch."""
-    (written,) = re.findall(r"^stellar (evaluate .* --protocol published.*)$", MODELS, re.MULTILINE)
+    line = r"^stellar (evaluate .* --protocol published.*)$"
+    (written,) = (found[1] for found in re.finditer(line, MODELS, re.MULTILINE))
     here = ["--published-epochs", "1", "--num-workers", "0", "--out", str(tmp_path / "out")]
     for data, of_data in (
         (pictures, "published linear probe"), (masked, "published segmentation"),
     ):  # fmt: skip
         names = {"stellar-b16": str(published_model), "imagenet": str(data)}
-        assert main([*(names.get(word, word) for word in written.split()), *here]) == 0
+        assert main([names.get(word) or word for word in written.split()] + here) == 0
         report = json.loads((tmp_path / "out/report.json").read_text())
         assert (report["protocol"]["protocol"], report["protocol"]["epochs"]) == ("published", "1")
         (model,) = report["models"]

@@ -9,7 +9,7 @@ import torch
 
 from stellar.config import ModelConfig
 from stellar.data.folder import DataError
-from stellar.data.labelled import open_labelled
+from stellar.data.labelled import Splits, open_labelled
 from stellar.evaluation.evaluators.published.linear import (
     BATCH,
     TEST,
@@ -49,17 +49,23 @@ def test_it_learns_with_epochs(subject: Subject) -> None:
     assert scores["top-1, U"] > 60
 
 
+def weight_of(subject: Subject, seed: int) -> torch.Tensor:
+    """Of the linear layer on S."""
+    assert isinstance(subject.data, Splits)
+    return train(subject, subject.data, seed)["S"][1].get_parameter("weight")
+
+
 def test_a_seed_decides_everything_and_the_model_stays(subject: Subject) -> None:
     before = {name: tensor.clone() for name, tensor in subject.model.state_dict().items()}
     found = []
     for seed in (0, 0, 1):
         torch.rand(seed + 3)  # whatever was drawn before
-        found.append(train(subject, subject.data, seed)["S"][1].weight)
+        found.append(weight_of(subject, seed))
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     assert all(torch.equal(t, before[name]) for name, t in subject.model.state_dict().items())
     portions = replace(subject, settings=replace(subject.settings, batch_size=BATCH))
-    weight = train(portions, portions.data, 0)["S"][1].weight
+    weight = weight_of(portions, 0)
     torch.testing.assert_close(weight, found[0], atol=1e-4, rtol=1e-3)
 
 

@@ -11,6 +11,7 @@ from stellar.data.labelled import MaskedSplits
 from stellar.data.scenes import CLASSES, Scenes
 from stellar.evaluation.evaluators.published.reconstruction import (
     TEST,
+    Target,
     drawn_by,
     published_reconstruction,
     train_probe,
@@ -47,7 +48,7 @@ def model(request: pytest.FixtureRequest, small: ModelConfig) -> Stellar | Backb
     return drawing_codes(small) if request.param == "codes" else Stellar(small).eval()
 
 
-def target_of(model: Stellar | Backbone) -> str:
+def target_of(model: Stellar | Backbone) -> Target:
     return model.config.decoder.target if isinstance(model, Stellar) else "pixels"
 
 

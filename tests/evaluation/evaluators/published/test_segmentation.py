@@ -14,7 +14,9 @@ from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluators.published.crops import CentreCrops
 from stellar.evaluation.evaluators.published.segmentation import (
     TEST,
-    _Items,
+    LabelledPatches,
+    MaskedCrops,
+    collated,
     count_patches,
     hybrid_loss,
     published_segmentation,
@@ -74,21 +76,27 @@ def test_it_learns_what_the_model_sees(subject: Subject) -> None:
     assert after > before + 10
 
 
+def masked(subject: Subject) -> MaskedSplits:
+    assert isinstance(subject.data, MaskedSplits)
+    return subject.data
+
+
+def all_crops(data: MaskedSplits, subject: Subject) -> LabelledPatches:
+    """All test pictures, with the classes of their patches."""
+    crops = CentreCrops(data.test, 16)
+    items = MaskedCrops(crops, data.test, data.classes, subject.model.config)
+    return collated([items[index] for index in range(len(items))])
+
+
 def test_miou_is_scikit_learns_over_all_patches(subject: Subject) -> None:
-    head = train_head(subject, subject.data, 0)
-    confusion = count_patches(head, subject, subject.data)
-    items = _Items(
-        CentreCrops(subject.data.test, 16), subject.data.test, subject.data.classes,
-        subject.model.config,
-    )  # fmt: skip
-    truth, named = [], []
-    for index in range(12):
-        pixels, classes = items[index]
-        with torch.no_grad():
-            dense = subject.model.encode(pixels[None]).dense.mT.unflatten(2, (4, 4))
-            named.append(head(dense.half().float()).argmax(dim=1).flatten())
-        truth.append(classes.flatten())
-    truth, named = torch.cat(truth).numpy(), torch.cat(named).numpy()
+    data = masked(subject)
+    head = train_head(subject, data, 0)
+    confusion = count_patches(head, subject, data)
+    batch = all_crops(data, subject)
+    with torch.no_grad():
+        dense = subject.model.encode(batch.images).dense.mT.unflatten(2, (4, 4))
+        named = head(dense.half().float()).argmax(dim=1).flatten().numpy()
+    truth = batch.classes.flatten().numpy()
     counted = truth != 255
     assert confusion.sum() == counted.sum()
     expected = jaccard_score(truth[counted], named[counted], average="macro")
@@ -98,22 +106,21 @@ def test_miou_is_scikit_learns_over_all_patches(subject: Subject) -> None:
 
 
 def test_the_background_is_no_class(subject: Subject) -> None:
-    data = replace(subject.data, classes=("background", "red", "green", "blue"))
+    data = replace(masked(subject), classes=("background", "red", "green", "blue"))
     head = train_head(subject, data, 0)
     assert isinstance(head[1], nn.Conv2d)
     assert head[1].out_channels == 3
-    items = _Items(CentreCrops(data.test, 16), data.test, data.classes, subject.model.config)
-    classes = torch.cat([items[index][1].flatten() for index in range(12)])
+    classes = all_crops(data, subject).classes
     assert classes.unique().tolist() == [0, 1, 2, 255]
     assert count_patches(head, subject, data).shape == (3, 3)
 
 
 def test_portions_change_nothing(subject: Subject) -> None:
-    head = train_head(subject, subject.data, 0)
+    head = train_head(subject, masked(subject), 0)
     assert [type(layer) for layer in head] == [nn.BatchNorm2d, nn.Conv2d]
     assert not head.training
     portions = replace(subject, settings=replace(subject.settings, batch_size=64))
-    whole = train_head(portions, subject.data, 0)
+    whole = train_head(portions, masked(subject), 0)
     torch.testing.assert_close(whole[1].weight, head[1].weight, atol=1e-5, rtol=1e-3)
 
 
@@ -126,5 +133,5 @@ def test_pictures_that_cannot_be_read_are_left_out(subject: Subject) -> None:
         return read(index)
 
     source.read = broken  # files that are damaged
-    train_head(subject, subject.data, 0)
+    train_head(subject, masked(subject), 0)
     assert 16 <= subject.num_unreadable["train"] <= 20

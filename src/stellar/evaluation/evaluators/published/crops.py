@@ -3,8 +3,6 @@ and the centre of the picture to be tested on. Bicubic without antialiasing, as 
 by default.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch.nn.functional as F
 from jaxtyping import Shaped, UInt8
@@ -22,23 +20,22 @@ models of another size in the same ratio.
 """
 
 
-@dataclass(frozen=True)
 class RandomCrops:
-    """A source's N pictures once in each epoch, each a random crop of `size` pixels a side, half of
-    them mirrored: picture i of epoch e is the one at e N + i, and (seed, e, i) alone decide it.
+    """A source's N pictures once in each epoch, each a random crop of `size` pixels a side that has
+    a share of the area within `scale`, half of them mirrored: picture i of epoch e is the one at
+    e N + i, and (seed, e, i) alone decide it.
     """
 
-    source: ImageSource
-    size: int
-    scale: tuple[float, float]
-    """Shares of a picture's area that a crop may have."""
-    seed: int
-    epochs: int = 1
-
-    @property
-    def channels(self) -> int:
-        """Of every picture."""
-        return self.source.channels
+    def __init__(
+        self,
+        source: ImageSource,
+        size: int,
+        scale: tuple[float, float],
+        seed: int,
+        epochs: int = 1,
+    ) -> None:
+        self.source, self.channels, self.size = source, source.channels, size
+        self.scale, self.seed, self.epochs = scale, seed, epochs
 
     def __len__(self) -> int:
         return len(self.source) * self.epochs
@@ -65,17 +62,11 @@ class RandomCrops:
         return kept.flip(-1) if mirrored else kept
 
 
-@dataclass(frozen=True)
 class CentreCrops:
     """A source's pictures with their short side at 256 / 224 of `size`, and of that the centre."""
 
-    source: ImageSource
-    size: int
-
-    @property
-    def channels(self) -> int:
-        """Of every picture."""
-        return self.source.channels
+    def __init__(self, source: ImageSource, size: int) -> None:
+        self.source, self.channels, self.size = source, source.channels, size
 
     def __len__(self) -> int:
         return len(self.source)

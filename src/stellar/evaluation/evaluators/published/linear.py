@@ -5,7 +5,7 @@ The mean of U, and cls, are read by heads of their own from the same features: r
 table that have 196 tokens, or one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +67,7 @@ def means(model: Stellar | Backbone, images: Tensor) -> dict[str, Float[Tensor, 
     return {name: x.float().mean(dim=1) for name, x in sets.items() if x.shape[1]}
 
 
-def train(subject: Subject, data: Splits, seed: int) -> nn.ModuleDict:
+def train(subject: Subject, data: Splits, seed: int) -> dict[str, nn.Sequential]:
     """A head for each feature. Raises DataError when no picture can be read."""
     model, settings = subject.model, subject.settings
     crops = RandomCrops(
@@ -79,7 +79,8 @@ def train(subject: Subject, data: Splits, seed: int) -> nn.ModuleDict:
     )
     labels = torch.from_numpy(data.train.labels)
     heads = _heads(subject, len(data.classes), seed)
-    optimizer = torch.optim.AdamW(heads.parameters(), RATE, weight_decay=WEIGHT_DECAY)
+    parameters = [tensor for head in heads.values() for tensor in head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=WEIGHT_DECAY)
     for together in readable(subject, TEST, steps, portions):
         made = [means(model, portion.images) for portion in together]
         places = torch.tensor([i % len(labels) for portion in together for i in portion.indices])
@@ -92,22 +93,20 @@ def train(subject: Subject, data: Splits, seed: int) -> nn.ModuleDict:
     return heads
 
 
-def _heads(subject: Subject, num_classes: int, seed: int) -> nn.ModuleDict:
+def _heads(subject: Subject, num_classes: int, seed: int) -> dict[str, nn.Sequential]:
     """LayerNorm and a linear layer for each feature, as torch starts them."""
     config = subject.model.config
     width, names = config.embed_dim, FEATURES if config.num_sparse_tokens else FEATURES[1:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = {
-            name: nn.Sequential(nn.LayerNorm(width), nn.Linear(width, num_classes))
-            for name in names
-        }
-    return nn.ModuleDict(heads).to(subject.model.device)
+        layers = {name: nn.Linear(width, num_classes) for name in names}
+    device = subject.model.device
+    return {name: nn.Sequential(nn.LayerNorm(width), x).to(device) for name, x in layers.items()}
 
 
 @torch.no_grad()
 def _shares(
-    heads: nn.ModuleDict, subject: Subject, images: LabelledImages
+    heads: Mapping[str, nn.Sequential], subject: Subject, images: LabelledImages
 ) -> dict[str, Float[Tensor, "2"]]:
     """The shares of top-1 and top-5 of each head on the test pictures."""
     model, settings = subject.model, subject.settings

@@ -93,7 +93,7 @@ Item = tuple[Pixels, UInt8[Tensor, "y x"]] | tuple[str, str]
 """A crop and its classes, or name and reason of a picture that cannot be read."""
 
 
-class _Items(Dataset[Item]):
+class MaskedCrops(Dataset[Item]):
     """Crops of pictures and of their masks, read by the loader's workers."""
 
     def __init__(
@@ -122,7 +122,7 @@ class _Items(Dataset[Item]):
         return pixels, self.numbers[nearest_pixels(cut, self.side, self.side).long()]
 
 
-def _collated(items: list[Item]) -> LabelledPatches:
+def collated(items: list[Item]) -> LabelledPatches:
     """Items as a batch. Workers that are spawned are sent this function."""
     found = [(a, b) for a, b in items if isinstance(a, Tensor) and isinstance(b, Tensor)]
     unreadable = tuple((a, b) for a, b in items if isinstance(a, str) and isinstance(b, str))
@@ -144,10 +144,8 @@ def train_head(subject: Subject, data: MaskedSplits, seed: int) -> nn.Sequential
     scale = SCALE_ADE20K if data.classes == ADE20K else SCALE
     crops = RandomCrops(data.train, config.image_size, scale, seed, epochs_of(settings, EPOCHS))
     steps = Steps(len(data.train), crops.epochs, BATCH, settings.batch_size, seed)
-    items = _Items(crops, data.train, data.classes, config)
-    portions = loaded(
-        items, steps.portions(), _collated, settings.num_workers, subject.model.device
-    )
+    items = MaskedCrops(crops, data.train, data.classes, config)
+    portions = loaded(items, steps.portions(), collated, settings.num_workers, subject.model.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         convolution = nn.Conv2d(config.embed_dim, num_counted(data.classes), kernel_size=1)
@@ -202,8 +200,8 @@ def count_patches(
     batches: Iterable[list[int]] = (
         part.tolist() for part in torch.arange(len(crops)).split(settings.batch_size)
     )
-    items = _Items(crops, data.test, data.classes, config)
-    for batch in loaded(items, batches, _collated, settings.num_workers, subject.model.device):
+    items = MaskedCrops(crops, data.test, data.classes, config)
+    for batch in loaded(items, batches, collated, settings.num_workers, subject.model.device):
         unreadable += batch.unreadable
         if len(batch.images):
             dense, truth = _dense(subject, batch)
