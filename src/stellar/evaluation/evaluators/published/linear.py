@@ -141,7 +141,7 @@ PUBLISHED_LINEAR = Evaluator(
     "AdamW 1e-3, weight decay 1e-4, constant, batches of 2048, 30 epochs over nine tenths of the "
     "training pictures, each cropped anew (0.2 to 1 of its area) and mirrored in every epoch; last "
     "epoch, no rate chosen. Others, and our own linear probe, choose the learning rate on held-out "
-    "pictures, without which the same features come out lower",
+    "pictures",
     published_linear,
     quantities=tuple(accuracy(metric, feature) for feature in FEATURES for metric in METRICS),
     headline=(TOP_1,),

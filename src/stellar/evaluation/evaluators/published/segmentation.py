@@ -152,7 +152,7 @@ def train_head(subject: Subject, data: MaskedSplits, seed: int) -> nn.Sequential
     head = nn.Sequential(nn.BatchNorm2d(config.embed_dim), convolution).to(subject.model.device)
     optimizer = torch.optim.AdamW(head.parameters(), RATE, weight_decay=WEIGHT_DECAY)
     for together in readable(subject, TEST, steps, portions):
-        made = [_dense(subject, portion) for portion in together if len(portion.images)]
+        made = [_dense(subject, portion) for portion in together]
         dense, truth = (torch.cat(parts) for parts in zip(*made, strict=True))
         loss = hybrid_loss(head(dense.float()), truth)
         optimizer.zero_grad()
