@@ -15,7 +15,6 @@ they cost.
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
   stellar evaluate stellar-b16 --data VOCdevkit --out b16
   stellar evaluate stellar-scenes --data scenes
-  stellar evaluate stellar-b16 --data imagenet --protocol published --num-drawn 0 --num-seeds 1
 
 DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
 for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV

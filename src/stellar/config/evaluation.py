@@ -15,12 +15,9 @@ class EvaluationConfig:
     """How the tests are run."""
 
     protocol: Literal["stellar", "published"] = "stellar"
-    """Whose tests: this package's, or those of the published code, to check its table, which are
-    other ones and never stand beside ours: a linear probe, segmentation and a decoder on frozen
-    features, on random crops that are encoded anew in every epoch (docs/models.md).
-    """
+    """Our tests, or the published code's, to check its table."""
     published_epochs: int = 0
-    """Epochs of the published tests; 0: as published, 30, 80 and 20. The report says if changed."""
+    """Epochs of the published tests; 0: as published."""
     batch_size: int = 64
     """Pictures encoded at once."""
     num_workers: int = 0
@@ -40,10 +37,7 @@ class EvaluationConfig:
     decoder_steps: int = 0
     """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
     attentive: bool = False
-    """An attentive probe on all patches of U and all tokens of S of labelled pictures. They lie on
-    the disk meanwhile: 2 (patches + tokens) x width bytes a picture, so 326 kB for B/16 at 224 px,
-    and 0.43 TB for ImageNet.
-    """
+    """A query over all of U and S; 2 (P + K) D bytes a picture on disk: 0.43 TB for ImageNet."""
     metric_weights: Path | None = None
     """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
 
