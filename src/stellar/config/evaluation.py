@@ -15,7 +15,7 @@ class EvaluationConfig:
     """How the tests are run."""
 
     protocol: Literal["stellar", "published"] = "stellar"
-    """Our tests, or the published code's, to check its table."""
+    """Our tests, or the published code's."""
     published_epochs: int = 0
     """Epochs of the published tests; 0: as published."""
     batch_size: int = 64
@@ -25,21 +25,21 @@ class EvaluationConfig:
     epochs: int = 10
     """Passes of everything that is fitted over its features."""
     num_seeds: int = 3
-    """Repetitions of everything random, of which mean and spread are given."""
+    """Repetitions of all that is random: mean and spread."""
     seed: int = 0
     """The first of the seeds."""
     num_drawn: int = 2000
-    """Test pictures that are drawn again at most, evenly spread; 0: all of them."""
+    """Test pictures drawn again at most, evenly spread; 0: all."""
     num_voting: int = 10_000
-    """Training patches that vote in kNN segmentation at most, drawn at random; 0: all of them."""
+    """Training patches that vote in kNN segmentation at most; 0: all."""
     force_fid: bool = False
     """rFID of fewer than 2,000 pictures too; it is then marked."""
     decoder_steps: int = 0
     """Batches that a decoder on frozen features is trained for, for each seed; 0: none."""
     attentive: bool = False
-    """A query over all of U and S; 2 (P + K) D bytes a picture on disk: 0.43 TB for ImageNet."""
+    """Probe all of U and S: 2 (P + K) D bytes a picture on disk."""
     metric_weights: Path | None = None
-    """Folder with the weights for LPIPS and rFID; by default, torch's cache of downloads."""
+    """Folder of LPIPS's and rFID's weights; else torch's cache."""
 
     def __post_init__(self) -> None:
         for name, least in (

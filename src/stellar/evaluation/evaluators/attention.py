@@ -1,5 +1,8 @@
 """What all patches of U and all tokens of S know of a picture's class, read by a learned query:
 the attentive probe, which sees what a mean over patches hides.
+
+All vectors lie on the disk meanwhile, 2 (P + K) D bytes a picture: 326 kB for B/16 at 224 px, and
+0.42 TB for the training and test pictures of ImageNet. So it is off by default.
 """
 
 from collections.abc import Iterator
