@@ -18,6 +18,7 @@ from PIL import Image
 from torch.torch_version import TorchVersion
 
 from stellar.cli import COMMANDS, main
+from stellar.embedding import read_embeddings
 
 MODELS = Path(__file__).parents[2] / "docs/models.md"
 SMALL = (
@@ -106,6 +107,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("embed nowhere photos", 1, "nowhere does not exist"),
         ("embed nowhere photos --fit pad", 2, "pad"),
         ("embed stellar-scenes . --out photos.csv", 1, "got --out photos.csv; a name without"),
+        ("embed stellar-scenes . --tokens 7", 1, "1 to 6 of them can be kept, got tokens = 7"),
         ("embed stellar-scenes . --share 2/2", 1, "I of N processes counted from 0"),
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
         ("reconstruct nowhere a.png --fit corp", 2, "corp"),
@@ -295,9 +297,10 @@ def test_shards_in_place_of_a_folder(
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / "run/skipped.txt").read_text().count("shard-000000.tar/") == 3
     assert f'data = "{tmp_path}/shards/*.tar"' in (tmp_path / "run/run.toml").read_text()
-    embedded = stellar("embed run shards --out shards.parquet")
+    embedded = stellar("embed run shards --out shards.parquet --tokens 2")
     assert embedded.returncode == 0, embedded.stderr
     assert "27 images -> shards.parquet" in embedded.stdout
+    assert read_embeddings(tmp_path / "shards.parquet").tokens.shape[:2] == (27, 2)
     drawn = stellar("reconstruct run shards/shard-{000000..000000}.tar")
     assert drawn.returncode == 0, drawn.stderr
 

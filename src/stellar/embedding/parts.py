@@ -245,8 +245,8 @@ def open_parts(
         if found is None:  # something else, perhaps the pictures themselves
             raise EmbeddingError(f"{out} exists and is no embedding; choose another --out")
         raise EmbeddingError(
-            f"{out} is the embedding of other images, or another model's; remove it, or choose "
-            "another --out"
+            f"{out} is the embedding of other images, of another model or with other --tokens; "
+            "remove it, or choose another --out"
         )
     if not out.parent.is_dir():
         raise EmbeddingError(
@@ -260,8 +260,8 @@ def open_parts(
     manifest = _manifest(folder)
     if {**manifest, "part_size": None} != {"part_size": None, **contents}:
         raise EmbeddingError(
-            f"{folder} holds parts of another model's embedding, or of other images; "
-            "remove it, or choose another --out"
+            f"{folder} holds parts of an embedding of other images, of another model or with other "
+            "--tokens; remove it, or choose another --out"
         )
     return Parts(out, parts.schema, len(source), manifest["part_size"])
 
