@@ -55,6 +55,16 @@ QUALITIES = {
     ),
 }
 """Parts of a representation by what they are good for, as their figures call it."""
+FEWER = {
+    name: tuple(
+        Kept(str(count), kept(metric, count), kept("numbers", count)) for count in ALL_COUNTS
+    )
+    for name, metric in (
+        ("drawn again, PSNR, dB", "PSNR"),
+        ("classes of pixels from Z, mIoU, %", "mIoU"),
+    )
+}
+"""Z of so many tokens, alike."""
 
 
 def balance(evaluation: Evaluation) -> str:
@@ -143,8 +153,7 @@ def _size_figure(evaluation: Evaluation, name: str, parts: Sequence[Kept]) -> st
 
 def fewer(evaluation: Evaluation) -> str:
     """How quality falls with the number of tokens that are kept, as curves."""
-    names = {"PSNR": "drawn again, PSNR, dB", "mIoU": "classes of pixels from Z, mIoU, %"}
-    figures = "".join(_fewer_figure(evaluation, *named) for named in names.items())
+    figures = "".join(_size_figure(evaluation, *named) for named in FEWER.items())
     if not figures:
         return ""
     return (
@@ -153,30 +162,6 @@ def fewer(evaluation: Evaluation) -> str:
         "The number at a point is that of the tokens kept (<code>stellar embed --tokens</code>)."
         f'</p>{legend(evaluation)}<div class="grid figures">{figures}</div>'
     )
-
-
-def _fewer_figure(evaluation: Evaluation, metric: str, name: str) -> str:
-    points = []
-    for place, model in enumerate(evaluation.models):
-        for count in counts_of_model(model):
-            score, size = model.score(kept(metric, count)), model.score(kept("numbers", count))
-            if score and size:
-                tip = f"{model.name}, {count}: {score.text}, {size.number} numbers"
-                points.append(Point(size.value, score.value, place, tip, letter=str(count)))
-    if len(points) < 2:
-        return ""
-    figure = scatter(
-        points,
-        Axis.around("numbers an image", [p.x for p in points], log=True),
-        Axis.around(name, [p.y for p in points]),
-        joined=[str(count) for count in ALL_COUNTS],
-    )
-    return f'<figure class="card">{figure}</figure>'
-
-
-def counts_of_model(model: ModelScores) -> list[int]:
-    """Numbers of tokens that a model was measured with, the fewest first."""
-    return [count for count in ALL_COUNTS if model.score(kept("numbers", count))]
 
 
 def what_where(evaluation: Evaluation) -> str:
