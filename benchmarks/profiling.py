@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from time import perf_counter
 from typing import Any
 
@@ -16,22 +15,22 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from stellar.model.decoder import Decoder
 from stellar.model.encoder import Encoder
 from stellar.model.vqgan import VQGAN
+from stellar.objective import compared_views, global_views, reference, this_step
 from stellar.objective.prototypes import PrototypeHead
 from table import table
 
-STEP = import_module("stellar.objective.step")  # the package gives the function of this name
 PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
     "encoder, forward": ((Encoder, "forward"), (Encoder, "encode_packed")),
     "tokenizer": ((VQGAN, "codes"),),
     "decoder, forward": ((Decoder, "forward"),),
     "heads": (
         (PrototypeHead, "forward"),
-        (STEP, "cross_entropy"),
-        (STEP, "mean_prototype"),
+        (reference, "cross_entropy"),
+        (reference, "mean_prototype"),
     ),
-    "targets": ((STEP, "assign"),),
-    "matching": ((STEP, "match"),),
-    "KoLeo": ((STEP, "koleo"),),
+    "targets": ((reference, "assign"),),
+    "matching": ((this_step, "match"),),
+    "KoLeo": ((global_views, "koleo"), (compared_views, "koleo")),
 }
 """Where each part's functions are looked up. The heads' gradient is taken on the way forward."""
 KINDS = {
