@@ -112,6 +112,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
         ("reconstruct nowhere a.png --fit corp", 2, "corp"),
         ("cost b17", 1, "did you mean 'b16'?"),
+        ("cost --preset b16", 1, "cost needs presets or run.toml files, as in: stellar cost"),
         ("cost --images many", 1, "--images must be a number such as 20000, 20k, 1.28M"),
         ("cost --gpus 0", 1, "--gpus, --tflops and --images-per-core must be above 0"),
         ("export nowhere", 1, "nowhere does not exist"),

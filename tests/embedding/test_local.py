@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,15 @@ def test_no_more_tokens_than_there_are(
 ) -> None:
     with pytest.raises(EmbeddingError, match=f"1 to 3 of them can be kept, got tokens = {tokens}"):
         embed(model, photos, tmp_path / "out.parquet", tokens=tokens)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_model_without_tokens_has_nothing_to_embed(
+    tmp_path: Path, small: ModelConfig, photos: Path
+) -> None:
+    model = Stellar(replace(small, num_sparse_tokens=0)).eval()
+    with pytest.raises(EmbeddingError, match="holds tokens and maps, and this model has none"):
+        embed(model, photos, tmp_path / "out.parquet")
     assert not list(tmp_path.glob("out*"))
 
 

@@ -126,6 +126,18 @@ def test_a_given_index_is_searched(photos: Path, tmp_path: Path) -> None:
         Workbench([Named("mine", other)], gallery, index=index)
 
 
+def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    model = stellar.load("stellar-scenes")
+    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=2)
+    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
+    index = open_index(tmp_path / "photos.index")
+    gallery = Gallery(ImageFolder(photos), "photos")
+    workbench = Workbench([Named("stellar-scenes", model)], gallery, index=index)
+    found = workbench.search("4", [], [], count=5)
+    assert [hit.path for hit in found] == [h.path for h in index.search("04.png", count=6)][1:]
+
+
 def test_many_pictures_need_an_index_of_their_own(workbench: Workbench) -> None:
     model = workbench.models[0].model
     scenes = open_embedded("scenes", "heldout", model.config, length=1001)

@@ -105,6 +105,13 @@ def test_rotary_positions_are_exported_for_any_grid(
     assert all(file.difference < 1e-4 for file in files)
 
 
+@pytest.mark.parametrize("format", ["onnx", "torch-export"])
+def test_a_model_without_tokens(tmp_path: Path, small: ModelConfig, format: str) -> None:
+    model = Stellar(replace(small, depth=1, num_sparse_tokens=0)).requires_grad_(False)
+    (file,) = export(model, tmp_path / "pets", format)
+    assert file.difference < 1e-4
+
+
 def check_what_it_says_of_itself(file: Path, model: Stellar) -> None:
     import onnxruntime
 
@@ -139,7 +146,8 @@ def test_torch_export_draws_codes(tmp_path: Path, codes: Stellar) -> None:
 def test_what_cannot_draw_is_encoded_only(small: ModelConfig, codes: Stellar) -> None:
     assert [graph.name for graph in graphs(codes)] == ["encode", "reconstruct"]
     codes.tokenizer = None
-    for model in (codes, Stellar(small, draws=False)):
+    without_tokens = Stellar(replace(small, num_sparse_tokens=0))
+    for model in (codes, Stellar(small, draws=False), without_tokens):
         assert [graph.name for graph in graphs(model)] == ["encode"]
 
 

@@ -288,6 +288,18 @@ class TestGlobalAlignment:
         assert batch.second.grad.abs().sum() > 0
         assert gradients(model).keys() == dict(model.named_parameters()).keys()
 
+    def test_without_tokens_cls_alone_is_aligned(
+        self, small: ModelConfig, small_objective: ObjectiveConfig, model: PretrainingModel
+    ) -> None:
+        objective = replace(
+            without(small_objective, "token_clustering", "set_alignment", "koleo"),
+            global_alignment=model.objective.global_alignment,
+        )
+        other = PretrainingModel(replace(small, num_sparse_tokens=0), objective)
+        losses = step(other, views(), backward).losses
+        assert losses.token_clustering is None
+        assert losses.cls_clustering is not None
+
     def test_a_view_and_itself_are_what_one_view_is_alone(
         self, model: PretrainingModel, by_itself: PretrainingModel
     ) -> None:

@@ -130,14 +130,14 @@ def test_of_equals_the_earlier_comes_first(tmp_path: Path) -> None:
 def searched_by_files(tmp_path: Path, small: ModelConfig) -> Callable[[], tuple[Path, Stellar]]:
     """An index of pictures, and the model that it was made with."""
 
-    def made() -> tuple[Path, Stellar]:
+    def made(tokens: int | None = None) -> tuple[Path, Stellar]:
         model, folder = Stellar(small).eval(), tmp_path / "photos"
         folder.mkdir()
         rng = np.random.default_rng(0)
         for number in range(6):
             pixels = rng.integers(0, 256, (20, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
-        embedded = stellar.embed(model, folder, tmp_path / "photos.parquet")
+        embedded = stellar.embed(model, folder, tmp_path / "photos.parquet", tokens=tokens)
         stellar.build_index(embedded.file, tmp_path / "photos.index", folder)
         return tmp_path / "photos.index", model
 
@@ -158,6 +158,21 @@ def test_a_file_finds_itself(tmp_path: Path, searched_by_files: Callable) -> Non
         model.encoder.cls_token += 1
     with pytest.raises(SearchError, match=r"made with another model \(\w{12}\) than this one \("):
         index.search(tmp_path / "new.png", model=model)
+
+
+def test_a_file_is_asked_with_as_many_tokens_as_were_kept(
+    tmp_path: Path, searched_by_files: Callable
+) -> None:
+    folder, model = searched_by_files(tokens=2)
+    index = stellar.open_index(folder)
+    within = index.search("3.png", count=6)
+    (tmp_path / "photos/3.png").rename(tmp_path / "new.png")
+    hits = index.search(tmp_path / "new.png", model=model, count=6)
+    assert hits[0].path == "3.png"
+    assert hits[0].score == pytest.approx(1, abs=2e-3)
+    assert [hit.path for hit in hits] == [hit.path for hit in within]
+    with pytest.raises(SearchError, match="has the tokens 0 to 1, got token 2"):
+        index.search(tmp_path / "new.png", token=[2], model=model)
 
 
 def test_a_pixel_chooses_the_token_that_explains_it(searched_by_files: Callable) -> None:

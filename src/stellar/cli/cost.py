@@ -55,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.cost import Machines, plan
     from stellar.errors import UserError
 
+    if not options.runs:
+        raise UserError("cost needs presets or run.toml files, as in: stellar cost b16 l16")
     images = count(options.images)
     if min(images, options.gpus, options.tflops, options.images_per_core) <= 0:
         raise UserError("--images, --gpus, --tflops and --images-per-core must be above 0")

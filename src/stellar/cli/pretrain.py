@@ -71,8 +71,8 @@ def run(arguments: Sequence[str]) -> int:
 
     shown = console()
     if config is None:
-        look = watching(config_of(options.out))
-        result = resume(options.out, options.device, shown, look)
+        config = config_of(options.out)
+        result = resume(options.out, options.device, shown, watching(config))
     else:
         result = pretrain(config, options.out, options.device, shown, watching(config))
     out = shlex.quote(str(options.out))
@@ -84,9 +84,9 @@ def run(arguments: Sequence[str]) -> int:
             f"go on with: stellar pretrain --out {out} --resume"
         )
         return 130
-    data = shlex.quote(config.data) if config else "FOLDER"
+    data = shlex.quote(config.data)
     print(f"done: {out}\n  look at it   stellar reconstruct {out} {data} --out sheet.png")
-    if data not in EMBEDDED:
+    if data not in EMBEDDED and config.model.num_sparse_tokens:
         print(f"  use it       stellar embed {out} {data} --out embeddings.parquet")
     return 0
 

@@ -21,6 +21,10 @@ Images = UInt8[Tensor, "B C H W"] | Float32[Tensor, "B C H W"]
 """Pictures of the model's size."""
 
 
+STRONGEST = "strongest_of"
+"""In the metadata of rows that hold the strongest tokens alone: of how many they were chosen."""
+
+
 class EmbeddingError(UserError):
     """An embedding cannot be written, or a file is not one."""
 
@@ -42,6 +46,11 @@ class Embedder:
                 f"{fit}; encode pictures of their own sizes one by one: model.encode(path, fit=...)"
             )
         num_tokens = model.config.num_sparse_tokens
+        if not num_tokens:
+            raise EmbeddingError(
+                "an embedding holds tokens and maps, and this model has none; choose a model with "
+                "model.num_sparse_tokens above 0"
+            )
         if tokens is not None and not 1 <= tokens <= num_tokens:
             raise EmbeddingError(
                 f"the model has {num_tokens} tokens, so 1 to {num_tokens} of them can be kept, "
@@ -90,7 +99,7 @@ class Embedder:
 def _metadata(model: Stellar, fit: Fit, tokens: int | None) -> dict[str, Any]:
     config = model.config
     side, kept = config.image_size // config.patch_size, tokens or config.num_sparse_tokens
-    choice = {"strongest_of": config.num_sparse_tokens} if tokens else {}
+    choice = {STRONGEST: config.num_sparse_tokens} if tokens else {}
     return {
         "model_sha256": fingerprint(model),
         "preprocessing": preprocessing(fit, config),

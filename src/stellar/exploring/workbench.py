@@ -9,8 +9,9 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from stellar.config import Fit
@@ -170,13 +171,15 @@ class Workbench:
             raise ExploreError(f"a search gives 1 to {MOST_HITS} pictures, got a count of {count}")
         if box is not None:
             check_box(box)
-        sparse = self._edited(key, 0, steps).sparse[0].half().cpu().numpy()
-        if any(not 0 <= token < len(sparse) for token in (*tokens, *without)):
-            raise ExploreError(f"the tokens are 0 to {len(sparse) - 1}")
-        every = unit(sparse)
+        index, factors = self._own_or_given(), self._edited(key, 0, steps)
+        every = _vectors(factors)
+        if any(not 0 <= token < len(every) for token in (*tokens, *without)):
+            raise ExploreError(f"the tokens are 0 to {len(every) - 1}")
         wanted = every[list(tokens)] if tokens else every
+        if not tokens and index.contents.keeps_strongest:
+            wanted = _vectors(factors.strongest(index.contents.num_tokens))
         query = Query(wanted, every[list(without)], box)
-        hits = self._own_or_given().find(query, count + 1)
+        hits = index.find(query, count + 1)
         return [hit for hit in hits if self._may_show(hit, key)][:count]
 
     def key_of(self, path: str) -> str | None:
@@ -210,6 +213,11 @@ class Workbench:
                 self.models[0].model, self.gallery.source, self.fit, self._folder.name
             )
         return self._index
+
+
+def _vectors(factors: Factors) -> Float32[np.ndarray, "K D"]:
+    """The tokens of one picture, as searches compare them."""
+    return unit(factors.sparse[0].half().cpu().numpy())
 
 
 def _check(models: Sequence[Named], fit: Fit, index: Index | None) -> None:

@@ -82,8 +82,8 @@ class Reconstruct(nn.Module):
 
 
 def graphs(model: Stellar) -> list[Graph]:
-    """Those of everything that the model can do: `reconstruct` needs a head for pixels, or the
-    tokenizer.
+    """Those of everything that the model can do: `reconstruct` needs tokens, and a head for pixels
+    or the tokenizer.
     """
     config, patch = model.config, model.config.patch_size
     side = max(2, config.image_size // patch)
@@ -105,7 +105,7 @@ def graphs(model: Stellar) -> list[Graph]:
             checks=[{"images": image} for image in images],
         )
     ]
-    if model.can_draw:
+    if model.can_draw and config.num_sparse_tokens:
         factors = [encode(image) for image in images]
         patches = Dim("patches", min=4)
         reconstruct = Graph(

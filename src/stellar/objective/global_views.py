@@ -163,7 +163,9 @@ def _matched(this: ThisStep, given: Answers, reference: Reference) -> Int[Tensor
 
 def _rows_of_second(this: ThisStep, full: Answers, second: SecondView) -> Int[Tensor, "N"] | None:
     """The token of the second view that each one of the full view is compared with."""
-    if this.model.objective.global_alignment == "published":  # the mistake that is told of above
+    config = this.model.objective
+    if config.global_alignment == "published" and config.on("token_clustering"):
+        # The mistake that is told of above.
         return this.matched_rows(second.answers.sparse, full.sparse.detach())
     return _matched(this, full, second.reference)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -14,7 +13,7 @@ from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 from stellar.searching.places import patch_at
 from stellar.searching.scoring import unit
-from stellar.searching.tables import SearchError
+from stellar.searching.tables import Contents, SearchError
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,11 @@ class Example:
         return self.sparse[number]
 
 
-def encoded(file: Path, model: Stellar, indexed: dict[str, Any]) -> Example:
-    """A picture file, as the model of an index sees it. Raises SearchError for another model, and
-    UnreadableImage.
+def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
+    """A picture file, as the model of an index sees it, with as many tokens as are kept there.
+    Raises SearchError for another model, and UnreadableImage.
     """
+    indexed = contents.model
     if (found := fingerprint(model)) != indexed["model_sha256"]:
         raise SearchError(
             f"the index was made with another model ({indexed['model_sha256'][:12]}) than this one "
@@ -51,6 +51,8 @@ def encoded(file: Path, model: Stellar, indexed: dict[str, Any]) -> Example:
     pixels = read_image(file, model.config.in_chans)
     with inference(model.device):
         factors = model.encode(pixels, fit=indexed["fit"])
+        if contents.keeps_strongest:
+            factors = factors.strongest(contents.num_tokens)
     sparse, maps = (value[0].half().cpu().numpy() for value in (factors.sparse, factors.maps))
     height, width = pixels.shape[1:]
     return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"])

@@ -139,7 +139,7 @@ class Index:
         path = str(picture)
         if path not in self.rows.numbers:
             if model is not None:
-                return encoded(Path(picture), model, self.contents.model)
+                return encoded(Path(picture), model, self.contents)
             hint = nearest(path, self.paths) or "; to search by a file, give the model as well"
             raise SearchError(f"{path} is not in {self.folder}{hint}")
         number = np.array([self.rows.numbers[path]])

@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from stellar.embedding.embedder import STRONGEST
 from stellar.errors import MissingPackage, UserError
 from stellar.storage import write_file
 
@@ -53,11 +54,17 @@ class Contents:
         """K, of each picture."""
         return self.model["shapes"]["tokens"][0]
 
+    @property
+    def keeps_strongest(self) -> bool:
+        """Whether these are not all tokens of a picture, but those that explain most of it."""
+        return STRONGEST in self.model
+
 
 def of_the_model(metadata: dict[str, Any]) -> dict[str, Any]:
     """What rows of one index have to share."""
     keys = ("model_sha256", "fit", "image_size", "patch_size", "shapes", "preprocessing")
-    return {key: metadata[key] for key in keys}
+    fewer = {key: metadata[key] for key in (STRONGEST,) if key in metadata}
+    return {key: metadata[key] for key in keys} | fewer
 
 
 def schemas(model: dict[str, Any]) -> dict[str, pa.Schema]:

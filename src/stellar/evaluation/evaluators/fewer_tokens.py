@@ -29,7 +29,7 @@ from stellar.model.fewer_tokens import strongest
 TEST = "fewer tokens"
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Tokens that are kept, beside all of them."""
-UNITS: Mapping[str, str] = {"PSNR": "dB", "mIoU": "%", "numbers": ""}
+UNITS: Mapping[str, str] = {"numbers": "", "PSNR": "dB", "mIoU": "%"}
 
 
 def kept(metric: str, count: int) -> Quantity:
@@ -118,8 +118,7 @@ FEWER_TOKENS = Evaluator(
     fewer_tokens,
     quantities=tuple(kept(metric, count) for metric in UNITS for count in ALL_COUNTS),
     rows=tuple(
-        Row(f"{metric} by tokens kept", tuple(kept(metric, count) for count in ALL_COUNTS))
-        for metric in UNITS
+        Row(f"k = {count}: numbers / PSNR / mIoU of Z", tuple(kept(name, count) for name in UNITS))
+        for count in ALL_COUNTS
     ),
-    caption="tokens kept: 1, 2, 3, 4, 6, 8, 12, ... up to all, those that explain most first",
 )

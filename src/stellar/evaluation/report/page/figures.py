@@ -159,7 +159,7 @@ def fewer(evaluation: Evaluation) -> str:
     return (
         "<h2>Quality against the number of tokens</h2>"
         "<p>A model encodes with fewer tokens than it has: those that explain most of a picture. "
-        "The number at a point is that of the tokens kept (<code>stellar embed --tokens</code>)."
+        "Each point says how many tokens are kept (<code>stellar embed --tokens</code>)."
         f'</p>{legend(evaluation)}<div class="grid figures">{figures}</div>'
     )
 
