@@ -20,11 +20,12 @@ from stellar.images.picture import (
     eight_bits,
     unit_range,
 )
-from stellar.images.pillow import from_pillow, is_of_the_machine, to_pillow
+from stellar.images.pillow import MAX_PIXELS, from_pillow, is_of_the_machine, to_pillow
 from stellar.images.sizes import fitted, nearest_multiple, one_batch, preprocessing
 
 __all__ = [
     "MASK_EXTENSIONS",
+    "MAX_PIXELS",
     "InputError",
     "Picture",
     "Pixels",

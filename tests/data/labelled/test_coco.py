@@ -268,9 +268,13 @@ def many(count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("annotations", "categories", "message"),
     [
-        ([{"category_id": 2, "segmentation": box(0, 0, 3, 3)}], CATEGORIES, "category 2, which"),
+        (
+            [{"category_id": 2, "segmentation": box(0, 0, 3, 3)}],
+            CATEGORIES,
+            "no category has the number 2, in ",
+        ),
         ([{"category_id": 1, "segmentation": [[0, 0, 3, 3]]}], CATEGORIES, "polygons of 3 points"),
-        ([{"category_id": 1}], CATEGORIES, "has no outline"),
+        ([{"category_id": 1}], CATEGORIES, "'segmentation' is missing"),
         (
             [{"category_id": 1, "segmentation": {"size": [3, 3], "counts": [0, 9]}}],
             CATEGORIES,
@@ -279,7 +283,8 @@ def many(count: int) -> list[dict[str, Any]]:
         ([], many(255), "must have 1 to 254 categories, but it has 255"),
         ([], [], "must have 1 to 254 categories, but it has 0"),
         ([], [*CATEGORIES, {"id": 3, "name": "dog"}], "has dog several times"),
-        ([], [{"id": 3}], "is no annotation file of COCO's: it lacks 'name'"),
+        ([], [*CATEGORIES, {"id": 18, "name": "cat"}], "needs a number of its own"),
+        ([], [{"id": 3}], "'name' is missing, in {'id': 3}"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -288,6 +293,136 @@ def test_what_is_wrong_is_named(
     root = write_instances(annotations, categories)
     with pytest.raises(DataError, match=message):
         opened(root)
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        None, 5, "abcdefgh", [], [[]],
+        [1, 2, 3, 4, 5, 6],
+        [["0", "0", "3", "0", "3", "3"]],
+        [[None] * 6],
+        [[[0, 0], [3, 0], [3, 3], [0, 3], [0, 2], [0, 1]]],
+        [[0, 0, 1e8, 0, 1e8, 1e8]],
+        [[0, 0, 3, 0, 3, 12.5]],
+        [[0, 0, 3, 0, float("nan"), 3]],
+        [[0, 0, 3, 0, float("inf"), 3]],
+        {"size": None, "counts": [48]},
+        {"size": "68", "counts": [48]},
+        *({"size": [6, 8], "counts": counts} for counts in (
+            None, [], [10, 5], [10, 500], [60, -12], ["a"], [24.0, 24.0],
+            "", "zzzzz", "0", "é€", "P",
+        )),
+    ],
+)  # fmt: skip
+def test_an_outline_that_is_none_is_found_before_anything_is_measured(
+    write_instances: Callable[..., Path], outline: Any
+) -> None:
+    """Drawn, some would be memory that nobody wrote, and others take gigabytes."""
+    root = write_instances([OBJECTS[0], {"category_id": 1, "segmentation": outline}])
+    with pytest.raises(DataError, match=r"must be polygons of 3 points .*, in {'category_id': 1, "):
+        opened(root)
+
+
+def test_polygons_may_reach_over_the_border(write_instances: Callable[..., Path]) -> None:
+    root = write_instances([{"category_id": 1, "segmentation": box(-1, 3, 9, 7)}])
+    assert opened(root).test.masks(0).classes.tolist() == [[0] * 8] * 3 + [[1] * 8] * 3
+
+
+Content = dict[str, Any]
+
+
+def change(root: Path, kind: str, changed: Callable[[Content], object]) -> None:
+    """Edit both annotation files."""
+    for split in ("train2017", "val2017"):
+        file = root / f"annotations/{kind}_{split}.json"
+        content = json.loads(file.read_text())
+        changed(content)
+        file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("annotations", {"image_id": "139"}, "no picture has the 'id' '139', in "),
+        ("annotations", {"image_id": 999}, "no picture has the 'id' 999, in "),
+        ("annotations", {"image_id": [1]}, "'image_id' must be a whole number or text"),
+        ("annotations", {"category_id": [1]}, r"'category_id' must be .*, but it is \[1\], in "),
+        ("annotations", {"iscrowd": "0"}, "'iscrowd' must be 0 or 1, but it is '0', in "),
+        ("categories", {"isthing": "0"}, "'isthing' must be 0 or 1, but it is '0', in "),
+        ("categories", {"id": float("inf")}, "'id' must be a whole number, but it is inf"),
+        ("categories", {"name": None}, "'name' must be text, but it is None"),
+        ("images", {"id": None}, "'id' must be a whole number or text, but it is None"),
+        ("images", {"id": 1}, "another picture has the same 'id' or "),
+        ("images", {"file_name": "a.jpg"}, "another picture has .* or 'file_name', in "),
+        ("images", {"height": float("inf")}, "'height' must be a whole number, but it is inf"),
+        ("images", {"height": -48}, "'height' x 'width' must be 1 to 100000000 pixels"),
+        ("images", {"height": 10**30}, "'height' x 'width' must be 1 to 100000000 pixels"),
+        ("images", {"file_name": "\ud800.jpg"}, "must be the name of a file within the folder"),
+        ("images", {"file_name": "../a.jpg"}, "must be the name of a file within the folder"),
+    ],
+)
+def test_a_field_of_another_kind_is_named(
+    write_instances: Callable[..., Path], part: str, values: Content, message: str
+) -> None:
+    """None of these may lose an annotation, or take one thing for another."""
+    root = write_instances(OBJECTS)
+    change(root, "instances", lambda content: [each.update(values) for each in content[part]])
+    with pytest.raises(DataError, match=message):
+        opened(root)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "", "[]", '{"images": 5}', '{"images": [5]}'])
+def test_what_is_no_annotation_file_is_refused(
+    write_instances: Callable[..., Path], text: str
+) -> None:
+    root = write_instances(OBJECTS)
+    (root / "annotations/instances_train2017.json").write_text(text)
+    with pytest.raises(DataError, match=r"instances_train2017\.json"):
+        opened(root)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"file_name": None}, "'file_name' must be text"),
+        ({"file_name": 5}, "'file_name' must be text"),
+        ({"file_name": "/etc/hostname"}, "must be the name of a file within the folder"),
+        ({"file_name": "../../a.png"}, "must be the name of a file within the folder"),
+        ({"file_name": "\ud800.png"}, "must be the name of a file within the folder"),
+        ({"file_name": "a\0.png"}, "must be the name of a file within the folder"),
+        ({"segments_info": None}, "'segments_info' must be a list of objects"),
+        ({"segments_info": {}}, "'segments_info' must be a list of objects"),
+        ({"segments_info": [None]}, "'segments_info' must be a list of objects"),
+        ({"segments_info": ["a"]}, "'segments_info' must be a list of objects"),
+        ({"segments_info": [{"category_id": 1}]}, "'id' is missing"),
+        ({"segments_info": [{"id": [7], "category_id": 1}]}, "'id' must be a whole number"),
+        ({"segments_info": [{"id": 7, "category_id": 1}] * 2}, "several segments have the 'id' 7"),
+        ({"segments_info": [{"id": 7, "category_id": 1, "iscrowd": "0"}]}, "must be 0 or 1"),
+    ],
+)
+def test_a_panoptic_field_of_another_kind_is_named(
+    write_panoptic: Callable[..., Path], values: Content, message: str
+) -> None:
+    root = write_panoptic(MASK, SEGMENTS)
+    change(
+        root, "panoptic", lambda content: [each.update(values) for each in content["annotations"]]
+    )
+    with pytest.raises(DataError, match=message):
+        opened(root)
+
+
+def test_pictures_may_have_names_for_numbers(write_instances: Callable[..., Path]) -> None:
+    def named(content: Content) -> None:
+        for each in content["images"]:
+            each["id"] = f"picture {each['id']}"
+        for each in content["annotations"]:
+            each["image_id"] = f"picture {each['image_id']}"
+
+    root = write_instances(OBJECTS)
+    expected = opened(root).test.masks(0).classes
+    change(root, "instances", named)
+    assert torch.equal(opened(root).test.masks(0).classes, expected)
 
 
 def test_254_categories_are_told_apart(write_instances: Callable[..., Path]) -> None:

@@ -5,14 +5,14 @@ says of what category a segment is. Things are objects, stuff is not. Pixels wit
 (0) and those of a crowd (iscrowd) are IGNORED.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from stellar.data.folder import DataError, ImageFiles
 from stellar.data.labelled.coco_json import SPLITS, AnnotationFile, class_names
+from stellar.data.labelled.json_entry import Entry
 from stellar.data.labelled.masked import IGNORED, MaskedSplits, Masks
 from stellar.data.labelled.records import Records
 from stellar.images import read_coloured_mask
@@ -80,18 +80,20 @@ def _panoptic_files(
             count = len(annotated.annotations)
             raise DataError(f"{file.path} must annotate {name} once, but does so {count} times")
         (annotation,) = annotated.annotations
-        try:
-            mask, found = Path(masks, annotation["file_name"]), annotation["segments_info"]
-        except KeyError as error:
-            raise DataError(f"{file.path} is not panoptic: an annotation lacks {error}") from error
         pictures.append(bytes(Path(split, name)))
-        paths.append(bytes(mask))
-        segments.append([_segment(file, each) for each in found])
+        paths.append(bytes(masks / annotation.file_name("file_name")))
+        segments.append(_segments(file, annotation))
     return PanopticFiles(root, pictures, paths, segments, channels)
 
 
-def _segment(file: AnnotationFile, found: Mapping[str, Any]) -> Segment:
-    place = file.category_of(found)
-    if found.get("iscrowd"):
-        return found["id"], IGNORED, False
-    return found["id"], place, file.categories[place].is_thing
+def _segments(file: AnnotationFile, annotation: Entry) -> list[Segment]:
+    """Of a picture. Raises DataError for a number that several have."""
+    found: dict[int, Segment] = {}
+    for each in annotation.entries("segments_info"):
+        number, place = each.number("id"), file.category_of(each)
+        if number in found:
+            raise annotation.error(f"several segments have the 'id' {number}")
+        is_crowd = each.flag("iscrowd", missing=False)
+        is_object = file.categories[place].is_thing and not is_crowd
+        found[number] = number, IGNORED if is_crowd else place, is_object
+    return list(found.values())
