@@ -75,13 +75,28 @@ def test_few_pictures_have_no_tenth(clevrtex: Path) -> None:
     ("objects", "message"),
     [
         ([{"shape": "cube", "index": 1}], "does not describe the object 2 of its mask"),
-        ([{"shape": "bottle", "index": 1}], "an index and a shape of cube, cylinder"),
-        ([{"shape": "cube", "index": 256}], "an index and a shape of"),
-        ([{"shape": "cube"}], "an index and a shape of"),
+        ([{"shape": "bottle", "index": 1}], "an index from 1 to 255 and a shape of cube, cyl"),
+        ([{"shape": "cube", "index": 256}], "an index from 1 to 255"),
+        ([{"shape": "cube", "index": -255}], "an index from 1 to 255"),
+        ([{"shape": "background", "index": 1}], "a shape of cube, cylinder"),
+        ([{"shape": "cube", "index": 1}] * 2, "another object has the same index"),
+        ([{"shape": "cube"}], "'index' is missing"),
+        *(
+            ([{"shape": "cube", "index": index}], "'index' must be a whole number")
+            for index in (None, True, [1], "1", 1.0)
+        ),
     ],
 )
 def test_what_is_wrong_is_named(clevrtex: Path, objects: list, message: str) -> None:
     file = clevrtex / "0/CLEVRTEX_full_000000.json"
     file.write_text(json.dumps({"objects": objects}))
     with pytest.raises(DataError, match=message):
+        opened(clevrtex)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '{"objects": null}', "\xff"])
+def test_a_description_that_is_none_is_refused(clevrtex: Path, text: str) -> None:
+    file = clevrtex / "0/CLEVRTEX_full_000000.json"
+    file.write_text(text, "latin-1")
+    with pytest.raises(DataError, match=file.name):
         opened(clevrtex)

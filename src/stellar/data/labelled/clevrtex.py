@@ -5,15 +5,17 @@ what shape each object has. The first tenth of the pictures, by their number, is
 second for validation, all others for training.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Int16
+from torch import Tensor
 
 from stellar.data.folder import DataError, ImageFiles
 from stellar.data.folderindex import walk
+from stellar.data.labelled.json_entry import read_entry
 from stellar.data.labelled.listing import some, that_holds
 from stellar.data.labelled.masked import BACKGROUND, MaskedSplits, Masks
 from stellar.images import read_mask
@@ -34,21 +36,29 @@ class ClevrTexFiles(ImageFiles):
         """
         picture = self.path(index)
         file = picture.with_suffix(".json")
-        place_of = torch.full((256,), -1, dtype=torch.int16)
-        place_of[0] = CLASSES.index(BACKGROUND)
-        try:
-            for thing in json.loads(file.read_text("utf-8"))["objects"]:
-                place_of[thing["index"]] = CLASSES.index(thing["shape"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise DataError(
-                f"{file} does not give each object an index and a shape of {', '.join(CLASSES[1:])}"
-            ) from error
         instances = read_mask(_mask_of(picture), picture)
-        classes = place_of[instances.long()]
+        classes = _places(file)[instances.long()]
         if (classes < 0).any():
             number = int(instances[classes < 0][0])
             raise DataError(f"{file} does not describe the object {number} of its mask")
         return Masks(classes.to(torch.uint8), instances)
+
+
+def _places(file: Path) -> Int16[Tensor, " 256"]:
+    """Of each number in a mask, the place in CLASSES; -1 where the file describes no such object.
+    Raises DataError for a file that describes them otherwise.
+    """
+    place_of = torch.full((256,), -1, dtype=torch.int16)
+    place_of[0] = CLASSES.index(BACKGROUND)
+    for thing in read_entry(file).entries("objects"):
+        number, shape = thing.number("index"), thing.text("shape")
+        if number not in range(1, 256) or shape not in CLASSES[1:]:
+            shapes = ", ".join(CLASSES[1:])
+            raise thing.error(f"an object has an index from 1 to 255 and a shape of {shapes}")
+        if place_of[number] >= 0:
+            raise thing.error("another object has the same index")
+        place_of[number] = CLASSES.index(shape)
+    return place_of
 
 
 def clevrtex_folder(folder: Path) -> Path | None:
