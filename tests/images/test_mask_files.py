@@ -113,11 +113,14 @@ def test_numbers_are_turned_as_a_file_of_them_is(tmp_path: Path, orientation: in
 
 def test_a_mask_in_memory(tmp_path: Path) -> None:
     data = saved(tmp_path / "m.png", NUMBERS).read_bytes()
-    assert (decode_mask("frame 1", data).numpy() == NUMBERS).all()
+    assert (decode_mask("frame 1", data, data).numpy() == NUMBERS).all()
     for wrong in (
         data[:40],
         b"",
         saved(tmp_path / "c.png", np.zeros((2, 3, 3), np.uint8)).read_bytes(),
     ):
         with pytest.raises(UnreadableImage, match="cannot read frame 1"):
-            decode_mask("frame 1", wrong)
+            decode_mask("frame 1", wrong, data)
+    other = saved(tmp_path / "o.png", NUMBERS[:1]).read_bytes()
+    with pytest.raises(UnreadableImage, match="its mask is 3 x 2, but its picture is 3 x 1"):
+        decode_mask("frame 1", data, other)

@@ -56,18 +56,23 @@ def read_coloured_mask(path: Path, picture: Path) -> Int64[Tensor, "h w"]:
     return torch.from_numpy(values.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16]))
 
 
-def decode_mask(name: str, data: bytes) -> UInt8[Tensor, "h w"]:
-    """The numbers in the bytes of a grey PNG file, as they are stored.
+def decode_mask(name: str, data: bytes, picture: bytes) -> UInt8[Tensor, "h w"]:
+    """The numbers in the bytes of a grey PNG file, as they are stored; `picture` is the file that
+    it is the mask of.
 
-    Raises UnreadableImage, of this name, for anything else.
+    Raises UnreadableImage, of this name, for anything else, or another size than the picture's.
     """
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(BytesIO(data), formats=["PNG"]) as (image),
+            Image.open(BytesIO(data), formats=["PNG"]) as image,
+            Image.open(BytesIO(picture), formats=FORMATS) as shown,
         ):
             if image.mode != "L":
                 raise ValueError(f"a mask of 8 bits was expected, but this is {image.mode}")
+            if image.size != shown.size:
+                sizes = [f"{each.width} x {each.height}" for each in (image, shown)]
+                raise ValueError(f"its mask is {sizes[0]}, but its picture is {sizes[1]}")
             return torch.from_numpy(np.array(image))
     except DECODING_ERRORS as error:
         raise unreadable(name, error) from error

@@ -162,7 +162,11 @@ def test_shapes_and_colours_as_numbers_or_as_names(
         (video(category=[1, 17]), "not all of its objects are of a known kind"),
         (video(category=[b"Bag", b"Cat"]), "not all of its objects are of a known kind"),
         (video(category=[1, 2]) | {"segmentations": [b"no PNG"]}, "cannot read movi_e-"),
-        (video(category=[1, 2]) | {"segmentations": [1]}, "its record holds 1 frames, not 24"),
+        (video(category=[1, 2]) | {"segmentations": [1]}, "holds numbers where PNG files are"),
+        (
+            video(category=[1, 2]) | {"segmentations": [png(np.zeros((1, 4), np.uint8))]},
+            "its mask is 4 x 1, but its picture is 4 x 2",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -170,6 +174,30 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(UnreadableImage, match=message):
         opened(write("movi_e", content))
+
+
+def test_frames_that_are_not_there_are_counted(write: Callable[..., Path]) -> None:
+    content = video(category=[1, 2])
+    source = opened(write("movi_e", content | {"video": content["video"][:12]})).test
+    assert source.read(11).unique().tolist() == [110]
+    with pytest.raises(UnreadableImage, match="its record holds 12 frames, not 24"):
+        source.read(12)
+
+
+def test_every_object_needs_every_label(write: Callable[..., Path]) -> None:
+    with pytest.raises(UnreadableImage, match="1 have a colour, but 2 are seen"):
+        opened(write("movi_a", video(shape_label=[1, 2], color_label=[1])))
+
+
+def test_the_folder_is_any_one_of_the_tree(write: Callable[..., Path], tmp_path: Path) -> None:
+    write("movi_e", video(category=[1, 2]))
+    for folder in ("", "movi_e", "movi_e/128x128", "movi_e/128x128/1.0.0"):
+        assert len(opened(tmp_path / folder).test) == FRAMES
+    write("movi_d", video(category=[1, 2]))
+    several = r"several data sets of MOVi; choose one of movi_d/128x128/1\.0\.0, movi_e/128x128/1"
+    with pytest.raises(DataError, match=several):
+        opened(tmp_path)
+    assert "movi_e" in opened(tmp_path / "movi_e").description
 
 
 def test_what_is_missing_or_cut_off_is_named(write: Callable[..., Path]) -> None:

@@ -6,7 +6,7 @@ of the videos for validation. Neighbouring frames tell nearly the same, so that 
 gives one frame: the first gives its first, the second its second, and so on in turn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,21 +104,24 @@ class MoviFrames:
         return read_image(self.name(index), self.channels, self._png(index, video))
 
     def masks(self, index: int) -> Masks:
-        """Raises UnreadableImage for a record that is damaged, or whose objects are not known."""
+        """Raises UnreadableImage for a record that is damaged, whose objects are not known, or
+        whose segmentation is of another size than its frame.
+        """
         names = {kind: label.feature for kind, label in self._labels.items()}
-        found = self._features(index, SEGMENTATIONS, *names.values())
-        instances = decode_mask(self.name(index), self._png(index, found[SEGMENTATIONS]))
+        found = self._features(index, VIDEO, SEGMENTATIONS, *names.values())
+        mask, frame = (self._png(index, found[name]) for name in (SEGMENTATIONS, VIDEO))
+        instances = decode_mask(self.name(index), mask, frame)
         try:
             labels = {
                 kind: tuple(label.places(found[label.feature]))
                 for kind, label in self._labels.items()
             }
-            of_objects = torch.tensor([0, *(1 + place for place in labels.pop("class"))])
-            classes = of_objects[instances.long()].to(torch.uint8)
-        except (ValueError, IndexError) as error:
+            _require_all(labels, int(instances.max()))
+        except ValueError as error:
             reason = f"not all of its objects are of a known kind ({error})"
             raise UnreadableImage(self.name(index), reason) from error
-        return Masks(classes, instances, labels)
+        of_objects = torch.tensor([0, *(1 + place for place in labels.pop("class"))])
+        return Masks(of_objects[instances.long()].to(torch.uint8), instances, labels)
 
     def _frame(self, index: int) -> Frame:
         return Frame(*self._frames[index].tolist())
@@ -139,17 +142,33 @@ class MoviFrames:
     def _png(self, index: int, frames: Values) -> bytes:
         """The file of the picture's frame."""
         number = self._frame(index).number
-        data = frames[number] if number < len(frames) else None
-        if not isinstance(data, memoryview):
+        if number >= len(frames):
             reason = f"its record holds {len(frames)} frames, not {NUM_FRAMES}"
+            raise UnreadableImage(self.name(index), reason)
+        data = frames[number]
+        if isinstance(data, int):
+            reason = "its record holds numbers where PNG files are expected"
             raise UnreadableImage(self.name(index), reason)
         return bytes(data)
 
 
+def _require_all(labels: Mapping[str, tuple[int, ...]], num_objects: int) -> None:
+    """Raises ValueError where so many objects are seen, and fewer have a label of some kind."""
+    for kind, places in labels.items():
+        if len(places) < num_objects:
+            raise ValueError(f"{len(places)} have a {kind}, but {num_objects} are seen")
+
+
 def movi_folder(folder: Path) -> Path | None:
-    """The folder of TFRecord files of a variant, which this one is or holds as 1.0.0."""
-    there = (each for each in (folder, folder / "1.0.0") if each.is_dir() and _variant(each))
-    return next(there, None)
+    """The folder of TFRecord files of a variant, which this one is, or holds as TREE has it. Raises
+    DataError where it holds several.
+    """
+    below = (path for tree in ("1.0.0", "*/1.0.0", "movi_?/*/1.0.0") for path in folder.glob(tree))
+    found = [each for each in (folder, *below) if each.is_dir() and _variant(each)]
+    if len(found) > 1:
+        names = some(str(each.relative_to(folder)) for each in found)
+        raise DataError(f"{folder} holds several data sets of MOVi; choose one of {names}")
+    return found[0] if found else None
 
 
 def open_movi(root: Path, channels: int = 3) -> MaskedSplits:
