@@ -96,6 +96,14 @@ def test_black_and_white_masks_are_explained(tmp_path: Path, save: Save) -> None
     assert opened(tmp_path).classes == ("ground", "cat")
 
 
+def test_masks_of_one_class_are_explained(tmp_path: Path, save: Save) -> None:
+    for number in range(2):
+        save(tmp_path / f"images/{number}.jpg", number)
+        save(tmp_path / f"masks/{number}.png", [[0, 0, 0], [0, 0, 0]])
+    with pytest.raises(DataError, match="hold 0 alone, which is one class, but at least 2 are"):
+        opened(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

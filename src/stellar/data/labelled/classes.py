@@ -34,7 +34,9 @@ TREE = f"""
   FOLDER/CLASS/*.jpg, where a fifth of each class becomes the test set, or
   FILE.csv with the columns path,label or path,label,split (train, val, validation, test), a label
   being "cat", or "cat;dog" where pictures have several, or ImageNet as{imagenet.TREE}
-or pictures with masks, such as FOLDER/images/*.jpg and FOLDER/masks/*.png"""
+or pictures with masks as
+  FOLDER/images/*.jpg and FOLDER/masks/*.png, or as ADE20K, Pascal VOC, Cityscapes, COCO, CLEVRTex
+  or MOVi are published; docs/data.md shows each tree"""
 
 
 class LabelledImages(ImageFiles):

@@ -160,7 +160,9 @@ def _values(root: Path, mask_of: MaskOf) -> Iterator[set[int]]:
 
 
 def _not_numbered(root: Path, values: set[int]) -> DataError:
-    return DataError(
-        f"the masks of {root} hold {' and '.join(map(str, sorted(values)))} alone, but "
-        f"{IGNORED} marks what is not counted; number the classes 0, 1, 2 and so on"
+    problem = (
+        f"{' and '.join(map(str, sorted(values)))} alone, but {IGNORED} marks what is not counted"
+        if IGNORED in values
+        else "0 alone, which is one class, but at least 2 are needed"
     )
+    return DataError(f"the masks of {root} hold {problem}; number the classes 0, 1, 2 and so on")

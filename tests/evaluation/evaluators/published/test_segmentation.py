@@ -115,6 +115,13 @@ def test_the_background_is_no_class(subject: Subject) -> None:
     assert count_patches(head, subject, data).shape == (3, 3)
 
 
+def test_one_class_beside_the_background_is_no_test(subject: Subject) -> None:
+    """Its mIoU would be 100 % whatever a model says."""
+    data = replace(masked(subject), classes=("background", "cat"))
+    assert not list(published_segmentation(replace(subject, data=data)))
+    assert subject.notes == [f"{TEST} needs masks of 2 classes or more beside the background"]
+
+
 def test_portions_change_nothing(subject: Subject) -> None:
     head = train_head(subject, masked(subject), 0)
     assert [type(layer) for layer in head] == [nn.BatchNorm2d, nn.Conv2d]

@@ -52,6 +52,9 @@ def published_segmentation(subject: Subject) -> Iterator[Score]:
     data, settings = subject.data, subject.settings
     if not isinstance(data, MaskedSplits):
         return
+    if num_counted(data.classes) < 2:
+        subject.note(f"{TEST} needs masks of 2 classes or more beside the {BACKGROUND}")
+        return
     values: dict[str, list[float]] = {metric: [] for metric in METRICS}
     occurring = 0
     for seed in settings.seeds:
