@@ -32,6 +32,16 @@ def test_what_the_published_code_cannot_say_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+def test_all_that_cannot_be_said_is_told_at_once(tmp_path: Path, small: ModelConfig) -> None:
+    dinov3 = replace(small, norm_eps=1e-5, layer_scale=True, num_registers=4, rope_theta=100.0)
+    with pytest.raises(
+        WeightsError,
+        match=r"cannot say norm_eps = 1e-05, layer_scale = True, num_registers = 4, rope_theta = "
+        r"100\.0: its models have norm_eps = 1e-12, .* rope_theta = None; write .* save_pretrained",
+    ):
+        stellar.save_published(Stellar(dinov3), tmp_path / "new")
+
+
 def test_saving_overwrites_nothing(tmp_path: Path, small: ModelConfig) -> None:
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(WeightsError, match="is not empty"):

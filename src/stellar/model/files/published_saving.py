@@ -3,6 +3,7 @@ manifest.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -57,17 +58,24 @@ def _begun(folder: Path, weights: Path, manifest: str) -> bool:
 
 def _check_expressible(model: Stellar) -> None:
     """The published code builds one kind of encoder, and normalises by ImageNet's numbers."""
-    for field in (
+    fields = (
         "in_chans", "image_mean", "image_std", "norm_eps", "layer_scale", "num_registers",
         "gated_mlp", "rope_theta",
-    ):  # fmt: skip
-        value, only = getattr(model.config, field), getattr(ModelConfig(), field)
-        if value != only:
-            raise WeightsError(
-                f"the published layout cannot say {field} = {value}: its models have {only}"
-            )
+    )  # fmt: skip
+    values = {field: getattr(model.config, field) for field in fields}
+    only = {field: getattr(ModelConfig(), field) for field in fields}
+    other = [field for field in fields if values[field] != only[field]]
+    if other:
+        raise WeightsError(
+            f"the published layout cannot say {_listed(values, other)}: its models have "
+            f"{_listed(only, other)}; write the model with its save_pretrained instead, in our own"
+        )
     if isinstance(model.decoder, NoDecoder):
         raise WeightsError(
             "this model was loaded to encode only, and the published layout has a decoder; "
             "load it with purpose='reconstruct' or 'pretrain'"
         )
+
+
+def _listed(values: Mapping[str, object], fields: Iterable[str]) -> str:
+    return ", ".join(f"{field} = {values[field]}" for field in fields)
