@@ -277,7 +277,7 @@ def test_what_is_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         torch.save(content, tmp_path / f"{name}.pth")
     for name, message in {
         "convnext": r"no cls token, so it is not a .* \(neither are CLIP and ConvNeXt\)",
-        "gelu": "hidden_act silu, got 128 and gelu",
+        "gelu": "hidden_act silu, .* got .gelu",
         "norm.pth": r"a norm of its own \(cls_norm\), which is not supported; take",
         "periods.pth": r"must have periods from 1 to 74.99, got 1 to 9; other ones",
         "unplaced.pth": "no position table, and it is no DINOv3, the one family",
@@ -288,6 +288,24 @@ def test_what_is_another_kind_of_model_is_refused(tmp_path: Path) -> None:
             stellar.load_backbone(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, 3, 64])
+def test_periods_say_the_width_of_a_head_that_fits(tmp_path: Path, count: int) -> None:
+    """128 channels are heads of 4, 8, 16, 32, 64 or 128."""
+    state = original(MODELS["dinov3"](), tmp_path / "theirs")
+    state["rope_embed.periods"] = 100.0 ** (torch.arange(count) / max(1, count))
+    torch.save(state, tmp_path / "dinov3.pth")
+    with pytest.raises(WeightsError, match=f"heads divide the width 128, got {count} of them"):
+        stellar.load_backbone(tmp_path / "dinov3.pth")
+
+
+def test_periods_and_a_description_of_other_heads_are_refused(tmp_path: Path) -> None:
+    state = original(MODELS["dinov3"](), tmp_path / "theirs")
+    torch.save(state, tmp_path / "dinov3.pth")
+    (tmp_path / "config.json").write_text('{"num_attention_heads": 4}')
+    with pytest.raises(WeightsError, match=r"must say num_attention_heads 2, .* got 4"):
+        stellar.load_backbone(tmp_path / "dinov3.pth")
 
 
 def test_saved_and_loaded_as_a_model_of_ours(tmp_path: Path, small: ModelConfig) -> None:

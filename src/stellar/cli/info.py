@@ -27,13 +27,15 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar info", description=DESCRIPTION)
+    from stellar.storage import one_line
+
     if options.model is None:
         rows = describe_machine()
     else:
         rows = describe_model(options.model, options.revision)
     width = max(len(name) for name in rows)
     for name, value in rows.items():
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<{width}}  {one_line(value)}")
     return 0
 
 

@@ -6,11 +6,28 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from stellar.model.files.json_fields import JsonFields
 from stellar.model.files.layout import FUSED, split
 from stellar.model.files.strict_loading import WeightsError
 
 MASK = ".bias_mask"
 """Where DINOv3's own code says by zeros which biases do not count."""
+BIASES = {"query_bias": "attn.q", "key_bias": "attn.k", "value_bias": "attn.v"}
+"""The fields of DINOv3's `config.json` that say which there are."""
+
+
+def require_biases(state: Mapping[str, Tensor], config: JsonFields) -> None:
+    """Raises WeightsError where `config.json` says other biases than the tensors have, which are
+    under our names, with query, key and value apart.
+    """
+    if any(".attn.qkv." in name for name in state):
+        return  # one bias for all, and perhaps a mask
+    there = {
+        part: any(name.endswith(f".{part}.bias") for name in state) for part in FUSED["attn.qkv"]
+    }
+    for field, part in BIASES.items():
+        config.require(field, there[part])
+    config.require("qkv_bias", all(there.values()))
 
 
 def with_all_biases(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -43,11 +43,13 @@ def read_config(path: Path) -> tuple[ModelConfig, ObjectiveConfig | None]:
     if not path.exists():
         raise WeightsError(f"{path} is missing; the weights need it to know their sizes")
     content = read_json(path)
+    if "model" not in content:
+        raise WeightsError(f"{path} does not describe a stellar model: it has no table `model`")
     try:
         model = from_dict(ModelConfig, content["model"], where=path.name)
         objective = content.get("objective")
         trained = from_dict(ObjectiveConfig, objective, where=path.name) if objective else None
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} does not describe a stellar model: {error}") from error
     _tell_missing(content["model"], path)
     return model, trained

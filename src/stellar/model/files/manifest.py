@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stellar.config import ModelConfig
 from stellar.model.files.config_json import CONFIG, read_json
+from stellar.model.files.json_fields import JsonFields, is_same, shown
 from stellar.model.files.strict_loading import WeightsError
 
 
@@ -26,6 +27,8 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
         isinstance(entry, dict) and _is_file_name(entry.get("weights")) for entry in models.values()
     ):
         raise WeightsError(f"{path} is not a manifest: each of its models must name its file")
+    for entry in models.values():
+        JsonFields(entry, str(path)).text("category", "")
     return models
 
 
@@ -64,8 +67,9 @@ def require_agreement(entry: Mapping[str, Any], found: Mapping[str, Any], file: 
     """Raises WeightsError when an entry contradicts the one that the file's tensors give."""
     sizes = ("embed_dim", "num_sparse_tokens", "num_decoder_layers", "patch_size")
     for field in (*sizes, "do_recon", "do_clustering"):
-        if entry.get(field, found[field]) != found[field]:
+        said = entry.get(field, found[field])
+        if not is_same(said, found[field]):
             raise WeightsError(
-                f"{file} is not the model of its manifest: {field} is {entry[field]} in "
+                f"{file} is not the model of its manifest: {field} is {shown(said)} in "
                 f"{CONFIG} and {found[field]} in the tensors"
             )

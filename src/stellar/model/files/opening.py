@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig
-from stellar.model.files.biases import with_all_biases
+from stellar.model.files.biases import require_biases, with_all_biases
 from stellar.model.files.config_json import CONFIG, read_config, read_json
 from stellar.model.files.families import PERIODS, layout_of
+from stellar.model.files.json_fields import JsonFields
 from stellar.model.files.layout import fuse
 from stellar.model.files.locating import Located, locate, locate_backbone, locate_model
 from stellar.model.files.manifest import read_manifest
@@ -101,23 +102,31 @@ def _model(located: Located, state: Mapping[str, Tensor]) -> ModelFile:
         state = PUBLISHED.view(state)
     except WeightsError as error:
         raise WeightsError(f"{path} is no model of stellar: {error}") from error
-    entries = read_manifest(config_file).values()
-    entry = next((entry for entry in entries if entry["weights"] == path.name), None)
+    manifest = read_manifest(config_file)
+    entry = next((each for each in manifest.values() if each["weights"] == path.name), None)
+    if entry is None and manifest:
+        raise WeightsError(
+            f"{config_file} says nothing of {path.name}, only of other files; put the {CONFIG} "
+            "that came with it beside it"
+        )
     if entry is None and config_file.exists():
         sizes = read_config(config_file)
     else:
         sizes = published_sizes(state, entry or {}, path)
-    category = str((entry or {}).get("category", ""))
-    return ModelFile(path, *sizes, state, located.from_hub, category)
+    return ModelFile(path, *sizes, state, located.from_hub, (entry or {}).get("category", ""))
 
 
 def _backbone(source: str | Path, located: Located, tensors: Mapping[str, Tensor]) -> BackboneFile:
-    config = read_json(located.path.with_name(CONFIG))
+    config = _json_beside(located.path, CONFIG)
+    preprocessing = _json_beside(located.path, "preprocessor_config.json")
     try:
         state = encoder_only(tensors)
         layout = layout_of(state)
-        state = fuse(with_all_biases(layout.renamed(state)))
+        named = layout.renamed(state)
+        require_biases(named, config)
+        state = fuse(with_all_biases(named))
         sizes = backbone_sizes(state, layout, config)
+        sizes |= backbone_normalisation(config, preprocessing)
         state.pop(PERIODS, None)
         if "pos_embed" in state:
             state["pos_embed"] = _with_cls_row(state["pos_embed"])
@@ -126,9 +135,11 @@ def _backbone(source: str | Path, located: Located, tensors: Mapping[str, Tensor
         state["sparse_tokens"] = torch.empty(0, sizes["embed_dim"])
     except WeightsError as error:
         raise WeightsError(f"{source} cannot be used as a backbone: {error}") from error
-    preprocessing = read_json(located.path.with_name("preprocessor_config.json"))
-    sizes |= backbone_normalisation(config, preprocessing)
     return BackboneFile(f"{source} ({layout.name})", sizes, state)
+
+
+def _json_beside(weights: Path, name: str) -> JsonFields:
+    return JsonFields(read_json(weights.with_name(name)), f"its {name}")
 
 
 def _with_cls_row(table: Float[Tensor, "1 n D"]) -> Float[Tensor, "1 rows D"]:
