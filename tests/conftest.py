@@ -16,6 +16,7 @@ from jaxtyping import install_import_hook
 
 # Imported before the hook: configurations check their own values, and that is what is tested.
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
+from stellar.config.checks import warn
 
 install_import_hook("stellar", "beartype.beartype")
 
@@ -28,6 +29,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said_yet() -> None:
+    warn.cache_clear()
 
 
 @pytest.fixture

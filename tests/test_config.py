@@ -121,7 +121,7 @@ def test_the_published_recipe() -> None:
                 views=ViewConfig(num_masked=1, share_crop=True),
                 objective=ObjectiveConfig(global_alignment="matched"),
             ),
-            "raise views.num_masked",
+            "got views.num_masked = 1 and views.share_crop = True; raise views.num_masked",
         ),
         (lambda: TrainingConfig(batch_size=10, accumulate=3), "multiple of accumulate = 3, got 10"),
         (
@@ -172,6 +172,18 @@ def test_bad_values_are_refused(build, message: str) -> None:
             lambda: RunConfig(views=ViewConfig(num_local=0, local_scale=(0.1, 0.2))),
             "local_scale has no effect",
         ),
+        (
+            lambda: RunConfig(views=ViewConfig(num_masked=0)),
+            "objective.set_alignment_weight has no effect with views.num_masked = 0",
+        ),
+        (
+            lambda: RunConfig(views=ViewConfig(num_masked=0)),
+            "objective.cls_masked_weight has no effect with views.num_masked = 0",
+        ),
+        (
+            lambda: RunConfig(views=ViewConfig(num_local=0)),
+            "objective.cls_local_weight has no effect with views.num_local = 0",
+        ),
     ],
 )
 def test_settings_without_effect_are_told(
@@ -182,6 +194,21 @@ def test_settings_without_effect_are_told(
     caplog.clear()
     RunConfig()
     assert not caplog.text
+
+
+def test_what_has_no_effect_is_told_once_however_often_a_run_is_changed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = RunConfig(
+        model=ModelConfig(decoder=DecoderConfig(target="pixels", tokenizer="a.bin")),
+        views=ViewConfig(num_local=0, local_scale=(0.1, 0.2)),
+        objective=ObjectiveConfig(teacher_momentum=0.9, cls_local_weight=0.0),
+        training=TrainingConfig(schedule="constant", final_learning_rate=1e-5),
+    )
+    for data in ("a", "b"):
+        run = replace(run, data=data, training=replace(run.training, seed=1))
+    replace(run, model=replace(run.model, decoder=replace(run.model.decoder, depth=2)))
+    assert len(caplog.records) == 4
 
 
 def test_everything_wrong_in_a_file_is_told_at_once(tmp_path: Path) -> None:

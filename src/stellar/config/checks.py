@@ -1,11 +1,14 @@
 """Bad settings, refused with a sentence."""
 
 import difflib
+import logging
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stellar.errors import UserError
 
+logger = logging.getLogger(__name__)
 MOST_WORKERS = 1024
 """Processes that read pictures for one process of a command."""
 
@@ -61,3 +64,9 @@ def check_workers(count: int, name: str) -> None:
 def require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
+
+
+@cache
+def warn(message: str) -> None:
+    """A log line, once in a process: a configuration is built anew with each change to it."""
+    logger.warning(message)

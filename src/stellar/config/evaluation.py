@@ -1,13 +1,10 @@
 """How models are evaluated: what is fitted, how often, and on how many pictures."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stellar.config.checks import check_choices, check_workers, require
-
-logger = logging.getLogger(__name__)
+from stellar.config.checks import check_choices, check_workers, require, warn
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class EvaluationConfig:
         ours = ("epochs", "decoder_steps", "attentive")
         for name in ("published_epochs",) if self.protocol == "stellar" else ours:
             if getattr(self, name) != getattr(type(self), name):
-                logger.warning("%s has no effect when the protocol is %s", name, self.protocol)
+                warn(f"{name} has no effect when the protocol is {self.protocol}")
 
     @property
     def seeds(self) -> range:

@@ -1,14 +1,12 @@
 """The network: encoder, factorization and decoder."""
 
-import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stellar.config.checks import check_at_least, check_choices, check_numbers, require
+from stellar.config.checks import check_at_least, check_choices, check_numbers, require, warn
 
 DEEPEST = 1000
 """Blocks of the deepest network that anyone would ask for."""
-logger = logging.getLogger(__name__)
 Fit = Literal["crop", "squash", "resize", "pad", "exact"]
 """How a picture comes to a size that the patch divides: its largest centred square at image_size;
 the whole picture squashed to image_size; each side to the nearest multiple of the patch; edges
@@ -56,7 +54,7 @@ class DecoderConfig:
             f"num_heads = {self.num_heads}, got {self.embed_dim}",
         )
         if self.tokenizer and self.target == "pixels":
-            logger.warning("model.decoder.tokenizer has no effect when the target is pixels")
+            warn("model.decoder.tokenizer has no effect when the target is pixels")
 
 
 def _hidden_dim(config: "DecoderConfig | ModelConfig") -> int:

@@ -1,15 +1,12 @@
 """A run, whole: the data and all the other settings."""
 
-import logging
 from dataclasses import dataclass, field
 
-from stellar.config.checks import require
+from stellar.config.checks import require, warn
 from stellar.config.model import ModelConfig
 from stellar.config.objective import ObjectiveConfig
 from stellar.config.training import TrainingConfig
 from stellar.config.views import ViewConfig, num_kept
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,15 +41,7 @@ class RunConfig:
             "of a masked view; lower it",
         )
         self._require_what_terms_need()
-        if self.objective.teacher == "none" and self.objective.teacher_momentum != 0.996:
-            logger.warning("objective.teacher_momentum has no effect without a teacher")
-        if self.objective.global_alignment != "off" and not self.objective.aligns_globally:
-            logger.warning(
-                "objective.global_alignment has no effect without token_clustering_weight or "
-                "cls_clustering_weight"
-            )
-        if self.views.num_local == 0 and self.views.local_scale != ViewConfig.local_scale:
-            logger.warning("views.local_scale has no effect with num_local = 0")
+        self._tell_what_has_no_effect()
 
     def _require_what_terms_need(self) -> None:
         """Some term is on, and what it is about is there."""
@@ -73,7 +62,9 @@ class RunConfig:
         require(
             not objective.aligns_globally or another_crop,
             "objective.global_alignment compares the full view with the crop of the second masked "
-            "view, or of the only one; raise views.num_masked",
+            "view, or of the only one if that has its own, got "
+            f"views.num_masked = {views.num_masked} and views.share_crop = {views.share_crop}; "
+            "raise views.num_masked",
         )
         require(
             not objective.on("masked_reconstruction")
@@ -81,3 +72,20 @@ class RunConfig:
             "objective.masked_reconstruction_weight needs views that hide something; raise "
             "views.num_masked and views.masking_ratio",
         )
+
+    def _tell_what_has_no_effect(self) -> None:
+        objective, views = self.objective, self.views
+        if objective.teacher == "none" and objective.teacher_momentum != 0.996:
+            warn("objective.teacher_momentum has no effect without a teacher")
+        if objective.global_alignment != "off" and not objective.aligns_globally:
+            warn(
+                "objective.global_alignment has no effect without token_clustering_weight or "
+                "cls_clustering_weight"
+            )
+        for term in ("set_alignment", "cls_masked"):
+            if views.num_masked == 0 and objective.on(term):
+                warn(f"objective.{term}_weight has no effect with views.num_masked = 0")
+        if views.num_local == 0 and objective.on("cls_local"):
+            warn("objective.cls_local_weight has no effect with views.num_local = 0")
+        if views.num_local == 0 and views.local_scale != ViewConfig.local_scale:
+            warn("views.local_scale has no effect with num_local = 0")

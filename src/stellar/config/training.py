@@ -1,6 +1,5 @@
 """The loop: how long, how fast, and what is kept."""
 
-import logging
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +10,9 @@ from stellar.config.checks import (
     check_numbers,
     check_workers,
     require,
+    warn,
 )
 
-logger = logging.getLogger(__name__)
 LARGEST = 2**62
 """Of any number; a seed may be as large."""
 
@@ -127,7 +126,7 @@ class TrainingConfig:
         check_choices(self, "training")
         check_numbers(self, "training", LARGEST)
         if self.schedule == "constant" and self.final_learning_rate != 1e-6:
-            logger.warning("training.final_learning_rate has no effect without a cosine")
+            warn("training.final_learning_rate has no effect without a cosine")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} must be in [0, 1), got {value}")
