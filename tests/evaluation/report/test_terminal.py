@@ -1,6 +1,7 @@
 """The table in the terminal."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -32,6 +33,18 @@ def test_names_are_not_taken_for_markup_and_three_columns_fit_a_narrow_terminal(
     assert "run [red]x[/red]" in printed(make_evaluation("run [red]x[/red]", "b", "c"))
     shown = printed(make_evaluation("x" * 60, "b", "c"), width=80)
     assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_a_note_names_the_models_that_it_is_about_unless_it_is_about_all(make_evaluation) -> None:
+    evaluation = make_evaluation("a", "b", "c")
+    *same, other = evaluation.models
+    undrawn = (*other.notes, "this model cannot draw")
+    models = (replace(same[0], notes=undrawn), same[1], replace(other, notes=undrawn))
+    lines = printed(replace(evaluation, models=models)).splitlines()
+    assert "note     LPIPS needs its weights" in lines
+    assert "note     a, c: this model cannot draw" in lines
+    (alone,) = (line for line in printed(make_evaluation("a")).splitlines() if "note" in line)
+    assert alone == "note     LPIPS needs its weights"
 
 
 def test_what_a_model_lacks_is_a_dash(make_evaluation) -> None:

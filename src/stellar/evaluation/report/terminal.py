@@ -1,5 +1,7 @@
 """The numbers in the terminal: models side by side, long lists shortened to what fits a screen."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -43,7 +45,8 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             table.add_row(Padding(escape(row.label), (0, 0, 0, 2)), *cells)
     console.print(table)
     for note in dict.fromkeys(note for model in evaluation.models for note in model.notes):
-        console.print(f"note     {note}", markup=False, highlight=False)
+        whose = _whose(note, evaluation.models)
+        console.print(f"note     {whose}{note}", markup=False, highlight=False)
 
 
 def print_changes(evaluation: Evaluation, console: Console | None = None) -> None:
@@ -72,6 +75,12 @@ def _sections(evaluation: Evaluation) -> dict[Evaluator, list[Row]]:
     measured = {score.quantity for model in evaluation.models for score in model.scores}
     rows = {each: [r for r in each.table if measured & {*r.quantities}] for each in EVALUATORS}
     return {evaluator: found for evaluator, found in rows.items() if found}
+
+
+def _whose(note: str, models: Sequence[ModelScores]) -> str:
+    """The models that a note is about, where it is not about all."""
+    names = [model.name for model in models if note in model.notes]
+    return "" if len(names) == len(models) else f"{', '.join(names)}: "
 
 
 def _cell(model: ModelScores, row: Row) -> str:
