@@ -1,5 +1,7 @@
 """The strongest tokens: which they are, what L becomes, and what can be done with them."""
 
+import inspect
+import re
 from itertools import combinations
 
 import pytest
@@ -55,6 +57,19 @@ def test_as_many_as_there_are(small: ModelConfig, count: int) -> None:
     factors = Stellar(small).encode(torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match=f"has 3 tokens; keep 1 to 3, not {count}"):
         factors.strongest(count)
+
+
+@pytest.mark.parametrize("count", ["2", None, 1.5, True, [1], torch.tensor(2)])
+def test_what_is_no_number_of_tokens_is_refused(count: object) -> None:
+    spatial = torch.full((1, 4, 3), 1 / 3)
+    unchecked = inspect.unwrap(strongest)  # as it is for users, whose types nothing checks
+    with pytest.raises(ValueError, match=re.escape(f"keep 1 to 3, not {count!r}")):
+        unchecked(torch.zeros(1, 3, 5), spatial, count)  # pyright: ignore[reportArgumentType]
+
+
+def test_of_no_tokens_none_are_kept() -> None:
+    with pytest.raises(ValueError, match="the model has no tokens"):
+        strongest(torch.zeros(1, 0, 5), torch.zeros(1, 4, 0), 1)
 
 
 def test_fewer_tokens_are_drawn(small: ModelConfig) -> None:

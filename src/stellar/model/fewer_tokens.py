@@ -6,6 +6,8 @@ time. The rows of L are normalised anew over the tokens that are kept: since L i
 what it would have been without the others.
 """
 
+from numbers import Integral
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,11 +19,15 @@ def strongest(
     """S and L of the `count` tokens of largest mass in each image, the largest first. A patch whose
     share of them all is 0 in the precision of L is shared evenly.
 
-    Raises ValueError unless `count` is from 1 to K.
+    Raises ValueError unless `count` is a whole number from 1 to K.
     """
     num_tokens = sparse.shape[1]
-    if not 1 <= count <= num_tokens:
-        raise ValueError(f"the model has {num_tokens} tokens; keep 1 to {num_tokens}, not {count}")
+    if not num_tokens:
+        raise ValueError("the model has no tokens to keep; take one that has some")
+    if not isinstance(count, Integral) or count is True or not 1 <= count <= num_tokens:
+        raise ValueError(
+            f"the model has {num_tokens} tokens; keep 1 to {num_tokens}, not {count!r}"
+        )
     kept = spatial.float().sum(dim=1).argsort(dim=1, descending=True, stable=True)[:, :count]
     tokens = sparse.gather(1, kept[:, :, None].expand(-1, -1, sparse.shape[2]))
     shares = spatial.gather(2, kept[:, None].expand(-1, spatial.shape[1], -1))
