@@ -80,6 +80,7 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
-def _is_number(value: object) -> bool:
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_one and -LARGEST <= value <= LARGEST
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -LARGEST <= value <= LARGEST
