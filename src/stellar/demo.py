@@ -28,6 +28,9 @@ from stellar.study.runs import trained
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
 
+JUDGED = EvaluationConfig(num_seeds=1, num_voting=2000)
+"""How the models are judged: in a minute or two."""
+
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -69,7 +72,7 @@ def demo(
     scenes = open_scenes(config.model, num_scenes, num_scenes, data=data)
     if console is not None:
         console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
-    evaluation = evaluate(models, scenes, out, EvaluationConfig(num_seeds=1))
+    evaluation = evaluate(models, scenes, out, JUDGED)
     sheets = sheets_of(models, scenes)
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))

@@ -14,7 +14,7 @@ from torch import Tensor
 from stellar.data.folder import evenly_spread
 from stellar.data.labelled import MaskedSplits
 from stellar.data.picture_batches import picture_batches
-from stellar.evaluation.evaluators.evaluator import Evaluator, Row
+from stellar.evaluation.evaluators.evaluator import Evaluator
 from stellar.evaluation.evaluators.reconstruction import psnr
 from stellar.evaluation.evaluators.segmentation import count_pixels, fit_head
 from stellar.evaluation.features.patches import PatchBatch
@@ -117,8 +117,4 @@ FEWER_TOKENS = Evaluator(
     "gives, which was fitted to Z of all tokens",
     fewer_tokens,
     quantities=tuple(kept(metric, count) for metric in UNITS for count in ALL_COUNTS),
-    rows=tuple(
-        Row(f"k = {count}: numbers / PSNR / mIoU of Z", tuple(kept(name, count) for name in UNITS))
-        for count in ALL_COUNTS
-    ),
 )
