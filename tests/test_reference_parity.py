@@ -135,12 +135,13 @@ def configs(
             mlp_ratio=decoder["mlp"] / decoder["hidden"],
         ),
     )
+    taught = sizes.get("momentum_teacher", False)  # then the published code aligns nothing globally
     objective = ObjectiveConfig(
         num_prototypes=sizes["num_clusters"],
         prototype_dim=sizes["prototype_dim"],
         head_hidden_dim=2048,
-        teacher="constant" if sizes.get("momentum_teacher") else "none",
-        global_alignment="published" if sizes.get("global_align") else "off",
+        teacher="constant" if taught else "none",
+        global_alignment="published" if sizes.get("global_align") and not taught else "off",
     )
     return {"model": model, "objective": objective}
 
