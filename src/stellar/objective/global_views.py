@@ -108,9 +108,10 @@ def taught_reference(this: ThisStep, images: Images) -> Reference | None:
     teacher = this.model.teacher
     if teacher is None:
         return None
+    request = second_portion(this, images).request
     with torch.no_grad():
         with this.autocast():
-            encoded = teacher.encoder(images, read=second_portion(this, images).request.read)
+            encoded = teacher.encoder(request.images, request.keep, request.read)
         given = _answers(this, teacher, encoded)
     return Reference.of(this, teacher, given)
 

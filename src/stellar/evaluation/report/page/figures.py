@@ -120,15 +120,23 @@ def _axis_name(measure: Measure) -> str:
 
 def sizes(evaluation: Evaluation) -> str:
     """How good each part of a representation is, against how many numbers it takes."""
-    figures = "".join(_size_figure(evaluation, *named) for named in QUALITIES.items())
-    if not figures:
+    return _section(
+        evaluation,
+        "Quality against size",
+        "How many numbers are kept of an image, and what they are good for. cls: one vector; "
+        "S: the tokens; L: their maps; U: the dense grid of patches; Z: what passes a bottleneck. "
+        "Of S and U, kNN reads the mean.",
+        (_size_figure(evaluation, *named) for named in QUALITIES.items()),
+    )
+
+
+def _section(evaluation: Evaluation, title: str, text: str, figures: Iterable[str]) -> str:
+    """Figures side by side below what they show; nothing where all of them are empty."""
+    shown = "".join(figures)
+    if not shown:
         return ""
     return (
-        "<h2>Quality against size</h2>"
-        "<p>How many numbers are kept of an image, and what they are good for. cls: one vector; "
-        "S: the tokens; L: their maps; U: the dense grid of patches; Z: what passes a bottleneck. "
-        f"Of S and U, kNN reads the mean.</p>{legend(evaluation)}"
-        f'<div class="grid figures">{figures}</div>'
+        f'<h2>{title}</h2><p>{text}</p>{legend(evaluation)}<div class="grid figures">{shown}</div>'
     )
 
 
@@ -153,27 +161,23 @@ def _size_figure(evaluation: Evaluation, name: str, parts: Sequence[Kept]) -> st
 
 def fewer(evaluation: Evaluation) -> str:
     """How quality falls with the number of tokens that are kept, as curves."""
-    figures = "".join(_size_figure(evaluation, *named) for named in FEWER.items())
-    if not figures:
-        return ""
-    return (
-        "<h2>Quality against the number of tokens</h2>"
-        "<p>A model encodes with fewer tokens than it has: those that explain most of a picture. "
-        "Each point says how many tokens are kept (<code>stellar embed --tokens</code>)."
-        f'</p>{legend(evaluation)}<div class="grid figures">{figures}</div>'
+    return _section(
+        evaluation,
+        "Quality against the number of tokens",
+        "A model encodes with fewer tokens than it has: those that explain most of a picture. "
+        "Each point says how many tokens are kept (<code>stellar embed --tokens</code>).",
+        (_size_figure(evaluation, *named) for named in FEWER.items()),
     )
 
 
 def what_where(evaluation: Evaluation) -> str:
     """S and L of each model, by how well they tell an object's class and its place."""
-    figures = "".join(_what_where_figure(evaluation, probe) for probe in PROBES)
-    if not figures:
-        return ""
-    return (
-        "<h2>What against where</h2>"
-        "<p>Up, an object's class is known; right, its place. S belongs into the upper left "
-        "corner, L into the lower right; the dense grid U knows both. Dashed: chance.</p>"
-        f'{legend(evaluation)}<div class="grid figures">{figures}</div>'
+    return _section(
+        evaluation,
+        "What against where",
+        "Up, an object's class is known; right, its place. S belongs into the upper left "
+        "corner, L into the lower right; the dense grid U knows both. Dashed: chance.",
+        (_what_where_figure(evaluation, probe) for probe in PROBES),
     )
 
 
