@@ -57,6 +57,15 @@ SINGLE: dict[str, Change] = {
     "crops from 0.6": with_section("views", global_scale=(0.6, 1.0)),
     "shared crop": with_section("views", share_crop=True),
     "any hue, 30% grey": with_section("views", hue=0.5, grey_probability=0.3),
+    "strong colours": with_section(
+        "views",
+        jitter_probability=0.9,
+        brightness=0.6,
+        contrast=0.6,
+        saturation=0.6,
+        hue=0.5,
+        grey_probability=0.3,
+    ),
     "head on S and pooled U": with_section("objective", pooled_dense=True),
     "reconstruction 100": with_section("objective", reconstruction_weight=100.0),
     "1 masked view": with_section("views", num_masked=1),
@@ -73,8 +82,16 @@ COMBINED: dict[str, Change] = {
     "batch of 16, shared crop": both(SINGLE["batch of 16"], SINGLE["shared crop"]),
     **{
         f"batch of 16, {name}": both(SINGLE["batch of 16"], SINGLE[name])
-        for name in ("global alignment", "global alignment as published", "4 tokens")
+        for name in (
+            "strong colours",
+            "global alignment",
+            "global alignment as published",
+            "4 tokens",
+        )
     },
+    "batch of 16, strong colours, global alignment": both(
+        SINGLE["batch of 16"], SINGLE["strong colours"], SINGLE["global alignment"]
+    ),
 }
 """Of what was best alone."""
 TRIALS = SINGLE | COMBINED
