@@ -37,8 +37,11 @@ def test_colours_are_distinct_and_stay_when_tokens_are_added(num_tokens, distanc
 
 @pytest.mark.parametrize(
     ("size", "grid"),
-    [((48, 48), (8, 8)), ((224, 224), (14, 14)), ((64, 160), (4, 10)), ((640, 96), (40, 6))],
-)
+    [
+        ((48, 48), (8, 8)), ((224, 224), (14, 14)), ((64, 160), (4, 10)), ((640, 96), (40, 6)),
+        ((18, 600), (3, 100)), ((4, 2000), (1, 500)),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("num_tokens", [1, 4, 6, 17, 64])
 def test_every_shape_gives_a_sheet_of_sensible_size(size, grid, num_tokens):
     images, factors, drawn = random_batch(1, size, grid, num_tokens)
@@ -48,6 +51,25 @@ def test_every_shape_gives_a_sheet_of_sensible_size(size, grid, num_tokens):
     assert 100 < sheet.height < 400
     edge = np.asarray(sheet)[[0, -1]]
     assert (edge == 255).all(), "the margins are white"
+
+
+def test_maps_of_a_flat_picture_are_as_large_as_the_picture_and_lie_apart():
+    """Six maps of a picture seven pixels high: three above three, and the title below."""
+    images = torch.zeros(1, 3, 18, 600, dtype=torch.uint8)
+    _, factors, drawn = random_batch(1, (18, 600), (3, 100), 6)
+    sheet = np.asarray(picture_sheet(images, factors, drawn, ["a.png"])).astype(int)
+    maps = (sheet[94:130, 600:700].sum(axis=(1, 2)) < 255 * 3 * 100).nonzero()[0] + 94
+    assert maps.tolist() == [*range(94, 101), *range(109, 116)]
+    title = (sheet[102:, 36:80].sum(axis=(1, 2)) < 255 * 3 * 44).nonzero()[0] + 102
+    assert 116 < title[0] < 130
+
+
+def test_without_tokens_there_are_input_and_reconstruction():
+    images, factors, drawn = random_batch(2, (48, 96), (8, 16), 0)
+    sheet = picture_sheet(images, factors, drawn, ["a.png", "b.png"])
+    with_tokens = picture_sheet(*random_batch(2, (48, 96), (8, 16), 3), ["a.png", "b.png"])
+    assert sheet.height == with_tokens.height
+    assert 2 * 192 < sheet.width < with_tokens.width - 2 * 192
 
 
 def test_rows_and_titles_add_height_and_one_image_is_drawn_the_same_in_any_batch():

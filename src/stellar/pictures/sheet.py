@@ -1,4 +1,6 @@
-"""A picture sheet: input, segments (argmax of L), token maps (L) and reconstruction in rows."""
+"""A picture sheet: input, segments (argmax of L), token maps (L) and reconstruction in rows; of a
+model without tokens, input and reconstruction.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ _HEADINGS = (
     ("Token maps", "L, where each token is"),
     ("Reconstruction", "drawn from Z = L S"),
 )
+_HEADINGS_WITHOUT_TOKENS = (_HEADINGS[0], ("Reconstruction", "drawn from the patches"))
 
 
 @dataclass(frozen=True)
@@ -45,29 +48,38 @@ class _Layout:
     tile: tuple[int, int]
     cell: tuple[int, int]
     cells: tuple[int, int]
-    """Token maps across and down."""
+    """Token maps across and down; none across in a model without tokens."""
     num_rows: int
     title_height: int
 
     @property
-    def columns(self) -> tuple[int, int, int, int, int]:
+    def headings(self) -> tuple[tuple[str, str], ...]:
+        return _HEADINGS if self.cells[0] else _HEADINGS_WITHOUT_TOKENS
+
+    @property
+    def columns(self) -> tuple[int, ...]:
         """Left edges, and the right edge of the last; wide enough for the headings."""
         tile_width = max(self.tile[0], _COLUMN_WIDTH)
         maps_width = max(self.cells[0] * (self.cell[0] + _CELL_GAP) - _CELL_GAP, _COLUMN_WIDTH)
+        of_tokens = (tile_width, maps_width) if self.cells[0] else ()
         edges = [_MARGIN]
-        for width in (tile_width, tile_width, maps_width):
+        for width in (tile_width, *of_tokens):
             edges.append(edges[-1] + width + _COLUMN_GAP)
-        first, second, third, fourth = edges
-        return first, second, third, fourth, fourth + tile_width
+        return *edges, edges[-1] + tile_width
+
+    @property
+    def row_height(self) -> int:
+        """Of pictures and maps; maps of flat pictures can be the higher ones together."""
+        return max(self.tile[1], self.cells[1] * (self.cell[1] + _CELL_GAP) - _CELL_GAP)
 
     @property
     def row_step(self) -> int:
-        return self.tile[1] + self.title_height + _ROW_GAP
+        return self.row_height + self.title_height + _ROW_GAP
 
     @property
     def size(self) -> tuple[int, int]:
         height = 2 * _MARGIN + _HEADING_HEIGHT + self.num_rows * self.row_step - _ROW_GAP
-        return self.columns[4] + _MARGIN, height
+        return self.columns[-1] + _MARGIN, height
 
 
 def picture_sheet(
@@ -119,9 +131,11 @@ def _layout(
     longer = max(width, height)
     scale = max(1, round(_TILE / longer)) if longer <= _TILE else _TILE / longer
     tile = (max(1, round(width * scale)), max(1, round(height * scale)))
-    down = 1 if num_tokens == 1 else 2 if num_tokens <= 16 else 3 if num_tokens <= 32 else 4
+    down = 1 if num_tokens <= 1 else 2 if num_tokens <= 16 else 3 if num_tokens <= 32 else 4
     cell_height = (tile[1] - (down - 1) * _CELL_GAP) // down
     cell = (max(1, round(cell_height * width / height)), cell_height)
+    if cell_height < _CELL_GAP:  # too flat a picture to have its maps within its height
+        cell = tile
     return _Layout(
         tile, cell, (-(-num_tokens // down), down), num_rows, _TITLE_HEIGHT if titles else 0
     )
@@ -129,7 +143,7 @@ def _layout(
 
 def _draw_headings(sheet: Image.Image, layout: _Layout) -> None:
     draw = ImageDraw.Draw(sheet)
-    for left, (heading, meaning) in zip(layout.columns[:4], _HEADINGS, strict=True):
+    for left, (heading, meaning) in zip(layout.columns[:-1], layout.headings, strict=True):
         draw.text((left, _MARGIN - 6), heading, INK, ImageFont.load_default(_HEADING_SIZE))
         draw.text((left, _MARGIN + 20), meaning, FAINT_INK, ImageFont.load_default(_SMALL_SIZE))
 
@@ -142,10 +156,13 @@ def _draw_row(
     maps: Float[Tensor, "k gh gw"],
     drawn: UInt8[Tensor, "3 h w"],
 ) -> None:
-    input_left, segments_left, maps_left, drawn_left, _ = layout.columns
+    input_left, *of_tokens, drawn_left, _ = layout.columns
     _paste(sheet, photograph(image, layout.tile), (input_left, top))
-    _paste(sheet, segments(image, maps, layout.tile), (segments_left, top))
     _paste(sheet, photograph(drawn, layout.tile), (drawn_left, top))
+    if not of_tokens:
+        return
+    segments_left, maps_left = of_tokens
+    _paste(sheet, segments(image, maps, layout.tile), (segments_left, top))
     for token in range(len(maps)):
         down, across = divmod(token, layout.cells[0])
         left = maps_left + across * (layout.cell[0] + _CELL_GAP)
@@ -159,7 +176,7 @@ def _draw_title(sheet: Image.Image, layout: _Layout, top: int, title: str) -> No
     shown = " ".join(title.splitlines())
     while font.getlength(shown) > room:
         shown = shown[: len(shown) * 9 // 10 - 3] + "..."
-    place = (_MARGIN, top + layout.tile[1] + 6)
+    place = (_MARGIN, top + layout.row_height + 6)
     ImageDraw.Draw(sheet).text(place, shown, FAINT_INK, font)
 
 
