@@ -175,6 +175,7 @@ WITHIN = {
         "saving": {"config_json", "locating", "prefixes"},
         "published_saving": {
             "config_json",
+            "layout",
             "strict_loading",
             "manifest",
             "published_layout",

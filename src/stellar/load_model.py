@@ -80,6 +80,7 @@ def build(
     if purpose != "encode" and file.config.decoder.target == "codes":
         built.tokenizer = _tokenizer(file, tokenizer, local_files_only)
     built.history = read_history(file.path.with_name(CONFIG))
+    built.learned_to_draw = file.learned_to_draw
     built = built.to(device)
     return built if purpose == "pretrain" else built.eval().requires_grad_(False)
 
@@ -95,7 +96,7 @@ def _with_weights(file: ModelFile, purpose: Purpose) -> Stellar:
             model = PretrainingModel(file.config, file.objective)
         ignore = FROZEN if model.teacher is not None else (*FROZEN, "teacher.")
     else:
-        draws = purpose == "reconstruct" and _learned_to_draw(file)
+        draws = purpose == "reconstruct" and file.learned_to_draw
         with torch.device("meta"):
             model = Stellar(file.config, draws=draws)
         ignore = (*FROZEN, *TRAINING_ONLY, *(() if draws else ("decoder.",)))
@@ -104,11 +105,6 @@ def _with_weights(file: ModelFile, purpose: Purpose) -> Stellar:
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
     return model
-
-
-def _learned_to_draw(file: ModelFile) -> bool:
-    """Whether a term of its training was about drawing whole pictures, as far as the file says."""
-    return file.objective is None or file.objective.on("reconstruction")
 
 
 def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool) -> VQGAN | None:

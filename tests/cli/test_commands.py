@@ -288,6 +288,26 @@ def test_from_a_folder_of_pictures_to_their_tokens(
     assert "4 x 4 patches" in told.stdout
 
 
+def test_a_run_that_learns_no_drawing_does_not_promise_any(
+    stellar: Callable[[str], Done], photos: Path
+) -> None:
+    """Only what masked views hide is drawn: nothing of whole pictures, and no prototypes."""
+    off = ("reconstruction", "token-clustering", "cls-clustering", "set-alignment", "koleo")
+    weights = " ".join(f"--objective.{term}-weight 0" for term in (*off, "cls-masked", "cls-local"))
+    trained = stellar(
+        f"pretrain --data {photos} --out run {SMALL} --training.steps 2 {weights} "
+        "--objective.masked-reconstruction-weight 1"
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "stellar embed run" in trained.stdout
+    assert "reconstruct" not in trained.stdout
+    told = stellar("info run")
+    assert told.returncode == 0, told.stderr
+    assert "none that learned to draw" in told.stdout
+    assert "step 2" in told.stdout
+    assert "prototypes in use" not in told.stdout
+
+
 def test_shards_in_place_of_a_folder(
     tmp_path: Path, stellar: Callable[[str], Done], photos: Path
 ) -> None:

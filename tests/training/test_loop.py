@@ -315,6 +315,19 @@ def test_starting_from_a_masked_autoencoder(tmp_path: Path, config: RunConfig) -
         torch.testing.assert_close(tensor, (untouched if new else before)[name])
 
 
+def test_starting_from_a_model_without_a_decoder(tmp_path: Path, config: RunConfig) -> None:
+    """One that was saved after a training without reconstruction: the decoder is as initialised."""
+    saved = Stellar(config.model, draws=False)
+    saved.learned_to_draw = False
+    saved.save_pretrained(tmp_path / "saved")
+    second = replace(config, init=str(tmp_path / "saved"))
+    started, untouched = prepare(second).model.state_dict(), build_model(second).state_dict()
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(started[name], tensor)
+    for name in untouched.keys() - saved.state_dict().keys():
+        assert torch.equal(started[name], untouched[name])
+
+
 @pytest.mark.usefixtures("hub_cache")
 def test_settings_that_cannot_work_leave_nothing_behind(tmp_path: Path, config: RunConfig) -> None:
     codes = replace(config.model, decoder=replace(config.model.decoder, target="codes"))

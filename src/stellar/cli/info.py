@@ -90,6 +90,7 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
         name: sum(p.numel() for p in part.parameters()) / 1e6
         for name, part in (("encoder", whole.encoder), ("decoder", whole.decoder))
     }
+    drawing = f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}"
     side = config.image_size // config.patch_size
     rows = {
         "weights": str(file.path),
@@ -103,7 +104,7 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
         f"(other sizes work: multiples of {config.patch_size})",
         "tokens": f"{config.num_sparse_tokens} of width {config.embed_dim} for an image, "
         f"temperature {config.spatial_temperature}",
-        "decoder": f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}",
+        "decoder": drawing if file.learned_to_draw else "none that learned to draw",
         "heads": f"{file.objective.num_prototypes} prototypes" if file.objective else "none",
     }
     if file.category:
@@ -113,7 +114,8 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
         last = metrics[-1]
         rows["training"] = (
             f"step {last['step']}, loss {last['loss']:.3f}, "
-            f"effective rank {last['effective_rank']:.1f}, "
-            f"prototypes in use {last['prototype_perplexity']:.0f}"
+            f"effective rank {last['effective_rank']:.1f}"
         )
+        if "prototype_perplexity" in last:  # where a term was about prototypes
+            rows["training"] += f", prototypes in use {last['prototype_perplexity']:.0f}"
     return rows

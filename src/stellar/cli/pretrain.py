@@ -85,7 +85,9 @@ def run(arguments: Sequence[str]) -> int:
         )
         return 130
     data = shlex.quote(config.data)
-    print(f"done: {out}\n  look at it   stellar reconstruct {out} {data} --out sheet.png")
+    print(f"done: {out}")
+    if config.objective.on("reconstruction"):
+        print(f"  look at it   stellar reconstruct {out} {data} --out sheet.png")
     if data not in EMBEDDED and config.model.num_sparse_tokens:
         print(f"  use it       stellar embed {out} {data} --out embeddings.parquet")
     return 0

@@ -45,7 +45,8 @@ class Stellar(nn.Module):
 
     The tokenizer is only needed by models that reconstruct codes. It is frozen and not part of
     the saved weights. `draws=False` leaves the decoder out. `history` says how the model was
-    trained, when its file does.
+    trained, when its file does; `learned_to_draw` is False where its training is known to have had
+    no reconstruction term.
 
     Without tokens (`num_sparse_tokens=0`) it is what STELLAR is compared with: Z is U, or U
     through a bottleneck. So it is with `slot_rounds`, where slot attention makes S and L.
@@ -61,6 +62,7 @@ class Stellar(nn.Module):
         self.decoder = Decoder(config) if draws else NoDecoder()
         self.tokenizer = tokenizer
         self.history: History | None = None
+        self.learned_to_draw = True
 
     @property
     def device(self) -> torch.device:
@@ -125,7 +127,8 @@ class Stellar(nn.Module):
         """Write model.safetensors, config.json and a model card into a folder, for
         `from_pretrained` and `stellar.load`. A README.md that is there stays as it is.
 
-        Raises SharingError when the folder cannot be written.
+        A model that never learned to draw may lack its decoder; it is the same when it comes back.
+        Raises SharingError when the folder cannot be written, or the decoder was left out.
         """
         from stellar.model.files import pretrained
 

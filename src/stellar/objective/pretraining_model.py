@@ -44,6 +44,7 @@ class PretrainingModel(Stellar):
     ) -> None:
         super().__init__(model, tokenizer)
         self.objective = objective
+        self.learned_to_draw = objective.on("reconstruction")
         self.weights = Weights.of(objective, model.decoder.target)
         sizes = (objective.head_hidden_dim, objective.prototype_dim, objective.num_prototypes)
         self.sparse_head = PrototypeHead(model.embed_dim, *sizes)

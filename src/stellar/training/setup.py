@@ -149,7 +149,7 @@ def resolved(config: RunConfig) -> RunConfig:
 def load_run(model: PretrainingModel, file: ModelFile) -> None:
     """Start where a run of stellar stands: its heads too, if it has them. Of a run with another
     number of tokens, or none, as a masked autoencoder, encoder and decoder are taken; tokens and
-    heads start anew.
+    heads start anew, and so does the decoder where the file has none.
     """
     has_heads = any(name.startswith("sparse_head.") for name in file.state)
     ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
@@ -159,6 +159,8 @@ def load_run(model: PretrainingModel, file: ModelFile) -> None:
         for field in ("num_sparse_tokens", "slot_rounds", "bottleneck")
     ):
         ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
+    if not any(name.startswith("decoder.") for name in file.state):
+        ignore = (*ignore, "decoder.")
     load_weights(model, file.state, ignore)
 
 

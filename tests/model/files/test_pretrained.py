@@ -18,6 +18,7 @@ import torch
 
 import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
+from stellar.load_model import Purpose
 from stellar.model import Stellar
 from stellar.model.files.config_json import CONFIG
 from stellar.model.files.fingerprint import fingerprint
@@ -149,6 +150,26 @@ def test_half_a_model_is_not_shared(tmp_path: Path, model: Stellar) -> None:
     with pytest.raises(SharingError, match="purpose='reconstruct'"):
         half.save_pretrained(tmp_path / "half")
     assert names(tmp_path) == {"pets"}
+
+
+@pytest.mark.parametrize("purpose", ["encode", "reconstruct"])
+def test_a_model_that_never_learned_to_draw_is_whole_without_its_decoder(
+    tmp_path: Path, small: ModelConfig, small_objective: ObjectiveConfig, purpose: Purpose
+) -> None:
+    objective = replace(small_objective, reconstruction_weight=0.0)
+    PretrainingModel(small, objective).save_pretrained(tmp_path / "run")
+    model = stellar.load(tmp_path / "run", purpose=purpose)
+    model.save_pretrained(tmp_path / "saved")
+    again = stellar.load(tmp_path / "saved")
+    assert not model.can_draw
+    assert not again.can_draw
+    assert fingerprint(again) == fingerprint(model)
+    again.save_pretrained(tmp_path / "once more")
+    for folder in ("run", "saved", "once more"):
+        card = (tmp_path / folder / "README.md").read_text()
+        assert "It cannot draw the image: its training had no reconstruction term." in card
+        assert "| decoder | none |" in card
+        assert "model.reconstruct" not in card
 
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path, model: Stellar) -> None:

@@ -21,7 +21,7 @@ tags:
 
 A [STELLAR](https://arxiv.org/abs/2602.01905) model, trained without labels. It factorizes an image
 into `Z = L S`: {tokens} semantic tokens S (*what* is in it) times their spatial distribution L
-(*where* it is), and draws the image again from them.
+(*where* it is){again}.
 
 ```python
 import stellar
@@ -29,8 +29,8 @@ model = stellar.Stellar.from_pretrained("{source}")
 factors = model.encode(images)  # {images}, in [0, 1] or uint8
 ```
 
-`factors.sparse` is S, `factors.maps` is L as pictures, `factors.cls` the image as a whole;
-`model.reconstruct(factors)` draws it.{tokenizer} The package: `pip install stellar-vision`.
+`factors.sparse` is S, `factors.maps` is L as pictures, `factors.cls` the image as a whole{drawing}
+The package: `pip install stellar-vision`.
 
 ## Configuration
 
@@ -45,6 +45,10 @@ factors = model.encode(images)  # {images}, in [0, 1] or uint8
 Not stated yet: fill in `license` at the top of this file, and what the data's licence asks for.
 """
 
+DRAWS = """;
+`model.reconstruct(factors)` draws it."""
+DRAWS_NOT = """.
+It cannot draw the image: its training had no reconstruction term."""
 TOKENIZER = """ It draws the codes of a MaskGIT-VQGAN, which is a file of its own:
 `maskgit-vqgan-imagenet-f16-256.bin` in the hub repository `fun-research/TiTok`."""
 
@@ -54,16 +58,18 @@ def model_card(
 ) -> str:
     """The text of a README.md with the hub's metadata on top.
 
-    `parameters` are numbers of parameters by part; `source` is what `from_pretrained` takes: a hub
-    repository's name, or a folder's.
+    `parameters` are numbers of parameters by part, with `decoder` where the model draws; `source`
+    is what `from_pretrained` takes: a hub repository's name, or a folder's.
     """
-    patch = config.patch_size
+    patch, draws = config.patch_size, "decoder" in parameters
+    tokenizer = TOKENIZER if config.decoder.target == "codes" else ""
     return TEMPLATE.format(
         title=source.rpartition("/")[2],
         source=source,
         tokens=config.num_sparse_tokens,
         images=f"(B, {config.in_chans}, H, W), H and W multiples of {patch}",
-        tokenizer=TOKENIZER if config.decoder.target == "codes" else "",
+        again=", and draws the image again from them" if draws else "",
+        drawing=DRAWS + tokenizer if draws else DRAWS_NOT,
         configuration=_configuration(config, parameters),
         training=_training(history),
     )
@@ -73,6 +79,10 @@ def _configuration(config: ModelConfig, parameters: Mapping[str, int]) -> str:
     side = config.image_size // config.patch_size
     decoder = config.decoder
     millions = {part: f"{count / 1e6:.1f} M parameters" for part, count in parameters.items()}
+    drawing = [("decoder", "none")]
+    if "decoder" in millions:
+        size = f"{millions['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"
+        drawing = [("decoder", size), ("draws", decoder.target)]
     rows = [
         ("image", f"{config.image_size} px, {config.in_chans} channels; other sizes work"),
         ("patches", f"{side} x {side} of {config.patch_size} px"),
@@ -80,8 +90,7 @@ def _configuration(config: ModelConfig, parameters: Mapping[str, int]) -> str:
         ("positions", config.positions),
         ("encoder", f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"),
         ("MLPs", "gated (SwiGLU)" if config.gated_mlp else "GELU"),
-        ("decoder", f"{millions['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"),
-        ("draws", decoder.target),
+        *drawing,
         ("temperature of L", str(config.spatial_temperature)),
         ("mean, subtracted inside", ", ".join(map(str, config.image_mean))),
         ("standard deviation, divided inside", ", ".join(map(str, config.image_std))),

@@ -50,6 +50,14 @@ class ModelFile:
     category: str = ""
     """What its manifest says of it: main or ablation."""
 
+    @property
+    def learned_to_draw(self) -> bool:
+        """Whether it has a decoder, and a term of its training was about drawing whole pictures, as
+        far as the file says.
+        """
+        trained = self.objective is None or self.objective.on("reconstruction")
+        return trained and any(name.startswith("decoder.") for name in self.state)
+
 
 @dataclass(frozen=True)
 class BackboneFile:

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch import nn
+
 from stellar.errors import UserError
 from stellar.model.decoder import Decoder
 from stellar.model.files.card import CARD, model_card
@@ -27,11 +29,13 @@ def save_pretrained(model: Stellar, folder: Path, source: str | None = None) -> 
     """What `Stellar.save_pretrained` does; `source` is what the card calls the model, by default
     the folder's name.
     """
-    if not isinstance(model.decoder, Decoder):
+    if model.learned_to_draw and not isinstance(model.decoder, Decoder):
         raise SharingError(
             "this model was loaded without its decoder; load it with purpose='reconstruct' to share"
         )
-    parts = {"encoder": model.encoder, "decoder": model.decoder}
+    parts: dict[str, nn.Module] = {"encoder": model.encoder}
+    if model.learned_to_draw:
+        parts["decoder"] = model.decoder
     parameters = {
         name: sum(parameter.numel() for parameter in part.parameters())
         for name, part in parts.items()

@@ -10,12 +10,16 @@ from safetensors.torch import save_file
 
 from stellar.config import ModelConfig
 from stellar.model.files.config_json import CONFIG
+from stellar.model.files.layout import UnknownWeights
 from stellar.model.files.manifest import manifest_entry
 from stellar.model.files.published_layout import PUBLISHED, with_unused
 from stellar.model.files.saving import own_tensors
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.stellar import NoDecoder, Stellar
 from stellar.storage import make_folder, place_file, write_file
+
+INSTEAD = "write the model with its save_pretrained instead, in our own"
+"""What to do with a model that the published layout cannot hold."""
 
 
 def save_published(model: Stellar, folder: str | Path, name: str = "stellar") -> Path:
@@ -30,7 +34,10 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     folder = Path(folder)
     _check_expressible(model)
     ours = own_tensors(model)
-    state = with_unused(PUBLISHED.write(ours))
+    try:
+        state = with_unused(PUBLISHED.write(ours))
+    except UnknownWeights as error:
+        raise WeightsError(f"{error}; {INSTEAD}") from error
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     file = folder / f"{name}.safetensors"
     manifest = {"models": {name: manifest_entry(model.config, ours, file.name)}}
@@ -60,7 +67,7 @@ def _check_expressible(model: Stellar) -> None:
     """The published code builds one kind of encoder, and normalises by ImageNet's numbers."""
     fields = (
         "in_chans", "image_mean", "image_std", "norm_eps", "layer_scale", "num_registers",
-        "gated_mlp", "rope_theta",
+        "gated_mlp", "rope_theta", "slot_rounds", "bottleneck",
     )  # fmt: skip
     values = {field: getattr(model.config, field) for field in fields}
     only = {field: getattr(ModelConfig(), field) for field in fields}
@@ -68,7 +75,12 @@ def _check_expressible(model: Stellar) -> None:
     if other:
         raise WeightsError(
             f"the published layout cannot say {_listed(values, other)}: its models have "
-            f"{_listed(only, other)}; write the model with its save_pretrained instead, in our own"
+            f"{_listed(only, other)}; {INSTEAD}"
+        )
+    if not model.learned_to_draw:
+        raise WeightsError(
+            "the published layout has a decoder, and this model has none that learned to draw, "
+            f"since its training had no reconstruction term; {INSTEAD}"
         )
     if isinstance(model.decoder, NoDecoder):
         raise WeightsError(
