@@ -181,6 +181,32 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: str, unbuffered: str)
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["--help", "--version", "cost --help", "cost"])
+def test_an_output_that_cannot_be_written_is_one_sentence(arguments: str, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stellar", *arguments.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert (done.returncode, done.stderr) == (1, "stellar: error: No space left on device\n")
+
+
+def test_help_ends_in_the_narrowest_terminal() -> None:
+    """With limits, since it took all of the machine's memory."""
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -v 3000000; exec "$0" -m stellar embed --help', sys.executable],
+        capture_output=True,
+        timeout=60,
+        env=os.environ | {"COLUMNS": "5"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_settings_lists_every_field(stellar: Callable[[str], Done]) -> None:
     done = stellar("pretrain --settings")
     assert done.returncode == 0, done.stderr

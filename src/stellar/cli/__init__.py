@@ -4,6 +4,7 @@ called.
 
 import io
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -37,6 +38,9 @@ COMMANDS = {
 IN_SEVERAL_PROCESSES = ("pretrain", "embed")
 """Commands that share their work among the processes that torchrun or srun started."""
 
+LEAST_WIDTH = 40
+"""Columns that are written for at least: in a handful of them, the layout of help has no end."""
+
 HELP = """stellar: what is in your pictures, and where, without labels.
 
 usage: stellar COMMAND ...      stellar COMMAND --help
@@ -67,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What a terminal cannot show, as a name that is no UTF-8, becomes escapes.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if shutil.get_terminal_size().columns < LEAST_WIDTH:
+        os.environ["COLUMNS"] = str(LEAST_WIDTH)
     try:
         try:
             with _asked_to_stop():
@@ -75,9 +81,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:  # closed by who started the command
                 sys.stdout.flush()
     except BrokenPipeError:
-        # What is left would be tried once more, and fail with a message, when Python ends.
+        code = 141
+    except OSError as error:  # of a disk, a device or a server
+        where = f"{error.filename}: " if error.filename is not None else ""
+        code = _fail(f"{where}{error.strerror or error}", code=1)
+    _drop_what_cannot_be_written()
+    return code
+
+
+def _drop_what_cannot_be_written() -> None:
+    """What is left for stdout would be tried once more, and fail with a message, when Python
+    ends.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
 
 
 def _run(arguments: list[str]) -> int:
@@ -108,11 +128,6 @@ def _run(arguments: list[str]) -> int:
         return 130
     except UserError as error:
         return _fail(str(error), code=1)
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # of a disk, a device or a server
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(f"{where}{error.strerror or error}", code=1)
     except (MemoryError, RuntimeError) as error:
         from stellar.data.loader import sentence_of_workers
 
