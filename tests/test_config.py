@@ -139,6 +139,7 @@ def test_the_published_recipe() -> None:
             ),
             "leaves no patch",
         ),
+        (lambda: RunConfig(data=""), "data must be a folder .*, got an empty text"),
     ],
 )
 def test_bad_values_are_refused(build, message: str) -> None:

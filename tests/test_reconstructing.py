@@ -59,3 +59,13 @@ def test_embedded_scenes(model: Stellar) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, model: Stellar) -> None:
     with pytest.raises(DataError, match=r"but .*nowhere.png does not exist"):
         pictures([str(tmp_path / "nowhere.png")], model.config)
+
+
+@pytest.mark.parametrize("name", ["scenes", "folder", "a.tar"])
+def test_what_holds_many_pictures_is_named_alone(
+    tmp_path: Path, model: Stellar, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    with pytest.raises(DataError, match=f"got {name} among 2 names; name it alone"):
+        pictures(["a.png", name], model.config)

@@ -109,8 +109,14 @@ def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:
     """A folder, shards, some files, or the name of one of the embedded data sets for its held-out
     scenes. Raises DataError.
     """
-    if len(paths) == 1 and paths[0] in EMBEDDED:
-        return open_embedded(paths[0], "heldout", config)
-    if len(paths) == 1 and (Path(paths[0]).is_dir() or are_shards(paths[0])):
-        return open_source(paths[0], config.in_chans)
-    return PictureFiles([Path(path) for path in paths], config.in_chans)
+    many = [path for path in paths if path in EMBEDDED or Path(path).is_dir() or are_shards(path)]
+    if not many:
+        return PictureFiles([Path(path) for path in paths], config.in_chans)
+    if len(paths) > 1:
+        raise DataError(
+            f"expected files of pictures, or one folder, shards or scenes, got {many[0]} among "
+            f"{len(paths)} names; name it alone"
+        )
+    if many[0] in EMBEDDED:
+        return open_embedded(many[0], "heldout", config)
+    return open_source(many[0], config.in_chans)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from stellar import __version__
+from stellar.cli.export import why_without_reconstruct
 from stellar.config import ModelConfig
 from stellar.errors import MissingPackage
 from stellar.exporting import ExportError, export
@@ -149,6 +150,16 @@ def test_what_cannot_draw_is_encoded_only(small: ModelConfig, codes: Stellar) ->
     without_tokens = Stellar(replace(small, num_sparse_tokens=0))
     for model in (codes, Stellar(small, draws=False), without_tokens):
         assert [graph.name for graph in graphs(model)] == ["encode"]
+
+
+def test_the_command_says_why_there_is_no_reconstruct(small: ModelConfig, codes: Stellar) -> None:
+    codes.tokenizer = None
+    without_tokens = Stellar(replace(small, num_sparse_tokens=0))
+    untaught = Stellar(small, draws=False)
+    untaught.learned_to_draw = False
+    assert "no tokens" in why_without_reconstruct(without_tokens)
+    assert "no reconstruction term" in why_without_reconstruct(untaught)
+    assert "--tokenizer FILE" in why_without_reconstruct(codes)
 
 
 @pytest.mark.parametrize("weight", [1.01, float("nan")])

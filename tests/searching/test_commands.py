@@ -69,6 +69,16 @@ def test_an_index_is_made_and_told_of(stellar: Callable[..., Done]) -> None:
     assert "40 pictures, 10 of them new -> photos.index (search: approximate" in done.out
 
 
+def test_pictures_without_a_thumbnail_are_counted(stellar: Callable[..., Done]) -> None:
+    """As arrays of other channels, which the model could read."""
+    pytest.importorskip("lancedb")
+    embedding(Path("photos.parquet"), random_tokens(30))
+    Path("photos").mkdir()
+    done = stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
+    assert done.code == 0, done.err
+    assert "30 have no thumbnail: in photos they are missing, broken, or of other" in done.out
+
+
 def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:
     searched(stellar)
     done = stellar("search", "photos.index", "--like", "003.jpg", "--token", "1", "--count", "2")

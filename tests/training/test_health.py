@@ -61,6 +61,12 @@ def test_one_token_for_all_patches_is_seen_by_its_share() -> None:
     assert (figures.largest_share, figures.smallest_share) == (1.0, 0.0)
 
 
+def test_a_single_token_explains_all_patches_and_is_well() -> None:
+    figures = health(torch.randn(64, 1, 32), torch.ones(64, 9, 1))
+    assert figures.warnings() == {}
+    assert not {"largest_share", "smallest_share"} & figures.as_row().keys()
+
+
 def use_of(prototype_of_row: list[int]) -> Tensor:
     """The use of 8 prototypes by 4 tokens, when each row is exactly one of them."""
     prototypes = 100 * torch.eye(8)

@@ -84,9 +84,20 @@ def count(text: str) -> int:
 
 
 def _start(name: str) -> "RunConfig":
-    from stellar.cli.pretrain import start_from
+    """The settings of a preset or a run.toml. Raises UserError for anything else."""
+    from stellar.config import nearest
+    from stellar.config_toml import read_run_config
+    from stellar.errors import UserError
+    from stellar.presets import PRESETS
 
-    return start_from(name, Path(name) if name.endswith(".toml") else None)
+    if name.endswith(".toml"):
+        return read_run_config(Path(name))
+    if name not in PRESETS:
+        raise UserError(
+            f"cost takes presets ({', '.join(PRESETS)}) and run.toml files, as in: stellar cost "
+            f"runs/photos/run.toml; got {name!r}{nearest(name, PRESETS)}"
+        )
+    return PRESETS[name]()
 
 
 def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> dict[str, str]:

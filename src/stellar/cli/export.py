@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from stellar.model import Stellar
 
 DESCRIPTION = """Write a model for other runtimes: ONNX, or torch.export's archive.
 
@@ -47,5 +50,14 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{graph.path}: {', '.join(graph.inputs)} -> {', '.join(graph.outputs)}")
         print(f"  maximal difference to the model {graph.difference:.1e}")
     if len(exported) == 1:
-        print("without reconstruct: it needs the MaskGIT-VQGAN file, --tokenizer FILE")
+        print(f"without reconstruct: {why_without_reconstruct(model)}")
     return 0
+
+
+def why_without_reconstruct(model: "Stellar") -> str:
+    """What a model lacks that was exported to encode only."""
+    if not model.config.num_sparse_tokens:
+        return "it draws from S and L, and this model has no tokens"
+    if not model.learned_to_draw:
+        return "the training of this model had no reconstruction term"
+    return "it needs the MaskGIT-VQGAN file, --tokenizer FILE"

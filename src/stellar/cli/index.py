@@ -50,5 +50,8 @@ def run(arguments: Sequence[str]) -> int:
         f"(search: {kind})"
     )
     if result.num_without_thumbnail:
-        print(f"{result.num_without_thumbnail} could not be read in {options.pictures}")
+        print(
+            f"{result.num_without_thumbnail} have no thumbnail: in {options.pictures} they are "
+            "missing, broken, or of other channels than RGB or grey"
+        )
     return 0

@@ -49,8 +49,10 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.reconstructing import pictures, reconstruct
     from stellar.storage import one_line, place_file
 
-    if not options.pictures or options.count < 1:
+    if not options.pictures:
         raise UserError("reconstruct needs at least one picture: files, a folder, or scenes")
+    if options.count < 1:
+        raise UserError(f"--count must be at least 1, got {options.count}")
     if not options.out.parent.is_dir():
         raise UserError(
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"

@@ -29,6 +29,10 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        require(
+            self.data != "",
+            "data must be a folder of images, shards, or scenes, got an empty text",
+        )
         patch = self.model.patch_size
         require(
             self.views.local_size % patch == 0,

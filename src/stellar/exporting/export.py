@@ -47,10 +47,12 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
 
     encode: images (B, C, H, W) in [0, 1] -> cls, sparse, spatial, dense. reconstruct: sparse,
     spatial, grid (int64: height and width in patches) -> images. Any batch, and any H and W of at
-    least two patches that the patch divides. A model that draws codes and has no tokenizer is
-    exported without reconstruct. Raises MissingPackage when the format's packages are absent, and
-    ExportError when a file differs from the model by more than 1e-3, the path cannot be used or
-    torch is older than 2.11; then nothing is left behind.
+    least two patches that the patch divides. A model without tokens, one that never learned to
+    draw, and one that draws codes and has no tokenizer are exported without reconstruct.
+
+    Raises MissingPackage when the format's packages are absent, and ExportError when a file differs
+    from the model by more than 1e-3, the path cannot be used or torch is older than 2.11; then
+    nothing is left behind.
     """
     if format not in FORMATS:
         raise ExportError(

@@ -42,7 +42,9 @@ class Health:
     are a set; 1, each number has prototypes of its own.
     """
     largest_share: float | None
-    """Share of the patches explained by the token that explains most, over the batch: 1/K to 1."""
+    """Share of the patches explained by the token that explains most, over the batch: 1/K to 1;
+    None for a single token, which explains all.
+    """
     smallest_share: float | None
     """The same for the token that explains least."""
 
@@ -84,8 +86,8 @@ def measure_health(result: StepResult, temperature: float) -> Health:
         token_spread=token_spread(rows),
         prototype_perplexity=None if use is None else entropy(use.mean(dim=0)).exp().item(),
         slot_separation=None if use is None or targets.token is None else slot_separation(use),
-        largest_share=shares.max().item() if num_tokens else None,
-        smallest_share=shares.min().item() if num_tokens else None,
+        largest_share=shares.max().item() if num_tokens > 1 else None,
+        smallest_share=shares.min().item() if num_tokens > 1 else None,
     )
 
 
