@@ -80,6 +80,7 @@ def test_settings_that_make_no_sense(
         "cost tiny --images inf",
         "export stellar-scenes --format torch-export --out {pictures}",
         "reconstruct stellar-scenes {pictures}/a.png --out {pictures}/a.png",
+        "reconstruct stellar-scenes {pictures} --out {pictures}/sheet.png",
     ],
 )
 def test_calls_that_make_no_sense(

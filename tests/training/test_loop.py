@@ -20,7 +20,7 @@ from torch import nn
 
 import stellar
 from stellar.config import ConfigError, RunConfig
-from stellar.data import Scenes
+from stellar.data import DataError, Scenes
 from stellar.model import Stellar
 from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
@@ -111,7 +111,7 @@ def test_a_run_knows_the_pictures_that_it_was_begun_with(tmp_path: Path, config:
         resume(run)
     Image.new("RGB", (16, 16)).save(tmp_path / "pictures/0.png")
     resume(run)
-    with pytest.raises(RunError, match="lies within"):
+    with pytest.raises(DataError, match="lies within"):
         pretrain(config, tmp_path / "pictures/run")
     assert not (tmp_path / "pictures/run").exists()
 

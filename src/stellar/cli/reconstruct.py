@@ -43,6 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar reconstruct", description=DESCRIPTION
     )
+    from stellar.data.sources import require_outside
     from stellar.errors import UserError
     from stellar.load_model import load
     from stellar.precision import choose_device
@@ -64,6 +65,8 @@ def run(arguments: Sequence[str]) -> int:
         for picture in options.pictures
     ):
         raise UserError(f"{options.out} is one of the pictures; choose another --out")
+    for picture in options.pictures:
+        require_outside(options.out, picture)
     device = choose_device(options.device)
     model = load(options.model, device, options.tokenizer, revision=options.revision)
     source = pictures(options.pictures, model.config)

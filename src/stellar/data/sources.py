@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from stellar.data.folder import EXTENSIONS, ImageFolder
+from stellar.data.folder import EXTENSIONS, DataError, ImageFolder
 from stellar.data.folderindex import walk
 from stellar.data.shards import Shards, is_address
 
@@ -46,6 +46,17 @@ def whole_path(data: str) -> str:
     """What was named, so that it can be found from any folder; what is missing stays as it is."""
     local = not is_address(data) and (are_shards(data) or Path(data).is_dir())
     return str(Path(data).resolve()) if local else data
+
+
+def require_outside(out: Path, data: str) -> None:
+    """Raises DataError for a place within a folder of pictures: what is drawn there would join
+    them, and be learned from.
+    """
+    if Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
+        raise DataError(
+            f"{out} lies within {data}, and what is drawn there would be read as one of its "
+            "pictures; choose another --out"
+        )
 
 
 def _holds_tars(folder: str) -> bool:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
+from stellar.data.sources import require_outside
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
 from stellar.processes.exchange import on_first, own_device, process_group, together
@@ -90,16 +91,6 @@ def config_of(run: Path) -> RunConfig:
     return read_run_config(run / CONFIG)
 
 
-def _require_outside(out: Path, config: RunConfig) -> None:
-    """Raises RunError for a run among the pictures that it learns from: its own would join them."""
-    data = Path(config.data)
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise RunError(
-            f"{out} lies within {config.data}, and pictures that the run draws would be learned "
-            "from; choose another --out"
-        )
-
-
 def _train(
     config: RunConfig,
     out: Path,
@@ -110,7 +101,7 @@ def _train(
     resumed: bool,
 ) -> PretrainResult:
     with together():
-        _require_outside(out, config)
+        require_outside(out, config.data)
         require_possible(config, ranks, device)
         ingredients = prepare(config, start=not (resumed and checkpoints(out)))
     require_the_same_data(ingredients.source)
