@@ -1,16 +1,19 @@
 """Settings: files there and back, and every bad value refused with a sentence that helps."""
 
 import ast
+import tomllib
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stellar import config
 from stellar.config import (
     ConfigError,
     DecoderConfig,
+    EvaluationConfig,
     ModelConfig,
     ObjectiveConfig,
     RunConfig,
@@ -145,6 +148,45 @@ def test_the_published_recipe() -> None:
 def test_bad_values_are_refused(build, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "message"),
+    [
+        (RunConfig, "data", None, "^data must be a text, got None"),
+        (RunConfig, "data", 3, "^data must be a text, got 3"),
+        (RunConfig, "data", ["a", "b"], r"^data must be a text, got \['a', 'b'\]"),
+        (RunConfig, "init", None, "^init must be a text, got None"),
+        (RunConfig, "model", None, "^model must be a ModelConfig, got None"),
+        (ModelConfig, "image_size", 96.0, "model.image_size must be a whole number, got 96.0"),
+        (ModelConfig, "image_mean", 0.5, "model.image_mean must be a list, .* got 0.5"),
+        (ModelConfig, "decoder", None, "model.decoder must be a DecoderConfig, got None"),
+        (DecoderConfig, "depth", "2", "model.decoder.depth must be a whole number, got '2'"),
+        (ViewConfig, "local_scale", 0.1, r"\[a number, a number\], got 0.1"),
+        (ObjectiveConfig, "koleo_weight", "0.1", "must be a number, got '0.1'"),
+        (TrainingConfig, "steps", "20", "must be a whole number or \"none\", got '20'"),
+        (TrainingConfig, "batch_size", True, "must be a whole number, got True"),
+        (TrainingConfig, "tensorboard", 1, "must be true or false, got 1"),
+        (EvaluationConfig, "num_seeds", "3", "^num_seeds must be a whole number, got '3'"),
+    ],
+)
+def test_values_of_another_type_are_refused(
+    kind: type, name: str, value: object, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**{name: value})
+
+
+def test_values_that_mean_the_same_come_to_their_type() -> None:
+    run = RunConfig(
+        data=Path("photos"),  # pyright: ignore
+        model=ModelConfig(image_mean=[0.5, np.float32(0.5), 1]),  # pyright: ignore
+        training=TrainingConfig(epochs=2, steps=np.int64(3)),  # pyright: ignore
+    )
+    assert repr(run.data) == "'photos'"
+    assert repr(run.model.image_mean) == "(0.5, 0.5, 1.0)"
+    assert (repr(run.training.epochs), repr(run.training.steps)) == ("2.0", "3")
+    assert from_dict(RunConfig, tomllib.loads(to_toml(run)), where="test") == run
 
 
 @pytest.mark.parametrize(

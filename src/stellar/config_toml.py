@@ -9,14 +9,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from stellar.config import ConfigError, RunConfig, nearest
+from stellar.config.field_types import NONE, converted, in_words
 
 Config = TypeVar("Config")
-NONE = "none"
-"""How None is written in TOML, which has no word for it."""
 
 
 def to_toml(config: RunConfig) -> str:
@@ -75,9 +73,9 @@ def _check(kind: Any, values: Any, prefix: str, problems: list[str]) -> dict[str
             checked[name] = _check(hints[name], value, f"{prefix}{name}.", problems)
         else:
             try:
-                checked[name] = _convert(hints[name], value)
+                checked[name] = converted(hints[name], value)
             except (TypeError, ValueError):
-                problems.append(f"{prefix}{name} must be {_describe(hints[name])}, got {value!r}")
+                problems.append(f"{prefix}{name} must be {in_words(hints[name])}, got {value!r}")
     return checked
 
 
@@ -89,36 +87,3 @@ def _build(kind: Any, values: Mapping[str, Any]) -> Any:
             for name, value in values.items()
         }
     )
-
-
-def _convert(kind: Any, value: Any) -> Any:
-    """`value` as the type of a field. Raises TypeError or ValueError when it is of another."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        if value in (None, NONE):
-            return None
-        return _convert(next(part for part in arguments if part is not NoneType), value)
-    if origin is Literal:
-        return value  # the dataclass itself knows its choices
-    if origin is tuple:
-        if arguments[1:] == (Ellipsis,):
-            arguments = (arguments[0],) * len(value)
-        if len(value) != len(arguments):
-            raise ValueError
-        return tuple(_convert(part, item) for part, item in zip(arguments, value, strict=True))
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError
-    return value
-
-
-def _describe(kind: Any) -> str:
-    if get_origin(kind) is UnionType:
-        return " or ".join(_describe(part) for part in get_args(kind))
-    if get_args(kind)[1:] == (Ellipsis,):
-        return f"a list, each of them {_describe(get_args(kind)[0])}"
-    if get_origin(kind) is tuple:
-        return "[" + ", ".join(_describe(part) for part in get_args(kind)) + "]"
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    return names.get(kind, '"none"')

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from stellar.config.checks import check_choices, check_workers, require, warn
+from stellar.config.field_types import settle_types
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class EvaluationConfig:
     """Folder of LPIPS's and rFID's weights; else torch's cache."""
 
     def __post_init__(self) -> None:
+        settle_types(self)
         for name, least in (
             ("batch_size", 1), ("epochs", 1), ("num_seeds", 1), ("seed", 0),
             ("num_drawn", 0), ("num_voting", 0), ("decoder_steps", 0), ("published_epochs", 0),

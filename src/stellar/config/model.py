@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stellar.config.checks import check_at_least, check_choices, check_numbers, require, warn
+from stellar.config.field_types import settle_types
 
 DEEPEST = 1000
 """Blocks of the deepest network that anyone would ask for."""
@@ -43,6 +44,7 @@ class DecoderConfig:
         return _hidden_dim(self)
 
     def __post_init__(self) -> None:
+        settle_types(self, "model.decoder")
         check_choices(self, "model.decoder")
         check_numbers(self, "model.decoder")
         check_at_least(self, "model.decoder", 1, "num_codes", "embed_dim", "num_heads")
@@ -169,6 +171,7 @@ class ModelConfig:
         }
 
     def __post_init__(self) -> None:
+        settle_types(self, "model")
         check_numbers(self, "model")
         sizes = ("image_size", "patch_size", "embed_dim", "depth", "num_heads", "in_chans")
         check_at_least(self, "model", 1, *sizes)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stellar.config.checks import check_at_least, check_choices, check_numbers, require
+from stellar.config.field_types import settle_types
 from stellar.config.model import ModelConfig
 
 
@@ -128,6 +129,7 @@ class ObjectiveConfig:
         return self.on("cls_clustering", "cls_masked", "cls_local")
 
     def __post_init__(self) -> None:
+        settle_types(self, "objective")
         check_choices(self, "objective")
         check_numbers(self, "objective")
         for name in self.__dataclass_fields__:

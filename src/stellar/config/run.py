@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from stellar.config.checks import require, warn
+from stellar.config.field_types import settle_types
 from stellar.config.model import ModelConfig
 from stellar.config.objective import ObjectiveConfig
 from stellar.config.training import TrainingConfig
@@ -29,6 +30,7 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        settle_types(self)
         require(
             self.data != "",
             "data must be a folder of images, shards, or scenes, got an empty text",

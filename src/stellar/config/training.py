@@ -12,6 +12,7 @@ from stellar.config.checks import (
     require,
     warn,
 )
+from stellar.config.field_types import settle_types
 
 LARGEST = 2**62
 """Of any number; a seed may be as large."""
@@ -123,6 +124,7 @@ class TrainingConfig:
         return math.ceil(self.batch_size / (self.accumulate * processes))
 
     def __post_init__(self) -> None:
+        settle_types(self, "training")
         check_choices(self, "training")
         check_numbers(self, "training", LARGEST)
         if self.schedule == "constant" and self.final_learning_rate != 1e-6:

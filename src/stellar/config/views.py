@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stellar.config.checks import check_at_least, check_choices, check_numbers, require
+from stellar.config.field_types import settle_types
 
 
 def num_kept(num_patches: int, masking_ratio: float) -> int:
@@ -70,6 +71,7 @@ class ViewConfig:
     """Smallest and largest standard deviation of the blur, in pixels."""
 
     def __post_init__(self) -> None:
+        settle_types(self, "views")
         check_choices(self, "views")
         check_numbers(self, "views")
         check_at_least(self, "views", 1, "local_size")
