@@ -85,7 +85,7 @@ def decoded(model: Stellar, folder: Path, batch_size: int) -> list[torch.Tensor]
 
 def encode_all(model: Stellar, batches: list[torch.Tensor]) -> None:
     for images in batches:
-        with inference(model.device):
+        with inference(model):
             model.encode(images.to(model.device))
 
 

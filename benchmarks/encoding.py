@@ -49,7 +49,7 @@ def rows(preset: str = "b16", batch: int = 8, rounds: int = 5) -> Iterator[Row]:
         other(pixel_values=images)
 
     def ours() -> torch.Tensor:
-        with inference(device):
+        with inference(model):
             return model.encode(images).sparse
 
     seconds = medians({"ours": ours, "plain": plain}, rounds)

@@ -87,8 +87,10 @@ def vit(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sizes_may_be_symbols() -> Iterator[None]:
-    """Shapes go unchecked: while torch.export traces, sizes are symbols, no `int` to beartype."""
+def unchecked() -> Iterator[None]:
+    """Annotations are not checked, as for users: what is of a wrong type reaches our own code, and
+    while torch.export traces, sizes are symbols, no `int` to beartype.
+    """
     jaxtyping_config.update("jaxtyping_disable", True)
     yield
     jaxtyping_config.update("jaxtyping_disable", False)

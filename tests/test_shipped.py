@@ -125,7 +125,7 @@ def test_its_recipe_is_the_one_in_the_repository() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("hub_cache", "sizes_may_be_symbols")
+@pytest.mark.usefixtures("hub_cache", "unchecked")
 def test_commands_take_it_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from stellar.errors import UserError
 
@@ -44,13 +45,18 @@ def autocast(precision: str, device: torch.device) -> Autocast:
 
 
 @contextmanager
-def inference(device: torch.device) -> Iterator[None]:
-    """A context for encoding: without gradients, in the precision that the device computes in."""
-    with torch.inference_mode(), autocast(resolve_precision("auto", device), device)():
+def inference(model: nn.Module) -> Iterator[None]:
+    """A context for encoding: without gradients, in the precision that the model's device computes
+    in; a model whose weights are not fp32 keeps its own.
+    """
+    weights = next(model.parameters())
+    precision = "auto" if weights.dtype == torch.float32 else "its own"
+    precision = resolve_precision(precision, weights.device)
+    with torch.inference_mode(), autocast(precision, weights.device)():
         yield
 
 
-def choose_device(device: str) -> torch.device:
+def choose_device(device: str | torch.device) -> torch.device:
     """`auto` is a GPU if there is one, else the CPU. Raises UserError for a device that is not
     there.
     """
@@ -59,9 +65,9 @@ def choose_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise UserError(
-            f"device {device!r} cannot be used ({str(error).splitlines()[0]}); "
+            f"device {str(device)!r} cannot be used ({str(error).splitlines()[0]}); "
             "choose auto, cpu or cuda"
         ) from error
     return chosen

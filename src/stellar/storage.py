@@ -39,6 +39,20 @@ class NotWritten(UserError, OSError):
         self.strerror = reason
 
 
+def at_home(named: str | Path) -> str:
+    """A path or an address as a user names it, where ~ is their home folder, as in a shell. Raises
+    UserError for what is no text, and where there is no such home.
+    """
+    if not isinstance(named, str | Path):
+        raise UserError(f"expected a path, as a text or a Path, got {named!r}")
+    try:
+        return str(Path(named).expanduser()) if str(named).startswith("~") else str(named)
+    except RuntimeError as error:
+        raise UserError(
+            f"the home folder of {named} is not known; name the place in full"
+        ) from error
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raises NotWritten where the disk refuses."""

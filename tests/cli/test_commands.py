@@ -270,7 +270,7 @@ def test_the_command_that_docs_show_for_dinov3(
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("sizes_may_be_symbols")
+@pytest.mark.usefixtures("unchecked")
 def test_from_a_folder_of_pictures_to_their_tokens(
     tmp_path: Path, stellar: Callable[[str], Done], photos: Path
 ) -> None:

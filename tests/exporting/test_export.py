@@ -16,7 +16,7 @@ from torch import nn
 from stellar import __version__
 from stellar.cli.export import why_without_reconstruct
 from stellar.config import ModelConfig
-from stellar.errors import MissingPackage
+from stellar.errors import MissingPackage, UserError
 from stellar.exporting import ExportError, export
 from stellar.exporting.export import OLDEST
 from stellar.exporting.graphs import graphs
@@ -25,7 +25,7 @@ from stellar.model.files.fingerprint import fingerprint
 from stellar.model.vqgan import VQGANConfig
 
 pytestmark = [
-    pytest.mark.usefixtures("sizes_may_be_symbols"),
+    pytest.mark.usefixtures("unchecked"),
     pytest.mark.skipif(torch.__version__ < OLDEST, reason=f"export needs torch {OLDEST}"),
 ]
 
@@ -192,6 +192,11 @@ def test_wrong_calls_get_a_sentence(
     with pytest.raises(ExportError, match=message):
         export(Stellar(small), tmp_path / path, format)
     assert names(tmp_path) == set()
+
+
+def test_a_name_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gives one, got 'stellar-scenes'"):
+        export("stellar-scenes", tmp_path / "pets")  # pyright: ignore
 
 
 def test_missing_packages_are_named(

@@ -127,6 +127,15 @@ def test_a_batch_of_doubles_is_one_of_the_models_precision(model: Stellar) -> No
     assert torch.equal(model.encode(batch.double()).sparse, model.encode(batch).sparse)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_batch_follows_the_precision_of_the_model(model: Stellar, dtype: torch.dtype) -> None:
+    batch = torch.rand(2, 3, 16, 16)
+    assert model.encode(batch.to(dtype)).sparse.dtype == torch.float32
+    factors = model.to(dtype).encode(batch)
+    assert factors.sparse.dtype == dtype
+    assert same(factors, model.encode(batch.to(dtype)))
+
+
 def test_pictures_follow_the_precision_of_the_model(model: Stellar, pixels: np.ndarray) -> None:
     expected = model.encode([pixels, pixels / 255])
     half = model.to(torch.bfloat16).encode([pixels, pixels / 255])
@@ -215,3 +224,14 @@ def test_files_that_cannot_be_read_and_sizes_that_differ(
         model.encode([pixels, truncated])
     with pytest.raises(InputError, match="one height x width, got 24 x 8, 24 x 32; choose fit"):
         model.encode([pixels, pixels[:, :9]], fit="resize")
+
+
+def test_a_closed_picture_gets_a_sentence(tmp_path: Path, model: Stellar) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    closed, left = Image.open(tmp_path / "a.png"), Image.open(tmp_path / "a.png")
+    closed.close()
+    with left:
+        pass
+    for image in (closed, left):
+        with pytest.raises(InputError, match=r"^picture 0: .* or was closed before \(.*; open its"):
+            model.encode([image])

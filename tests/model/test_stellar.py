@@ -75,6 +75,39 @@ def test_pieces_that_do_not_fit_are_refused(small: ModelConfig) -> None:
         model.reconstruct(sparse=factors.sparse)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_pieces_of_any_precision_are_drawn(small: ModelConfig, dtype: torch.dtype) -> None:
+    factors = Stellar(small).encode(torch.rand(2, 3, 16, 16))
+    model = Stellar(small).to(dtype)
+    drawn = model.reconstruct(factors)
+    half = model.reconstruct(sparse=factors.sparse.half(), spatial=factors.spatial.half())
+    torch.testing.assert_close(half, drawn, atol=0.02, rtol=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_are_no_pieces_gets_a_sentence(small: ModelConfig) -> None:
+    model, images = Stellar(small), torch.rand(1, 3, 16, 16)
+    factors = model.encode(images)
+    sparse, spatial = factors.sparse.detach(), factors.spatial.detach()
+    for pieces, message in (
+        ({"sparse": sparse.numpy(), "spatial": spatial}, "sparse must be a tensor, got a ndarray"),
+        ({"sparse": sparse[..., :7], "spatial": spatial}, r"with D = 24, .* got \(1, 3, 7\)"),
+        ({"sparse": sparse[0], "spatial": spatial}, r"sparse must be \(B K D\)"),
+        ({"sparse": sparse.expand(2, -1, -1), "spatial": spatial}, "of as many images"),
+        ({"sparse": sparse, "spatial": spatial, "grid": 4}, r"\(height, width\) in patches, got 4"),
+        ({"factors": images}, "the factors that encode gives.*got a Tensor"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.reconstruct(**pieces)
+
+
+def test_factors_are_equal_to_themselves_alone(small: ModelConfig) -> None:
+    model, images = Stellar(small), torch.rand(1, 3, 16, 16)
+    factors = model.encode(images)
+    assert factors == factors
+    assert factors != model.encode(images)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(small: ModelConfig, dtype: torch.dtype) -> None:
     model, images = Stellar(small).eval(), torch.rand(2, 3, 16, 16)
@@ -102,6 +135,7 @@ for nothing, fit, words in (
     (None, None, "got NoneType"),
     ([3, 4], None, "picture 0: expected a path"),
     (images, "corp", "did you mean 'crop'?"),
+    (images, 3, "fit must be one of crop, squash, resize, pad, exact, got 3"),
 ):
     try:
         model.encode(nothing, fit)

@@ -15,9 +15,9 @@ from stellar.config import nearest
 from stellar.errors import UserError
 from stellar.exporting.formats import FORMATS, Format
 from stellar.exporting.graphs import Graph, graphs
-from stellar.model import Stellar
+from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
-from stellar.storage import place_files
+from stellar.storage import at_home, place_files
 
 OLDEST = TorchVersion("2.11")
 """Whose exporters do not fix the size of an image, or get it wrong."""
@@ -54,6 +54,7 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
     from the model by more than 1e-3, the path cannot be used or torch is older than 2.11; then
     nothing is left behind.
     """
+    check_model(model)
     if format not in FORMATS:
         raise ExportError(
             f"format must be one of {', '.join(FORMATS)}, got {format!r}{nearest(format, FORMATS)}"
@@ -65,7 +66,7 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
         )
     chosen = FORMATS[format]
     chosen.require()
-    path = _without_suffix(Path(path), chosen)
+    path = _without_suffix(Path(at_home(path)), chosen)
     if {(p.device.type, p.dtype) for p in model.parameters()} != {("cpu", torch.float32)}:
         model = deepcopy(model).to("cpu", torch.float32)
     about = json.dumps(_describe(model))

@@ -3,7 +3,7 @@
 from stellar.model import edits
 from stellar.model.backbones import Backbone, load_backbone
 from stellar.model.factors import Factors
-from stellar.model.stellar import MissingDecoder, MissingTokenizer, Stellar
+from stellar.model.stellar import MissingDecoder, MissingTokenizer, Stellar, check_model
 from stellar.model.vqgan import VQGAN
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "MissingDecoder",
     "MissingTokenizer",
     "Stellar",
+    "check_model",
     "edits",
     "load_backbone",
 ]

@@ -16,6 +16,7 @@ from stellar.model.files.opening import BackboneFile, open_backbone
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.inputs import Inputs, prepare
 from stellar.model.positions import resize_positions
+from stellar.precision import choose_device
 
 
 class Backbone(nn.Module):
@@ -66,7 +67,7 @@ def build_backbone(file: BackboneFile, device: str | torch.device = "cpu") -> Ba
     with torch.device("meta"):
         backbone = Backbone(config)
     load_into_encoder(backbone.encoder, config, file)
-    return backbone.to(device).eval().requires_grad_(False)
+    return backbone.to(choose_device(device)).eval().requires_grad_(False)
 
 
 def load_into_encoder(encoder: Encoder, config: ModelConfig, file: BackboneFile) -> None:

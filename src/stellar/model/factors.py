@@ -8,7 +8,7 @@ from torch import Tensor
 from stellar.model.fewer_tokens import strongest
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Factors:
     """A batch of factorized images; `Z = L S` is `lowrank` (arXiv 2602.01905, section 3).
 

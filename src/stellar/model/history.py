@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stellar.storage import at_home
+
 
 @dataclass(frozen=True)
 class History:
@@ -44,4 +46,5 @@ class History:
 
 def public_name(source: str) -> str:
     """The name of a local file or folder without its path; any other name as it is."""
-    return Path(source).resolve().name if source and Path(source).exists() else source
+    path = Path(at_home(source))
+    return path.resolve().name if source and path.exists() else source

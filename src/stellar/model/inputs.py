@@ -16,11 +16,14 @@ from stellar.images import (
     from_array,
     from_pillow,
     from_tensor,
+    is_of_the_machine,
     one_batch,
     read_picture,
 )
+from stellar.images.pillow import DECODING_ERRORS, reason_of
 from stellar.images.sizes import described
 from stellar.model.encoder import Images
+from stellar.storage import at_home
 
 AS_IT_CAME = "taken as it came"
 
@@ -52,7 +55,7 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
         _check_readable(inputs, like)
     if isinstance(inputs, Tensor) and inputs.ndim == 4 and fit is None:
         if inputs.shape[1] == config.in_chans and inputs.dtype in _USUAL:
-            return Prepared(inputs.to(like) if inputs.dtype == torch.float64 else inputs)
+            return Prepared(_in_precision(inputs, like))
         fit = "exact"
     fit = fit or "crop"
     pictures = [_picture(one, config.in_chans, place, like) for place, one in _each(inputs)]
@@ -63,8 +66,11 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
     changes = dict.fromkeys(change for picture in pictures for change in picture.changes)
     count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     sizes = described(before, _size(images), fit)
-    images = images.to(like.device) if images.dtype == torch.uint8 else images.to(like)
-    return Prepared(images, "; ".join([f"{count}, {sizes}", *changes]))
+    return Prepared(_in_precision(images, like), "; ".join([f"{count}, {sizes}", *changes]))
+
+
+def _in_precision(images: Images, like: Tensor) -> Images:
+    return images.to(like.device) if images.dtype == torch.uint8 else images.to(like)
 
 
 def _size(images: Tensor) -> tuple[int, int]:
@@ -92,19 +98,34 @@ def _each(inputs: Inputs) -> list[tuple[str, OneInput]]:
 
 def _picture(one: OneInput, channels: int, place: str, like: Tensor) -> Picture:
     if isinstance(one, str | Path):
-        return read_picture(one, channels)
+        return read_picture(Path(at_home(one)), channels)
     try:
         match one:
             case Image.Image():
-                return from_pillow(one, channels)
+                return _from_pillow(one, channels)
             case np.ndarray():
                 return from_array(one, channels)
             case Tensor():
                 _check_readable(one, like)
                 return from_tensor(one.cpu(), channels)
-    except (InputError, OSError) as error:  # Pillow reads a file only now
+    except InputError as error:
         raise InputError(f"{place}{error}") from error
     raise InputError(
         f"{place}expected a path, a PIL image, an array (h w) or (h w c) or a tensor (C h w), "
         f"got {type(one).__name__}"
     )
+
+
+def _from_pillow(image: Image.Image, channels: int) -> Picture:
+    """Raises InputError also for a file that Pillow cannot read: it reads it only now."""
+    try:
+        return from_pillow(image, channels)
+    except InputError:
+        raise
+    except DECODING_ERRORS as error:
+        if is_of_the_machine(error):
+            raise
+        raise InputError(
+            f"the PIL image cannot be read, or was closed before ({reason_of(error)}); open its "
+            "file anew, or give its path"
+        ) from error

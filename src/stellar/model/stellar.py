@@ -20,6 +20,7 @@ from stellar.model.history import History
 from stellar.model.inputs import Inputs, prepare
 from stellar.model.slot_attention import SlotAttention
 from stellar.model.vqgan import VQGAN
+from stellar.storage import at_home
 
 
 class MissingTokenizer(UserError):
@@ -109,10 +110,13 @@ class Stellar(nn.Module):
 
         Given with `factors`, `sparse` and `spatial` replace its own, so a token can be swapped or
         moved. Without factors, `grid` is the height and width in patches; it may be left out when
-        the grid is square. Raises ValueError when the pieces do not fit, MissingTokenizer when
-        the model needs a MaskGIT-VQGAN that it was not given.
+        the grid is square. They may be of any precision and on any device. Raises ValueError when
+        the pieces do not fit, MissingTokenizer when the model needs a MaskGIT-VQGAN that it was not
+        given.
         """
-        lowrank, grid = _lowrank(factors, sparse, spatial, grid)
+        lowrank, grid = _lowrank(factors, sparse, spatial, grid, self.config.embed_dim)
+        weights = next(self.decoder.parameters(), lowrank)  # none where there is no decoder
+        lowrank = lowrank.to(weights.device, weights.dtype)
         return self.drawn(self.decoder(lowrank, grid), grid)
 
     def drawn(self, prediction: Tensor, grid: tuple[int, int]) -> Float[Tensor, "B C H W"]:
@@ -132,7 +136,7 @@ class Stellar(nn.Module):
         """
         from stellar.model.files import pretrained
 
-        pretrained.save_pretrained(self, Path(folder))
+        pretrained.save_pretrained(self, Path(at_home(folder)))
 
     @classmethod
     def from_pretrained(
@@ -177,6 +181,15 @@ class Stellar(nn.Module):
         return self.tokenizer
 
 
+def check_model(model: object) -> None:
+    """Raises UserError for what is no model of ours, as the name of one."""
+    if not isinstance(model, Stellar):
+        came = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
+        raise UserError(
+            f"expected a model, as stellar.load('stellar-scenes') gives one, got {came}"
+        )
+
+
 def _factorization(config: ModelConfig) -> nn.Module:
     """What gives S and L."""
     if not config.num_sparse_tokens:
@@ -191,8 +204,14 @@ def _lowrank(
     sparse: Tensor | None,
     spatial: Tensor | None,
     grid: tuple[int, int] | None,
+    width: int,
 ) -> tuple[Float[Tensor, "B P D"], tuple[int, int]]:
     """Z and grid to draw from; S, L and grid checked against each other."""
+    if factors is not None and not isinstance(factors, Factors):
+        raise ValueError(
+            "reconstruct needs the factors that encode gives, or sparse and spatial by their "
+            f"names, got a {type(factors).__name__}"
+        )
     if factors is not None and sparse is None and spatial is None and grid is None:
         return factors.lowrank, factors.grid
     if factors is not None:
@@ -205,16 +224,39 @@ def _lowrank(
         sparse, spatial, grid = given.sparse, given.spatial, given.grid
     if sparse is None or spatial is None:
         raise ValueError("reconstruct needs factors, or both sparse (B K D) and spatial (B P K)")
+    _check_pieces(sparse, spatial, width)
     if grid is None:
         side = round(spatial.shape[1] ** 0.5)
         grid = (side, side)
+    if not isinstance(grid, tuple | list) or len(grid) != 2:
+        raise ValueError(f"grid must be (height, width) in patches, got {grid!r}")
     if grid[0] * grid[1] != spatial.shape[1] or spatial.shape[2] != sparse.shape[1]:
         raise ValueError(
             f"spatial {tuple(spatial.shape)} must have a row for each patch of the grid {grid} "
             f"and a column for each of the {sparse.shape[1]} tokens; "
             "pass grid=(height, width) in patches when it is not square"
         )
-    return spatial.to(sparse.dtype) @ sparse, grid
+    return spatial.to(sparse) @ sparse, grid
+
+
+def _check_pieces(sparse: Tensor, spatial: Tensor, width: int) -> None:
+    """Raises ValueError for what cannot be S and L of the same images."""
+    for name, piece in (("sparse", sparse), ("spatial", spatial)):
+        if not isinstance(piece, Tensor):
+            raise ValueError(
+                f"{name} must be a tensor, got a {type(piece).__name__}; torch.tensor makes one of "
+                "an array"
+            )
+    if (
+        sparse.ndim != 3
+        or spatial.ndim != 3
+        or sparse.shape[2] != width
+        or sparse.shape[0] != spatial.shape[0]
+    ):
+        raise ValueError(
+            f"sparse must be (B K D) with D = {width}, and spatial (B P K) of as many images, got "
+            f"{tuple(sparse.shape)} and {tuple(spatial.shape)}"
+        )
 
 
 def _resize(images: Float[Tensor, "B 3 H W"], size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:

@@ -59,11 +59,15 @@ def places(maps: Float[np.ndarray, "*n K h w"]) -> Places:
 
 
 def mass_within(maps: Float[np.ndarray, "*n K h w"], box: Box) -> Float32[np.ndarray, "*n K"]:
-    """The part of p that lies in a box; a patch that the box cuts counts in proportion."""
+    """The part of p that lies in a box; a patch that the box cuts counts in proportion. What has a
+    map of zeros lies nowhere.
+    """
     height, width = maps.shape[-2:]
     x0, y0, x1, y1 = box
     rows, columns = _covered(height, y0, y1), _covered(width, x0, x1)
-    return np.einsum("...hw,h,w->...", _spread_out(maps.astype(np.float32)), rows, columns)
+    maps = maps.astype(np.float32)
+    somewhere = maps.any(axis=(-2, -1))
+    return somewhere * np.einsum("...hw,h,w->...", _spread_out(maps), rows, columns)
 
 
 def parse_place(text: str) -> Box:

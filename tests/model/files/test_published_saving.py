@@ -35,6 +35,14 @@ def test_what_the_published_code_cannot_say_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", ["a/b", "", "..", "a\nb", None])
+def test_what_is_no_name_is_refused(tmp_path: Path, small: ModelConfig, name: str) -> None:
+    with pytest.raises(WeightsError, match="name must be a file's name, as stellar-pets, got"):
+        stellar.save_published(Stellar(small), tmp_path / "new", name)
+    assert not (tmp_path / "new").exists()
+
+
 def test_all_that_cannot_be_said_is_told_at_once(tmp_path: Path, small: ModelConfig) -> None:
     dinov3 = replace(small, norm_eps=1e-5, layer_scale=True, num_registers=4, rope_theta=100.0)
     with pytest.raises(

@@ -117,7 +117,7 @@ def equivariance(subject: Subject) -> Iterator[Score]:
             pictures = [middle(batch.images, margin * patch)]
             pictures += [change.apply(batch.images) for change in all_changes]
             for factors, picture in zip(seen, pictures, strict=True):
-                with inference(model.device):
+                with inference(model):
                     factors.append(model.encode(picture.to(model.device)))
     if not seen[0]:
         return

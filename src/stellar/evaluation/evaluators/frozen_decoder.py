@@ -90,7 +90,7 @@ def frozen_features(
     model: Stellar | Backbone, images: Tensor
 ) -> tuple[Float[Tensor, "b p d"], tuple[int, int]]:
     """What is drawn from, without gradients, and its grid: Z of our models, U of others."""
-    with inference(model.device):
+    with inference(model):
         factors = model.encode(images.to(model.device))
         own = factors.lowrank if isinstance(model, Stellar) else factors.dense
     return own.float().clone(), factors.grid

@@ -54,7 +54,7 @@ def images_per_second(
 def _encoding_seconds(model: Stellar | Backbone, images: Tensor) -> float:
     _wait_for(model.device)
     start = perf_counter()
-    with inference(model.device):
+    with inference(model):
         model.encode(images)
     _wait_for(model.device)
     return perf_counter() - start

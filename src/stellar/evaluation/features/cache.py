@@ -62,7 +62,7 @@ def write_rows(
                 images, range(total), fit, model.config, batch_size, num_workers
             ):
                 if batch.indices:
-                    with inference(model.device):
+                    with inference(model):
                         factors = model.encode(batch.images.to(model.device))
                     kept = rows_of(factors, batch.indices)
                     halved = {

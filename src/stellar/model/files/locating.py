@@ -21,7 +21,7 @@ from stellar.model.files.known_models import (
 )
 from stellar.model.files.manifest import read_manifest
 from stellar.model.files.strict_loading import WeightsError
-from stellar.storage import damage
+from stellar.storage import at_home, damage
 
 WEIGHTS = "model.safetensors"
 """What the weights of a model of ours are called."""
@@ -69,7 +69,8 @@ def locate_model(
         raise WeightsError(
             f"a model is a name or a path, as stellar-scenes or runs/photos, got {model!r}"
         )
-    name, exists = str(model), os.path.lexists(model)
+    name = model = at_home(model)
+    exists = os.path.lexists(model)
     if name in NAMES and not exists:
         return Located(_download(name, revision, local_files_only), from_hub=True)
     if name == REPOSITORY and not exists:
@@ -98,6 +99,7 @@ def locate_backbone(
     """A folder, a file, or a hub id, which is downloaded into the hub's cache. Raises
     WeightsError.
     """
+    source = at_home(source)
     if is_hub_id(str(source)):
         return Located(find_weights(fetch(str(source), revision, local_files_only)), from_hub=True)
     if Path(source).exists():

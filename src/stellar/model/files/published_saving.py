@@ -15,8 +15,8 @@ from stellar.model.files.manifest import manifest_entry
 from stellar.model.files.published_layout import PUBLISHED, with_unused
 from stellar.model.files.saving import own_tensors
 from stellar.model.files.strict_loading import WeightsError
-from stellar.model.stellar import NoDecoder, Stellar
-from stellar.storage import make_folder, place_file, write_file
+from stellar.model.stellar import NoDecoder, Stellar, check_model
+from stellar.storage import at_home, make_folder, place_file, write_file
 
 INSTEAD = "write the model with its save_pretrained instead, in our own"
 """What to do with a model that the published layout cannot hold."""
@@ -31,7 +31,9 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     frozen tokenizer is not. Raises WeightsError, before anything is written, for a model that the
     published code cannot describe.
     """
-    folder = Path(folder)
+    check_model(model)
+    folder = Path(at_home(folder))
+    _check_name(name)
     _check_expressible(model)
     ours = own_tensors(model)
     try:
@@ -48,6 +50,13 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     place_file(file, lambda path: save_file(state, path, metadata={"format": "pt"}))
     write_file(folder / CONFIG, text)
     return file
+
+
+def _check_name(name: str) -> None:
+    """Raises WeightsError for what cannot be the name of a file."""
+    usable = isinstance(name, str) and name.isprintable() and name.strip(".")
+    if not usable or Path(name).name != name:
+        raise WeightsError(f"name must be a file's name, as stellar-pets, got {name!r}")
 
 
 def _begun(folder: Path, weights: Path, manifest: str) -> bool:

@@ -61,7 +61,7 @@ def means(model: Stellar | Backbone, images: Tensor) -> dict[str, Float[Tensor, 
     """Of pictures (b c h w) as they were read: the mean of S, where a model has tokens, the mean of
     U, and cls.
     """
-    with inference(model.device):
+    with inference(model):
         factors = model.encode(images.to(model.device))
     sets = {"S": factors.sparse, "U": factors.dense, "cls": factors.cls[:, None]}
     return {name: x.float().mean(dim=1) for name, x in sets.items() if x.shape[1]}

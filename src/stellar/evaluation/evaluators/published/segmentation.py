@@ -170,7 +170,7 @@ def _dense(
 ) -> tuple[Float[Tensor, "b D y x"], Int64[Tensor, "b y x"]]:
     """U on its grid in half precision, and the classes, on the model's device."""
     model = subject.model
-    with inference(model.device):
+    with inference(model):
         factors = model.encode(batch.images.to(model.device))
     dense = factors.dense.mT.unflatten(2, factors.grid)
     return dense.half(), batch.classes.to(model.device).long()
