@@ -52,6 +52,7 @@ WITHIN = {
         "scenes": {"folder", "labelled"},
         "sources": {"folder", "folderindex", "shards"},
         "embedded": {"scenes"},
+        "named_pictures": {"embedded", "folder", "sources"},
         "evaluation_data": {"labelled", "embedded", "scenes"},
         "loader": {"folder", "views"},
         "picture_batches": {"folder", "loader"},

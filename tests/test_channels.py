@@ -15,9 +15,10 @@ from stellar.config import (
     TrainingConfig,
     ViewConfig,
 )
+from stellar.data import open_pictures
 from stellar.data.folder import DataError
 from stellar.embedding import embed, read_embeddings
-from stellar.reconstructing import pictures, reconstruct
+from stellar.reconstructing import reconstruct
 from stellar.training import pretrain
 
 
@@ -66,7 +67,7 @@ def test_from_a_folder_to_its_tokens(
     embed(model, photos, tmp_path / "out.parquet")
     found = read_embeddings(tmp_path / "out.parquet")
     assert found.tokens.shape == (8, 3, 24)
-    result = reconstruct(model, pictures([str(photos)], model.config), fit="pad")
+    result = reconstruct(model, open_pictures([str(photos)], model.config), fit="pad")
     assert len(result.psnr) == 8
     assert not result.unreadable
 
@@ -77,4 +78,4 @@ def test_the_embedded_scenes_are_rgb(tmp_path: Path, small: ModelConfig) -> None
         pretrain(config, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="scenes are RGB, but the model takes 5 channels"):
-        pictures(["scenes"], of_channels(small, 5))
+        open_pictures(["scenes"], of_channels(small, 5))

@@ -28,6 +28,7 @@ from stellar.config import (
     RunConfig,
     ViewConfig,
 )
+from stellar.data.sources import whole_path
 from stellar.model import MissingDecoder, MissingTokenizer, Stellar
 from stellar.model.files.config_json import CONFIG
 from stellar.model.files.fingerprint import fingerprint
@@ -435,3 +436,36 @@ def test_a_run_starts_from_a_published_name(
         views=ViewConfig(local_size=8, masking_ratio=0.5),
     )  # fmt: skip
     assert_same(prepare(config).model, trained)
+
+
+def test_devices_are_chosen_as_in_training(tmp_path: Path, small: ModelConfig) -> None:
+    save_model(tmp_path, Stellar(small))
+    chosen = stellar.load(tmp_path, device="auto").device
+    assert chosen.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert stellar.load(tmp_path, device=torch.device("cpu")).device.type == "cpu"
+    for device in ("gpu", "meta", *(() if torch.cuda.is_available() else ("cuda",))):
+        with pytest.raises(stellar.UserError, match=f"device '{device}' cannot be used .* choose"):
+            stellar.load(tmp_path, device=device)
+
+
+def test_home_is_a_tilde(
+    tmp_path: Path, small: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what is read and for what is written."""
+    home, here = tmp_path / "home", tmp_path / "here"
+    for folder in (home / "photos", here):
+        folder.mkdir(parents=True)
+    Image.new("RGB", (20, 16)).save(home / "photos/a.png")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    Stellar(small).save_pretrained("~/model")
+    model = stellar.load(Path("~/model"))
+    stellar.save_published(model, "~/published")
+    stellar.embed(model, "~/photos", "~/photos.parquet")
+    assert stellar.read_embeddings("~/photos.parquet").paths == ["a.png"]
+    assert len(model.encode("~/photos/a.png").cls) == 1
+    assert stellar.reconstruct(model, "~/photos").names == ["a.png"]
+    assert whole_path("~/photos") == str(home / "photos")
+    assert not list(here.iterdir())
+    with pytest.raises(stellar.UserError, match=r"home folder .* not known|no such user"):
+        stellar.load("~nobody-of-this-name/model")

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import stellar
 from stellar.config import ModelConfig
-from stellar.data.folder import DataError
+from stellar.data import DataError, open_pictures
+from stellar.errors import UserError
 from stellar.model import Stellar
-from stellar.reconstructing import pictures, reconstruct
+from stellar.reconstructing import reconstruct
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def model(small: ModelConfig) -> Stellar:
 def test_a_folder_is_sampled_evenly(tmp_path: Path, model: Stellar) -> None:
     for number in range(9):
         Image.new("RGB", (20, 30), (20 * number, 99, 30)).save(tmp_path / f"{number}.png")
-    result = reconstruct(model, pictures([str(tmp_path)], model.config), count=3)
+    result = reconstruct(model, open_pictures([str(tmp_path)], model.config), count=3)
     assert result.names == ["0.png", "4.png", "8.png"]
     assert all(0 < value < 60 for value in result.psnr)
     assert result.sheet.width > 400
@@ -29,17 +31,17 @@ def test_single_files_and_broken_ones(tmp_path: Path, model: Stellar) -> None:
     Image.new("L", (20, 30), 77).save(tmp_path / "grey.png")
     (tmp_path / "broken.png").write_bytes(b"no")
     paths = [str(tmp_path / name) for name in ("grey.png", "broken.png")]
-    result = reconstruct(model, pictures(paths, model.config))
+    result = reconstruct(model, open_pictures(paths, model.config))
     assert result.names == ["grey.png"]
     assert [name for name, _ in result.unreadable] == ["broken.png"]
     with pytest.raises(DataError, match="none of the 1 pictures looked at can be read"):
-        reconstruct(model, pictures([paths[1]], model.config))
+        reconstruct(model, open_pictures([paths[1]], model.config))
 
 
 def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: Stellar) -> None:
     for number, size in enumerate([(20, 32), (20, 32), (9, 70), (21, 33)]):
         Image.new("RGB", size, (20 * number, 99, 30)).save(tmp_path / f"{number}.png")
-    source = pictures([str(tmp_path)], model.config)
+    source = open_pictures([str(tmp_path)], model.config)
     padded = reconstruct(model, source, fit="pad")
     assert padded.names == ["0.png", "1.png", "2.png", "3.png"]
     assert len(padded.psnr) == 4
@@ -48,17 +50,17 @@ def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: St
     assert [name for name, _ in exact.unreadable] == ["2.png", "3.png"]
     assert "got 70 x 9; choose another fit" in exact.unreadable[0][1]
     assert padded.sheet.height > exact.sheet.height
-    alone = reconstruct(model, pictures([str(tmp_path / "2.png")], model.config), fit="pad")
+    alone = reconstruct(model, open_pictures([str(tmp_path / "2.png")], model.config), fit="pad")
     assert padded.psnr[2] == pytest.approx(alone.psnr[0])
 
 
 def test_embedded_scenes(model: Stellar) -> None:
-    assert len(reconstruct(model, pictures(["scenes"], model.config), count=2).names) == 2
+    assert len(reconstruct(model, open_pictures(["scenes"], model.config), count=2).names) == 2
 
 
 def test_a_missing_file_is_named(tmp_path: Path, model: Stellar) -> None:
     with pytest.raises(DataError, match=r"but .*nowhere.png does not exist"):
-        pictures([str(tmp_path / "nowhere.png")], model.config)
+        open_pictures([str(tmp_path / "nowhere.png")], model.config)
 
 
 @pytest.mark.parametrize("name", ["scenes", "folder", "a.tar"])
@@ -68,4 +70,33 @@ def test_what_holds_many_pictures_is_named_alone(
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     with pytest.raises(DataError, match=f"got {name} among 2 names; name it alone"):
-        pictures(["a.png", name], model.config)
+        open_pictures(["a.png", name], model.config)
+
+
+def test_pictures_are_taken_by_their_names(tmp_path: Path, model: Stellar) -> None:
+    for number in range(3):
+        Image.new("RGB", (20, 30), (20 * number, 99, 30)).save(tmp_path / f"{number}.png")
+    files = [tmp_path / "0.png", str(tmp_path / "2.png")]
+    for named, names in (
+        (tmp_path, ["0.png", "1.png", "2.png"]),
+        (str(tmp_path / "1.png"), ["1.png"]),
+        (files, ["0.png", "2.png"]),
+    ):
+        assert stellar.reconstruct(model, named).names == names
+    assert len(stellar.reconstruct(model, "scenes", count=2).names) == 2
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_wrong_calls_get_a_sentence(tmp_path: Path, model: Stellar) -> None:
+    Image.new("RGB", (20, 30)).save(tmp_path / "a.png")
+    for arguments, options, message in (
+        ((model, tmp_path), {"count": 0}, "count must be a whole number of at least 1, got 0"),
+        ((model, tmp_path), {"count": -1}, "count must be .* got -1"),
+        ((model, tmp_path), {"count": "8"}, "count must be .* got '8'"),
+        ((model, tmp_path), {"fit": "x"}, "fit must be one of crop, squash.*got 'x'"),
+        ((model, []), {}, "expected at least one picture, got an empty list"),
+        ((model, 3), {}, "expected a folder or files of pictures.*got a int"),
+        (("stellar-scenes", tmp_path), {}, r"as stellar.load\('stellar-scenes'\) gives one, got '"),
+    ):
+        with pytest.raises(UserError, match=message):
+            stellar.reconstruct(*arguments, **options)

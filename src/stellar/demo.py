@@ -23,7 +23,7 @@ from stellar.load_model import load
 from stellar.model import Stellar
 from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
-from stellar.storage import write_file
+from stellar.storage import at_home, write_file
 from stellar.study.runs import trained
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
@@ -54,7 +54,7 @@ def demo(
     learn from, and of those that they are tried on. Raises RunError when `out` holds a run of
     another configuration, Interrupted when training was stopped.
     """
-    out, config = Path(out), config or demo_preset()
+    out, config = Path(at_home(out)), config or demo_preset()
     run = out / "run"
     models: dict[str, Stellar] = {
         "untrained": build_model(config).eval(),

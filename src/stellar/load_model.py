@@ -22,6 +22,8 @@ from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.stellar import Stellar
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
+from stellar.precision import choose_device
+from stellar.storage import at_home
 
 Purpose = Literal["encode", "reconstruct", "pretrain"]
 
@@ -52,7 +54,8 @@ def load(
     `local_files_only` takes everything from the hub's cache, as HF_HUB_OFFLINE=1 does. Neither a
     path nor a model of the package ever leads to a network call.
 
-    Raises WeightsError with a sentence for what cannot be loaded.
+    `device` is auto, cpu or cuda, or torch's own. Raises WeightsError with a sentence for what
+    cannot be loaded, UserError for a device that is not there.
     """
     if purpose not in get_args(Purpose):
         raise UserError(f"purpose must be encode, reconstruct or pretrain, got {purpose!r}")
@@ -76,12 +79,13 @@ def build(
     local_files_only: bool = False,
 ) -> Stellar:
     """The model of an opened file; the rest as `load` has it."""
+    chosen = choose_device(device)
     built = _with_weights(file, purpose)
     if purpose != "encode" and file.config.decoder.target == "codes":
         built.tokenizer = _tokenizer(file, tokenizer, local_files_only)
     built.history = read_history(file.path.with_name(CONFIG))
     built.learned_to_draw = file.learned_to_draw
-    built = built.to(device)
+    built = built.to(chosen)
     return built if purpose == "pretrain" else built.eval().requires_grad_(False)
 
 
@@ -110,7 +114,7 @@ def _with_weights(file: ModelFile, purpose: Purpose) -> Stellar:
 def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool) -> VQGAN | None:
     """The tokenizer that goes with a model, or None when there is none to be had."""
     if given is not None:
-        return load_tokenizer(Path(given))
+        return load_tokenizer(Path(at_home(given)))
     named = file.config.decoder.tokenizer
     if named and Path(named).exists():
         return load_tokenizer(Path(named))

@@ -2,22 +2,20 @@
 again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from PIL import Image
 
-from stellar.config import Fit, ModelConfig
-from stellar.data import EMBEDDED, ImageSource, open_embedded, open_source
+from stellar.config import Fit, check_count
+from stellar.data import ImageSource, NamedPictures, open_pictures
 from stellar.data.folder import DataError, evenly_spread
 from stellar.data.labelled import MaskedSplits, Splits
 from stellar.data.picture_batches import PictureBatch, picture_batches
-from stellar.data.sources import are_shards
 from stellar.evaluation.evaluators.reconstruction import draw_again
-from stellar.images import Pixels, one_batch, read_image
-from stellar.model import Backbone, Stellar
+from stellar.images import check_fit, one_batch
+from stellar.model import Backbone, Stellar, check_model
 from stellar.pictures import picture_sheet, stacked
 
 
@@ -34,35 +32,19 @@ class Reconstruction:
     """Name and reason of pictures that could not be read."""
 
 
-class PictureFiles:
-    """Single files as a source of images. Raises DataError for one that does not exist."""
-
-    def __init__(self, paths: Sequence[Path], channels: int = 3) -> None:
-        for path in paths:
-            if not path.is_file():
-                raise DataError(
-                    f"expected a picture or a folder of pictures, but {path} does not exist"
-                )
-        self.paths, self.channels = list(paths), channels
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, index: int) -> Pixels:
-        return read_image(self.paths[index], self.channels)
-
-    def name(self, index: int) -> str:
-        return self.paths[index].name
-
-
 def reconstruct(
-    model: Stellar, source: ImageSource, count: int = 8, fit: Fit = "crop"
+    model: Stellar, pictures: NamedPictures, count: int = 8, fit: Fit = "crop"
 ) -> Reconstruction:
-    """Encode and draw `count` pictures of the source, evenly spread over it.
+    """Encode and draw `count` pictures, evenly spread over those that are named: a folder, shards,
+    a file or a list of files, `scenes` for held-out embedded ones, or a source of images.
 
     Pictures of another size than the one before start a sheet of their own, below. Raises DataError
     when none of them can be read, MissingTokenizer when the model needs its tokenizer.
     """
+    check_model(model)
+    check_count(count, "count")
+    check_fit(fit)
+    source = open_pictures(pictures, model.config)
     indices = evenly_spread(source, count)
     batches = list(picture_batches(source, indices, fit, model.config, batch_size=1))
     unreadable = [picture for batch in batches for picture in batch.unreadable]
@@ -103,20 +85,3 @@ def sheets_of(
         for name, model in models.items()
         if isinstance(model, Stellar) and model.can_draw and model.config.num_sparse_tokens
     ]
-
-
-def pictures(paths: Sequence[str], config: ModelConfig) -> ImageSource:
-    """A folder, shards, some files, or the name of one of the embedded data sets for its held-out
-    scenes. Raises DataError.
-    """
-    many = [path for path in paths if path in EMBEDDED or Path(path).is_dir() or are_shards(path)]
-    if not many:
-        return PictureFiles([Path(path) for path in paths], config.in_chans)
-    if len(paths) > 1:
-        raise DataError(
-            f"expected files of pictures, or one folder, shards or scenes, got {many[0]} among "
-            f"{len(paths)} names; name it alone"
-        )
-    if many[0] in EMBEDDED:
-        return open_embedded(many[0], "heldout", config)
-    return open_source(many[0], config.in_chans)

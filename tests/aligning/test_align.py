@@ -222,8 +222,9 @@ def test_what_cannot_be_aligned_is_a_sentence(model: Stellar, tmp_path: Path) ->
     with pytest.raises(AlignError, match="at least 20 pictures and 1 crop are needed, got 3 and 4"):
         align(model, ColourTower(), source, count=3)
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    with pytest.raises(AlignError, match="at least 20 pictures, of which 1 were read"):
-        align(model, ColourTower(), ImageFolder(tmp_path))
+    for pictures in (tmp_path, str(tmp_path / "a.png"), [tmp_path / "a.png"]):
+        with pytest.raises(AlignError, match="at least 20 pictures, of which 1 were read"):
+            align(model, ColourTower(), pictures)
 
 
 def test_from_pictures_to_hits_on_the_command_line(

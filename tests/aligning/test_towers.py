@@ -12,6 +12,7 @@ from tiny_towers import save_tiny
 
 from stellar.aligning import Tower, load_tower
 from stellar.aligning.towers import TowerError
+from stellar.errors import UserError
 from words import ColourTower
 
 transformers = pytest.importorskip("transformers")
@@ -80,6 +81,12 @@ def test_what_cannot_be_loaded_is_a_sentence(tmp_path: Path, spoil: str, message
     with pytest.raises(TowerError, match=message) as told:
         load_tower(str(folder))
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_no_name_is_not_asked_for() -> None:
+    with pytest.raises(UserError, match="expected a path, as a text or a Path, got None"):
+        load_tower(None)  # pyright: ignore
 
 
 def test_a_model_of_pictures_alone_is_none(vit: Path) -> None:

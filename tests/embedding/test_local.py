@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from stellar.config import Fit, ModelConfig
+from stellar.config import ConfigError, Fit, ModelConfig
 from stellar.data.folder import DataError, ImageFolder
 from stellar.embedding import EmbeddingError, embed, read_embeddings
 from stellar.embedding.embedder import Embedder
 from stellar.embedding.parts import open_parts
+from stellar.errors import UserError
 from stellar.images import fitted, read_image
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
@@ -208,7 +209,7 @@ def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) 
         embed(model, photos, tmp_path / "nowhere" / "out.parquet")
     with pytest.raises(DataError, match="does not exist"):
         embed(model, tmp_path / "nowhere", tmp_path / "new.parquet")
-    with pytest.raises(EmbeddingError, match="a batch has at least 1 image, got 0"):
+    with pytest.raises(ConfigError, match=r"batch_size must be .* at least 1, got 0"):
         embed(model, photos, tmp_path / "new.parquet", batch_size=0)
     (tmp_path / "taken").mkdir()
     with pytest.raises(EmbeddingError, match="taken exists and is no embedding"):
@@ -216,6 +217,40 @@ def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) 
     with pytest.raises(EmbeddingError, match="is not an embedding"):
         read_embeddings(tmp_path / "taken")
     assert not (tmp_path / "new.parquet.parts").exists()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_values_that_make_no_sense_leave_nothing(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    before, out = set(tmp_path.iterdir()), tmp_path / "new.parquet"
+    for who, options, message in (
+        (model, {"num_workers": -1}, "num_workers must be a whole number from 0 .* got -1"),
+        (model, {"batch_size": "8"}, "batch_size must be a whole number .* got '8'"),
+        (model, {"part_size": 0}, "part_size must be a whole number of at least 1, got 0"),
+        (model, {"tokens": "4"}, "can be kept, got tokens = '4'"),
+        ("stellar-scenes", {}, "gives one, got 'stellar-scenes'"),
+        (nn.Linear(2, 2), {}, "gives one, got a Linear"),
+    ):
+        with pytest.raises(UserError, match=message):
+            embed(who, photos, out, **options)  # pyright: ignore
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_models_of_any_precision_embed_in_their_own(
+    tmp_path: Path,
+    model: Stellar,
+    photos: Path,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the machine is faster in bf16."""
+    monkeypatch.setattr("stellar.precision.cpu_gains_by_bf16", lambda: True)
+    embed(model.to(dtype), photos, tmp_path / "new.parquet")
+    images = fitted(read_image(sorted(photos.glob("*.*"))[0]), "crop", model.config)[None]
+    seen = Embedder(model).encode(images)[1]
+    torch.testing.assert_close(seen, model.encode(images).sparse.half().flatten(1))
 
 
 def test_progress_counts_every_image(tmp_path: Path, model: Stellar, photos: Path) -> None:

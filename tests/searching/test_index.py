@@ -201,7 +201,10 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
         (lambda: index.search("003.jpg", token=[3]), "003.jpg has the tokens 0 to 2, got token 3"),
         (lambda: index.search("003.jpg", token=[-1]), "got token -1"),
         (lambda: index.search("003.jpg", without=[("4", 0)]), "4 is not in"),
-        (lambda: index.search("003.jpg", count=0), "at least 1 picture, got a count of 0"),
+        (
+            lambda: index.search("003.jpg", count=0),
+            "must be a whole number of at least 1, got 0",
+        ),
         (lambda: index.search("003.jpg", where="up"), "a place is left, right"),
         (lambda: index.search("003.jpg", where=(0.5, 0.0, 0.2, 1.0)), "got 0.5,0,0.2,1"),
         (
@@ -214,6 +217,25 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(stellar.UserError, match=said):
             call()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"token": 3}, r"token must be a list of tokens, as \[3\] is one, got 3"),
+        ({"token": ["1"]}, "has the tokens 0 to 2, got token '1'"),
+        ({"at": "5,5"}, r"at must be a pixel \(x, y\), got '5,5'"),
+        ({"at": (5, "5")}, "at must be a pixel"),
+        ({"without": ["004.jpg:2"]}, r"tokens \(path, number\), .* got '004.jpg:2' in it"),
+        ({"count": 2.5}, "count must be a whole number of at least 1, got 2.5"),
+    ],
+)
+def test_values_of_another_type_get_a_sentence(
+    photos_index: Path, options: dict, said: str
+) -> None:
+    with pytest.raises(stellar.UserError, match=said):
+        stellar.open_index(photos_index).search("003.jpg", **options)
 
 
 def clustered(folder: Path) -> stellar.searching.Index:

@@ -10,13 +10,15 @@ from stellar.aligning.examples import Examples, caption_examples, token_examples
 from stellar.aligning.fitting import fit_contrastive, fit_ridge
 from stellar.aligning.towers import Tower
 from stellar.config import Fit
-from stellar.data import ImageSource
+from stellar.data import NamedPictures, open_pictures
 from stellar.data.folder import DataError, ImageFiles, evenly_spread
 from stellar.data.labelled.csv_table import NoTable, csv_rows, on_disk
 from stellar.errors import UserError
-from stellar.model import Stellar
+from stellar.images import check_fit
+from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching.words import Origin, Words
+from stellar.storage import at_home
 
 HELD_OUT = 10
 """Of so many pictures, one is not fitted to."""
@@ -46,7 +48,7 @@ class Alignment:
 def align(
     model: Stellar,
     tower: Tower,
-    source: ImageSource | None = None,
+    pictures: NamedPictures | None = None,
     captions: str | Path | None = None,
     fit: Fit = "crop",
     count: int = 2000,
@@ -56,26 +58,30 @@ def align(
 ) -> Alignment:
     """Learn to say from a model's tokens what the tower says of what they show.
 
-    Either from `count` pictures of a source, of each the whole and `crops` of its tokens; or from
-    `captions`, a CSV file with the columns path and text, whose paths are relative to it.
+    Either from `count` pictures, of each the whole and `crops` of its tokens: a folder, shards, a
+    list of files, `scenes`, or a source of images. Or from `captions`, a CSV file with the columns
+    path and text, whose paths are relative to it.
 
     Raises AlignError for too few pictures, for models of other channels than RGB or without tokens,
     and where both or neither are given; DataError for a wrong CSV file.
     """
+    check_model(model)
+    check_fit(fit)
     if model.config.in_chans != 3 or not model.config.num_sparse_tokens:
         raise AlignError("words need a model of RGB pictures that has tokens")
-    if (source is None) == (captions is None):
+    if (pictures is None) == (captions is None):
         raise AlignError("give pictures, or a CSV file of captions, and not both")
     if count < FEWEST or crops < 1:
         raise AlignError(
             f"at least {FEWEST} pictures and 1 crop are needed, got {count} and {crops}"
         )
     if captions is not None:
-        files, texts = read_captions(Path(captions))
+        files, texts = read_captions(Path(at_home(captions)))
         examples, unread = caption_examples(model, tower, files, texts, fit, progress)
         fitting = fit_contrastive
     else:
-        assert source is not None
+        assert pictures is not None
+        source = open_pictures(pictures, model.config)
         indices = list(evenly_spread(source, count))
         examples, unread = token_examples(
             model, tower, source, indices, fit, crops, seed, progress

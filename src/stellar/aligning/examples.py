@@ -132,7 +132,7 @@ def _factors(
     model: Stellar, pixels: Pixels, fit: Fit
 ) -> tuple[Float32[np.ndarray, "K D"], Float32[Tensor, "K gh gw"]]:
     """Tokens and maps of a picture."""
-    with inference(model.device):
+    with inference(model):
         factors = model.encode(pixels, fit)
     return factors.sparse[0].float().cpu().numpy(), factors.maps[0].float().cpu()
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from stellar.errors import MissingPackage, UserError
 from stellar.images.sizes import resize
+from stellar.precision import choose_device
+from stellar.storage import at_home
 
 SQUASHED = ("siglip", "siglip2")
 """Families that see the whole picture, its aspect ratio not kept; others its middle."""
@@ -99,10 +101,11 @@ class TransformersTower:
         return (resize(picture, size, size) - mean) / std
 
 
-def load_tower(name: str, device: torch.device | str = "cpu") -> TransformersTower:
+def load_tower(name: str | Path, device: torch.device | str = "cpu") -> TransformersTower:
     """A folder, or a name on the hub, from where it is downloaded once. Raises TowerError, and
     MissingPackage without transformers.
     """
+    name = at_home(name)
     try:
         transformers = import_module("transformers")
     except ModuleNotFoundError as error:
@@ -124,7 +127,7 @@ def load_tower(name: str, device: torch.device | str = "cpu") -> TransformersTow
             "one such as openai/clip-vit-base-patch32"
         )
     return TransformersTower(
-        name, model.to(device).eval(), tokenizer, _preparation(name, model.config)
+        name, model.to(choose_device(device)).eval(), tokenizer, _preparation(name, model.config)
     )
 
 

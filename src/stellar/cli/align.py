@@ -61,15 +61,13 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.cli.terminal import progress_line
     from stellar.load_model import load
     from stellar.precision import choose_device
-    from stellar.reconstructing import pictures
 
     device = choose_device(options.device)
     model = load(options.model, device, purpose="encode", revision=options.revision)
-    source = None if options.data is None else pictures([options.data], model.config)
     tower = load_tower(options.to, device)
     with progress_line() as show:
         found = align(
-            model, tower, source, options.captions, options.fit, options.count, options.crops,
+            model, tower, options.data, options.captions, options.fit, options.count, options.crops,
             progress=lambda done, total: show("pictures", done, total),
         )  # fmt: skip
     found.words.save(options.out)

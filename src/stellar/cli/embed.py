@@ -70,7 +70,6 @@ def run(arguments: Sequence[str]) -> int:
     )
 
     from stellar.cli.terminal import console
-    from stellar.config import check_workers
     from stellar.embedding import embed
     from stellar.load_model import load
     from stellar.precision import choose_device
@@ -86,8 +85,6 @@ def run(arguments: Sequence[str]) -> int:
             f"the name of an embedding must be UTF-8, got {str(options.out)!a}; choose "
             "another --out"
         ) from None
-    if options.num_workers is not None:
-        check_workers(options.num_workers, "--num-workers")
     if options.out.suffix not in ("", ".parquet"):
         raise UserError(
             f"the file is Parquet: end its name in .parquet, got --out {options.out}; a name "

@@ -120,9 +120,8 @@ def _export(options: Options, workbench: "Workbench") -> int:
 
 
 def _gallery(pictures: Sequence[str], model: "Stellar") -> "Gallery":
-    from stellar.data import EMBEDDED, open_embedded
+    from stellar.data import EMBEDDED, open_embedded, open_pictures
     from stellar.exploring import Gallery
-    from stellar.reconstructing import pictures as opened
 
     if not pictures:
         raise UserError("explore needs pictures: a folder, files, or scenes")
@@ -131,4 +130,4 @@ def _gallery(pictures: Sequence[str], model: "Stellar") -> "Gallery":
         return Gallery(
             open_embedded(pictures[0], "heldout", model.config, length=NUM_SCENES), title
         )
-    return Gallery(opened(pictures, model.config), title)
+    return Gallery(open_pictures(pictures, model.config), title)

@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.errors import UserError
     from stellar.load_model import load
     from stellar.precision import choose_device
-    from stellar.reconstructing import pictures, reconstruct
+    from stellar.reconstructing import reconstruct
     from stellar.storage import one_line, place_file
 
     if not options.pictures:
@@ -69,8 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         require_outside(options.out, picture)
     device = choose_device(options.device)
     model = load(options.model, device, options.tokenizer, revision=options.revision)
-    source = pictures(options.pictures, model.config)
-    result = reconstruct(model, source, options.count, options.fit)
+    result = reconstruct(model, options.pictures, options.count, options.fit)
     place_file(options.out, lambda path: result.sheet.save(path, format="PNG"))
     for name, decibels in zip(result.names, result.psnr, strict=True):
         print(f"{decibels:5.1f} dB  {one_line(name)}")

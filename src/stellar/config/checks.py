@@ -4,6 +4,7 @@ import difflib
 import logging
 from collections.abc import Iterable
 from functools import cache
+from numbers import Integral
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stellar.errors import UserError
@@ -58,7 +59,18 @@ def check_at_least(config: Any, section: str, least: float, *names: str) -> None
 
 def check_workers(count: int, name: str) -> None:
     """Raises ConfigError for a number of reading processes that no machine has a use for."""
-    require(0 <= count <= MOST_WORKERS, f"{name} must be from 0 to {MOST_WORKERS:,}, got {count}")
+    require(
+        isinstance(count, Integral) and 0 <= count <= MOST_WORKERS,
+        f"{name} must be a whole number from 0 to {MOST_WORKERS:,}, got {count!r}",
+    )
+
+
+def check_count(count: int, name: str, least: int = 1) -> None:
+    """Raises ConfigError for what is no whole number, or too small a one."""
+    require(
+        isinstance(count, Integral) and count >= least,
+        f"{name} must be a whole number of at least {least}, got {count!r}",
+    )
 
 
 def require(condition: bool, message: str) -> None:

@@ -19,6 +19,7 @@ from stellar.data.labelled import (
     open_labelled,
 )
 from stellar.data.loader import view_batches
+from stellar.data.named_pictures import NamedPictures, open_pictures
 from stellar.data.scenes import Scene, SceneObject, Scenes
 from stellar.data.shards import Shards
 from stellar.data.sources import open_source
@@ -39,6 +40,7 @@ __all__ = [
     "MaskedSplits",
     "Masks",
     "MultiView",
+    "NamedPictures",
     "Scene",
     "SceneObject",
     "Scenes",
@@ -50,6 +52,7 @@ __all__ = [
     "open_data",
     "open_embedded",
     "open_labelled",
+    "open_pictures",
     "open_scenes",
     "open_source",
     "view_batches",

@@ -19,6 +19,7 @@ from stellar.data.labelled.segmentation_sets import (
     voc_folder,
 )
 from stellar.data.scenes import CLASSES
+from stellar.storage import at_home
 
 NUM_SCENES = 1000
 """Of the embedded scenes, to fit on, and as many to test on."""
@@ -35,7 +36,7 @@ def open_data(
     """
     if str(data) in EMBEDDED:
         return open_scenes(config, NUM_SCENES, NUM_SCENES, data=str(data))
-    path, channels = Path(data), config.in_chans
+    path, channels = Path(at_home(data)), config.in_chans
     if ade20k := ade20k_folder(path):
         splits = open_ade20k(ade20k, channels)
     elif voc := voc_folder(path):

@@ -6,6 +6,7 @@ step and on any number of ranks, and a batch may run over the end of an epoch.
 """
 
 import atexit
+import multiprocessing
 import re
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -81,7 +82,7 @@ def loaded(
             yield batch
     except (ConnectionError, EOFError) as error:
         # DataLoader says so itself unless the worker died while it was handing over a batch.
-        raise DataError(DIED) from error
+        raise DataError(_ended()) from error
     except RuntimeError as error:
         if (sentence := sentence_of_workers(error)) is None:
             raise
@@ -109,6 +110,12 @@ DIED = (
     "a process that reads images was killed, most often because the machine ran out of memory; "
     "lower num_workers (0 reads in the main process) or batch_size, and give the same command again"
 )
+UNGUARDED = (
+    "a process that reads images ended: where processes are not forked, as on macOS and Windows, "
+    "each begins by running the script again, so what a script calls belongs below "
+    '`if __name__ == "__main__":`; where it is, the machine most often ran out of memory: lower '
+    "num_workers (0 reads in the main process) or batch_size, and give the same command again"
+)
 FULL = (
     "the shared memory through which loader workers hand over their batches is full; give the "
     "container more (docker run --shm-size 8g), lower batch_size or num_workers, or set "
@@ -119,6 +126,11 @@ STUCK = (
     f"hang; see whether it answers, or let the environment variable {WORKER} be more seconds than "
     "it may take"
 )
+
+
+def _ended() -> str:
+    """Why a worker ended by itself, most likely, by the way in which processes are started."""
+    return DIED if multiprocessing.get_start_method() == "fork" else UNGUARDED
 
 
 def sentence_of_workers(error: Exception) -> str | None:
@@ -132,8 +144,10 @@ def sentence_of_workers(error: Exception) -> str | None:
         or "unable to write to file" in said
     ):
         return FULL
-    if re.search(r"DataLoader worker .*(killed by signal|exited unexpectedly)", said):
+    if re.search(r"DataLoader worker .*killed by signal", said):
         return DIED
+    if re.search(r"DataLoader worker .*exited unexpectedly", said):
+        return _ended()
     return (
         STUCK.replace("SECONDS", str(worker_timeout())) if "DataLoader timed out" in said else None
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from stellar.data.folder import EXTENSIONS, DataError, ImageFolder
 from stellar.data.folderindex import walk
 from stellar.data.shards import Shards, is_address
+from stellar.storage import at_home
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
     """The pictures below a folder; or those of shards, where `data` is a .tar file, a pattern, an
     address, or a folder that holds .tar files and no pictures. Raises DataError.
     """
-    source = _opened(os.fspath(data), channels)
+    source = _opened(at_home(data), channels)
     logger.info("%s pictures in %s", f"{len(source):,}", data)
     return source
 
@@ -44,6 +45,7 @@ def are_shards(data: str) -> bool:
 
 def whole_path(data: str) -> str:
     """What was named, so that it can be found from any folder; what is missing stays as it is."""
+    data = at_home(data)
     local = not is_address(data) and (are_shards(data) or Path(data).is_dir())
     return str(Path(data).resolve()) if local else data
 

@@ -13,7 +13,7 @@ from stellar.config import Fit
 from stellar.errors import UserError
 from stellar.images import preprocessing
 from stellar.images.sizes import ONE_SIZE
-from stellar.model import Stellar
+from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 
@@ -40,6 +40,7 @@ class Embedder:
     """
 
     def __init__(self, model: Stellar, fit: Fit = "crop", tokens: int | None = None) -> None:
+        check_model(model)
         if fit not in ONE_SIZE:
             raise EmbeddingError(
                 f"an embedding file holds maps of one size, so fit must be crop or squash, got "
@@ -51,10 +52,10 @@ class Embedder:
                 "an embedding holds tokens and maps, and this model has none; choose a model with "
                 "model.num_sparse_tokens above 0"
             )
-        if tokens is not None and not 1 <= tokens <= num_tokens:
+        if tokens is not None and tokens not in range(1, num_tokens + 1):
             raise EmbeddingError(
                 f"the model has {num_tokens} tokens, so 1 to {num_tokens} of them can be kept, "
-                f"got tokens = {tokens}"
+                f"got tokens = {tokens!r}"
             )
         self.model = model
         self.fit: Fit = fit
@@ -70,7 +71,7 @@ class Embedder:
         """cls, tokens and maps of a batch, flat and on the model's device, where a GPU goes on
         computing after this has returned.
         """
-        with inference(self.model.device):
+        with inference(self.model):
             factors = self.model.encode(images.to(self.model.device, non_blocking=True))
             if self.tokens is not None:
                 factors = factors.strongest(self.tokens)

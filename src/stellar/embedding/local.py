@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stellar.config import Fit
+from stellar.config import Fit, check_count, check_workers
 from stellar.data import Listed, open_source
 from stellar.data.picture_batches import pictures_at
-from stellar.embedding.embedder import Embedder, EmbeddingError
+from stellar.embedding.embedder import Embedder
 from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Parts, open_parts
 from stellar.model import Stellar
 from stellar.processes.launch import Ranks
+from stellar.storage import at_home
 
 WRITERS = 2
 """Threads that write, and finished parts that may wait for them."""
@@ -51,15 +52,16 @@ def embed(
     `fit` is crop or squash. `tokens` keeps so many of each picture, those that explain most of it;
     None: all. `progress` is called with (images done, images in all); it takes the other processes
     to be as fast as this one. Raises DataError for a folder without images, and EmbeddingError for
-    another fit, for sizes below 1, for more tokens than there are, and when `out` exists or its
-    parts come from another model or other data.
+    another fit, for more tokens than there are, and when `out` exists or its parts come from
+    another model or other data, and ConfigError for numbers that are none or too small.
     """
-    for name, size in (("batch", batch_size), ("part", part_size)):
-        if size < 1:
-            raise EmbeddingError(f"a {name} has at least 1 image, got {size}")
+    check_count(batch_size, "batch_size")
+    check_count(part_size, "part_size")
+    if num_workers is not None:
+        check_workers(num_workers, "num_workers")
     embedder = Embedder(model, fit, tokens)
     source = open_source(folder, model.config.in_chans)
-    parts = open_parts(Path(out), source, embedder, part_size)
+    parts = open_parts(Path(at_home(out)), source, embedder, part_size)
     if num_workers is None:
         num_workers = suggested_workers(model.device)
     _make_parts(parts, source, embedder, batch_size, num_workers, ranks, progress)

@@ -20,6 +20,7 @@ from stellar.embedding.parts import PART_SIZE, EmbedResult, Parts, open_parts
 from stellar.errors import MissingPackage
 from stellar.model import Stellar
 from stellar.precision import choose_device
+from stellar.storage import at_home
 
 Row = dict[str, Any]
 
@@ -43,7 +44,7 @@ def embed_on_ray(
     ray = the_package()
     embedder = Embedder(model.cpu(), fit, tokens)
     source = open_source(whole_path(str(folder)), model.config.in_chans)
-    parts = open_parts(Path(out).resolve(), source, embedder, part_size)
+    parts = open_parts(Path(at_home(out)).resolve(), source, embedder, part_size)
     if missing := parts.missing():
         shared = {"parts": ray.put(parts), "embedder": ray.put(embedder)}
         numbers = [{"part": number} for number in missing]

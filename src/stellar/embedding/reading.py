@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from stellar.embedding.embedder import EmbeddingError
 from stellar.errors import UserError
+from stellar.storage import at_home
 
 DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowException)
 """What reading a file that is something else, or was changed, may raise."""
@@ -36,6 +37,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     """Read what `embed` wrote, a file or a folder of parts, arrays in their shapes. Raises
     EmbeddingError for anything else, and where the disk has changed it.
     """
+    path = at_home(path)
     with _readable(path):
         return _in_shape(pq.read_table(path, page_checksum_verification=True))
 
@@ -60,7 +62,7 @@ def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
 
 
 def _files(path: str | Path) -> list[Path]:
-    path = Path(path)
+    path = Path(at_home(path))
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not path.exists() or not files:
         problem = "holds no .parquet files" if path.exists() else "does not exist"

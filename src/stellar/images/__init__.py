@@ -21,7 +21,7 @@ from stellar.images.picture import (
     unit_range,
 )
 from stellar.images.pillow import MAX_PIXELS, from_pillow, is_of_the_machine, to_pillow
-from stellar.images.sizes import fitted, nearest_multiple, one_batch, preprocessing
+from stellar.images.sizes import check_fit, fitted, nearest_multiple, one_batch, preprocessing
 
 __all__ = [
     "MASK_EXTENSIONS",
@@ -31,6 +31,7 @@ __all__ = [
     "Pixels",
     "UnreadableImage",
     "as_shown",
+    "check_fit",
     "decode_mask",
     "eight_bits",
     "fitted",

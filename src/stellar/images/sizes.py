@@ -49,10 +49,19 @@ def resize(pixels: Pixels, height: int, width: int, antialias: bool = True) -> S
     return out if out.dtype == torch.uint8 else out.clamp(0, 1)  # cubics overshoot
 
 
+def check_fit(fit: Fit) -> None:
+    """Raises InputError for an unknown one."""
+    if fit not in _WORDS:
+        raise InputError(
+            f"fit must be one of {', '.join(_WORDS)}, got {fit!r}{nearest(fit, _WORDS)}"
+        )
+
+
 def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
     """The picture at a size that the patch divides. Raises InputError for one that must be exact
     and is not, and for an unknown fit.
     """
+    check_fit(fit)
     height, width = pixels.shape[1:]
     patch = config.patch_size
     if fit == "crop":
@@ -69,10 +78,6 @@ def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
             torch.arange(-(-side // patch) * patch).clamp(max=side - 1) for side in (height, width)
         )
         return pixels[:, rows][:, :, columns]
-    if fit != "exact":
-        raise InputError(
-            f"fit must be one of {', '.join(_WORDS)}, got {fit!r}{nearest(fit, _WORDS)}"
-        )
     if height % patch or width % patch:
         raise InputError(
             f"height and width must be multiples of the patch size {patch}, "

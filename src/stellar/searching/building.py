@@ -35,7 +35,7 @@ from stellar.searching.tables import (
 )
 from stellar.searching.thumbnails import thumbnails
 from stellar.searching.words import Words
-from stellar.storage import locked, sync
+from stellar.storage import at_home, locked, sync
 
 EXACT_UP_TO = 20_000
 """Pictures up to which every token is looked at (docs/search.md has the times)."""
@@ -82,7 +82,7 @@ def build_index(
     another model's, or the words are, and for an embedding without rows; MissingPackage without
     LanceDB.
     """
-    folder, source = Path(out), None if pictures is None else Path(pictures)
+    folder, source = Path(at_home(out)), None if pictures is None else Path(at_home(pictures))
     total, metadata = describe_embeddings(embedding)
     model = of_the_model(metadata)
     _check(folder, source, total, embedding)

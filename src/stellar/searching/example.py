@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32
 
 from stellar.config import Fit
 from stellar.images import read_image
-from stellar.model import Stellar
+from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 from stellar.searching.places import patch_at
@@ -31,9 +31,9 @@ class Example:
 
     def token(self, number: int) -> Float32[np.ndarray, "D"]:
         """One of its tokens. Raises SearchError for a number that there is none of."""
-        if not 0 <= number < len(self.sparse):
+        if number not in range(len(self.sparse)):
             raise SearchError(
-                f"{self.path} has the tokens 0 to {len(self.sparse) - 1}, got token {number}"
+                f"{self.path} has the tokens 0 to {len(self.sparse) - 1}, got token {number!r}"
             )
         return self.sparse[number]
 
@@ -42,6 +42,7 @@ def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
     """A picture file, as the model of an index sees it, with as many tokens as are kept there.
     Raises SearchError for another model, and UnreadableImage.
     """
+    check_model(model)
     indexed = contents.model
     if (found := fingerprint(model)) != indexed["model_sha256"]:
         raise SearchError(
@@ -49,7 +50,7 @@ def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
             f"({found[:12]}); search with that one, or index an embedding of this one"
         )
     pixels = read_image(file, model.config.in_chans)
-    with inference(model.device):
+    with inference(model):
         factors = model.encode(pixels, fit=indexed["fit"])
         if contents.keeps_strongest:
             factors = factors.strongest(contents.num_tokens)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from stellar.config import nearest
+from stellar.config import check_count, nearest
 from stellar.model import Stellar
 from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
 from stellar.searching.example import Example, encoded, token_at
@@ -17,6 +18,7 @@ from stellar.searching.rows import Rows
 from stellar.searching.scoring import Query, Scores, best_of, no_scores, score, unit
 from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
 from stellar.searching.words import Words, read_words
+from stellar.storage import at_home
 
 FEWEST, MOST = 64, 512
 """Pictures that are scored together: so many at first, then four times as many, at most."""
@@ -81,9 +83,13 @@ class Index:
         are tokens (path, number) that are not wanted. `where` is the place where what is found has
         to lie, by its name or as a box (places.py). scoring.py says what the score is.
 
-        Raises SearchError for a path that is not in the index, a token that there is none of, a
-        count below 1, and another model than the index's; UserError for what is no place.
+        Raises SearchError for a path that is not in the index, a token that there is none of, and
+        another model than the index's; UserError for what is no place, and a count below 1.
         """
+        if not isinstance(token, Sequence):
+            raise SearchError(f"token must be a list of tokens, as [3] is one, got {token!r}")
+        if at is not None and not (_is_pair(at) and all(isinstance(x, Real) for x in at)):
+            raise SearchError(f"at must be a pixel (x, y), got {at!r}")
         example = self.example(like, model)
         numbers = [*token, *([] if at is None else [token_at(example, at)])]
         wanted = [example.token(number) for number in numbers]
@@ -112,11 +118,10 @@ class Index:
         return self.find(self._query(unit(texts), without, where, words), count, exact)
 
     def find(self, query: Query, count: int = 10, exact: bool = False) -> list[Hit]:
-        """The pictures that answer a query best. Raises SearchError for a count below 1, UserError
-        for a box that is none.
+        """The pictures that answer a query best. Raises UserError for a count below 1, and for a
+        box that is none.
         """
-        if count < 1:
-            raise SearchError(f"a search gives at least 1 picture, got a count of {count}")
+        check_count(count, "count")
         if query.box is not None:
             check_box(query.box)
         look = self._exactly if exact or not self.approximate else self._approximately
@@ -139,7 +144,7 @@ class Index:
         path = str(picture)
         if path not in self.rows.numbers:
             if model is not None:
-                return encoded(Path(picture), model, self.contents)
+                return encoded(Path(at_home(picture)), model, self.contents)
             hint = nearest(path, self.paths) or "; to search by a file, give the model as well"
             raise SearchError(f"{path} is not in {self.folder}{hint}")
         number = np.array([self.rows.numbers[path]])
@@ -156,6 +161,11 @@ class Index:
         words: Words | None = None,
     ) -> Query:
         width = self.contents.model["shapes"]["tokens"][1]
+        if wrong := [token for token in without if not _is_pair(token)]:
+            raise SearchError(
+                "without must be a list of tokens (path, number), as [('photo.jpg', 3)] is one, "
+                f"got {wrong[0]!r} in it"
+            )
         unwanted = [self.example(path).token(number) for path, number in without]
         return Query(
             wanted,
@@ -208,11 +218,15 @@ class Index:
         return score(query, numbers, unit(self.rows.sparse(numbers)), maps)
 
 
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
 def open_index(path: str | Path) -> Index:
     """The index in a folder that `build_index` made. Raises SearchError for what is none, is half
     built, or damaged, and MissingPackage without LanceDB.
     """
-    folder = Path(path)
+    folder = Path(at_home(path))
     contents = read_contents(folder / WHOLE)
     if contents is None:
         if (folder / GROWING).exists():

@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from stellar.config import RunConfig
+from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import read_run_config
 from stellar.data.sources import require_outside
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
 from stellar.processes.exchange import on_first, own_device, process_group, together
 from stellar.processes.launch import Ranks, own_ranks
+from stellar.storage import at_home
 from stellar.training.loop import Training
 from stellar.training.recorder import Look
 from stellar.training.run_folder import CONFIG, RunError, RunFolder
@@ -58,10 +59,15 @@ def pretrain(
     is silent. `look` is called with the model every `training.sample_every` steps, and what it
     says is shown.
     """
+    if not isinstance(config, RunConfig):
+        raise ConfigError(
+            "a run is described by a RunConfig, as stellar.PRESETS['tiny']() is one, got "
+            f"a {type(config).__name__}"
+        )
     ranks = own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
         return _train(
-            with_whole_path(config), Path(out), ranks, chosen, console, look, resumed=False
+            with_whole_path(config), Path(at_home(out)), ranks, chosen, console, look, resumed=False
         )
 
 
@@ -76,7 +82,7 @@ def resume(
 
     Raises as `pretrain` does.
     """
-    out, ranks = Path(out), own_ranks()
+    out, ranks = Path(at_home(out)), own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
         config = on_first(lambda: config_of(out))
         return _train(config, out, ranks, chosen, console, look, resumed=True)
@@ -91,6 +97,8 @@ def config_of(run: Path) -> RunConfig:
     return read_run_config(run / CONFIG)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _train(
     config: RunConfig,
     out: Path,

@@ -27,7 +27,7 @@ from stellar.data.folder import ImageFolder, printable
 from stellar.data.shards.index import open_index
 from stellar.data.shards.ranges import LocalFiles
 from stellar.errors import UserError
-from stellar.storage import locked, make_folder, place_file, write_file
+from stellar.storage import at_home, locked, make_folder, place_file, write_file
 
 MANIFEST = "shards.json"
 LEFT_OUT = "left-out.txt"
@@ -73,7 +73,7 @@ def write_shards(
         )
     if not 0 <= seed < 2**63:
         raise ShardingError(f"a seed is a whole number from 0 on, below 2^63, got --seed {seed}")
-    source, out = ImageFolder(folder), Path(out)
+    source, out = ImageFolder(at_home(folder)), Path(at_home(out))
     sizes = _sizes(source)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes >= 0))
     shards = _split(order, sizes, shard_size * MEGABYTE)
