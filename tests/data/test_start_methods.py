@@ -53,3 +53,25 @@ def test_all_that_reads_pictures_works(tmp_path: Path, method: str) -> None:
     done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == ["embedded 12 1", "evaluated 2", "trained 2"]
+
+
+UNGUARDED = """
+import multiprocessing, sys
+from dataclasses import replace
+from stellar.presets import demo
+import stellar
+
+multiprocessing.set_start_method("spawn")
+run = demo()
+run = replace(run, training=replace(run.training, steps=2, batch_size=4, num_workers=2))
+stellar.pretrain(run, sys.argv[1])
+"""
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+    script = tmp_path / "use.py"
+    script.write_text(UNGUARDED)
+    call = [sys.executable, "-W", "ignore", str(script), str(tmp_path / "run")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert 'belongs below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]

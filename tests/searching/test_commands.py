@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,10 +194,14 @@ def test_the_python_of_the_docs_runs(
     pytest.importorskip("lancedb")
     photographs(Path("photos"))
     assert stellar("embed", "stellar-scenes", "photos", "--out", "photos.parquet").code == 0
-    (block,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
     capsys.readouterr()
-    exec(block, {})
+    left: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL):
+        exec(block, left)
     assert len(re.findall(r"^0\.\d+ \w+\.jpg \[\(", capsys.readouterr().out, flags=re.M)) == 3
+    model, paths = left["model"], [f"photos/{path}" for path in left["rows"].paths]
+    exact = model.reconstruct(model.encode(paths))
+    assert (left["drawn"] - exact).abs().mean() < 0.01
 
 
 def test_other_lines_of_the_docs_are_there() -> None:

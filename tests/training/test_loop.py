@@ -24,6 +24,7 @@ from stellar.data import DataError, Scenes
 from stellar.model import Stellar
 from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
+from stellar.presets import PRESETS
 from stellar.processes.launch import Ranks
 from stellar.storage import checksum
 from stellar.study.systems import dense, dino, mae, slots
@@ -201,6 +202,35 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path, config: RunConf
     assert resume(tmp_path / "run").step == 8
     assert (final_hash(tmp_path / "run"), rows(tmp_path / "run")) == (before, metrics)
     assert "finished already: all 8 steps are done" in (tmp_path / "run/log.txt").read_text()
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_it_learns_also_where_gradients_are_off(
+    tmp_path: Path, config: RunConfig, without: Callable
+) -> None:
+    with without():
+        assert pretrain(config, tmp_path / "run").step == 8
+        assert not torch.is_grad_enabled()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("given", "came"), [("tiny", "str"), (PRESETS["tiny"], "function")])
+def test_what_is_no_configuration_gets_a_sentence(
+    tmp_path: Path, given: RunConfig, came: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"PRESETS\['tiny'\]\(\) is one, got a {came}"):
+        pretrain(given, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_may_lie_at_home(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert pretrain(config, "~/runs/x").folder == tmp_path / "home/runs/x"
+    assert resume("~/runs/x").finished
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_resuming_nothing_is_an_error(tmp_path: Path) -> None:
