@@ -1,6 +1,7 @@
 """Pictures through a model and back."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -89,6 +90,7 @@ def test_pictures_are_taken_by_their_names(tmp_path: Path, model: Stellar) -> No
 @pytest.mark.usefixtures("unchecked")
 def test_wrong_calls_get_a_sentence(tmp_path: Path, model: Stellar) -> None:
     Image.new("RGB", (20, 30)).save(tmp_path / "a.png")
+    call: Any = stellar.reconstruct
     for arguments, options, message in (
         ((model, tmp_path), {"count": 0}, "count must be a whole number of at least 1, got 0"),
         ((model, tmp_path), {"count": -1}, "count must be .* got -1"),
@@ -99,4 +101,4 @@ def test_wrong_calls_get_a_sentence(tmp_path: Path, model: Stellar) -> None:
         (("stellar-scenes", tmp_path), {}, r"as stellar.load\('stellar-scenes'\) gives one, got '"),
     ):
         with pytest.raises(UserError, match=message):
-            stellar.reconstruct(*arguments, **options)
+            call(*arguments, **options)

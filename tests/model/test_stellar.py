@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -89,14 +90,15 @@ def test_what_are_no_pieces_gets_a_sentence(small: ModelConfig) -> None:
     model, images = Stellar(small), torch.rand(1, 3, 16, 16)
     factors = model.encode(images)
     sparse, spatial = factors.sparse.detach(), factors.spatial.detach()
-    for pieces, message in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"sparse": sparse.numpy(), "spatial": spatial}, "sparse must be a tensor, got a ndarray"),
         ({"sparse": sparse[..., :7], "spatial": spatial}, r"with D = 24, .* got \(1, 3, 7\)"),
         ({"sparse": sparse[0], "spatial": spatial}, r"sparse must be \(B K D\)"),
         ({"sparse": sparse.expand(2, -1, -1), "spatial": spatial}, "of as many images"),
         ({"sparse": sparse, "spatial": spatial, "grid": 4}, r"\(height, width\) in patches, got 4"),
         ({"factors": images}, "the factors that encode gives.*got a Tensor"),
-    ):
+    )
+    for pieces, message in wrong:
         with pytest.raises(ValueError, match=message):
             model.reconstruct(**pieces)
 
