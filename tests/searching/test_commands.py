@@ -109,7 +109,7 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
         ("", "search needs a picture to go by, --like PATH, or words, and not both"),
         ("--like 03.jpg", "03.jpg is not in photos.index; did you mean"),
         ("--like 003.jpg --token 3", "has the tokens 0 to 2, got token 3"),
-        ("--like 003.jpg --count 0", "at least 1 picture, got a count of 0"),
+        ("--like 003.jpg --count 0", "count must be a whole number of at least 1, got 0"),
         ("--like 003.jpg --where uper-left", "did you mean 'upper-left'?"),
         ("--like 003.jpg --where 0,0,2,1", "got 0,0,2,1"),
         ("--like 003.jpg --at here", "--at is a pixel x,y, as 120,80, got here"),
