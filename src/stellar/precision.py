@@ -50,9 +50,10 @@ def inference(model: nn.Module) -> Iterator[None]:
     in; a model whose weights are not fp32 keeps its own.
     """
     weights = next(model.parameters())
-    precision = "auto" if weights.dtype == torch.float32 else "its own"
-    precision = resolve_precision(precision, weights.device)
-    with torch.inference_mode(), autocast(precision, weights.device)():
+    chosen = nullcontext
+    if weights.dtype == torch.float32:
+        chosen = autocast(resolve_precision("auto", weights.device), weights.device)
+    with torch.inference_mode(), chosen():
         yield
 
 

@@ -159,7 +159,7 @@ def load_run(model: PretrainingModel, file: ModelFile) -> None:
         for field in ("num_sparse_tokens", "slot_rounds", "bottleneck")
     ):
         ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
-    if not any(name.startswith("decoder.") for name in file.state):
+    if not file.has_decoder:
         ignore = (*ignore, "decoder.")
     load_weights(model, file.state, ignore)
 

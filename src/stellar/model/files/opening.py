@@ -51,12 +51,17 @@ class ModelFile:
     """What its manifest says of it: main or ablation."""
 
     @property
+    def has_decoder(self) -> bool:
+        """Whether it was written with one."""
+        return any(name.startswith("decoder.") for name in self.state)
+
+    @property
     def learned_to_draw(self) -> bool:
         """Whether it has a decoder, and a term of its training was about drawing whole pictures, as
         far as the file says.
         """
         trained = self.objective is None or self.objective.on("reconstruction")
-        return trained and any(name.startswith("decoder.") for name in self.state)
+        return trained and self.has_decoder
 
 
 @dataclass(frozen=True)
