@@ -4,6 +4,7 @@ trainings each, judged on a split of the drawn scenes that nothing else looks at
     python recipes/trials.py --out runs/trials                       all of them: hours on two cores
     python recipes/trials.py "no noise on L" "patches of 4 px"       some
     python recipes/trials.py --image-size 96 "masking 0.75" --out runs/trials-96
+    python recipes/trials.py --config recipes/scenes.toml --tflop 20 "12 tokens"    of another run
 
 Prints one table with mean and spread, as Markdown. Called again, it goes on.
 """
@@ -17,7 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-from stellar.config import RunConfig
+from stellar.config import ConfigError, RunConfig
+from stellar.config_toml import read_run_config
 from stellar.cost import training_flops
 from stellar.data import open_scenes
 from stellar.demo import with_steps
@@ -41,9 +43,11 @@ def both(*changes: Change) -> Change:
     return lambda run: reduce(lambda changed, change: change(changed), changes, run)
 
 
-def whole() -> RunConfig:
-    """The demo's run as it was before these trials."""
-    return with_section("training", batch_size=64, sample_every=0)(demo())
+def whole(config: Path | None = None) -> RunConfig:
+    """The demo's run as it was before these trials, or the run of a file."""
+    if config is None:
+        return with_section("training", batch_size=64, sample_every=0)(demo())
+    return with_section("training", sample_every=0)(read_run_config(config))
 
 
 SINGLE: dict[str, Change] = {
@@ -113,8 +117,10 @@ def at_cost(run: RunConfig, tflop: float) -> RunConfig:
     return with_steps(run, max(1, round(1e12 * tflop / step)))
 
 
-def at_size(run: RunConfig, size: int) -> RunConfig:
+def at_size(run: RunConfig, size: int | None) -> RunConfig:
     """The run on larger pictures, with as many patches."""
+    if size is None:
+        return run
     patch = run.model.patch_size * size // run.model.image_size
     run = with_section("model", image_size=size, patch_size=patch)(run)
     return with_section("views", local_size=size // 2)(run)
@@ -152,15 +158,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="TRIAL", help=f"of {', '.join(TRIALS)}")
+    parser.add_argument("--config", type=Path, help="a run.toml; by default the demo's run")
     parser.add_argument("--tflop", type=float, default=6.0, help="of every training")
-    parser.add_argument("--image-size", type=int, default=48, help="in as many patches")
+    parser.add_argument("--image-size", type=int, help="in as many patches; by default the run's")
     parser.add_argument("--num-seeds", type=int, default=3)
     parser.add_argument("--scenes", type=int, default=1000, help="to learn from, and to ask")
     parser.add_argument("--out", type=Path, default=Path("runs/trials"))
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in TRIALS]:
         parser.error(f"no trial is called {', '.join(unknown)}; there are {', '.join(TRIALS)}")
-    base = at_cost(at_size(whole(), options.image_size), options.tflop)
+    try:
+        base = at_cost(at_size(whole(options.config), options.image_size), options.tflop)
+    except ConfigError as error:
+        parser.error(str(error))
     changes = {name: fitted(TRIALS[name], options.tflop) for name in options.names or TRIALS}
     scenes = open_scenes(base.model, options.scenes, options.scenes, test_split="tuning")
     found = ablate(base, scenes, options.out, changes, options.num_seeds, console=Console())

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import trials
+from stellar.config_toml import to_toml
 from stellar.cost import training_flops
 
 
@@ -23,6 +24,19 @@ def test_all_trials_cost_the_same(name: str) -> None:
     assert training.steps is not None
     tflop = training_flops(run).total * training.batch_size * training.steps / 1e12
     assert tflop == pytest.approx(6.0, rel=0.01)
+
+
+def test_another_run_is_changed_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = trials.with_section("model", image_size=64, patch_size=8)(trials.whole())
+    (tmp_path / "run.toml").write_text(to_toml(other))
+    base = trials.whole(tmp_path / "run.toml")
+    assert trials.at_size(base, None) == base == other
+    monkeypatch.setattr("sys.argv", ["trials.py", "--config", str(tmp_path / "gone.toml")])
+    with pytest.raises(SystemExit):
+        trials.main()
+    assert "gone.toml does not exist" in capsys.readouterr().err
 
 
 def test_a_trial_is_judged_on_the_tuning_split(
