@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,13 +222,53 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"token": np.array([2, 1]), "without": [["004.jpg", np.int64(0)]]},
+        {
+            "token": np.array([2, 1], np.uint8),
+            "without": np.array([("004.jpg", 0)], dtype=object),
+        },
+        {"token": iter((2, np.int64(1))), "without": iter([("004.jpg", 0)])},
+    ],
+)
+def test_tokens_may_come_from_numpy(photos_index: Path, options: dict) -> None:
+    index = stellar.open_index(photos_index)
+    expected = index.search("003.jpg", token=[2, 1], without=[("004.jpg", 0)], count=5)
+    found = index.search("003.jpg", count=5, **options)
+    assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in expected]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_pixel_may_come_from_numpy(searched_by_files: Callable) -> None:
+    index = stellar.open_index(searched_by_files()[0])
+    (expected,) = index.search("2.png", at=(10.0, 5.0), count=1)
+    pixels: list[Any] = [
+        np.array([10, 5]), np.array([10.0, 5.0], np.float32), [10, 5], (np.int64(10), 5),
+    ]  # fmt: skip
+    for at in pixels:
+        (hit,) = index.search("2.png", at=at, count=1)
+        assert hit.matches[0].token == expected.matches[0].token
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"token": 3}, r"token must be a list of tokens, as \[3\] is one, got 3"),
+        ({"token": "12"}, "token must be a list of tokens, .* got '12'"),
+        ({"token": np.array(3)}, r"token must be a list of tokens, .* got array\(3\)"),
         ({"token": ["1"]}, "has the tokens 0 to 2, got token '1'"),
+        ({"token": [1.0]}, "has the tokens 0 to 2, got token 1.0"),
+        ({"token": np.array([1.0])}, "has the tokens 0 to 2, got token .*1.0"),
         ({"at": "5,5"}, r"at must be a pixel \(x, y\), got '5,5'"),
         ({"at": (5, "5")}, "at must be a pixel"),
-        ({"without": ["004.jpg:2"]}, r"tokens \(path, number\), .* got '004.jpg:2' in it"),
+        ({"at": 5}, r"at must be a pixel \(x, y\), got 5"),
+        ({"at": np.zeros(3)}, "at must be a pixel"),
+        ({"without": 4}, r"tokens \(path, number\), .* got 4"),
+        ({"without": "004.jpg:2"}, r"tokens \(path, number\), .* got '004.jpg:2'"),
+        ({"without": ["004.jpg:2"]}, r"tokens \(path, number\), .* got '004.jpg:2'"),
+        ({"without": [("004.jpg", 2.0)]}, "004.jpg has the tokens 0 to 2, got token 2.0"),
         ({"count": 2.5}, "count must be a whole number of at least 1, got 2.5"),
     ],
 )

@@ -1,6 +1,7 @@
 """A picture to search by: its tokens, where they lie, and which of them explains a pixel."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,11 @@ class Example:
 
     def token(self, number: int) -> Float32[np.ndarray, "D"]:
         """One of its tokens. Raises SearchError for a number that there is none of."""
-        if number not in range(len(self.sparse)):
+        if not isinstance(number, Integral) or number not in range(len(self.sparse)):
             raise SearchError(
                 f"{self.path} has the tokens 0 to {len(self.sparse) - 1}, got token {number!r}"
             )
-        return self.sparse[number]
+        return self.sparse[int(number)]
 
 
 def encoded(file: Path, model: Stellar, contents: Contents) -> Example:

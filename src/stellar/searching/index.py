@@ -1,9 +1,10 @@
 """An index that is searched: `stellar.open_index(path).search(...)`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -67,9 +68,9 @@ class Index:
     def search(
         self,
         like: str | Path,
-        token: Sequence[int] = (),
-        at: tuple[float, float] | None = None,
-        without: Sequence[tuple[str, int]] = (),
+        token: Iterable[int] = (),
+        at: Iterable[float] | None = None,
+        without: Iterable[tuple[str, int]] = (),
         where: str | Box | None = None,
         count: int = 10,
         model: Stellar | None = None,
@@ -86,12 +87,11 @@ class Index:
         Raises SearchError for a path that is not in the index, a token that there is none of, and
         another model than the index's; UserError for what is no place, and a count below 1.
         """
-        if not isinstance(token, Sequence):
-            raise SearchError(f"token must be a list of tokens, as [3] is one, got {token!r}")
-        if at is not None and not (_is_pair(at) and all(isinstance(x, Real) for x in at)):
-            raise SearchError(f"at must be a pixel (x, y), got {at!r}")
+        numbers = _listed(token, "token must be a list of tokens, as [3] is one")
+        pixel = None if at is None else _pixel(at)
         example = self.example(like, model)
-        numbers = [*token, *([] if at is None else [token_at(example, at)])]
+        if pixel is not None:
+            numbers.append(token_at(example, pixel))
         wanted = [example.token(number) for number in numbers]
         asked = np.stack(wanted) if wanted else example.sparse
         return self.find(self._query(asked, without, where), count, exact)
@@ -100,7 +100,7 @@ class Index:
         self,
         texts: Float32[np.ndarray, "q E"],
         words: Words,
-        without: Sequence[tuple[str, int]] = (),
+        without: Iterable[tuple[str, int]] = (),
         where: str | Box | None = None,
         count: int = 10,
         exact: bool = False,
@@ -156,17 +156,14 @@ class Index:
     def _query(
         self,
         wanted: Float32[np.ndarray, "q E"],
-        without: Sequence[tuple[str, int]],
+        without: Iterable[tuple[str, int]],
         where: str | Box | None,
         words: Words | None = None,
     ) -> Query:
         width = self.contents.model["shapes"]["tokens"][1]
-        if wrong := [token for token in without if not _is_pair(token)]:
-            raise SearchError(
-                "without must be a list of tokens (path, number), as [('photo.jpg', 3)] is one, "
-                f"got {wrong[0]!r} in it"
-            )
-        unwanted = [self.example(path).token(number) for path, number in without]
+        expected = "without must be a list of tokens (path, number), as [('photo.jpg', 3)] is one"
+        pairs = [_listed(token, expected, 2) for token in _listed(without, expected)]
+        unwanted = [self.example(path).token(number) for path, number in pairs]
         return Query(
             wanted,
             np.stack(unwanted) if unwanted else np.zeros((0, width), np.float32),
@@ -218,8 +215,25 @@ class Index:
         return score(query, numbers, unit(self.rows.sparse(numbers)), maps)
 
 
-def _is_pair(value: object) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2
+def _listed(given: Any, expected: str, length: int | None = None) -> list[Any]:
+    """What a list, a tuple or an array holds. Raises SearchError for a text, for what holds
+    nothing, and for another length.
+    """
+    try:
+        listed = None if isinstance(given, str) else list(given)
+    except TypeError:
+        listed = None
+    if listed is None or length not in (None, len(listed)):
+        raise SearchError(f"{expected}, got {given!r}")
+    return listed
+
+
+def _pixel(given: Any) -> tuple[float, float]:
+    expected = "at must be a pixel (x, y)"
+    x, y = _listed(given, expected, 2)
+    if not (isinstance(x, Real) and isinstance(y, Real)):
+        raise SearchError(f"{expected}, got {given!r}")
+    return float(x), float(y)
 
 
 def open_index(path: str | Path) -> Index:
