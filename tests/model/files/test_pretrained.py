@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import huggingface_hub.constants
+import huggingface_hub.utils
 import pytest
 import torch
 
