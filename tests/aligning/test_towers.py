@@ -85,7 +85,7 @@ def test_what_cannot_be_loaded_is_a_sentence(tmp_path: Path, spoil: str, message
 
 @pytest.mark.usefixtures("unchecked")
 def test_no_name_is_not_asked_for() -> None:
-    with pytest.raises(UserError, match="expected a path, as a text or a Path, got None"):
+    with pytest.raises(UserError, match="expected a path or an address, got None"):
         load_tower(None)  # pyright: ignore
 
 

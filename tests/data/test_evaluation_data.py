@@ -7,6 +7,7 @@ import pytest
 
 from stellar.config import ModelConfig
 from stellar.data import DataError, MaskedSplits, Splits, open_data
+from stellar.errors import UserError
 
 Save = Callable[..., Path]
 CONFIG = ModelConfig(image_size=32, patch_size=8)
@@ -24,6 +25,11 @@ def test_labels_are_told_from_masks(tmp_path: Path, save: Save) -> None:
         save(tmp_path / f"masks/images/{name}.jpg", 0)
         save(tmp_path / f"masks/masks/{name}.png", [[0, 1, 1], [1, 1, 0]])
     assert isinstance(open_data(tmp_path / "masks", CONFIG), MaskedSplits)
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    with pytest.raises(UserError, match="expected a path or an address, got ''"):
+        open_data("", CONFIG)
 
 
 def test_anything_else_shows_trees_of_both(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from stellar.data import DataError, ImageFolder, Shards, open_source
-from stellar.data.sources import are_shards, whole_path
+from stellar.data.sources import are_shards, require_outside, whole_path
+from stellar.errors import UserError
 
 WriteTar = Callable[..., Path]
 
@@ -44,6 +46,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for name in ("nowhere.tar", "{a,b}.tar", "*.tar", "nowhere/x?"):
         with pytest.raises(DataError, match="expected shards"):
             open_source(tmp_path / name)
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    for call in (open_source, whole_path, partial(require_outside, Path("sheet.png"))):
+        with pytest.raises(UserError, match="expected a path or an address, got ''"):
+            call("")
 
 
 def test_names_from_the_root(

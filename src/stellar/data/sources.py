@@ -54,6 +54,7 @@ def require_outside(out: Path, data: str) -> None:
     """Raises DataError for a place within a folder of pictures: what is drawn there would join
     them, and be learned from.
     """
+    data = at_home(data)
     if Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
         raise DataError(
             f"{out} lies within {data}, and what is drawn there would be read as one of its "

@@ -46,5 +46,7 @@ class History:
 
 def public_name(source: str) -> str:
     """The name of a local file or folder without its path; any other name as it is."""
+    if not source:
+        return source
     path = Path(at_home(source))
-    return path.resolve().name if source and path.exists() else source
+    return path.resolve().name if path.exists() else source
