@@ -9,12 +9,14 @@ lists what still differs from them, and why.
 from dataclasses import replace
 
 from stellar.config import (
+    ConfigError,
     DecoderConfig,
     ModelConfig,
     ObjectiveConfig,
     RunConfig,
     TrainingConfig,
     ViewConfig,
+    nearest,
 )
 
 PUBLISHED_VIEWS = ViewConfig(share_crop=True, antialias=False)
@@ -133,6 +135,16 @@ def demo() -> RunConfig:
 
 
 PRESETS = {
-    preset.__name__.replace("_", "-"): preset
-    for preset in (demo, tiny, b16, l16, h16, b16_scratch, b16_global)
+    start.__name__.replace("_", "-"): start
+    for start in (demo, tiny, b16, l16, h16, b16_scratch, b16_global)
 }
+
+
+def preset_of(name: str) -> RunConfig:
+    """A preset by its name. Raises ConfigError for any other."""
+    if name not in PRESETS:
+        raise ConfigError(
+            f"a preset is one of {', '.join(PRESETS)} (a run has its settings in its run.toml), "
+            f"got {name!r}{nearest(name, PRESETS)}"
+        )
+    return PRESETS[name]()

@@ -84,20 +84,11 @@ def count(text: str) -> int:
 
 
 def _start(name: str) -> "RunConfig":
-    """The settings of a preset or a run.toml. Raises UserError for anything else."""
-    from stellar.config import nearest
+    """The settings of a preset or a run.toml. Raises ConfigError for anything else."""
     from stellar.config_toml import read_run_config
-    from stellar.errors import UserError
-    from stellar.presets import PRESETS
+    from stellar.presets import preset_of
 
-    if name.endswith(".toml"):
-        return read_run_config(Path(name))
-    if name not in PRESETS:
-        raise UserError(
-            f"cost takes presets ({', '.join(PRESETS)}) and run.toml files, as in: stellar cost "
-            f"runs/photos/run.toml; got {name!r}{nearest(name, PRESETS)}"
-        )
-    return PRESETS[name]()
+    return read_run_config(Path(name)) if name.endswith(".toml") else preset_of(name)
 
 
 def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> dict[str, str]:

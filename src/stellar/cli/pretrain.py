@@ -11,7 +11,7 @@ import tyro
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.errors import UserError
-from stellar.presets import PRESETS
+from stellar.presets import PRESETS, preset_of
 from stellar.processes.launch import own_ranks
 
 DESCRIPTION = """Train a model on a folder of images, without labels.
@@ -110,12 +110,5 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
 
 
 def start_from(preset: str, config: Path | None) -> RunConfig:
-    """The settings of a run.toml, or else of a preset. Raises UserError for an unknown one."""
-    if preset not in PRESETS:
-        from stellar.config import nearest
-
-        raise UserError(
-            f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}"
-            f"{nearest(preset, PRESETS)}"
-        )
-    return read_run_config(config) if config else PRESETS[preset]()
+    """The settings of a run.toml, or else of a preset. Raises ConfigError."""
+    return read_run_config(config) if config else preset_of(preset)

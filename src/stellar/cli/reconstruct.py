@@ -43,6 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(
         Options, args=list(arguments), prog="stellar reconstruct", description=DESCRIPTION
     )
+    from stellar.config import check_count
     from stellar.data.sources import require_outside
     from stellar.errors import UserError
     from stellar.load_model import load
@@ -52,8 +53,7 @@ def run(arguments: Sequence[str]) -> int:
 
     if not options.pictures:
         raise UserError("reconstruct needs at least one picture: files, a folder, or scenes")
-    if options.count < 1:
-        raise UserError(f"--count must be at least 1, got {options.count}")
+    check_count(options.count, "--count")
     if not options.out.parent.is_dir():
         raise UserError(
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"
