@@ -136,6 +136,23 @@ def test_mistakes_get_a_sentence_and_leave_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_home_is_a_tilde_also_where_a_shell_leaves_it(
+    tmp_path: Path, stellar: Callable[[str], Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in "~/photos" and --out=~/sheet.png."""
+    photos = tmp_path / "home/photos"
+    photos.mkdir(parents=True)
+    Image.new("RGB", (48, 48)).save(photos / "a.png")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    call = "reconstruct stellar-scenes ~/photos"
+    assert "would be read as one of its pictures" in stellar(f"{call} --out=~/photos/b.png").stderr
+    assert "is one of the pictures" in stellar(f"{call}/a.png --out ~/photos/a.png").stderr
+    done = stellar(f"{call} --out=~/sheet.png")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"photos", "sheet.png"}
+
+
 def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
     for arguments, code, told, message in (
         ("info nowhere", 1, "", "stellar: error: nowhere does not exist"),

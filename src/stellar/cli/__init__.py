@@ -15,6 +15,7 @@ from importlib import import_module
 from stellar.cli.terminal import is_verbose, set_loudness
 from stellar.errors import Interrupted, UserError
 from stellar.processes.launch import own_ranks
+from stellar.storage import at_home
 
 COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
@@ -122,7 +123,7 @@ def _run(arguments: list[str]) -> int:
                 f"stellar {name} runs in one process, and would do all of its work in each of "
                 f"{own_ranks().world_size}; start it without torchrun or srun"
             )
-        return import_module(f"stellar.cli.{name}").run(rest)
+        return import_module(f"stellar.cli.{name}").run([_from_home(each) for each in rest])
     except Interrupted as stopped:
         print(stopped)
         return 130
@@ -136,6 +137,13 @@ def _run(arguments: list[str]) -> int:
         return _fail(sentence, code=1)
     except KeyboardInterrupt:
         return _fail("interrupted", code=130)
+
+
+def _from_home(argument: str) -> str:
+    """With ~ as the home folder, also where a shell leaves it, as in --out=~/sheet.png."""
+    named = argument.startswith("--")
+    option, equals, value = argument.partition("=") if named else ("", "", argument)
+    return option + equals + (at_home(value) if value.startswith("~/") else value)
 
 
 def _out_of_memory(error: Exception) -> str | None:
