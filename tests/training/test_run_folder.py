@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ import pytest
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.data import Scenes
-from stellar.training.run_folder import CONFIG, METRICS, PICTURES, RunError, RunFolder, read_metrics
+from stellar.training.run_folder import (
+    CONFIG,
+    LOG,
+    METRICS,
+    PICTURES,
+    RunError,
+    RunFolder,
+    read_metrics,
+)
 
 SECOND_WRITER = """
 import sys
@@ -39,15 +48,36 @@ def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
 
 
 def test_existing_things_are_not_touched(tmp_path: Path, config: RunConfig) -> None:
-    RunFolder.create(tmp_path / "run", config).__exit__()
-    with pytest.raises(RunError, match="holds a run already; add --resume"):
-        RunFolder.create(tmp_path / "run", config)
+    with RunFolder.create(tmp_path / "run", config) as run:
+        run.add_metrics({"step": 1, "loss": 2.0})
+    before = {file: file.read_bytes() for file in run.path.iterdir()}
+    for _ in range(2):  # the first leaves no lock
+        with pytest.raises(RunError, match="holds a run already; add --resume"):
+            RunFolder.create(tmp_path / "run", replace(config, data="photos"))
+    assert {file: file.read_bytes() for file in run.path.iterdir()} == before
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
     for path in (tmp_path / "notes", tmp_path / "notes" / "a.txt"):
         with pytest.raises(RunError, match="exists and is not a run"):
             RunFolder.create(path, config)
     assert [file.name for file in (tmp_path / "notes").iterdir()] == ["a.txt"]
+
+
+def test_a_run_that_took_no_step_gives_way_to_another(tmp_path: Path, config: RunConfig) -> None:
+    """As after memory that was too small for its batch: with other settings, on other pictures."""
+    with RunFolder.create(tmp_path / "run", config) as run:
+        run.require_pictures(Scenes("train", size=24, length=10))
+        run.add_skipped([("a.jpg", "truncated")])
+        run.log("first")
+    other = replace(config, data="photos")
+    with RunFolder.create(tmp_path / "run", other) as run:
+        assert read_run_config(run.path / CONFIG) == other
+        assert run.num_skipped == 0
+        run.require_pictures(Scenes("train", size=24, length=20))
+        run.log("second")
+        first, second = (run.path / LOG).read_text().splitlines()
+    assert first.endswith("first")
+    assert second.endswith("second")
 
 
 def test_metrics_of_steps_to_come_are_forgotten(tmp_path: Path, config: RunConfig) -> None:

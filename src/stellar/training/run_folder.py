@@ -7,6 +7,7 @@ run.toml  pictures.json  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoi
 import json
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from stellar.storage import append, locked, one_line, place_file, write_file, wr
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
 """How many there are, and their fingerprint, as the run was begun."""
+BEGUN = {CONFIG, PICTURES, LOG, SKIPPED, ".lock"}
+"""What a run has before its first step: its log is written on, the rest is made again."""
 
 
 class RunError(UserError):
@@ -32,7 +35,6 @@ class RunFolder:
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
-        self._skipped: set[str] = set()
         try:
             self._lock = locked(path / ".lock")
         except BlockingIOError:
@@ -40,20 +42,14 @@ class RunFolder:
                 f"{path} is being written by another process; "
                 "wait for it, stop it, or choose another folder"
             ) from None
-        if (path / SKIPPED).exists():
-            lines = (path / SKIPPED).read_text("utf-8", "replace").splitlines()
-            self._skipped = {line.split("\t")[0] for line in lines}
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunFolder":
-        """A new run. Raises RunError when the folder holds one already, or anything else."""
-        if (path / CONFIG).exists():
-            raise RunError(
-                f"{path} holds a run already; add --resume to continue it, or choose another --out"
-            )
-        if path.exists() and (
-            not path.is_dir() or {file.name for file in path.iterdir()} - {".lock"}
-        ):
+        """A new run, also in place of one that ended before its first step. Raises RunError when
+        the folder holds one that took steps, or anything else.
+        """
+        is_run = (path / CONFIG).exists()
+        if path.exists() and not is_run and (not path.is_dir() or _names(path) - {".lock"}):
             raise RunError(f"{path} exists and is not a run; choose another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -62,6 +58,14 @@ class RunFolder:
             raise RunError(
                 f"{path} cannot be written ({error.strerror}); choose another --out"
             ) from error
+        if is_run and _names(path) - BEGUN:
+            run.__exit__()
+            raise RunError(
+                f"{path} holds a run already; add --resume to continue it, or choose another --out"
+            )
+        with writing(path):
+            for name in (PICTURES, SKIPPED):
+                (path / name).unlink(missing_ok=True)
         write_file(path / CONFIG, to_toml(config))
         return run
 
@@ -121,6 +125,13 @@ class RunFolder:
             self._skipped.update(one_line(name) for name, _ in new)
         return len(new)
 
+    @cached_property
+    def _skipped(self) -> set[str]:
+        """Names of images that were listed so far."""
+        file = self.path / SKIPPED
+        lines = file.read_text("utf-8", "replace").splitlines() if file.exists() else []
+        return {line.split("\t")[0] for line in lines}
+
     @property
     def num_skipped(self) -> int:
         """Different images that could not be read so far."""
@@ -133,6 +144,10 @@ class RunFolder:
             file.parent.mkdir(exist_ok=True)
         place_file(file, picture.save)
         return file
+
+
+def _names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
 
 
 def _pictures_of(file: Path) -> dict[str, Any]:
