@@ -6,14 +6,18 @@ First the server alone, then what a person waits for in Chromium: from the event
 the page. Medians and the slowest of ROUNDS; there is no plain way to compare with.
 """
 
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
+
 import stellar
+from browsing import chromium_path
 from stellar.data import open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.steps import Move, Paint, Scale
@@ -92,10 +96,8 @@ def opened(workbench: Workbench) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with Server(workbench, 0).answering() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox"],
-        )
+        path = chromium_path(playwright)
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(address)
         page.wait_for_selector(".card")

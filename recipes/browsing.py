@@ -1,5 +1,5 @@
 """A browser on the page of `stellar explore`, and what a hand does there: for the page's pictures,
-and its tests.
+its tests, and how soon it answers (benchmarks/explore.py).
 """
 
 import shutil
