@@ -3,7 +3,7 @@
 import pytest
 
 from stellar.data.labelled import Splits
-from stellar.evaluation.evaluators.presence import QUANTITIES, presence
+from stellar.evaluation.evaluators.presence import QUANTITIES, STEPS, epochs_for, presence
 from stellar.model import Backbone, Stellar
 
 
@@ -22,6 +22,12 @@ def test_what_is_in_mosaics_is_told_from_features_that_hold_it(
     assert u.value > s.baseline
     assert u.detail == "3 classes, 100 pictures"
     assert u.spread is not None
+
+
+def test_few_pictures_take_no_more_steps_than_many() -> None:
+    """Each pass over up to 128 pictures is one step."""
+    assert [epochs_for(count) for count in (1, 12, 128)] == [STEPS] * 3
+    assert epochs_for(1000) * 1000 // 128 == STEPS
 
 
 def test_a_model_without_tokens_has_cls_and_u(

@@ -54,7 +54,7 @@ def presence(subject: Subject) -> Iterator[Score]:
         return
     features, queries = _features(train), _features(test)
     device = subject.model.device
-    epochs = max(settings.epochs, math.ceil(STEPS * LEARNED_AT_ONCE / len(known)))
+    epochs = max(settings.epochs, epochs_for(len(known)))
     results = [
         linear_probe(
             features, known, {name: x.to(device) for name, x in queries.items()}, asked,
@@ -68,6 +68,11 @@ def presence(subject: Subject) -> Iterator[Score]:
         shares = [100 * result.by_feature[name].accuracies[0] for result in results]
         score = Score.over_seeds(QUANTITIES[name], shares, detail)
         yield replace(score, baseline=100 * there.mean().item())
+
+
+def epochs_for(num_pictures: int) -> int:
+    """Passes over so many pictures that take STEPS steps; one pass over few of them is a step."""
+    return math.ceil(STEPS * LEARNED_AT_ONCE / max(num_pictures, LEARNED_AT_ONCE))
 
 
 def _classes_of_objects(
