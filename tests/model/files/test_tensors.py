@@ -164,6 +164,12 @@ def test_damage_gets_a_sentence(tmp_path: Path, how: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_cannot_be_opened_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "circle.safetensors").symlink_to("circle.safetensors")
+    with pytest.raises(WeightsError, match="Too many levels of symbolic links"):
+        read_state(tmp_path / "circle.safetensors")
+
+
 def test_what_training_code_keeps_beside_the_weights_does_no_harm(tmp_path: Path) -> None:
     """Command lines, and numbers and arrays of numpy, as in checkpoints of MAE and DINO."""
     beside = {

@@ -72,6 +72,7 @@ def open_state(path: Path) -> Mapping[str, Tensor]:
 def _open(path: Path) -> Any:
     # Read, not mapped: the tensors stay what they are when the file is replaced or cut short.
     try:
+        path.open("rb").close()  # safetensors says of all that it cannot open that it is not there
         return safe_open(path, "pt", backend="pread")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
