@@ -187,7 +187,8 @@ def test_the_scenes_from_the_command_line(
     (tmp_path / "model").mkdir()
     save_model(tmp_path / "model", Stellar(small))
     call = ["evaluate", str(tmp_path / "model"), "--data", "scenes", "--num-workers", "0"]
-    assert main([*call, "--out", str(tmp_path / "out")]) == 0
+    short = ["--epochs", "1", "--num-seeds", "1"]
+    assert main([*call, *short, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     page = (tmp_path / "out/report.html").read_text()
     assert "What, where, and back again" in page
