@@ -10,7 +10,9 @@ from PIL import Image
 
 import stellar
 import stellar.cli
+from stellar.config import DecoderConfig, ModelConfig
 from stellar.config_toml import to_toml
+from stellar.model import Stellar
 from stellar.presets import demo
 
 Call = Callable[[Path, Path], list[str]]
@@ -36,9 +38,10 @@ class Case:
 
 def save(arguments: list[str]) -> int:
     """`save_pretrained` in a script, with the signals and sentences of the command line."""
+    model, folder = arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        stellar.load("stellar-scenes").save_pretrained(*arguments)
+        stellar.load(model).save_pretrained(folder)
     except stellar.UserError as error:
         print(error)
         return 1
@@ -47,8 +50,14 @@ def save(arguments: list[str]) -> int:
     return 0
 
 
+SMALL = ModelConfig(
+    image_size=48, patch_size=12, embed_dim=24, depth=1, num_heads=2, num_sparse_tokens=3,
+    decoder=DecoderConfig(target="pixels", embed_dim=16, depth=1, num_heads=2),
+)  # fmt: skip
+
+
 def prepare(inputs: Path) -> None:
-    """Pictures in two classes, one of them broken, and a short run's settings."""
+    """Pictures in two classes, one of them broken, a small model, and a short run's settings."""
     rng = np.random.default_rng(0)
     for index in range(12):
         file = inputs / f"pictures/{'ab'[index % 2]}/{index}.png"
@@ -60,8 +69,9 @@ def prepare(inputs: Path) -> None:
         run.training, steps=3, batch_size=4, num_workers=0, log_every=1, sample_every=2,
         checkpoint_every=2,
     )  # fmt: skip
-    run = replace(run, data=str(inputs / "pictures"), training=training)
+    run = replace(run, data=str(inputs / "pictures"), model=SMALL, training=training)
     (inputs / "run.toml").write_text(to_toml(run))
+    Stellar(SMALL).save_pretrained(inputs / "model")
 
 
 def _on(*parts: str) -> Call:
@@ -75,29 +85,30 @@ CASES = {
         _on("pretrain", "--resume", "--out", "{out}/run"),
     ),
     "embed": Case(
-        _on("embed", "stellar-scenes", "{inputs}/pictures", "--out", "{out}/x.parquet",
+        _on("embed", "{inputs}/model", "{inputs}/pictures", "--out", "{out}/x.parquet",
             "--part-size", "5"),
     ),
     "embed to a folder": Case(
-        _on("embed", "stellar-scenes", "{inputs}/pictures", "--out", "{out}/parts",
+        _on("embed", "{inputs}/model", "{inputs}/pictures", "--out", "{out}/parts",
             "--part-size", "5"),
     ),
     "shard": Case(_on("shard", "{inputs}/pictures", "--out", "{out}/shards")),
     "reconstruct": Case(
-        _on("reconstruct", "stellar-scenes", "{inputs}/pictures", "--out", "{out}/sheet.png"),
+        _on("reconstruct", "{inputs}/model", "{inputs}/pictures", "--out", "{out}/sheet.png",
+            "--count", "4"),
     ),
     "evaluate": Case(
-        _on("evaluate", "stellar-scenes", "--data", "{inputs}/pictures", "--out", "{out}/report",
+        _on("evaluate", "{inputs}/model", "--data", "{inputs}/pictures", "--out", "{out}/report",
             "--num-seeds", "1", "--epochs", "1"),
         takes_long=True,
     ),
     "export": Case(
-        _on("export", "stellar-scenes", "--out", "{out}/model.pt2", "--format",
+        _on("export", "{inputs}/model", "--out", "{out}/model.pt2", "--format",
             "torch-export"),
         takes_long=True,
     ),
-    "convert": Case(_on("convert", "stellar-scenes", "--out", "{out}/published")),
-    "save_pretrained": Case(_on("{out}/model"), run=save),
+    "convert": Case(_on("convert", "{inputs}/model", "--out", "{out}/published")),
+    "save_pretrained": Case(_on("{inputs}/model", "{out}/model"), run=save),
     "compare": Case(
         _on("compare", "stellar", "--config", "{inputs}/run.toml", "--data", "{inputs}/pictures",
             "--budget", "2", "--decoder-steps", "0", "--num-seeds", "1", "--out", "{out}/compared"),
