@@ -1,5 +1,7 @@
 """A run of a moment, and scenes to judge it by."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from stellar.config import (
@@ -24,10 +26,18 @@ def base(small, small_objective) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def scenes(base: RunConfig) -> MaskedSplits:
-    return open_scenes(base.model, 60, 40)
+    return open_scenes(base.model, 30, 20)
 
 
 @pytest.fixture(scope="session")
 def quick() -> EvaluationConfig:
     """Every test, each as short as it can be."""
     return EvaluationConfig(num_seeds=1, epochs=1, decoder_steps=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps() -> Iterator[None]:
+    """Of the probe of presence, which takes 500 at least, whatever the settings say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stellar.evaluation.evaluators.presence.STEPS", 5)
+        yield
