@@ -19,10 +19,12 @@ def chromium_path(playwright: Any) -> str:
 
 
 def at_patch(page: Page, row: float, column: float) -> Point:
-    """The middle of a patch of the scenes' 12 x 12."""
-    box = page.locator(".stage").first.bounding_box()
-    return (box["x"] + (column + 0.5) / 12 * box["width"],
-            box["y"] + (row + 0.5) / 12 * box["height"])  # fmt: skip
+    """The middle of a patch of the picture."""
+    stage = page.locator(".stage").first
+    box, canvas = stage.bounding_box(), stage.locator("> canvas")
+    rows, columns = canvas.evaluate("canvas => [canvas.height, canvas.width]")
+    return (box["x"] + (column + 0.5) / columns * box["width"],
+            box["y"] + (row + 0.5) / rows * box["height"])  # fmt: skip
 
 
 def middle(page: Page, selector: str) -> Point:

@@ -39,7 +39,7 @@ def served(*models: Named) -> Iterator[str]:
 
 
 def look(page: Any) -> None:
-    page.mouse.move(*at_patch(page, 2, 8))
+    page.mouse.move(*at_patch(page, 3, 11))
 
 
 def segments(page: Any) -> None:
@@ -50,7 +50,7 @@ def segments(page: Any) -> None:
 def paint(page: Any) -> None:
     page.click(".card[data-token='4']")
     page.click(".tool [data-value=paint]")
-    drag(page, at_patch(page, 5, 0.5), at_patch(page, 5, 10))
+    drag(page, at_patch(page, 7, 1), at_patch(page, 7, 13.5))
 
 
 def replace(page: Any) -> None:
@@ -67,7 +67,7 @@ def replace(page: Any) -> None:
 def search(page: Any) -> None:
     page.click(".card[data-token='4']")
     page.click(".place")
-    drag(page, at_patch(page, -0.4, 5.5), at_patch(page, 5.4, 11.4))
+    drag(page, at_patch(page, -0.4, 7.5), at_patch(page, 7.4, 15.4))
     page.click(".go")
     page.wait_for_selector(".hit")
     page.mouse.move(1, 1)

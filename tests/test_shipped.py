@@ -58,7 +58,7 @@ def test_it_loads_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {parameter.dtype for parameter in whole.parameters()} == {torch.float32}
     factors = encoder.encode(torch.rand(2, 3, 48, 60))
     assert factors.sparse.shape == (2, 6, 128)
-    assert factors.spatial.shape == (2, 180, 6)
+    assert factors.spatial.shape == (2, 320, 6)
     drawn = whole.reconstruct(factors)
     assert drawn.shape == (2, 3, 48, 60)
     with pytest.raises(WeightsError, match="has no heads to go on training with"):

@@ -66,7 +66,7 @@ def test_it_opens_and_keeps_the_token_out_of_sight(opened: Opened, address: str)
     assert page.locator(".card").count() == 6
     assert page.locator(PICTURES).count() == 40
     size = f"48 {TIMES} 48"
-    assert f"{size} pixels, seen as {size} in patches of 4" in page.inner_text(".facts")
+    assert f"{size} pixels, seen as {size} in patches of 3" in page.inner_text(".facts")
     assert re.search(r"PSNR \d\d\.\d dB", page.inner_text(".drawn figcaption"))
     page.reload()
     page.wait_for_selector(".card")
@@ -552,7 +552,7 @@ def test_a_place_is_drawn_with_the_keyboard(opened: Opened, address: str) -> Non
     page.keyboard.press("Enter")
     page.wait_for_selector(".box:not([hidden])")
     size = page.eval_on_selector(".box", "box => [box.style.width, box.style.height]")
-    assert size == ["16.6667%", "16.6667%"]
+    assert size == ["12.5%", "12.5%"]  # two of 16 patches
     assert page.get_attribute(".place", "aria-pressed") == "false"
     page.click(".place")
     page.click(".tool [data-value=paint]")
