@@ -41,7 +41,7 @@ def test_nothing_else_is(visitor: Visitor, name: str) -> None:
 def test_it_starts_with_models_and_pictures(visitor: Visitor) -> None:
     start = visitor.ask("/api/start").json
     assert start["models"] == [
-        {"name": "stellar-scenes", "patch": 4, "size": 48, "tokens": 6, "draws": True}
+        {"name": "stellar-scenes", "patch": 3, "size": 48, "tokens": 6, "draws": True}
     ]
     assert start["count"] == 40
     assert len(start["colours"]) == 12
@@ -87,7 +87,7 @@ def test_it_is_written_as_python_and_searched(visitor: Visitor) -> None:
     assert len(found["hits"]) == 3
     for hit in found["hits"]:
         assert hit["key"] != "3"
-        assert floats(hit["map"]).shape == (144,)
+        assert floats(hit["map"]).shape == (256,)
         assert visitor.ask(f"/api/pictures/{hit['key']}/view").status == 200
 
 
