@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 
 import stellar
-from browsing import chromium_path
+from browsing import launched
 from stellar.data import open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.steps import Move, Paint, Scale
@@ -96,8 +96,7 @@ def opened(workbench: Workbench) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with Server(workbench, 0).answering() as address, sync_playwright() as playwright:
-        path = chromium_path(playwright)
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = launched(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(address)
         page.wait_for_selector(".card")

@@ -18,6 +18,13 @@ def chromium_path(playwright: Any) -> str:
     return next(filter(None, map(shutil.which, NAMES)), playwright.chromium.executable_path)
 
 
+def launched(playwright: Any) -> Any:
+    """That browser."""
+    return playwright.chromium.launch(
+        executable_path=chromium_path(playwright), args=["--no-sandbox"]
+    )
+
+
 def at_patch(page: Page, row: float, column: float) -> Point:
     """The middle of a patch of the picture."""
     stage = page.locator(".stage").first

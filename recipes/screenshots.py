@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 import stellar
-from browsing import at_patch, chromium_path, drag, middle
+from browsing import at_patch, drag, launched, middle
 from stellar.data import open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
@@ -104,8 +104,7 @@ def main() -> None:
     shipped = Named("stellar-scenes", model)
     untrained = Named("untrained", stellar.Stellar(model.config).eval().requires_grad_(False))
     with sync_playwright() as started:
-        path = chromium_path(started)
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = launched(started)
 
         def opened(address: str, width: int = 1280, height: int = 800, **how: Any) -> Any:
             page = browser.new_page(viewport={"width": width, "height": height}, **how)

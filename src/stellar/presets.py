@@ -135,8 +135,8 @@ def demo() -> RunConfig:
 
 
 PRESETS = {
-    start.__name__.replace("_", "-"): start
-    for start in (demo, tiny, b16, l16, h16, b16_scratch, b16_global)
+    preset.__name__.replace("_", "-"): preset
+    for preset in (demo, tiny, b16, l16, h16, b16_scratch, b16_global)
 }
 
 

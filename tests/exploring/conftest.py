@@ -13,7 +13,7 @@ from PIL import Image
 from visiting import Visitor
 
 import stellar
-from browsing import NAMES, chromium_path
+from browsing import NAMES, chromium_path, launched
 from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
@@ -68,9 +68,9 @@ def chromium() -> Iterator[Any]:
     """The system's Chromium, Google's Chrome, or what `playwright install chromium` put there."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
-        if not Path(path := chromium_path(started)).exists():
+        if not Path(chromium_path(started)).exists():
             pytest.skip(f"no browser ({', '.join(NAMES)}); playwright install chromium gets one")
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = launched(started)
         yield browser
         browser.close()
 

@@ -22,7 +22,8 @@ from stellar.storage import append, locked, one_line, place_file, write_file, wr
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
 """How many there are, and their fingerprint, as the run was begun."""
-BEGUN = {CONFIG, PICTURES, LOG, SKIPPED, ".lock"}
+LOCK = ".lock"
+BEGUN = {CONFIG, PICTURES, LOG, SKIPPED, LOCK}
 """What a run has before its first step: its log is written on, the rest is made again."""
 
 
@@ -36,7 +37,7 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
         try:
-            self._lock = locked(path / ".lock")
+            self._lock = locked(path / LOCK)
         except BlockingIOError:
             raise RunError(
                 f"{path} is being written by another process; "
@@ -49,7 +50,7 @@ class RunFolder:
         the folder holds one that took steps, or anything else.
         """
         is_run = (path / CONFIG).exists()
-        if path.exists() and not is_run and (not path.is_dir() or _names(path) - {".lock"}):
+        if path.exists() and not is_run and (not path.is_dir() or _names(path) - {LOCK}):
             raise RunError(f"{path} exists and is not a run; choose another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
