@@ -23,7 +23,7 @@ from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.report.report_json import read_evaluation
 from stellar.load_model import load
-from stellar.model.files.known_models import SHIPPED
+from stellar.model.files.known_models import REPORT, SHIPPED
 from stellar.precision import choose_device
 from table import Row, print_rows, unmeasured
 
@@ -54,7 +54,7 @@ def rows(toy: bool = False) -> Iterator[Row]:
         torch.cuda.synchronize()
     seconds = perf_counter() - start
     yield Row(f"{what}, {count:,} scenes", "s", seconds, nan, None, smaller_is_better=True)
-    (theirs,) = read_evaluation(SHIPPED[MODEL] / "report.json").models
+    (theirs,) = read_evaluation(SHIPPED[MODEL] / REPORT).models
     for quantity in COMPARED:
         score, other = ours.score(quantity), theirs.score(quantity)
         assert score is not None

@@ -19,11 +19,10 @@ from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import Evaluation
 from stellar.model.files.card import CARD
-from stellar.model.files.known_models import SHIPPED
+from stellar.model.files.known_models import REPORT, SHIPPED
 
 NAME = "stellar-scenes"
 FOLDER = SHIPPED[NAME]
-REPORT = "report.json"
 PAGES = (FOLDER / CARD, Path(__file__).parents[1] / "docs/models.md")
 """What shows the figures."""
 TARGETS = (

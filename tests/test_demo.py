@@ -8,16 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
-from stellar.demo import demo, with_steps
+from stellar.data.evaluation_data import open_scenes
+from stellar.demo import demo, scores_of_report, with_steps
 from stellar.evaluation.evaluators.reconstruction import likeness
+from stellar.evaluation.evaluators.size_and_speed import ENCODING
+from stellar.evaluation.report.report_json import read_evaluation
 from stellar.evaluation.scores import ModelScores
 from stellar.load_model import load
 from stellar.model.files.fingerprint import fingerprint
+from stellar.model.files.known_models import REPORT, SHIPPED
 from stellar.presets import demo as preset
 from stellar.training import pretrain
 from stellar.training.run_folder import METRICS
+
+REPORTED = read_evaluation(SHIPPED["stellar-scenes"] / REPORT)
 
 
 @pytest.mark.long
@@ -37,6 +44,36 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
     assert [model["name"] for model in report["models"]] == ["untrained", "trained", "shipped"]
     assert (tmp_path / "demo/scenes.png").exists()
     assert f"{after:.1f}" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_shipped_models_figures_are_its_reports_where_it_is_of_these_scenes(
+    tmp_path: Path,
+) -> None:
+    config = with_steps(preset(), 1)
+    small = replace(
+        config.model, patch_size=24, embed_dim=16, depth=1, num_heads=1, num_sparse_tokens=2
+    )
+    result = demo(tmp_path / "demo", replace(config, model=small), num_scenes=1000)
+    untrained, trained, shipped = result.evaluation.models
+    (reported,) = REPORTED.models
+    there = {score.quantity for score in shipped.scores}
+    assert shipped.scores == tuple(s for s in reported.scores if s.quantity in there)
+    assert {s.quantity for s in reported.scores} - there == {ENCODING}
+    assert "stellar evaluate stellar-scenes --data scenes" in shipped.notes[-1]
+    assert trained.score(ENCODING)
+    assert untrained.score(ENCODING)
+    assert "shipped" in (tmp_path / "demo/report.html").read_text()
+
+
+def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:
+    shipped, scenes = load("stellar-scenes"), open_scenes(preset().model, 1000, 1000)
+    assert scores_of_report(shipped, scenes)
+    assert scores_of_report(shipped, open_scenes(preset().model, 1000, 999)) is None
+    assert scores_of_report(shipped, open_scenes(preset().model, 1000, 1000, seed=1)) is None
+    with torch.no_grad():
+        next(shipped.parameters()).add_(1e-3)
+    assert scores_of_report(shipped, scenes) is None
 
 
 def test_it_goes_on_with_its_run_and_other_scenes_leave_the_shipped_model_out(

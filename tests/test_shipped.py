@@ -27,7 +27,7 @@ from stellar.exporting.export import OLDEST
 from stellar.model.files.card import CARD
 from stellar.model.files.config_json import CONFIG
 from stellar.model.files.fingerprint import fingerprint
-from stellar.model.files.known_models import SHIPPED
+from stellar.model.files.known_models import REPORT, SHIPPED
 from stellar.model.files.locating import WEIGHTS
 from stellar.model.files.prefixes import TRAINING_ONLY
 from stellar.model.files.strict_loading import WeightsError
@@ -35,13 +35,13 @@ from stellar.training.setup import prepare
 
 NAME = "stellar-scenes"
 FOLDER = SHIPPED[NAME]
-EVALUATION = read_evaluation(FOLDER / "report.json")
+EVALUATION = read_evaluation(FOLDER / REPORT)
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def test_small_half_precision_and_without_heads() -> None:
     files = sorted(file.name for file in FOLDER.iterdir())
-    assert files == [CARD, CONFIG, WEIGHTS, "report.json"]
+    assert files == [CARD, CONFIG, WEIGHTS, REPORT]
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 8e6
     state = load_file(FOLDER / WEIGHTS)
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}

@@ -13,14 +13,18 @@ from rich.console import Console
 from stellar.config import EvaluationConfig, ModelConfig, RunConfig
 from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
+from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.evaluators.size_and_speed import ENCODING
 from stellar.evaluation.glance import watching
 from stellar.evaluation.report.page import write_report
-from stellar.evaluation.report.report_json import to_json
+from stellar.evaluation.report.report_json import read_evaluation, to_json
 from stellar.evaluation.report.terminal import print_evaluation
-from stellar.evaluation.scores import Evaluation
+from stellar.evaluation.scores import Evaluation, ModelScores
 from stellar.load_model import load
 from stellar.model import Stellar
+from stellar.model.files.fingerprint import fingerprint
+from stellar.model.files.known_models import REPORT, SHIPPED
 from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
 from stellar.storage import at_home, write_file
@@ -28,8 +32,9 @@ from stellar.study.runs import trained
 from stellar.training.run_folder import METRICS, read_metrics
 from stellar.training.setup import build_model
 
-JUDGED = EvaluationConfig(num_seeds=1, num_voting=2000)
-"""How the models are judged: in a minute or two."""
+JUDGED = EvaluationConfig(num_seeds=1, num_voting=2000, num_drawn=250)
+"""How the models of the demo are judged: in a minute or two."""
+SHIPPED_MODEL = "stellar-scenes"
 
 
 @dataclass(frozen=True)
@@ -56,23 +61,27 @@ def demo(
     """
     out, config = Path(at_home(out)), config or demo_preset()
     run = out / "run"
+    say = console.print if console is not None else lambda _: None
     models: dict[str, Stellar] = {
         "untrained": build_model(config).eval(),
         "trained": trained(config, run, console, watching(config)),
     }
-    shipped = load("stellar-scenes")
-    if _same_pictures(shipped.config, config.model):
-        models["shipped"] = shipped
-    elif console is not None:
-        console.print(
-            f"stellar-scenes is left out: it was trained on scenes of {shipped.config.image_size} "
-            f"px in {shipped.config.in_chans} channels, and these are others"
-        )
     data = config.data if config.data in EMBEDDED else "scenes"
     scenes = open_scenes(config.model, num_scenes, num_scenes, data=data)
-    if console is not None:
-        console.print(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
-    evaluation = evaluate(models, scenes, out, JUDGED)
+    shipped, reported = load(SHIPPED_MODEL), None
+    if _same_pictures(shipped.config, config.model):
+        reported = scores_of_report(shipped, scenes)
+        models["shipped"] = shipped
+    else:
+        say(
+            f"{SHIPPED_MODEL} is left out: it was trained on scenes of {shipped.config.image_size} "
+            f"px in {shipped.config.in_chans} channels, and these are others"
+        )
+    judged = {name: model for name, model in models.items() if name != "shipped" or not reported}
+    say(f"evaluating {len(judged)} models on {num_scenes:,} held-out scenes")
+    evaluation = evaluate(judged, scenes, out, JUDGED)
+    if reported is not None:
+        evaluation = replace(evaluation, models=(*evaluation.models, reported))
     sheets = sheets_of(models, scenes)
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
@@ -80,6 +89,25 @@ def demo(
     if console is not None:
         print_evaluation(evaluation, console)
     return DemoResult(out / "report.html", evaluation)
+
+
+def scores_of_report(model: Stellar, scenes: MaskedSplits) -> ModelScores | None:
+    """What the report that comes with the shipped model says of it, where it is of these weights
+    and these scenes; without the speed, which is another machine's. Judging it again would take
+    longer than what the demo trained.
+    """
+    report = read_evaluation(SHIPPED[SHIPPED_MODEL] / REPORT)
+    (found,) = report.models
+    of_these = (scenes.description, len(scenes.train), len(scenes.test), fingerprint(model))
+    if (report.data, report.num_train, report.num_test, found.sha256) != of_these:
+        return None
+    note = (
+        f"from the report that comes with {SHIPPED_MODEL}, by `stellar evaluate {SHIPPED_MODEL} "
+        f"--data scenes`: {report.protocol['drawn']} drawn, seeds {report.protocol['seeds']}, "
+        f"{report.protocol['voting']}"
+    )
+    scores = tuple(score for score in found.scores if score.quantity != ENCODING)
+    return replace(found, name="shipped", scores=scores, notes=(*found.notes, note))
 
 
 def _same_pictures(one: ModelConfig, other: ModelConfig) -> bool:

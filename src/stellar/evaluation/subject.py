@@ -1,9 +1,10 @@
 """What a test is given: one model, the data it is judged on, and what is shared between tests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from stellar.evaluation.features.pictures import Features, extract
 from stellar.model import Backbone, Stellar
 from stellar.storage import one_line
 
+Made = TypeVar("Made")
 Progress = Callable[[str, int, int], object]
 """Called with (what is done, pictures done, pictures in all)."""
 
@@ -41,6 +43,15 @@ class Subject:
     """What a test could not measure, and what would make it possible: a sentence each."""
     num_unreadable: dict[str, int] = field(default_factory=dict)
     """Pictures of each part, train and test, that were asked for and could not be read."""
+    _made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, name: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives the first time that this name is asked for: what is fitted for one test
+        serves another.
+        """
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     @property
     def fit(self) -> Fit:

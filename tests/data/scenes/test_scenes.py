@@ -63,6 +63,14 @@ def test_is_a_source_of_images_with_masks() -> None:
     assert len(pickle.dumps(source)) < 1000
 
 
+def test_a_small_set_is_drawn_once_and_a_large_one_keeps_nothing() -> None:
+    small, large = Scenes("tuning", length=5), Scenes("tuning")
+    assert small.scene(4) is small.scene(4)
+    assert small.scene(5) is not small.scene(5)
+    assert large.scene(4) is not large.scene(4)
+    assert torch.equal(small.read(4), large.read(4))
+
+
 @pytest.mark.parametrize("size", [16, 32, 33, 48, 96, 224])
 def test_sizes(size: int) -> None:
     source = Scenes("heldout", size=size)

@@ -7,6 +7,7 @@ a processor could round its own way is rounded to whole numbers before a pixel d
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ MIN_VISIBLE = 0.6
 """Share of its pixels that every thing shows at least, where things may overlap."""
 SMALLEST, LARGEST = 16, 224
 """Pixels a side."""
+KEPT_BYTES = 64 * 2**20
+"""Of the pixels and instances of a whole set: a smaller one is kept once it is drawn."""
+_PIXEL_BYTES = 4
 _MARGIN = 1 / 24
 """Distance of a centre from the lines between the quadrants, so that no place is in doubt."""
 _TRIES = 12
@@ -126,6 +130,9 @@ class Scenes:
     `split` is one of SPLITS and `ground` one of GROUNDS; photographs need scikit-image. By default
     things lie in different quadrants and never overlap. With `overlap` they may, in any quadrant,
     as long as each shows MIN_VISIBLE.
+
+    A set of up to KEPT_BYTES is drawn once, as every test of an evaluation looks at the same
+    scenes; so nobody may change one.
     """
 
     channels = 3
@@ -156,11 +163,17 @@ class Scenes:
         self.split, self.seed, self.size, self.length = split, seed, size, length
         self.ground, self.overlap = ground, overlap
         self._world = SPLITS.index(split)
+        self._num_kept = length if length * size * size * _PIXEL_BYTES <= KEPT_BYTES else 0
+        self._kept: dict[int, Scene] = {}
         if ground == "photographs":
             require_photographs()
 
     def __len__(self) -> int:
         return self.length
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which draws its own."""
+        return self.__dict__ | {"_kept": {}}
 
     def name(self, index: int) -> str:
         return f"scenes/{self.split}/{self.seed}/{index}"
@@ -169,6 +182,14 @@ class Scenes:
         return self.scene(index).image
 
     def scene(self, index: int) -> Scene:
+        if index in self._kept:
+            return self._kept[index]
+        scene = self._draw(index)
+        if index < self._num_kept:
+            self._kept[index] = scene
+        return scene
+
+    def _draw(self, index: int) -> Scene:
         rng = default_rng([self.seed, self._world, index])
         num_things = int(rng.integers(1, MAX_THINGS + 1))
         kinds = rng.integers(len(KINDS), size=num_things).tolist()

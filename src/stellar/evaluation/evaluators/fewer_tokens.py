@@ -16,10 +16,10 @@ from stellar.data.labelled import MaskedSplits
 from stellar.data.picture_batches import picture_batches
 from stellar.evaluation.evaluators.evaluator import Evaluator
 from stellar.evaluation.evaluators.reconstruction import psnr
-from stellar.evaluation.evaluators.segmentation import count_pixels, fit_head
+from stellar.evaluation.evaluators.segmentation import count_pixels, head_on
 from stellar.evaluation.features.patches import PatchBatch
 from stellar.evaluation.metrics.confusion import mean_iou
-from stellar.evaluation.probes.patch_heads import PatchHeads, fit_norm
+from stellar.evaluation.probes.patch_heads import PatchHeads
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
@@ -89,18 +89,17 @@ def _drawn(subject: Subject, model: Stellar, counts: tuple[int, ...]) -> Iterato
 
 def _named(subject: Subject, data: MaskedSplits, counts: tuple[int, ...]) -> Iterator[Score]:
     """mIoU by the head on Z that the first seed gives."""
-    settings, device = subject.settings, subject.model.device
-    norm = fit_norm("Z", subject.train_patches, device)
-    head, _ = fit_head("Z", norm, subject.train_patches, settings.epochs, settings.seed)
+    seed = subject.settings.seed
+    head, _ = head_on("Z", subject, seed)
     confusions = count_pixels(
         {count: partial(_scores, head, count) for count in counts},
         subject.test_patches,
         data.test,
-        device,
+        subject.model.device,
     )
     for count, (confusion,) in confusions.items():
         if confusion.any():
-            yield Score(kept("mIoU", count), 100 * mean_iou(confusion), f"seed {settings.seed}")
+            yield Score(kept("mIoU", count), 100 * mean_iou(confusion), f"seed {seed}")
 
 
 def _scores(head: PatchHeads, count: int, batch: PatchBatch) -> Float[Tensor, "b P 1 c"]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from stellar.data.labelled import MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Row
+from stellar.evaluation.evaluators.segmentation import norm_of
 from stellar.evaluation.features.patches import Patches
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou
 from stellar.evaluation.probes.patch_bank import BATCH, PatchBank, fill_bank
-from stellar.evaluation.probes.patch_heads import Feature, fit_norm
+from stellar.evaluation.probes.patch_heads import Feature
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
@@ -38,7 +39,7 @@ def nearest_patches(subject: Subject) -> Iterator[Score]:
     has_tokens = subject.model.config.num_sparse_tokens > 0
     for feature in FEATURES if has_tokens else FEATURES[:1]:
         subject.progress(f"{subject.name}, kNN segmentation on {feature}", 0, 1)
-        norm = fit_norm(feature, patches, subject.model.device)
+        norm = norm_of(feature, subject)
         bank = fill_bank(feature, norm, patches, settings.num_voting, settings.seed)
         if not len(bank.labels):
             subject.note("kNN segmentation needs training pictures whose masks name a class")

@@ -76,15 +76,35 @@ def segmentation(subject: Subject) -> Iterator[Score]:
 
 def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float]]:
     """A head for each seed, and the learning rates that they were chosen with."""
-    patches, settings = subject.train_patches, subject.settings
-    norm = fit_norm(feature, patches, subject.model.device)
+    settings = subject.settings
     heads, rates = [], []
     for seed in settings.seeds:
         subject.progress(f"{subject.name}, heads on {feature}", len(heads), settings.num_seeds)
-        head, rate = fit_head(feature, norm, patches, settings.epochs, seed)
+        head, rate = head_on(feature, subject, seed)
         heads.append(head)
         rates.append(rate)
     return together(heads), rates
+
+
+def head_on(feature: Feature, subject: Subject, seed: int) -> tuple[PatchHeads, float]:
+    """`fit_head` on the training pictures, once for each seed."""
+    return subject.once(
+        ("head", feature, seed),
+        lambda: fit_head(
+            feature,
+            norm_of(feature, subject),
+            subject.train_patches,
+            subject.settings.epochs,
+            seed,
+        ),
+    )
+
+
+def norm_of(feature: Feature, subject: Subject) -> BatchNorm:
+    """Mean and variance over the training pictures, fitted once."""
+    return subject.once(
+        ("norm", feature), lambda: fit_norm(feature, subject.train_patches, subject.model.device)
+    )
 
 
 def fit_head(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 SHIPPED = {"stellar-scenes": Path(__file__).parents[2] / "shipped/scenes"}
 """Those that come with the package, and their folders."""
+REPORT = "report.json"
+"""What `stellar evaluate` found of each of those, beside its weights."""
 NAMES = ("stellar-b16", "stellar-l16", "stellar-h16", "stellar-b8", "stellar-b24")
 """Those that are published, by the keys of their manifest."""
 REPOSITORY = "microsoft/STELLAR"
