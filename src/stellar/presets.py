@@ -2,8 +2,8 @@
 
 Every preset is a complete `RunConfig`; any field can be overridden. `b16`, `l16` and `h16` are
 the published recipes (arXiv 2602.01905, table of hyperparameters, and the configuration that was
-published with it): 16 GPUs x 128 images, starting from masked-autoencoder weights. docs/models.md
-lists what still differs from them, and why.
+published with it): 16 GPUs x 128 images. They start from masked-autoencoder weights, which `init`
+has to name. docs/models.md lists what still differs from them, and why.
 """
 
 from dataclasses import replace

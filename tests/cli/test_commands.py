@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 from torch.torch_version import TorchVersion
 
 from stellar.cli import COMMANDS, main
+from stellar.cli.info import EXTRAS
 from stellar.embedding import read_embeddings
 
 MODELS = Path(__file__).parents[2] / "docs/models.md"
@@ -387,6 +389,15 @@ def test_a_run_can_be_started_from_its_own_file(
     assert [pair for pair in zip(*files, strict=True) if len(set(pair)) > 1] == [
         ("seed = 0", "seed = 5")
     ]
+
+
+def test_info_knows_every_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    assert list(EXTRAS) == [extra for extra in extras if extra != "dev"]
+    assert [len(packages) for packages in EXTRAS.values()] == [len(extras[e]) for e in EXTRAS]
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert all(f"\n| `{extra}` | " in readme for extra in EXTRAS)
 
 
 def test_info_without_a_model(stellar: Callable[[str], Done]) -> None:

@@ -13,6 +13,14 @@ DESCRIPTION = """Say what a model is; without one, what this machine and install
   stellar info runs/photos
   stellar info stellar-scenes
   stellar info stellar-b16"""
+EXTRAS = {
+    "demo": ("skimage", "sklearn"), "coco": ("pycocotools",), "fast": ("simplejpeg",),
+    "tiff": ("tifffile", "imagecodecs"), "tensorboard": ("tensorboard",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"), "metrics": ("torchmetrics",),
+    "search": ("lancedb",), "words": ("transformers",), "explore": ("starlette", "uvicorn"),
+    "ray": ("ray",),
+}  # fmt: skip
+"""The packages that each extra brings, by the names that they are imported by."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def describe_machine() -> dict[str, str]:
-    """Versions, device, precision, optional packages and presets."""
+    """Versions, device, precision, extras and presets."""
     import platform
     from importlib.util import find_spec
 
@@ -52,22 +60,21 @@ def describe_machine() -> dict[str, str]:
 
     device = choose_device("auto")
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
-    optional = {
-        "skimage": "demo",
-        "sklearn": "demo",
-        "simplejpeg": "fast",
-        "tensorboard": "tensorboard",
+    lacking = {
+        extra: [package for package in packages if find_spec(package) is None]
+        for extra, packages in EXTRAS.items()
     }
-    found = {package: find_spec(package) is not None for package in optional}
     return {
         "stellar": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": f"{device} ({name}), {torch.get_num_threads()} threads",
         "precision": f"{resolve_precision('auto', device)} (what auto means here)",
-        "optional": ", ".join(
-            f"{name} {'yes' if there else 'no'}" for name, there in found.items()
-        ),
+        "extras": ", ".join(extra for extra, missing in lacking.items() if not missing) or "none",
+        "extras missing": ", ".join(
+            f"{extra} ({', '.join(missing)})" for extra, missing in lacking.items() if missing
+        )
+        or "none",
         "presets": ", ".join(PRESETS),
     }
 

@@ -18,7 +18,7 @@ DESCRIPTION = """Train a model on a folder of images, without labels.
 
   stellar pretrain --data photos --out runs/photos
   stellar pretrain --data photos --out runs/big --preset b16 --model.decoder.target pixels
-  stellar pretrain --data photos --out runs/mae --init facebook/vit-mae-base
+  stellar pretrain --data photos --out runs/mae --preset b16 --init facebook/vit-mae-base
   stellar pretrain --out runs/photos --resume
 
 Every setting of a preset can be changed, often --training.steps, --training.batch-size and
