@@ -1,11 +1,14 @@
-"""Words that find things: a map from the shipped model's tokens to a tower whose vectors are a
-linear map of colour, so that what has to be found is known. No real tower, and no captions.
+"""Words that find things: a map from a model's tokens, by default the shipped one's, to a tower
+whose vectors are a linear map of colour, so that what has to be found is known. No real tower, and
+no captions.
 
     python benchmarks/words.py
+    python benchmarks/words.py runs/scenes
 
 Of the ten best scenes for each colour, how many have a thing of it: anywhere, and in the left half.
 """
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,8 +54,8 @@ class ColourTower:
         return torch.full((3,), 0.5)
 
 
-def main() -> None:
-    model, tower = stellar.load("stellar-scenes"), ColourTower()
+def main(name: str = "stellar-scenes") -> None:
+    model, tower = stellar.load(name), ColourTower()
     learned = open_embedded("scenes", "tuning", model.config)
     found = align(model, tower, learned, count=NUM_LEARNED)
     scenes = open_embedded("scenes", "heldout", model.config, length=NUM_SEARCHED)
@@ -70,7 +73,8 @@ def main() -> None:
                 for some in things
             ])  # fmt: skip
             query = Query(tower.texts([colour]).numpy(), sparse[0, :0], box, found.words)
-            best = score(query, np.arange(NUM_SEARCHED), sparse, maps).total.argsort()[::-1][:BEST]
+            scores = score(query, np.arange(NUM_SEARCHED), sparse, maps, maps.mean(axis=(2, 3)))
+            best = scores.total.argsort()[::-1][:BEST]
             row += [f"{has.mean():.0%}", f"{has[best].sum()}"]
         rows.append(row)
     print(header("Words that find things, with a tower of colours"))
@@ -82,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

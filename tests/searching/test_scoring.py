@@ -7,13 +7,16 @@ import torch
 from stellar.searching.candidates import every_picture
 from stellar.searching.places import PLACES, Box
 from stellar.searching.rows import InMemory
-from stellar.searching.scoring import Query, score, unit
+from stellar.searching.scoring import SILENT, Query, score, unit
+from stellar.searching.words import Origin, Words
 
 RNG = np.random.default_rng(0)
 SPARSE = unit(RNG.normal(size=(7, 4, 9)))
 MAPS = RNG.random((7, 4, 3, 5)).astype(np.float16)
 WANTED, UNWANTED = unit(RNG.normal(size=(3, 9))), unit(RNG.normal(size=(2, 9)))
 NOTHING, EVERY = np.zeros((0, 9), np.float32), np.arange(7)
+EVEN = torch.full((7, 4), 1 / 4)
+SAME = Words(np.eye(9, dtype=np.float32), np.zeros(9, np.float32), Origin("none", "0" * 64, "crop"))
 
 
 def mass(picture: int, token: int, box: Box) -> float:
@@ -58,7 +61,7 @@ def test_scores_are_their_definition(box: Box | None, unwanted: np.ndarray) -> N
 def test_no_score_is_above_its_bound() -> None:
     tokens = torch.from_numpy(SPARSE).half()
     halves, inverse = tokens.numpy(), 1 / tokens.float().norm(dim=2)
-    candidates = every_picture(InMemory(tokens, inverse), Query(WANTED, NOTHING))
+    candidates = every_picture(InMemory(tokens, inverse, EVEN), Query(WANTED, NOTHING))
     assert sorted(candidates.numbers) == list(range(7))
     assert (np.diff(candidates.bounds) <= 0).all()
     bounds = np.empty(7, np.float32)
@@ -69,6 +72,22 @@ def test_no_score_is_above_its_bound() -> None:
             assert (total <= bounds + 1e-6).all()
     best = np.max(unit(halves) @ WANTED.T, axis=1)
     np.testing.assert_allclose(bounds, best.clip(min=0).mean(axis=1), atol=1e-6)
+
+
+def test_tokens_that_explain_little_do_not_answer_to_words() -> None:
+    query, shares = Query(SPARSE[2, 1][None], NOTHING, words=SAME), EVEN.clone()
+    loud = score(query, EVERY, SPARSE, shares=shares.numpy())
+    assert loud.token[2] == 1
+    assert loud.total[2] == pytest.approx(1, abs=1e-5)
+    shares[2, 1] = 0.99 * SILENT / 4
+    quiet = score(query, EVERY, SPARSE, shares=shares.numpy())
+    assert quiet.token[2] != 1
+    others = np.delete(SPARSE[2], 1, axis=0) @ SPARSE[2, 1]
+    assert quiet.total[2] == pytest.approx(others.max(), abs=1e-5)
+    tokens = torch.from_numpy(SPARSE).half()
+    bounds = every_picture(InMemory(tokens, torch.ones(7, 4), shares), query)
+    bound = bounds.bounds[bounds.numbers.tolist().index(2)]
+    assert bound == pytest.approx(max(0, others.max()), abs=1e-2)
 
 
 def test_zeros_stay_zeros() -> None:

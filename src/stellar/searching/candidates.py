@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from stellar.searching.rows import ROWS_AT_ONCE, InMemory
-from stellar.searching.scoring import Query
+from stellar.searching.scoring import Query, said
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def every_picture(tokens: InMemory, query: Query) -> Candidates:
         if words is None:
             cosines = (sparse @ directions) * tokens.inverse_lengths[some, :, None]
         else:
-            cosines = torch.from_numpy(words(sparse.numpy())) @ directions
+            shares = tokens.shares[some].numpy()
+            cosines = torch.from_numpy(said(words, sparse.numpy(), shares, query.wanted))
         bounds[some] = cosines.amax(dim=1).clamp(min=0).mean(dim=1)
     order = torch.argsort(bounds, descending=True, stable=True)
     return Candidates(order.numpy(), bounds[order].numpy(), -np.inf)

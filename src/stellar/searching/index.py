@@ -212,7 +212,8 @@ class Index:
 
     def _scored(self, query: Query, numbers: Int64[np.ndarray, "n"]) -> Scores:
         maps = None if query.box is None else self.rows.maps(numbers)
-        return score(query, numbers, unit(self.rows.sparse(numbers)), maps)
+        shares = None if query.words is None else self.rows.shares(numbers)
+        return score(query, numbers, unit(self.rows.sparse(numbers)), maps, shares)
 
 
 def _listed(given: Any, expected: str, length: int | None = None) -> list[Any]:

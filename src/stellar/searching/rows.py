@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Float32, Int64
+from jaxtyping import Float, Float16, Float32, Int64
 from torch import Tensor
 
 from stellar.searching.tables import Contents, connect, damaged, reading
@@ -34,6 +34,8 @@ class InMemory:
     sparse: Float16[Tensor, "N K D"]
     inverse_lengths: Float32[Tensor, "N K"]
     """0 for a token of zeros."""
+    shares: Float32[Tensor, "N K"]
+    """Of their pictures."""
 
 
 class Rows:
@@ -68,21 +70,33 @@ class Rows:
     def in_memory(self) -> InMemory:
         """The tokens of all pictures."""
         num_tokens, width = self.contents.model["shapes"]["tokens"]
-        sparse, done = torch.empty(self.contents.num_pictures * num_tokens, width).half(), 0
+        count = self.contents.num_pictures * num_tokens
+        sparse, shares, done = torch.empty(count, width).half(), torch.empty(count), 0
         with reading(self.folder):
-            for batch in self.tokens.search().select(["sparse"]).limit(None).to_batches():
-                flat = batch["sparse"].flatten().to_numpy()
-                sparse[done : done + len(batch)] = torch.tensor(flat).view(-1, width)
+            for batch in self.tokens.search().select(["sparse", "share"]).limit(None).to_batches():
+                rows = slice(done, done + len(batch))
+                sparse[rows] = torch.tensor(batch["sparse"].flatten().to_numpy()).view(-1, width)
+                shares[rows] = torch.tensor(batch["share"].to_numpy())
                 done += len(batch)
         lengths = torch.cat([part.float().norm(dim=1) for part in sparse.split(ROWS_AT_ONCE)])
         inverse = torch.where(lengths > 0, 1 / lengths, 0)
-        return InMemory(sparse.view(-1, num_tokens, width), inverse.view(-1, num_tokens))
+        return InMemory(
+            sparse.view(-1, num_tokens, width),
+            inverse.view(-1, num_tokens),
+            shares.view(-1, num_tokens),
+        )
 
     def sparse(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K D"]:
         """The tokens of some pictures."""
         if "in_memory" in vars(self):
             return self.in_memory.sparse[torch.from_numpy(numbers)].numpy()
         return self._taken(numbers, "sparse")
+
+    def shares(self, numbers: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n K"]:
+        """What their tokens explain of them."""
+        if "in_memory" in vars(self):
+            return self.in_memory.shares[torch.from_numpy(numbers)].numpy()
+        return self._taken(numbers, "share")[..., 0]
 
     def maps(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K h w"]:
         """The maps of their tokens."""
@@ -105,7 +119,7 @@ class Rows:
         ]
         return [rows[place] for place in np.argsort(order)]
 
-    def _taken(self, numbers: Int64[np.ndarray, "n"], column: str) -> Float16[np.ndarray, "n K w"]:
+    def _taken(self, numbers: Int64[np.ndarray, "n"], column: str) -> Float[np.ndarray, "n K w"]:
         """LanceDB gives rows in the order of their places, whatever the order they are asked in."""
         order, num_tokens = np.argsort(numbers), self.contents.num_tokens
         places = (numbers[order, None] * num_tokens + np.arange(num_tokens)).ravel().tolist()
@@ -113,9 +127,11 @@ class Rows:
             table = self.tokens.take_offsets(places).select([column]).to_arrow()
             return self._per_picture(table[column])[np.argsort(order)]
 
-    def _per_picture(self, column: Any) -> Float16[np.ndarray, "n K w"]:
-        flat = column.combine_chunks().flatten().to_numpy()
-        return flat.reshape(-1, self.contents.num_tokens, column.type.list_size)
+    def _per_picture(self, column: Any) -> Float[np.ndarray, "n K w"]:
+        """A number or a list for each token; of a number w is 1."""
+        column = column.combine_chunks()
+        numbers = column.flatten() if hasattr(column.type, "list_size") else column
+        return numbers.to_numpy().reshape(-1, self.contents.num_tokens, len(numbers) // len(column))
 
 
 def _at(table: Any, version: int) -> Any:

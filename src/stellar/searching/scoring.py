@@ -6,9 +6,11 @@ For wanted tokens w and a picture with tokens s_k and maps p_k (places.py),
 
 At a place, each cosine, no less than 0, is first multiplied by the part of p_k that lies there.
 Words are vectors w of another space, to which a map takes the tokens first (words.py); the rest is
-the same. What is not wanted lowers the score by the largest cosine, no less than 0, of any of its
-tokens with any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no
-score exceeds.
+the same, but that tokens which explain less than SILENT of an even share of their picture do not
+answer: the map was hardly shown any, and finds in them whatever comes.
+
+What is not wanted lowers the score by the largest cosine, no less than 0, of any of its tokens with
+any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
 """
 
 from dataclasses import dataclass, fields
@@ -18,6 +20,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from stellar.searching.places import Box, mass_within
+
+SILENT = 1 / 3
+"""Of an even share, 1 / K of the picture: tokens with less do not answer to words."""
 
 
 @runtime_checkable
@@ -66,15 +71,33 @@ def unit(vectors: Float[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n D"]:
     return vectors / np.where(length > 0, length, 1)
 
 
+def said(
+    words: Mapping,
+    sparse: Float[np.ndarray, "n K D"],
+    shares: Float[np.ndarray, "n K"],
+    texts: Float32[np.ndarray, "q E"],
+) -> Float32[np.ndarray, "n K q"]:
+    """The cosines of tokens with words; -1 for those that do not answer."""
+    silent = shares * shares.shape[1] < SILENT
+    return np.where(silent[..., None], np.float32(-1), words(sparse) @ texts.T)
+
+
 def score(
     query: Query,
     numbers: Int64[np.ndarray, "n"],
     sparse: Float32[np.ndarray, "n K D"],
-    maps: Float[np.ndarray, "n K h w"] | None,
+    maps: Float[np.ndarray, "n K h w"] | None = None,
+    shares: Float[np.ndarray, "n K"] | None = None,
 ) -> Scores:
-    """The scores of pictures with these tokens, of length 1; maps are read for a place alone."""
-    own = sparse if query.words is None else query.words(sparse)
-    cosines = np.moveaxis(own @ query.wanted.T, 2, 1)  # n q K
+    """The scores of pictures with these tokens, of length 1; maps are read for a place alone, and
+    shares of the picture for words.
+    """
+    if query.words is None:
+        cosines = sparse @ query.wanted.T
+    else:
+        assert shares is not None
+        cosines = said(query.words, sparse, shares, query.wanted)
+    cosines = np.moveaxis(cosines, 2, 1)  # n q K
     if query.box is not None and maps is not None:
         cosines = cosines.clip(min=0) * mass_within(maps, query.box)[:, None]
     token = cosines.argmax(axis=2)
