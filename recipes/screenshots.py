@@ -39,7 +39,8 @@ def served(*models: Named) -> Iterator[str]:
 
 
 def look(page: Any) -> None:
-    page.mouse.move(*at_patch(page, 3, 11))
+    page.mouse.move(*middle(page, ".stage"))  # something is drawn on it, and its patches are known
+    page.mouse.move(*at_patch(page, 4, 11))
 
 
 def segments(page: Any) -> None:
@@ -60,7 +61,7 @@ def replace(page: Any) -> None:
     drag(page, middle(page, ".kept"), middle(page, ".card[data-token='4']"))
     page.wait_for_timeout(SETTLED)
     page.click(".duplicate")
-    page.wait_for_selector(".card[data-token='6'][aria-pressed=true]")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
     page.click("#messages button")
 
 

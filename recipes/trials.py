@@ -91,6 +91,7 @@ COMBINED: dict[str, Change] = {
             "global alignment",
             "global alignment as published",
             "4 tokens",
+            "12 tokens",
         )
     },
     "batch of 16, strong colours, global alignment": both(

@@ -57,8 +57,8 @@ def test_it_loads_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, whole = stellar.load(NAME, purpose="encode"), stellar.load(NAME)
     assert {parameter.dtype for parameter in whole.parameters()} == {torch.float32}
     factors = encoder.encode(torch.rand(2, 3, 48, 60))
-    assert factors.sparse.shape == (2, 6, 128)
-    assert factors.spatial.shape == (2, 320, 6)
+    assert factors.sparse.shape == (2, 12, 128)
+    assert factors.spatial.shape == (2, 320, 12)
     drawn = whole.reconstruct(factors)
     assert drawn.shape == (2, 3, 48, 60)
     with pytest.raises(WeightsError, match="has no heads to go on training with"):
@@ -144,7 +144,7 @@ def test_commands_take_it_by_its_name(
         commands.append(f"export {NAME} --format torch-export --out scenes.pt2")
     for command in commands:
         assert main(command.split()) == 0, capsys.readouterr().err
-    assert stellar.read_embeddings(tmp_path / "photos.parquet").tokens.shape == (10, 6, 128)
+    assert stellar.read_embeddings(tmp_path / "photos.parquet").tokens.shape == (10, 12, 128)
     with Image.open(tmp_path / "scenes.png") as sheet:
         assert sheet.width > 300
     assert (tmp_path / "scenes-reconstruct.pt2").exists() == exports

@@ -41,10 +41,10 @@ def test_nothing_else_is(visitor: Visitor, name: str) -> None:
 def test_it_starts_with_models_and_pictures(visitor: Visitor) -> None:
     start = visitor.ask("/api/start").json
     assert start["models"] == [
-        {"name": "stellar-scenes", "patch": 3, "size": 48, "tokens": 6, "draws": True}
+        {"name": "stellar-scenes", "patch": 3, "size": 48, "tokens": 12, "draws": True}
     ]
     assert start["count"] == 40
-    assert len(start["colours"]) == 12
+    assert len(start["colours"]) == 24
     listed = visitor.ask("/api/pictures?start=38&count=9").json
     assert [each["key"] for each in listed["pictures"]] == ["38", "39"]
     assert listed["total"] == 40
@@ -65,7 +65,7 @@ def test_pictures_small_whole_and_as_the_model_sees_them(
 def test_a_look_has_maps_and_a_drawing(visitor: Visitor, workbench: Workbench) -> None:
     steps = [{"kind": "paint", "token": 2, "patches": [0, 1], "share": 1}]
     look = visitor.ask("/api/look", {"picture": "3", "model": 0, "steps": steps}).json
-    maps = floats(look["maps"]).reshape(6, *look["grid"])
+    maps = floats(look["maps"]).reshape(12, *look["grid"])
     assert np.allclose(maps.sum(axis=0), 1, atol=1e-5)
     assert maps[2, 0, :2].tolist() == [1, 1]
     assert look["tokens"][2]["share"] == pytest.approx(maps[2].mean(), abs=1e-6)

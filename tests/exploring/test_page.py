@@ -63,7 +63,7 @@ def maps(workbench: Workbench, key: str) -> np.ndarray:
 def test_it_opens_and_keeps_the_token_out_of_sight(opened: Opened, address: str) -> None:
     page = opened(address)
     assert "token" not in page.url
-    assert page.locator(".card").count() == 6
+    assert page.locator(".card").count() == 12
     assert page.locator(PICTURES).count() == 40
     size = f"48 {TIMES} 48"
     assert f"{size} pixels, seen as {size} in patches of 3" in page.inner_text(".facts")
@@ -161,7 +161,7 @@ def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
     page.click(".reset")
     changed(page, removed)
     page.click(".duplicate")
-    page.wait_for_selector(".card[data-token='6'][aria-pressed=true]")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
     copied = drawing(page)
     assert page.get_attribute(".tool [data-value=move]", "aria-checked") == "true"
     drag(page, at_patch(page, 4, 4), at_patch(page, 8, 4))
@@ -559,14 +559,33 @@ def test_a_place_is_drawn_with_the_keyboard(opened: Opened, address: str) -> Non
     assert page.get_attribute(".place", "aria-pressed") == "false"
 
 
+def test_the_picture_stays_in_sight_of_the_last_of_many_tokens(
+    opened: Opened, address: str
+) -> None:
+    page = opened(address)
+    last = page.locator(".card").last
+    last.focus()
+    card, stage = last.bounding_box(), page.locator(".stage").bounding_box()
+    height = page.viewport_size["height"]
+    assert stage["y"] >= 0
+    assert stage["y"] + stage["height"] <= card["y"]
+    assert card["y"] + card["height"] <= height
+    last.hover()
+    lit = page.locator(".card.lit").get_attribute("data-token")
+    assert lit == last.get_attribute("data-token")
+    page.locator(".card").first.focus()
+    first, stage = page.locator(".card").first.bounding_box(), page.locator(".panes").bounding_box()
+    assert stage["y"] + stage["height"] <= first["y"]
+
+
 def test_the_last_token_stays_when_all_are_removed_but_one(opened: Opened, address: str) -> None:
     page = opened(address)
-    for token in range(5):
+    for token in range(11):
         page.click(f".card[data-token='{token}']")
         page.click(".remove")
         page.wait_for_selector(f".card.gone[data-token='{token}']")
         assert page.is_disabled(".remove")
     settled(page)
-    assert page.locator(".card.gone").count() == 5
-    page.click(".card[data-token='5']")
+    assert page.locator(".card.gone").count() == 11
+    page.click(".card[data-token='11']")
     assert page.is_disabled(".remove")

@@ -165,9 +165,12 @@ def test_models_that_do_not_fit(small: ModelConfig) -> None:
     ("question", "message"),
     [
         (lambda bench: bench.look("3", 1), "there is no model 1"),
-        (lambda bench: bench.search("3", [], [6]), "the tokens are 0 to 5"),
+        (lambda bench: bench.search("3", [], [12]), "the tokens are 0 to 11"),
         (lambda bench: bench.search("3", [], [], count=0), "1 to 100 pictures, got a count of 0"),
-        (lambda bench: bench.look("3", 0, [Scale(9, 1.0)]), "the tokens are 0 to 5, got token 9"),
+        (
+            lambda bench: bench.look("3", 0, [Scale(12, 1.0)]),
+            "the tokens are 0 to 11, got token 12",
+        ),
     ],
 )
 def test_questions_without_an_answer(workbench: Workbench, question, message: str) -> None:
