@@ -21,7 +21,10 @@ from PIL import Image, ImageDraw
 
 import stellar
 from stellar.cli import COMMANDS
+from stellar.model.files.config_json import CONFIG
 from stellar.model.files.fingerprint import fingerprint
+from stellar.model.files.known_models import REPORT
+from stellar.model.files.locating import WEIGHTS
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +112,7 @@ def test_files_of_the_wheel(built: Built) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert package == in_checkout
-    scenes = {f"stellar/shipped/scenes/{name}" for name in ("config.json", "model.safetensors")}
+    scenes = {f"stellar/shipped/scenes/{name}" for name in (CONFIG, WEIGHTS, REPORT)}
     assert scenes | {"stellar/evaluation/report/page/page.css"} <= package
     about = f"stellar_vision-{stellar.__version__}.dist-info"
     assert {Path(name).parts[0] for name in names} == {"stellar", about}
@@ -119,7 +122,7 @@ def test_files_of_the_wheel(built: Built) -> None:
 def test_the_source_distribution_holds_what_the_readme_names(built: Built) -> None:
     with tarfile.open(built.source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    linked = re.findall(r"\]\(((?!https:)[^)]+)\)", (ROOT / "README.md").read_text())
+    linked = re.findall(r"\]\(((?!https:|#)[^)]+)\)", (ROOT / "README.md").read_text())
     assert len(linked) >= 8
     assert {*linked, "README.md", "LICENSE", "Makefile", "tests/test_wheel.py"} <= names
     assert not [name for name in names if name.startswith((".venv", "dist", "runs", "demo"))]
@@ -161,8 +164,8 @@ def test_help_and_info(built: Built) -> None:
     assert set(COMMANDS) <= set(helped.stdout.split())
     machine = call(built, "info")
     assert machine.returncode == 0, machine.stderr
-    assert f"stellar    {stellar.__version__}\n" in machine.stdout
-    assert "skimage no, sklearn no, simplejpeg no" in machine.stdout
+    assert f"stellar {stellar.__version__}" in " ".join(machine.stdout.split())
+    assert "demo (skimage, sklearn), coco (pycocotools), fast (simplejpeg)" in machine.stdout
 
 
 def test_the_model_that_comes_along_is_the_one_of_the_checkout(built: Built) -> None:

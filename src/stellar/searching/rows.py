@@ -129,9 +129,9 @@ class Rows:
 
     def _per_picture(self, column: Any) -> Float[np.ndarray, "n K w"]:
         """A number or a list for each token; of a number w is 1."""
-        column = column.combine_chunks()
-        numbers = column.flatten() if hasattr(column.type, "list_size") else column
-        return numbers.to_numpy().reshape(-1, self.contents.num_tokens, len(numbers) // len(column))
+        column, width = column.combine_chunks(), getattr(column.type, "list_size", None)
+        numbers = column if width is None else column.flatten()
+        return numbers.to_numpy().reshape(-1, self.contents.num_tokens, width or 1)
 
 
 def _at(table: Any, version: int) -> Any:
