@@ -110,7 +110,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("embed nowhere photos", 1, "nowhere does not exist"),
         ("embed nowhere photos --fit pad", 2, "pad"),
         ("embed stellar-scenes . --out photos.csv", 1, "got --out photos.csv; a name without"),
-        ("embed stellar-scenes . --tokens 7", 1, "1 to 6 of them can be kept, got tokens = 7"),
+        ("embed stellar-scenes . --tokens 13", 1, "1 to 12 of them can be kept, got tokens = 13"),
         ("embed stellar-scenes . --share 2/2", 1, "I of N processes counted from 0"),
         ("reconstruct nowhere a.png", 1, "nowhere does not exist"),
         ("reconstruct nowhere a.png --fit corp", 2, "corp"),
