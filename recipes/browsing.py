@@ -26,9 +26,9 @@ def launched(playwright: Any) -> Any:
 
 
 def at_patch(page: Page, row: float, column: float) -> Point:
-    """The middle of a patch of the picture."""
-    stage = page.locator(".stage").first
-    box, canvas = stage.bounding_box(), stage.locator("> canvas")
+    """The middle of a patch of the picture, of which cards know the grid from the start."""
+    box = page.locator(".stage").first.bounding_box()
+    canvas = page.locator(".card .mini canvas").first
     rows, columns = canvas.evaluate("canvas => [canvas.height, canvas.width]")
     return (box["x"] + (column + 0.5) / columns * box["width"],
             box["y"] + (row + 0.5) / rows * box["height"])  # fmt: skip

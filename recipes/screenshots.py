@@ -39,7 +39,6 @@ def served(*models: Named) -> Iterator[str]:
 
 
 def look(page: Any) -> None:
-    page.mouse.move(*middle(page, ".stage"))  # something is drawn on it, and its patches are known
     page.mouse.move(*at_patch(page, 4, 11))
 
 
