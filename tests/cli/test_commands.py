@@ -4,6 +4,7 @@ tokens.
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -55,7 +56,7 @@ def stellar(
     def call(arguments: str) -> Done:
         capsys.readouterr()
         try:
-            code = main(arguments.split())
+            code = main(shlex.split(arguments))
         except SystemExit as end:  # the parser's, after help and for a wrong call
             code = int(end.code or 0)
         told = capsys.readouterr()
@@ -95,9 +96,13 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data nowhere", 1, "nowhere does not exist"),
         ("pretrain --data=", 1, "got an empty text"),
         ("pretrain --data . --preset tyni", 1, "run.toml), got 'tyni'; did you mean 'tiny'?"),
+        ("pretrain --preset tiny --config a.toml", 1, "a preset; leave out --preset tiny"),
+        ("compare --preset tiny --config a.toml", 1, "a preset; leave out --preset tiny"),
         ("pretrain --config nowhere.toml", 1, "nowhere.toml does not exist"),
         ("pretrain --out nowhere --resume", 1, "holds no run to resume"),
-        ("pretrain --out x --resume --training.steps 3", 1, "a resumed run keeps its settings"),
+        ("pretrain --out x --resume --training.steps 3", 1, "(got --training.steps 3), or start"),
+        ("pretrain --out x --resume --preset b16", 1, "a resumed run keeps its settings"),
+        ("pretrain --out x --resume --settings", 1, "(got --settings), or start a new run"),
         ("pretrain --data . --training.steps many", 2, "steps"),
         ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
         ("pretrain --data scenes --model.image-size 100", 2, "multiple of model.patch_size"),
@@ -106,6 +111,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data s3x://bucket/a.tar", 1, "no address that fsspec reads"),
         ("pretrain --data {a,b}.tar", 1, "a.tar, but there are none"),
         ("shard nowhere --out shards", 1, "nowhere does not exist"),
+        ("shard ''", 1, "expected a path or an address, got ''"),
         ("shard . --shard-size 0", 1, "at least 1 MB"),
         ("embed nowhere photos", 1, "nowhere does not exist"),
         ("embed nowhere photos --fit pad", 2, "pad"),
@@ -184,7 +190,7 @@ def test_studies_take_the_same_options(
     for option in (
         f"--out PATH Folder for the runs and the report. (default: {out})",
         "--data STR Folder of images, or scenes: the embedded ones. (default: scenes)",
-        "--preset STR The run that all others are variants of. (default: demo)",
+        "--preset PRESET The run that all others are variants of; demo by default. (default: None)",
         "--config FILE A run.toml in its place. (default: None)",
     ):
         assert option in told

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from stellar.config import RunConfig
+from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import read_run_config
 from stellar.errors import UserError
 from stellar.presets import PRESETS, preset_of
@@ -35,8 +35,8 @@ class Options:
     """Folder of images (searched recursively); shards: a folder of .tar files, a pattern as
     data/{000..099}.tar, an address as s3://bucket/*.tar; or `scenes`,
     `scenes-on-photographs`: the embedded ones."""
-    preset: str = "tiny"
-    """Where settings start from."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="PRESET")] = None
+    """Where settings start from; tiny by default."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A run.toml to start from instead of a preset."""
     resume: bool = False
@@ -56,10 +56,12 @@ def run(arguments: Sequence[str]) -> int:
         return_unknown_args=True,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    if options.resume and (rest or options.data or options.config):
+    fixed = ("data", "preset", "config", "settings")
+    given = [f"--{name}" for name in fixed if getattr(options, name)]
+    if options.resume and (rest or given):
         raise UserError(
             "a resumed run keeps its settings: drop everything but --out, --resume and --device "
-            f"(got {' '.join(rest) or '--data or --config'}), "
+            f"(got {' '.join([*given, *rest])}), "
             f"or start a new run with --init {options.out}"
         )
     config = None if options.resume else configure(options, rest)
@@ -95,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def configure(options: Options, rest: Sequence[str]) -> RunConfig:
     """The preset or file, changed by the rest of the command line."""
-    base = start_from(options.preset, options.config)
+    base = start_from(options.preset, options.config, "tiny")
     if options.data is not None:
         base = replace(base, data=options.data)
     elif options.config is None and not options.settings:
@@ -109,6 +111,10 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
     )
 
 
-def start_from(preset: str, config: Path | None) -> RunConfig:
-    """The settings of a run.toml, or else of a preset. Raises ConfigError."""
-    return read_run_config(config) if config else preset_of(preset)
+def start_from(preset: str | None, config: Path | None, default: str) -> RunConfig:
+    """The settings of a run.toml, or else of a preset. Raises ConfigError for both at once."""
+    if config is None:
+        return preset_of(default if preset is None else preset)
+    if preset is not None:
+        raise ConfigError(f"--config {config} is in place of a preset; leave out --preset {preset}")
+    return read_run_config(config)

@@ -21,7 +21,7 @@ when it is made again."""
 class Options:
     """What to write, and where."""
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of images, searched recursively."""
     out: Path = Path("shards")
     """Folder of the shards."""

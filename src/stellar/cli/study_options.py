@@ -24,8 +24,8 @@ class StudyOptions:
     """Folder of images, or scenes: the embedded ones."""
     test: str | None = None
     """Pictures with labels or masks, as for `stellar evaluate`; by default the same as DATA."""
-    preset: str = "demo"
-    """The run that all others are variants of."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="PRESET")] = None
+    """The run that all others are variants of; demo by default."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A run.toml in its place."""
     num_seeds: int = 3
@@ -38,7 +38,7 @@ class StudyOptions:
 
     def base(self, steps: int | None) -> RunConfig:
         """The run that all others are variants of; None: with its own steps. Raises UserError."""
-        run = replace(start_from(self.preset, self.config), data=self.data)
+        run = replace(start_from(self.preset, self.config, "demo"), data=self.data)
         return run if steps is None else replace(run, training=replace(run.training, steps=steps))
 
     def test_data(self, model: ModelConfig) -> "Splits | MaskedSplits":
