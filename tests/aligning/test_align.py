@@ -4,6 +4,7 @@ that what has to be found is known.
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data import DataError, ImageFolder, Scenes, open_embedded
 from stellar.data.scenes.palette import COLOURS as NAMES
+from stellar.images import InputError
 from stellar.model import Stellar
 from stellar.searching import Index, SearchError, open_index, read_words
 from words import COLOURS, ColourTower
@@ -114,7 +116,7 @@ def test_an_approximate_index_finds_nearly_the_same(index: Index, tmp_path: Path
     assert near.words is None
 
 
-def test_words_of_another_model_are_refused(
+def test_words_of_another_model_or_fit_are_refused(
     index: Index, tmp_path: Path, small: ModelConfig, aligned: Alignment
 ) -> None:
     torch.manual_seed(1)
@@ -127,6 +129,9 @@ def test_words_of_another_model_are_refused(
             index.folder.parent / "scenes.parquet", tmp_path / "new.index", words=other
         )
     assert not (tmp_path / "new.index").exists()
+    squashed = replace(aligned.words, origin=replace(aligned.words.origin, fit="squash"))
+    with pytest.raises(SearchError, match=r"fit squash, and the index .* again with --fit crop"):
+        index.search_words(ColourTower().texts(["blue"]).numpy(), squashed)
     with pytest.raises(SearchError, match="of vectors of 16 numbers, got 3; take the texts of"):
         index.search_words(np.ones((1, 3), np.float32), aligned.words)
 
@@ -176,6 +181,15 @@ def test_the_same_seed_gives_the_same_examples_and_unreadable_ones_are_named(
     assert np.array_equal(first, some(0)[0])
 
 
+def test_where_no_token_has_a_hundredth_of_a_picture_the_whole_is_learned_from(
+    small: ModelConfig,
+) -> None:
+    even = replace(small, num_sparse_tokens=128, spatial_temperature=1e3)
+    scenes = open_embedded("scenes", "tuning", small)
+    found, _ = token_examples(Stellar(even).eval(), ColourTower(), scenes, range(3), "crop", 2)
+    assert found.picture.tolist() == [0, 1, 2]
+
+
 def captioned(folder: Path, scenes: Scenes, count: int) -> Path:
     """Scenes of one thing, each with its colour as its caption."""
     lines, number = ["path,text"], 0
@@ -219,6 +233,8 @@ def test_what_cannot_be_aligned_is_a_sentence(model: Stellar, tmp_path: Path) ->
     source = open_embedded("scenes", "tuning", model.config)
     with pytest.raises(AlignError, match="give pictures, or a CSV file of captions, and not both"):
         align(model, ColourTower())
+    with pytest.raises(InputError, match="fit must be crop or squash, got resize"):
+        align(model, ColourTower(), source, fit="resize")
     with pytest.raises(AlignError, match="at least 20 pictures and 1 crop are needed, got 3 and 4"):
         align(model, ColourTower(), source, count=3)
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
@@ -280,7 +296,10 @@ def test_every_command_of_the_docs_runs(
         ("align stellar-scenes --to x --data scenes --out {tmp}/no/w.safetensors",
          "no does not exist; create it"),
         ("search {tmp} boat --like a.png", "a picture to go by, --like PATH, or words, and not"),
-        ("search {tmp} boat --token 3", "--token and --at are for --like PATH, not for words"),
+        ("search {tmp} boat --token 3", "--token, --at and --model are for --like PATH, not for"),
+        ("search {tmp} boat --model stellar-scenes", "are for --like PATH, not for words"),
+        ("search {tmp} --like a.png --words {tmp}/w", "--words is for a search by words, not for"),
+        ("search {tmp} boat --pictures {tmp}", "--pictures is for the page; name it with --out"),
     ],
 )  # fmt: skip
 def test_a_wrong_call_is_a_sentence(

@@ -22,7 +22,7 @@ from stellar.embedding import EmbeddingError, embed, read_embeddings
 from stellar.embedding.embedder import Embedder
 from stellar.embedding.parts import open_parts
 from stellar.errors import UserError
-from stellar.images import fitted, read_image
+from stellar.images import InputError, fitted, read_image
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.saving import save_model
@@ -121,7 +121,7 @@ def test_it_agrees_with_encode(tmp_path: Path, model: Stellar, photos: Path, fit
 
 
 def test_fits_of_several_sizes_are_refused(tmp_path: Path, model: Stellar, photos: Path) -> None:
-    with pytest.raises(EmbeddingError, match=r"must be crop or squash, got pad; encode pictures"):
+    with pytest.raises(InputError, match=r"must be crop or squash, got pad; encode pictures"):
         embed(model, photos, tmp_path / "out.parquet", fit="pad")
     assert not (tmp_path / "out.parquet.parts").exists()
 

@@ -15,6 +15,7 @@ from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import ExploreError, Gallery, Workbench
 from stellar.exploring.steps import Duplicate, Scale
 from stellar.exploring.workbench import Named
+from stellar.images import InputError
 from stellar.model import Stellar
 from stellar.searching import open_index
 from stellar.searching.hits import Hit
@@ -168,7 +169,7 @@ def test_models_that_do_not_fit(small: ModelConfig) -> None:
     grey = Stellar(replace(small, in_chans=1, image_mean=(0.5,), image_std=(0.2,)))
     with pytest.raises(ExploreError, match="of 3 channels, grey for 1"):
         Workbench([Named("colour", model), Named("grey", grey)], gallery)
-    with pytest.raises(ExploreError, match="the fit must be crop or squash, got pad"):
+    with pytest.raises(InputError, match="fit must be crop or squash, got pad"):
         Workbench([Named("colour", model)], gallery, "pad")
 
 

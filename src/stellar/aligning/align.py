@@ -14,7 +14,7 @@ from stellar.data import NamedPictures, open_pictures
 from stellar.data.folder import DataError, ImageFiles, evenly_spread
 from stellar.data.labelled.csv_table import NoTable, csv_rows, on_disk
 from stellar.errors import UserError
-from stellar.images import check_fit
+from stellar.images.sizes import check_one_size
 from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching.words import Origin, Words
@@ -62,11 +62,12 @@ def align(
     list of files, `scenes`, or a source of images. Or from `captions`, a CSV file with the columns
     path and text, whose paths are relative to it.
 
-    Raises AlignError for too few pictures, for models of other channels than RGB or without tokens,
-    and where both or neither are given; DataError for a wrong CSV file.
+    `fit` is that of the embedding that is searched. Raises AlignError for too few pictures, for
+    models of other channels than RGB or without tokens, and where both or neither are given;
+    InputError for a fit that is not crop or squash, DataError for a wrong CSV file.
     """
     check_model(model)
-    check_fit(fit)
+    check_one_size(fit)
     if model.config.in_chans != 3 or not model.config.num_sparse_tokens:
         raise AlignError("words need a model of RGB pictures that has tokens")
     if (pictures is None) == (captions is None):

@@ -118,6 +118,8 @@ def _drawn(maps: Float[Tensor, "K gh gw"], count: int, rng: np.random.Generator)
     """Different tokens, each the more likely the more of the picture it has."""
     shares = maps.mean(dim=(1, 2)).double().numpy()
     shares = np.where(shares >= SMALLEST_SHARE, shares, 0)
+    if not shares.any():
+        return []
     count = min(count, int((shares > 0).sum()))
     return rng.choice(len(shares), count, replace=False, p=shares / shares.sum()).tolist()
 

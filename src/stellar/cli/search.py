@@ -75,8 +75,12 @@ def run(arguments: Sequence[str]) -> int:
     )
     if (options.like is None) == (not options.texts):
         raise UserError("search needs a picture to go by, --like PATH, or words, and not both")
-    if options.texts and (options.token or options.at is not None):
-        raise UserError("--token and --at are for --like PATH, not for words")
+    if options.texts and (options.token or options.at is not None or options.model is not None):
+        raise UserError("--token, --at and --model are for --like PATH, not for words")
+    if options.like is not None and options.words is not None:
+        raise UserError("--words is for a search by words, not for --like PATH")
+    if options.pictures is not None and options.out is None:
+        raise UserError("--pictures is for the page; name it with --out FILE.html")
     if options.out is not None:
         _check_page(options.out)
     from stellar.load_model import load

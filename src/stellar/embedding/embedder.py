@@ -12,7 +12,7 @@ from torch import Tensor
 from stellar.config import Fit
 from stellar.errors import UserError
 from stellar.images import preprocessing
-from stellar.images.sizes import ONE_SIZE
+from stellar.images.sizes import check_one_size
 from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
@@ -33,7 +33,7 @@ class Embedder:
     """Pictures to rows: path, cls, tokens and maps, in half precision.
 
     All maps of a data set have one size, so `fit`, the way the pictures came to it, is crop or
-    squash; EmbeddingError for another. `tokens` keeps so many of each picture, those that explain
+    squash; InputError for another. `tokens` keeps so many of each picture, those that explain
     most of it, the largest first; None: all, in their order. `schema` has the columns, and
     `metadata` (also in the schema, as JSON under the key `stellar`) what makes the rows readable on
     their own: shapes, the model's hash, the preprocessing.
@@ -41,11 +41,7 @@ class Embedder:
 
     def __init__(self, model: Stellar, fit: Fit = "crop", tokens: int | None = None) -> None:
         check_model(model)
-        if fit not in ONE_SIZE:
-            raise EmbeddingError(
-                f"an embedding file holds maps of one size, so fit must be crop or squash, got "
-                f"{fit}; encode pictures of their own sizes one by one: model.encode(path, fit=...)"
-            )
+        check_one_size(fit)
         num_tokens = model.config.num_sparse_tokens
         if not num_tokens:
             raise EmbeddingError(

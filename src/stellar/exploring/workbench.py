@@ -21,7 +21,7 @@ from stellar.exploring.gallery import Gallery
 from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
 from stellar.exploring.steps import Step, as_python
 from stellar.images import one_batch, unit_range
-from stellar.images.sizes import ONE_SIZE, Sized, fitted
+from stellar.images.sizes import Sized, check_one_size, fitted
 from stellar.model import Factors, Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Box, Hit, Index, Query, seen
@@ -229,8 +229,7 @@ def _check(models: Sequence[Named], fit: Fit, index: Index | None) -> None:
                 f"{models[0].name} is for pictures of {models[0].model.config.in_chans} channels, "
                 f"{name} for {model.config.in_chans}; compare models of the same pictures"
             )
-    if fit not in ONE_SIZE:
-        raise ExploreError(f"the fit must be {' or '.join(ONE_SIZE)}, got {fit}")
+    check_one_size(fit)
     if index is None:
         return
     if (found := fingerprint(models[0].model)) != index.contents.model["model_sha256"]:

@@ -57,6 +57,16 @@ def check_fit(fit: Fit) -> None:
         )
 
 
+def check_one_size(fit: Fit) -> None:
+    """Raises InputError for one that leaves pictures of several sizes, and for an unknown one."""
+    check_fit(fit)
+    if fit not in ONE_SIZE:
+        raise InputError(
+            f"pictures must end at one size, so fit must be {' or '.join(ONE_SIZE)}, got {fit}; "
+            "encode pictures of their own sizes one by one: model.encode(path, fit=...)"
+        )
+
+
 def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
     """The picture at a size that the patch divides. Raises InputError for one that must be exact
     and is not, and for an unknown fit.

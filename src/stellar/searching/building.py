@@ -87,7 +87,7 @@ def build_index(
     model = of_the_model(metadata)
     _check(folder, source, total, embedding)
     if words is not None:
-        words.check(model["model_sha256"])
+        words.check(model)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
         growing = _Growing(folder, _begun(folder, model))

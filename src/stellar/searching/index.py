@@ -109,7 +109,7 @@ class Index:
         (aligning/towers.py); the rest is as in `search`. Raises SearchError also for words of
         another model.
         """
-        words.check(self.contents.model["model_sha256"])
+        words.check(self.contents.model)
         if texts.shape[1] != len(words.bias):
             raise SearchError(
                 f"these words are of vectors of {len(words.bias)} numbers, got {texts.shape[1]}; "
@@ -136,7 +136,7 @@ class Index:
         if not file.exists():
             return None
         words = read_words(file)
-        words.check(self.contents.model["model_sha256"])
+        words.check(self.contents.model)
         return words
 
     def example(self, picture: str | Path, model: Stellar | None = None) -> Example:

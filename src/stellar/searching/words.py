@@ -7,8 +7,10 @@ are looked for, and the model whose tokens they find.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,12 +54,20 @@ class Words:
         """Where tokens lie that texts find: the gradient of A s . t, of length 1."""
         return unit(texts @ self.weight)
 
-    def check(self, model_sha256: str) -> None:
-        """Raises SearchError where they are of another model."""
+    def check(self, indexed: Mapping[str, Any]) -> None:
+        """Raises SearchError where an index, by what all of its rows share, is of another model, or
+        its pictures came to the model's size in another way.
+        """
+        model_sha256, fit = indexed["model_sha256"], indexed["fit"]
         if self.origin.model_sha256 != model_sha256:
             raise SearchError(
                 f"these words are of another model ({self.origin.model_sha256[:12]}) than the "
                 f"index ({model_sha256[:12]}); align the model of the index"
+            )
+        if self.origin.fit != fit:
+            raise SearchError(
+                f"these words were learned with fit {self.origin.fit}, and the index is of an "
+                f"embedding with fit {fit}; align the model again with --fit {fit}"
             )
 
     def save(self, file: Path) -> None:
