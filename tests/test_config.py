@@ -142,6 +142,12 @@ def test_the_published_recipe() -> None:
             ),
             "leaves no patch",
         ),
+        (
+            lambda: RunConfig(
+                model=ModelConfig(image_size=32, patch_size=4), views=ViewConfig(local_size=4)
+            ),
+            "views.blur_kernel must be below 8 for views of 4 pixels, got 9",
+        ),
         (lambda: RunConfig(data=""), "data must be a folder .*, got an empty text"),
     ],
 )

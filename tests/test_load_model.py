@@ -98,8 +98,9 @@ def test_a_revision_pins_the_weights(
         place_published(hub_cache, tmp_path / branch, place_in_hub_cache, branch)
     assert_same(stellar.load("stellar-b8"), models["main"])
     assert_same(stellar.load("stellar-b8", revision="v1"), models["v1"])
-    with pytest.raises(WeightsError, match="a revision belongs to a published model"):
-        stellar.load(tmp_path, revision="v1")
+    for load in (stellar.load, stellar.load_backbone):
+        with pytest.raises(WeightsError, match="a revision belongs to a published model"):
+            load(tmp_path, revision="v1")
 
 
 def test_what_is_not_cached_gets_a_sentence(hub_cache: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.config import ConfigError
+from stellar.embedding import embed, read_embeddings
 from stellar.embedding.on_ray import embed_on_ray
 from stellar.errors import MissingPackage
+from stellar.images import InputError
 from stellar.model import Stellar
 from stellar.model.files.saving import save_model
 
@@ -54,5 +56,8 @@ def test_without_ray_there_is_a_sentence(
 
 def test_bad_calls_get_the_same_sentences(tmp_path: Path, model: Stellar, photos: Path) -> None:
     pytest.importorskip("ray", reason="Ray is an extra of its own")
-    with pytest.raises(EmbeddingError, match="must be crop or squash, got pad"):
+    with pytest.raises(InputError, match="must be crop or squash, got pad"):
         embed_on_ray(model, photos, tmp_path / "many", fit="pad")
+    for name in ("batch_size", "part_size", "num_encoders"):
+        with pytest.raises(ConfigError, match=f"{name} must be a whole number of at least 1"):
+            embed_on_ray(model, photos, tmp_path / "many", **{name: 0})  # pyright: ignore

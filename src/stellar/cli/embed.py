@@ -61,15 +61,7 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar embed", description=DESCRIPTION)
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from stellar.cli.terminal import console
+    from stellar.cli.terminal import progress_line
     from stellar.embedding import embed
     from stellar.load_model import load
     from stellar.precision import choose_device
@@ -91,17 +83,12 @@ def run(arguments: Sequence[str]) -> int:
             "without an ending is a folder of Parquet files"
         )
     model = load(options.model, device, purpose="encode", revision=options.revision)
-    columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console(silent=not first), transient=True) as bar:
-            task = bar.add_task("", total=None)
+        with progress_line(silent=not first) as say:
             result = embed(
                 model, options.folder, options.out, options.batch_size, options.num_workers,
-                options.fit,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-                part_size=options.part_size,
-                ranks=ranks,
-                tokens=options.tokens,
+                options.fit, progress=lambda done, total: say("images", done, total),
+                part_size=options.part_size, ranks=ranks, tokens=options.tokens,
             )  # fmt: skip
     except KeyboardInterrupt:
         if first:

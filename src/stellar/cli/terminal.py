@@ -69,15 +69,18 @@ def going_on() -> Iterator[None]:
 
 
 @contextmanager
-def progress_line() -> Iterator["Progress"]:
-    """A line that says what is being done, and how much of it: called with (what is done, done, in
-    all).
+def progress_line(silent: bool = False) -> Iterator["Progress"]:
+    """A line that says what is being done, how much of it, and how long it takes yet: called with
+    (what is done, done, in all). It goes when the work ends; `silent` where another process has it.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None))
-    with Bar(*columns, console=console()) as bar:
+    columns = (
+        TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=console(silent), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total

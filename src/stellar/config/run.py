@@ -46,6 +46,13 @@ class RunConfig:
             f"views.masking_ratio = {self.views.masking_ratio} leaves no patch "
             "of a masked view; lower it",
         )
+        views, side = self.views, self.model.image_size
+        side = min(side, views.local_size) if views.num_local else side
+        require(
+            views.blur_probability == 0 or views.blur_kernel // 2 < side,
+            f"views.blur_kernel must be below {2 * side} for views of {side} pixels, "
+            f"got {views.blur_kernel}",
+        )
         self._require_what_terms_need()
         self._tell_what_has_no_effect()
 

@@ -143,6 +143,6 @@ def printable(path: bytes) -> str:
 
 def evenly_spread(source: Sized, count: int) -> list[int]:
     """Indices of so many pictures from the first to the last, or of all where there are fewer."""
-    places = torch.linspace(0, len(source) - 1, min(count, len(source)))
-    # From 2^24 pictures on, single precision may round up beyond the last one.
-    return places.round().long().clamp(max=len(source) - 1).tolist()
+    last, count = len(source) - 1, min(count, len(source))
+    # From 2^24 pictures on, single precision does not tell neighbours apart.
+    return torch.linspace(0, last, count, dtype=torch.float64).round().long().tolist()

@@ -9,9 +9,7 @@ are left out and named, and nothing takes their places.
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from stellar.data.folder import DataError, ImageSource
+from stellar.data.folder import DataError, ImageSource, evenly_spread
 from stellar.images import Pixels, UnreadableImage
 
 MAX_TRIES = 100
@@ -51,11 +49,9 @@ def check_readable(source: ImageSource, sample: int = 512) -> list[tuple[str, st
     """Read up to `sample` pictures, evenly spread: name and reason of those that cannot be read.
     Raises DataError when they are more than half.
     """
-    chosen = np.unique(
-        np.linspace(0, len(source) - 1, min(sample, len(source))).round().astype(int)
-    )
+    chosen = evenly_spread(source, sample)
     unreadable = []
-    for index in chosen.tolist():
+    for index in chosen:
         try:
             source.read(index)
         except UnreadableImage as error:

@@ -7,11 +7,12 @@ machines share, so what is done stays done when the cluster dies.
 """
 
 import pickle
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stellar.config import Fit
+from stellar.config import Fit, check_count
 from stellar.data.folder import Listed
 from stellar.data.picture_batches import picture_batches
 from stellar.data.sources import open_source, whole_path
@@ -38,11 +39,14 @@ def embed_on_ray(
 ) -> EmbedResult:
     """As `embed`, on the cluster that `ray.init` joined, or else on this machine.
 
-    `num_encoders` actors hold the model, with `gpus_each` GPUs; 0 encodes on CPUs. Raises as
-    `embed` does, and MissingPackage without Ray.
+    `num_encoders` actors hold copies of the model, with `gpus_each` GPUs; 0 encodes on CPUs. Raises
+    as `embed` does, and MissingPackage without Ray.
     """
+    check_count(batch_size, "batch_size")
+    check_count(part_size, "part_size")
+    check_count(num_encoders, "num_encoders")
     ray = the_package()
-    embedder = Embedder(model.cpu(), fit, tokens)
+    embedder = Embedder(deepcopy(model).cpu(), fit, tokens)
     source = open_source(whole_path(str(folder)), model.config.in_chans)
     parts = open_parts(Path(at_home(out)).resolve(), source, embedder, part_size)
     if missing := parts.missing():

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stellar.config import ModelConfig
 from stellar.data import ImageSource
+from stellar.data.folder import evenly_spread
 from stellar.images import UnreadableImage, eight_bits, fitted
 from stellar.model import MissingTokenizer, Stellar
 from stellar.pictures import picture_sheet
@@ -17,7 +18,7 @@ from stellar.pictures import picture_sheet
 def sample_images(source: ImageSource, config: ModelConfig, count: int) -> UInt8[Tensor, "n C h w"]:
     """Up to `count` readable images, spread over the data and cropped to a square."""
     images = []
-    for index in torch.linspace(0, len(source) - 1, min(count, len(source))).long().tolist():
+    for index in evenly_spread(source, count):
         try:
             images.append(eight_bits(fitted(source.read(index), "crop", config)))
         except UnreadableImage:

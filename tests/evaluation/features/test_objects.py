@@ -115,6 +115,8 @@ def test_colours_under_the_mask(collected: Collected) -> None:
     torch.testing.assert_close(
         found.features["colours"], torch.cat([expected, spread], dim=1), atol=1e-3, rtol=0
     )
+    of_more_bits = collected(masks, *factors, image.float() / 255)
+    torch.testing.assert_close(of_more_bits.features["colours"], found.features["colours"])
 
 
 def test_objects_of_no_known_class_are_left_out(collected: Collected) -> None:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stellar.data.labelled import IGNORED, MaskedSource, Masks
 from stellar.evaluation.features.patches import Patches
+from stellar.images import Pixels, unit_range
 
 FEATURES = ("S", "Z", "L", "U", "colour", "colours")
 """colour: the mean under the mask, RGB in [0, 1]; colours: that, and the standard deviation."""
@@ -72,7 +73,7 @@ def collect(patches: Patches, source: MaskedSource, rows: Sequence[int]) -> Obje
     return _concatenated(parts)
 
 
-def _in_picture(image: UInt8[Tensor, "C h w"], masks: Masks) -> _InPicture:
+def _in_picture(image: Pixels, masks: Masks) -> _InPicture:
     numbers, classes = [], []
     for number in masks.instances.unique().tolist():
         of_pixels = masks.classes[masks.instances == number]
@@ -99,8 +100,8 @@ def _quadrants(masks: Tensor) -> Int64[Tensor, " n"]:
     return 2 * lower[0].long() + lower[1].long()
 
 
-def _colours(image: Tensor, masks: Float[Tensor, "n h w"]) -> Float[Tensor, "n _"]:
-    pixels, weights = image.flatten(1).float().T / 255, masks.flatten(1)
+def _colours(image: Pixels, masks: Float[Tensor, "n h w"]) -> Float[Tensor, "n _"]:
+    pixels, weights = unit_range(image).flatten(1).T, masks.flatten(1)
     weights = weights / weights.sum(dim=1, keepdim=True)
     mean = weights @ pixels
     return torch.cat([mean, (weights @ pixels**2 - mean**2).clamp_min(0).sqrt()], dim=1)

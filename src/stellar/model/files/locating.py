@@ -85,11 +85,7 @@ def locate_model(
             "expected a run folder, a checkpoint, a file of weights, a hub repository as "
             f"hf://you/photos, or {', '.join(names)}"
         )
-    if revision is not None:
-        raise WeightsError(
-            f"a revision belongs to a published model, and {model} lies on this machine; "
-            "leave it out"
-        )
+    _refuse_revision(revision, model)
     return Located(find_weights(Path(model) if exists else SHIPPED[name]), from_hub=False)
 
 
@@ -103,11 +99,21 @@ def locate_backbone(
     if is_hub_id(str(source)):
         return Located(find_weights(fetch(str(source), revision, local_files_only)), from_hub=True)
     if Path(source).exists():
+        _refuse_revision(revision, source)
         return Located(find_weights(Path(source)), from_hub=False)
     raise WeightsError(
         f"{source} does not exist; expected a folder, a file or a hub id such as "
         "facebook/vit-mae-base"
     )
+
+
+def _refuse_revision(revision: str | None, local: str) -> None:
+    """Raises WeightsError: files of this machine have none."""
+    if revision is not None:
+        raise WeightsError(
+            f"a revision belongs to a published model, and {local} lies on this machine; "
+            "leave it out"
+        )
 
 
 def locate_tokenizer(local_files_only: bool = False) -> Path:
