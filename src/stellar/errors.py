@@ -17,3 +17,9 @@ class FailedElsewhere(UserError):
 
 class Interrupted(UserError):
     """Ctrl-C or SIGTERM ended what the same call goes on with, as a training with a checkpoint."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; the name of its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

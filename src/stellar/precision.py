@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stellar.errors import UserError
+from stellar.errors import UserError, first_line
 
 Autocast = Callable[[], AbstractContextManager]
 """A context for the networks, to be entered any number of times."""
@@ -68,7 +68,6 @@ def choose_device(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=chosen).cpu()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise UserError(
-            f"device {str(device)!r} cannot be used ({str(error).splitlines()[0]}); "
-            "choose auto, cpu or cuda"
+            f"device {str(device)!r} cannot be used ({first_line(error)}); choose auto, cpu or cuda"
         ) from error
     return chosen

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from stellar.errors import MissingPackage, UserError
+from stellar.errors import MissingPackage, UserError, first_line
 from stellar.images.sizes import resize
 from stellar.precision import choose_device
 from stellar.storage import at_home
@@ -118,7 +118,7 @@ def load_tower(name: str | Path, device: torch.device | str = "cpu") -> Transfor
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise TowerError(
             f"{name} cannot be loaded as a model of pictures and texts "
-            f"({_first_line(error)}); name a folder, or a hub repository such as "
+            f"({first_line(error)}); name a folder, or a hub repository such as "
             "openai/clip-vit-base-patch32 or google/siglip-base-patch16-224"
         ) from error
     if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
@@ -165,7 +165,3 @@ def _described(name: str) -> Mapping[str, Any]:
 def _pooled(found: Any) -> Tensor:
     """The vectors themselves, which newer versions of transformers wrap."""
     return found if isinstance(found, Tensor) else found.pooler_output
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

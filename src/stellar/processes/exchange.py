@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from stellar.errors import FailedElsewhere, UserError
+from stellar.errors import FailedElsewhere, UserError, first_line
 from stellar.processes.launch import LaunchError, Ranks
 from stellar.processes.timeouts import rank_timeout
 
@@ -61,7 +61,7 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     except (dist.DistError, OSError) as error:
         raise LaunchError(
             f"process {ranks.rank} of {ranks.world_size} cannot meet the others at "
-            f"{ranks.address} ({_first_line(error)}); see whether all of them were started, and "
+            f"{ranks.address} ({_reason(error)}); see whether all of them were started, and "
             "whether this machine reaches that one"
         ) from error
     group = weakref.ref(dist.group.WORLD)
@@ -93,7 +93,7 @@ def _tell(store: Any, rank: int, error: Exception) -> None:
     """
     lost = isinstance(error, dist.DistError) or "gloo/transport" in str(error)
     follows = lost or isinstance(error, FailedElsewhere)
-    own = "" if follows else f"process {rank} failed: {_first_line(error)}"
+    own = "" if follows else f"process {rank} failed: {_reason(error)}"
     try:
         first = store.compare_set(FAILED, "", own).decode()
     except (RuntimeError, dist.DistError):
@@ -101,15 +101,16 @@ def _tell(store: Any, rank: int, error: Exception) -> None:
     if lost and not first:
         raise FailedElsewhere(
             f"process {rank} lost another one, which gave no reason; it was killed or is stuck, or "
-            f"its machine failed ({_first_line(error)}). Start again with --resume"
+            f"its machine failed ({_reason(error)}). Start again with --resume"
         ) from error
     if first != own and not isinstance(error, FailedElsewhere):
         raise FailedElsewhere(first) from error
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).partition("\n")[0]
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+def _reason(error: BaseException) -> str:
+    """What an error says; where it is not meant for users, its type too."""
+    line, kind = first_line(error), type(error).__name__
+    return line if isinstance(error, UserError) or line == kind else f"{kind}: {line}"
 
 
 def own_device(device: torch.device, ranks: Ranks) -> torch.device:
@@ -151,7 +152,7 @@ def together() -> Iterator[None]:
         yield
     except Exception as error:  # raised below, once the others have heard of it
         failure = error
-    failures = gather_lists([_first_line(failure) if failure else None])
+    failures = gather_lists([_reason(failure) if failure else None])
     if failure is not None:
         raise failure
     for rank, reason in enumerate(failures):

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from stellar.embedding.embedder import STRONGEST
-from stellar.errors import MissingPackage, UserError
+from stellar.errors import MissingPackage, UserError, first_line
 from stellar.storage import write_file
 
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
@@ -124,7 +124,7 @@ def read_contents(file: Path) -> Contents | None:
     except SearchError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(file.parent, error) from error
+        raise damaged(file.parent, first_line(error)) from error
 
 
 def write_contents(file: Path, contents: Contents) -> None:
@@ -132,9 +132,8 @@ def write_contents(file: Path, contents: Contents) -> None:
     write_file(file, json.dumps({"format": FORMAT, **asdict(contents)}, indent=2))
 
 
-def damaged(folder: Path, error: object) -> SearchError:
+def damaged(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that cannot be read."""
-    reason = str(error).partition("\n")[0] or type(error).__name__
     return SearchError(
         f"{folder} is damaged, or no index of pictures ({reason}); remove it, and make it again "
         "with stellar index"
@@ -149,7 +148,7 @@ def reading(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException) as error:
-        raise damaged(folder, error) from error
+        raise damaged(folder, first_line(error)) from error
 
 
 @contextmanager
@@ -160,7 +159,7 @@ def writing_tables(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
         raise SearchError(
-            f"{folder} cannot be written ({reason}); make room there, and the same command goes on"
+            f"{folder} cannot be written ({first_line(error)}); make room there, and the same "
+            "command goes on"
         ) from error

@@ -81,6 +81,20 @@ def test_no_connection_gets_a_sentence(hub_cache: Path, monkeypatch: pytest.Monk
     assert not hub_cache.exists()
 
 
+def test_an_error_without_a_word_gets_a_sentence(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As timeouts are."""
+
+    def wait(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", wait)
+    with pytest.raises(WeightsError, match=r"the Hugging Face hub \(TimeoutError\); check"):
+        fetch("me/never")
+    assert not hub_cache.exists()
+
+
 @pytest.mark.parametrize("proxy", ["socks5://localhost:1", "socks://localhost:1", "nonsense"])
 def test_a_proxy_that_cannot_be_used_is_one_sentence(proxy: str, tmp_path: Path) -> None:
     """The hub's library raises ImportError for one, ValueError for another."""

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from stellar.errors import first_line
 from stellar.model.files.strict_loading import WeightsError
 
 HUB = "hf://"
@@ -52,7 +53,7 @@ def fetch(
             )
         )
     except (HTTPError, *UNREACHED) as error:
-        raise WeightsError(_sentence(repo, revision, str(error).splitlines()[0])) from error
+        raise WeightsError(_sentence(repo, revision, first_line(error))) from error
     wanted = [pattern for pattern in patterns if pattern != DESCRIPTIONS] or list(patterns)
     if not any(file for pattern in wanted for file in folder.glob(pattern)):
         if patterns == SAFETENSORS:

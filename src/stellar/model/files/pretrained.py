@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from stellar.errors import UserError
+from stellar.errors import UserError, first_line
 from stellar.model.decoder import Decoder
 from stellar.model.files.card import CARD, model_card
 from stellar.model.files.config_json import HISTORY
@@ -85,10 +85,10 @@ def push_to_hub(model: Stellar, repo: str, private: bool | None) -> str:
     except UserError:
         raise
     except (HTTPError, *UNREACHED) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SharingError(
-            f"{repo} cannot be written on the hub ({reason}); check its name (as you/pets), the "
-            "connection, and that you are logged in with a token that may write: hf auth login"
+            f"{repo} cannot be written on the hub ({first_line(error)}); check its name (as "
+            "you/pets), the connection, and that you are logged in with a token that may write: "
+            "hf auth login"
         ) from error
     return commit.commit_url
 

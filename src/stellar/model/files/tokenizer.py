@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stellar.errors import first_line
 from stellar.model.files.locating import find_file, locate_tokenizer
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import read_state
@@ -24,5 +25,4 @@ def load_tokenizer(path: Path) -> VQGAN:
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} does not hold a MaskGIT-VQGAN: {reason}") from error
+        raise WeightsError(f"{path} does not hold a MaskGIT-VQGAN: {first_line(error)}") from error
