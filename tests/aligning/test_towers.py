@@ -65,19 +65,22 @@ def test_a_processor_file_will_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "content", "message"),
     [
-        ("config.json", "cannot be loaded as a model of pictures and texts"),
-        ("model.safetensors", "cannot be loaded as a model of pictures and texts"),
-        ("preprocessor_config.json", "does not say how pictures are prepared"),
+        ("config.json", None, "cannot be loaded as a model of pictures and texts"),
+        ("model.safetensors", None, "cannot be loaded as a model of pictures and texts"),
+        ("preprocessor_config.json", '{"image_mean": 3}', "does not say how pictures are prepared"),
+        ("preprocessor_config.json", '{"image_me', r"cannot be read \(Unterminated .*\); copy or"),
+        ("preprocessor_config.json", "", r"the preproc.* of .*clip cannot be read \(Expecting"),
     ],
 )
-def test_what_cannot_be_loaded_is_a_sentence(tmp_path: Path, spoil: str, message: str) -> None:
+def test_what_cannot_be_loaded_is_a_sentence(
+    tmp_path: Path, spoil: str, content: str | None, message: str
+) -> None:
     folder = save_tiny(tmp_path / "clip", "clip")
-    if spoil.startswith("pre"):
-        (folder / spoil).write_text('{"image_mean": 3}')
-    else:
-        (folder / spoil).unlink()
+    (folder / spoil).unlink()
+    if content is not None:
+        (folder / spoil).write_text(content)
     with pytest.raises(TowerError, match=message) as told:
         load_tower(str(folder))
     assert "\n" not in str(told.value)

@@ -146,19 +146,26 @@ def _preparation(name: str, config: Any) -> Preparation:
 
 
 def _described(name: str) -> Mapping[str, Any]:
-    """`preprocessor_config.json`, or the part about pictures of `processor_config.json`."""
+    """`preprocessor_config.json`, or the part about pictures of `processor_config.json`. Raises
+    TowerError.
+    """
     from transformers.utils.hub import cached_file
 
     for file, key in (
         ("preprocessor_config.json", None),
         ("processor_config.json", "image_processor"),
     ):
-        path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-        if path is not None:
-            content = json.loads(Path(path).read_text("utf-8"))
+        try:
+            path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+            content = {} if path is None else json.loads(Path(path).read_text("utf-8"))
             found = content if key is None else content.get(key)
-            if found:
-                return found
+        except (OSError, ValueError, AttributeError) as error:
+            raise TowerError(
+                f"the {file} of {name} cannot be read ({first_line(error)}); copy or download it "
+                "again"
+            ) from error
+        if found:
+            return found
     raise TowerError(f"{name} has no preprocessor_config.json; it says how pictures are prepared")
 
 
