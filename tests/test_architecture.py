@@ -210,6 +210,7 @@ OPTIONAL = {
     "starlette",
     "uvicorn",
     "anyio",
+    "aiohttp",
 }
 
 

@@ -6,14 +6,17 @@ import io
 import multiprocessing
 import os
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -26,7 +29,7 @@ from stellar.config import ViewConfig
 from stellar.data.folder import DataError, ImageSource
 from stellar.data.indexfile import write_index
 from stellar.data.loader import view_batches
-from stellar.data.shards import ShardError, Shards, ranges
+from stellar.data.shards import ShardError, Shards, failures, ranges
 from stellar.data.shards.index import index_pictures
 from stellar.data.shards.source import expand_braces, short_names
 from stellar.data.views import MultiView
@@ -346,21 +349,27 @@ def test_an_index_beside_a_shard_behind_an_address_is_taken(
     assert made == []
 
 
+@pytest.fixture
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures.time, "sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("_without_pauses")
 def test_a_read_that_fails_is_tried_again(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source, system = Shards(memory), type(fsspec.filesystem("memory"))
-    cat_file, failures = system.cat_file, []
+    cat_file, failed = system.cat_file, []
 
     def shaky(self, path, **options):
-        if len(failures) % 3 < 2:
-            failures.append(path)
+        if len(failed) % 3 < 2:
+            failed.append(path)
             raise ConnectionError("reset by peer")
-        failures.append(path)
+        failed.append(path)
         return cat_file(self, path, **options)
 
     monkeypatch.setattr(system, "cat_file", shaky)
-    monkeypatch.setattr(ranges.time, "sleep", lambda _: None)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)  # it is there only where http is read
     assert int(source.read(3).unique()) == 3
-    assert len(failures) == 3
+    assert len(failed) == 3
     monkeypatch.setattr(system, "cat_file", lambda *_, **__: (_ for _ in ()).throw(OSError("off")))
     with pytest.raises(ShardError, match=r"part-0.tar cannot be read \(off\)"):
         source.read(3)
@@ -413,3 +422,106 @@ def test_a_server_that_is_not_there_is_no_missing_file(served: str) -> None:
         Shards(f"{served}/none.tar")
     with pytest.raises(ShardError, match=r"cannot be read \(Cannot connect"):
         Shards("http://localhost:1/a.tar")
+
+
+Answers = dict[str, Iterator[int]]
+SILENCE, HALF = 0, 1
+"""No answer at all, and one that ends in its middle."""
+
+
+class Store(BaseHTTPRequestHandler):
+    """A web server of a folder that knows ranges, and fails as it is told."""
+
+    folder: ClassVar[Path]
+    answers: ClassVar[Answers]
+    """What it answers to a path instead of the file, as long as there is more."""
+
+    def do_GET(self) -> None:
+        answer, file = next(self.answers.get(self.path, iter(())), 206), self.folder / self.path[1:]
+        if answer == SILENCE:
+            return
+        if answer >= 400 or not file.is_file():
+            self.send_error(answer if answer >= 400 else 404)
+            return
+        first, last = re.findall(r"\d+", self.headers.get("Range", f"0-{2**40}"))
+        data = file.read_bytes()[int(first) : int(last) + 1]
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data[: len(data) // 2] if answer == HALF else data)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[tuple[str, Answers]]:
+    """The address of such a server, and its answers."""
+    pytest.importorskip("aiohttp")
+    Store.folder, Store.answers = folder, {}
+    with ThreadingHTTPServer(("localhost", 0), Store) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://localhost:{server.server_port}", Store.answers
+        server.shutdown()
+
+
+@pytest.mark.parametrize("answer", [400, 401, 403, 404, 410])
+def test_what_may_not_be_listed_is_read_without_an_index(
+    store: tuple[str, Answers], answer: int
+) -> None:
+    """A bucket for everybody refuses to say that a file is missing."""
+    address, answers = store
+    answers.update({f"/part-{shard}.tar.index": repeat(answer) for shard in range(3)})
+    assert greys(Shards(f"{address}/part-{{0..2}}.tar")) == list(range(30))
+
+
+@pytest.mark.usefixtures("_without_pauses")
+@pytest.mark.parametrize("answer", [429, 500, 503, SILENCE, HALF])
+def test_a_web_server_that_fails_is_asked_again(
+    store: tuple[str, Answers],
+    folder: Path,
+    answer: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Shards(folder)
+    address, answers = store
+    made = scans(monkeypatch)
+    answers["/part-1.tar.index"] = iter([answer] * 3)
+    source = Shards(f"{address}/part-1.tar")
+    assert made == []
+    answers["/part-1.tar"] = iter([answer] * 3)
+    assert int(source.read(2).unique()) == 12
+    answers["/part-1.tar"] = repeat(answer)
+    with pytest.raises(ShardError, match=r"part-1\.tar cannot be read \([^()]") as caught:
+        source.read(2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_without_pauses")
+@pytest.mark.parametrize(
+    ("path", "answer", "pattern", "message"),
+    [
+        ("/part-0.tar", 403, "part-0.tar", "part-0.tar cannot be read (the server answers 403"),
+        ("/part-0.tar", 503, "part-0.tar", "part-0.tar cannot be read (the server answers 503"),
+        ("/part-0.tar", 410, "part-0.tar", "part-0.tar, but there are none"),
+        ("/", 403, "*.tar", "*.tar cannot be read (the server answers 403"),
+        ("/part-0.tar.index", 503, "part-0.tar", "part-0.tar cannot be read (the server answers"),
+        ("/part-0.tar.index", SILENCE, "part-0.tar", "part-0.tar cannot be read (Server disc"),
+    ],
+)
+def test_a_web_server_that_gives_nothing_is_one_sentence(
+    store: tuple[str, Answers],
+    path: str,
+    answer: int,
+    pattern: str,
+    message: str,
+) -> None:
+    address, answers = store
+    answers[path] = repeat(answer)
+    with pytest.raises(ShardError, match=re.escape(message)) as caught:
+        Shards(f"{address}/{pattern}")
+    assert "\n" not in str(caught.value)

@@ -14,6 +14,7 @@ from stellar.data.folder import EXTENSIONS
 from stellar.data.indexfile import Arrays, Texts, read_index, write_index
 from stellar.data.shards.ranges import LocalFiles, RemoteFiles
 from stellar.data.shards.tar import BLOCK, Read, ShardError, members
+from stellar.errors import first_line
 
 PICTURES = tuple(extension.encode() for extension in (*EXTENSIONS, ".npy"))
 LARGEST = 2**32 - 1
@@ -34,7 +35,7 @@ def open_index(files: LocalFiles | RemoteFiles, path: str, size: int) -> Arrays:
                     return found[0]
             arrays, seal = index_pictures(read, size, path)
     except OSError as error:
-        raise ShardError(f"the shard {path} cannot be read ({error})") from error
+        raise ShardError(f"the shard {path} cannot be read ({first_line(error)})") from error
     any(write_index(place, arrays, seal) for place in places)
     return arrays
 

@@ -7,7 +7,6 @@ that was forked reads on without sharing anything that has a position.
 import glob
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,16 +18,15 @@ from urllib.parse import urlsplit
 
 from stellar.data.folder import DataError
 from stellar.data.indexfile import cached
+from stellar.data.shards.failures import as_os_errors, retried
 from stellar.data.shards.tar import Read, ShardError
-from stellar.errors import MissingPackage
+from stellar.errors import MissingPackage, first_line
 from stellar.storage import write_file
 
 OPEN_FILES = 128
 """Local shards that one process keeps open."""
 AT_ONCE = 16
 """Requests that wait at the same time."""
-TRIES = 4
-"""For a range behind an address, with pauses of 1, 2 and 4 seconds."""
 NO_RANGES = (
     "gives whole files alone, not ranges of bytes; copy the shards to a local folder, or let a "
     "server have them that does"
@@ -120,18 +118,17 @@ class RemoteFiles:
     def _find(self, pattern: str) -> dict[str, int]:
         system, path = file_system(pattern)
         try:
-            if glob.has_magic(path):
-                found = system.glob(path, detail=True)
-            elif path.endswith(".tar"):
-                found = {path: system.info(path)}
-            else:
-                found = system.glob(f"{path.rstrip('/')}/*.tar", detail=True)
-        except FileNotFoundError as error:
-            if isinstance(error.__cause__, OSError):  # no server, which is no missing file
-                raise ShardError(f"{pattern} cannot be read ({error.__cause__})") from error
+            with as_os_errors():
+                if glob.has_magic(path):
+                    found = system.glob(path, detail=True)
+                elif path.endswith(".tar"):
+                    found = {path: system.info(path)}
+                else:
+                    found = system.glob(f"{path.rstrip('/')}/*.tar", detail=True)
+        except FileNotFoundError:
             found = {}
         except (OSError, ValueError) as error:
-            raise ShardError(f"{pattern} cannot be read ({error})") from error
+            raise ShardError(f"{pattern} cannot be read ({first_line(error)})") from error
         if not found:
             raise ShardError(f"expected shards (.tar files) at {pattern}, but there are none")
         sizes = {path: info.get("size") for path, info in sorted(found.items())}
@@ -142,29 +139,21 @@ class RemoteFiles:
 
     def read(self, path: str, start: int, length: int) -> bytes:
         """The bytes that are there, tried a few times. Raises OSError."""
-        for pause in range(TRIES):
-            try:
-                data = self._system().cat_file(path, start=start, end=start + length)
-                if len(data) > length:
-                    raise ShardError(f"the server of {path} {NO_RANGES}")
-                return data
-            except FileNotFoundError:
-                raise
-            except OSError:
-                if pause == TRIES - 1:
-                    raise
-                time.sleep(2**pause)
-        raise AssertionError
+        data = self._fetch(path, start, start + length)
+        if len(data) > length:
+            raise ShardError(f"the server of {path} {NO_RANGES}")
+        return data
 
     @contextmanager
     def reader(self, path: str) -> Iterator[Read]:
         """Reads one shard in a few large requests: thousands of small ones would take longer."""
-        with self._system().open(path, "rb", block_size=2**23, cache_type="readahead") as file:
+        options = {"block_size": 2**23, "cache_type": "readahead"}
+        with retried(lambda: self._system().open(path, "rb", **options)) as file:
 
             def read(start: int, length: int) -> bytes:
                 try:
                     file.seek(start)
-                    return file.read(length)
+                    return retried(lambda: file.read(length))
                 except ValueError as error:  # of fsspec, for http
                     raise ShardError(f"the server of {path} {NO_RANGES}") from error
 
@@ -172,16 +161,24 @@ class RemoteFiles:
 
     def index_places(self, path: str) -> Iterator[Path]:
         """Where an index may be: in the user's cache, made here before, or fetched from beside its
-        shard.
+        shard. Raises OSError where the server does not say whether it is there.
         """
         place = cached(f"{self.address} {path}", INDEX)
         yield place
         try:
+            index = self._fetch(path + INDEX)
+        except (FileNotFoundError, PermissionError):  # refused: where files may not be listed
+            return
+        try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_file(place, self._system().cat_file(path + INDEX))
+            write_file(place, index)
         except OSError:
             return
         yield place
+
+    def _fetch(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """A file, or a part of it, tried a few times. Raises OSError."""
+        return retried(lambda: self._system().cat_file(path, start=start, end=end))
 
     def _system(self) -> Any:
         return file_system(self.address)[0]

@@ -21,6 +21,7 @@ from stellar.data.indexfile import Arrays, Texts
 from stellar.data.shards.index import arrays_of, open_index, split_name
 from stellar.data.shards.ranges import AT_ONCE, open_files
 from stellar.data.shards.tar import BLOCK, ShardError, size_in
+from stellar.errors import first_line
 from stellar.images import Pixels, UnreadableImage, read_image
 
 MOST_SHARDS = 1_000_000
@@ -86,7 +87,7 @@ class Shards:
         try:
             data = self._files.read(path, start - BLOCK, BLOCK + size)
         except OSError as error:
-            raise ShardError(f"the shard {path} cannot be read ({error})") from error
+            raise ShardError(f"the shard {path} cannot be read ({first_line(error)})") from error
         # The header before a picture tells whether the index still belongs to the shard.
         if len(data) != BLOCK + size or size_in(data[:BLOCK]) != size:
             raise ShardError(
