@@ -110,6 +110,13 @@ def test_braces_are_those_of_webdataset() -> None:
         assert expand_braces(pattern) == expand_urls(pattern)
 
 
+@pytest.mark.parametrize("where", ["{tmp_path}/", "memory://bucket/"])
+def test_a_range_that_counts_down_is_one_sentence(tmp_path: Path, where: str) -> None:
+    pattern = where.format(tmp_path=tmp_path) + "{5..3}.tar"
+    with pytest.raises(ShardError, match=r"counted up, got \{5..3\}; write \{3..5\}$"):
+        Shards(pattern)
+
+
 def test_files_of_several_dots_are_no_pictures_and_damaged_ones_have_names(
     tmp_path: Path, write_tar: WriteTar
 ) -> None:

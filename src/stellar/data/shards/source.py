@@ -148,7 +148,9 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """A pattern without braces for each of what `{000000..000099}` and `{a,b}` stand for."""
+    """A pattern without braces for each of what `{000000..000099}` and `{a,b}` stand for. Raises
+    ShardError.
+    """
     parts = re.split(r"\{([^{}]*)\}", pattern)
     choices = [[text] if n % 2 == 0 else _choices(text) for n, text in enumerate(parts)]
     return ["".join(chosen) for chosen in product(*choices)]
@@ -159,6 +161,10 @@ def _choices(text: str) -> list[str]:
     if not numbers:
         return text.split(",")
     first, last = numbers.groups()
+    if int(first) > int(last):
+        raise ShardError(
+            f"expected shards that are counted up, got {{{text}}}; write {{{last}..{first}}}"
+        )
     if int(last) - int(first) >= MOST_SHARDS:
         raise ShardError(
             f"{{{text}}} stands for more than {MOST_SHARDS:,} shards; name fewer, or a pattern "
