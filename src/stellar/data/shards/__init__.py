@@ -1,7 +1,7 @@
 """Pictures in tar files of the WebDataset format, local or behind an address.
 
-`source.py` reads any of them at once, and `writing.py` writes a folder as shards. Writing is not
-imported here: it locks its folder in a way that not every system knows.
+`source.py` reads any of them at once, and `writing.py`, for `stellar shard` alone, writes a folder
+as shards.
 """
 
 from stellar.data.shards.ranges import is_address
