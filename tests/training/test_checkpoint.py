@@ -47,8 +47,28 @@ def test_a_run_tells_its_model_how_it_came_about(tmp_path: Path, config: RunConf
 def test_names_do_not_tell_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     assert public_name(str(tmp_path / "pets")) == "pets"
-    assert public_name("facebook/vit-mae-base") == "facebook/vit-mae-base"
-    assert public_name("") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/home/alice/clients/acme/{000..099}.tar", "{000..099}.tar"),
+        ("clients/acme/{000..099}.tar", "{000..099}.tar"),
+        ("acme/*.tar", "*.tar"),
+        ("~/acme/part-[01].tar", "part-[01].tar"),
+        (r"C:\Users\alice\acme\{000..099}.tar", "{000..099}.tar"),
+        ("file:///home/alice/acme/{000..099}.tar", "{000..099}.tar"),
+        ("/home/alice/a model that was there/", "a model that was there"),
+        ("s3://bucket/shards/{000..099}.tar", "s3://bucket/shards/{000..099}.tar"),
+        ("facebook/vit-mae-base", "facebook/vit-mae-base"),
+        ("hf://me/pets", "hf://me/pets"),
+        ("stellar-b16", "stellar-b16"),
+        ("scenes", "scenes"),
+        ("", ""),
+    ],
+)
+def test_names_of_what_is_no_file_do_not_tell_either(source: str, name: str) -> None:
+    assert public_name(source) == name
 
 
 def fresh(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:

@@ -1,10 +1,16 @@
 """How a model came about: what its model card tells, carried in its `config.json`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from stellar.storage import at_home
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+"""The name of a hub repository: owner/name."""
+LOCAL = ("file://", "local://")
+"""Addresses of files on this machine."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,14 @@ class History:
 
 
 def public_name(source: str) -> str:
-    """The name of a local file or folder without its path; any other name as it is."""
+    """The last name of a local path, also of a pattern, which is no file itself; an address and the
+    name of a model or of embedded data as they are.
+    """
     if not source:
         return source
     path = Path(at_home(source))
-    return path.resolve().name if path.exists() else source
+    if path.exists():
+        return path.resolve().name
+    is_address = "://" in source and not any(local in source for local in LOCAL)
+    # PureWindowsPath takes both kinds of slashes for what they are.
+    return source if is_address or HUB_ID.fullmatch(source) else PureWindowsPath(source).name

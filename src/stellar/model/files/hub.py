@@ -1,14 +1,13 @@
 """Files from the Hugging Face hub: downloaded once, then read from the cache."""
 
-import re
 from pathlib import Path
 
 from stellar.errors import first_line
 from stellar.model.files.strict_loading import WeightsError
+from stellar.model.history import HUB_ID
 
 HUB = "hf://"
 """What says that a model's name is that of a hub repository, not a path."""
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 DESCRIPTIONS = "*config.json"
 """config.json, and the preprocessor_config.json of a backbone."""
 SAFETENSORS = (DESCRIPTIONS, "*.safetensors", "*.safetensors.index.json")
