@@ -100,9 +100,33 @@ def test_other_pages_may_not_ask(shown: str) -> None:
 def test_scenes_go_by_their_name(tmp_path: Path) -> None:
     model = stellar.load("stellar-scenes")
     scenes = open_embedded("scenes", "heldout", model.config)
-    assert write_showcase(tmp_path / "space", model, scenes, "scenes") == MOST_PICTURES
+    assert write_showcase(tmp_path / "space", model, scenes, "scenes").count == MOST_PICTURES
     assert not (tmp_path / "space/pictures").exists()
     open_showcase(tmp_path / "space")
+
+
+def test_what_the_page_would_not_show_stays_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "space"
+    png(tmp_path, "private.png", "red")
+    png(photos, "b/a.png", "teal")
+    (photos / "out.png").symlink_to(tmp_path / "private.png")
+    (photos / "within.png").symlink_to(photos / "b/a.png")
+    (photos / "broken.png").write_bytes(b"a secret by its name a picture")
+    call = ["explore", "stellar-scenes", str(photos), "--export"]
+    assert main([*call, str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "2 pictures -> " in said
+    assert "2 left out, which cannot be read, or are links out of the folder" in said
+    copied = [path for path in out.glob("pictures/**/*") if path.is_file()]
+    assert sorted(path.name for path in copied) == ["a.png", "within.png"]
+    assert not any(path.is_symlink() for path in copied)
+    for name in ("b/a.png", "within.png"):
+        (photos / name).unlink()
+    assert main([*call, str(tmp_path / "none")]) == 1
+    assert "can be shown" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

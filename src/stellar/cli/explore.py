@@ -111,11 +111,13 @@ def _export(options: Options, workbench: "Workbench") -> int:
     if options.compare is not None or options.index is not None:
         raise UserError("--export takes one model and no index; leave --compare and --index out")
     assert options.export is not None
-    count = write_showcase(
+    taken = write_showcase(
         options.export, workbench.models[0].model, workbench.gallery.source,
         Path(options.model).name, options.fit,
     )  # fmt: skip
-    print(f"{count} pictures -> {options.export}; try it: python {options.export / 'app.py'}")
+    print(f"{taken.count} pictures -> {options.export}; try it: python {options.export / 'app.py'}")
+    if taken.left_out:
+        print(f"{taken.left_out} left out, which cannot be read, or are links out of the folder")
     return 0
 
 

@@ -16,8 +16,9 @@ from stellar.config import Fit
 from stellar.data import EMBEDDED, ImageFolder, ImageSource, Scenes, open_embedded
 from stellar.data.folder import ImageFiles, evenly_spread
 from stellar.errors import UserError
-from stellar.exploring.gallery import Gallery
+from stellar.exploring.gallery import Gallery, NoPicture
 from stellar.exploring.workbench import Named, Workbench
+from stellar.images import UnreadableImage
 from stellar.model import Stellar
 from stellar.storage import hidden, writing
 
@@ -81,11 +82,22 @@ class About:
     """The folder of the pictures, or the name of embedded scenes."""
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The pictures that go along."""
+
+    place: str
+    """Their folder, or the name of embedded scenes."""
+    count: int
+    left_out: int = 0
+    """Files that the page would not show: they cannot be read, or lead out of the folder."""
+
+
 def write_showcase(
     folder: Path, model: Stellar, source: ImageSource, title: str, fit: Fit = "crop"
-) -> int:
-    """Write the files into a new folder; the number of pictures that go along. Raises UserError for
-    a folder that is there, and NotWritten.
+) -> Taken:
+    """Write the files into a new folder. Raises UserError for a folder that is there and for
+    pictures of which none can be shown, and NotWritten.
     """
     if folder.exists():
         raise UserError(f"{folder} exists; choose another --export, or remove it")
@@ -96,8 +108,8 @@ def write_showcase(
         try:
             temporary.mkdir()
             model.save_pretrained(temporary / MODEL)
-            pictures, count = _copied(source, temporary)
-            about = {"title": title, "fit": fit, "pictures": pictures}
+            taken = _copied(source, temporary)
+            about = {"title": title, "fit": fit, "pictures": taken.place}
             texts = {
                 ABOUT: json.dumps(about, indent=2), "app.py": APP, "Dockerfile": DOCKERFILE,
                 "requirements.txt": REQUIREMENTS,
@@ -108,7 +120,7 @@ def write_showcase(
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    return count
+    return taken
 
 
 def open_showcase(folder: Path) -> ASGIApp:
@@ -131,17 +143,26 @@ def open_showcase(folder: Path) -> ASGIApp:
     return OpenDoor(make_app(Workbench([Named(about.title, model)], gallery, about.fit)))
 
 
-def _copied(source: ImageSource, folder: Path) -> tuple[str, int]:
-    """Where the pictures are, and how many: files as they are, scenes by their name."""
+def _copied(source: ImageSource, folder: Path) -> Taken:
+    """What the page would show: files as they are, scenes by their name."""
     if isinstance(source, Scenes):
-        return next(name for name, ground in EMBEDDED.items() if ground == source.ground), min(
-            len(source), MOST_PICTURES
-        )
+        name = next(name for name, ground in EMBEDDED.items() if ground == source.ground)
+        return Taken(name, min(len(source), MOST_PICTURES))
     if not isinstance(source, ImageFiles):
         raise UserError("pictures for others are a folder, or scenes; shards cannot be exported")
-    indices = list(evenly_spread(source, MOST_PICTURES))
+    indices, left_out, gallery = evenly_spread(source, MOST_PICTURES), 0, Gallery(source, PICTURES)
     for index in indices:
+        try:
+            gallery.read(str(index), source.channels)
+        except (NoPicture, UnreadableImage):
+            left_out += 1
+            continue
         target = folder / PICTURES / source.path(index).relative_to(source.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.path(index), target)
-    return PICTURES, len(indices)
+    if left_out == len(indices):
+        raise UserError(
+            f"none of the pictures in {source.root} can be shown: they cannot be read, or are "
+            "links that lead out of it; choose another folder"
+        )
+    return Taken(PICTURES, len(indices) - left_out, left_out)
