@@ -105,6 +105,20 @@ def test_scenes_go_by_their_name(tmp_path: Path) -> None:
     open_showcase(tmp_path / "space")
 
 
+@pytest.mark.parametrize(
+    "title", ["Été: mer", 'a "b" \\ # c', "\N{EYES}", "- no", "a\nb", "\udcff"]
+)
+def test_any_title_is_a_header_and_a_heading(tmp_path: Path, title: str) -> None:
+    model = stellar.load("stellar-scenes")
+    scenes = open_embedded("scenes", "heldout", model.config)
+    write_showcase(tmp_path / "space", model, scenes, title)
+    readme = (tmp_path / "space/README.md").read_text("utf-8")
+    shown = {"a\nb": r"a\nb", "\udcff": r"\udcff"}.get(title, title)
+    assert yaml.safe_load(readme.split("---\n")[1])["title"] == shown
+    assert f"\n# {shown}\n" in readme
+    open_showcase(tmp_path / "space")
+
+
 def test_what_the_page_would_not_show_stays_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

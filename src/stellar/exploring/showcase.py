@@ -20,7 +20,7 @@ from stellar.exploring.gallery import Gallery, NoPicture
 from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage
 from stellar.model import Stellar
-from stellar.storage import hidden, writing
+from stellar.storage import hidden, one_line, writing
 
 MOST_PICTURES = 200
 """That go along, evenly spread."""
@@ -51,7 +51,7 @@ USER user
 CMD ["python", "app.py"]
 """
 README = """---
-title: {title}
+title: {quoted}
 emoji: \N{EYES}
 colorFrom: blue
 colorTo: gray
@@ -110,10 +110,12 @@ def write_showcase(
             model.save_pretrained(temporary / MODEL)
             taken = _copied(source, temporary)
             about = {"title": title, "fit": fit, "pictures": taken.place}
+            heading = one_line(title)
+            quoted = json.dumps(heading, ensure_ascii=False)  # which is YAML too
             texts = {
                 ABOUT: json.dumps(about, indent=2), "app.py": APP, "Dockerfile": DOCKERFILE,
                 "requirements.txt": REQUIREMENTS,
-                "README.md": README.format(title=json.dumps(title)[1:-1], port=PORT),
+                "README.md": README.format(title=heading, quoted=quoted, port=PORT),
             }  # fmt: skip
             for name, text in texts.items():
                 (temporary / name).write_text(text, encoding="utf-8")
