@@ -22,7 +22,6 @@ from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import read_run_config
 from stellar.cost import training_flops
 from stellar.data import open_scenes
-from stellar.demo import with_steps
 from stellar.evaluation.evaluators.localisation import agreement_of
 from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.evaluators.what_where import accuracy
@@ -115,7 +114,7 @@ COLUMNS: dict[str, tuple[Quantity, ...]] = {
 def at_cost(run: RunConfig, tflop: float) -> RunConfig:
     """The run, as long as its products of matrices take so many TFLOP."""
     step = training_flops(run).total * run.training.batch_size
-    return with_steps(run, max(1, round(1e12 * tflop / step)))
+    return run.with_steps(max(1, round(1e12 * tflop / step)))
 
 
 def at_size(run: RunConfig, size: int | None) -> RunConfig:

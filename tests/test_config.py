@@ -260,6 +260,14 @@ def test_what_has_no_effect_is_told_once_however_often_a_run_is_changed(
     assert len(caplog.records) == 4
 
 
+def test_steps_replace_epochs() -> None:
+    run = RunConfig(training=TrainingConfig(epochs=3.0, batch_size=100))
+    assert run.training.num_steps(1000) == 30
+    assert run.training.num_steps(1) == 1
+    assert run.with_steps(7).training.num_steps(1000) == 7
+    assert run.with_steps(7).with_steps(None) == run
+
+
 def test_everything_wrong_in_a_file_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'dta = "x"\n[training]\nlearning_rat = 1\nbatch_size = "many"\n'

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from stellar.data.evaluation_data import open_scenes
-from stellar.demo import demo, scores_of_report, with_steps
+from stellar.demo import demo, scores_of_report
 from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.evaluators.size_and_speed import ENCODING
 from stellar.evaluation.report.report_json import read_evaluation
@@ -29,7 +29,7 @@ REPORTED = read_evaluation(SHIPPED["stellar-scenes"] / REPORT)
 
 @pytest.mark.long
 def test_a_short_demo(tmp_path: Path, capsys) -> None:
-    config = with_steps(preset(), 25)
+    config = preset().with_steps(25)
     config = replace(config, training=replace(config.training, batch_size=16))
     result = demo(tmp_path / "demo", config, num_scenes=40, console=Console(width=120))
     untrained, trained, shipped = result.evaluation.models
@@ -50,7 +50,7 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
 def test_the_shipped_models_figures_are_its_reports_where_it_is_of_these_scenes(
     tmp_path: Path,
 ) -> None:
-    config = with_steps(preset(), 1)
+    config = preset().with_steps(1)
     small = replace(
         config.model, patch_size=24, embed_dim=16, depth=1, num_heads=1, num_sparse_tokens=2
     )
@@ -79,7 +79,7 @@ def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:
 def test_it_goes_on_with_its_run_and_other_scenes_leave_the_shipped_model_out(
     tmp_path: Path, capsys
 ) -> None:
-    config = with_steps(preset(), 1)
+    config = preset().with_steps(1)
     config = replace(config, model=replace(config.model, image_size=24, patch_size=12))
     run = pretrain(config, tmp_path / "demo/run").folder
     before = (run / METRICS).read_bytes()

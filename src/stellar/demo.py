@@ -112,8 +112,3 @@ def scores_of_report(model: Stellar, scenes: MaskedSplits) -> ModelScores | None
 
 def _same_pictures(one: ModelConfig, other: ModelConfig) -> bool:
     return (one.image_size, one.in_chans) == (other.image_size, other.in_chans)
-
-
-def with_steps(config: RunConfig, steps: int) -> RunConfig:
-    """The same run, shorter or longer."""
-    return replace(config, training=replace(config.training, steps=steps))

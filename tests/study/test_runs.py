@@ -17,7 +17,7 @@ from stellar.training import RunError
 
 def test_another_run_in_the_folder_is_kept(base: RunConfig, tmp_path: Path) -> None:
     trained(base, tmp_path / "run")
-    longer = replace(base, training=replace(base.training, steps=5))
+    longer = base.with_steps(5)
     with pytest.raises(RunError, match="a run with other settings"):
         trained(longer, tmp_path / "run")
 

@@ -131,7 +131,7 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_from_the_backbone_agai
 def test_a_resumed_run_does_not_read_the_run_that_it_began_with(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    short = replace(config, training=replace(config.training, steps=1))
+    short = config.with_steps(1)
     first = pretrain(short, tmp_path / "first").folder
     second = pretrain(steps(config, first), tmp_path / "second").folder
     shutil.rmtree(first)

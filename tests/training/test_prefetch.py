@@ -53,7 +53,7 @@ def test_the_loop_makes_views_one_step_ahead(config: RunConfig) -> None:
             note("read")
             return super().read(index)
 
-    config = replace(config, training=replace(config.training, steps=3))
+    config = config.with_steps(3)
     ingredients = replace(prepare(config), source=Noted("train", size=16, length=12))
     training = Training.set_up(ingredients, None, Ranks(), torch.device("cpu"), None)
     training.model.encoder.register_forward_pre_hook(lambda *_: note("encode"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stellar.config import ObjectiveConfig, TrainingConfig
-from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
+from stellar.training.schedule import learning_rate, teacher_momentum
 
 CONFIG = TrainingConfig(learning_rate=1.0, final_learning_rate=0.01, warmup=0.1)
 
@@ -44,9 +44,3 @@ def test_teacher_momentum() -> None:
     assert rising[0] == pytest.approx(0.9)
     assert rising[-1] == pytest.approx(1.0)
     assert rising == sorted(rising)
-
-
-def test_steps_replace_epochs() -> None:
-    assert num_steps(1000, TrainingConfig(epochs=3.0, batch_size=100)) == 30
-    assert num_steps(1000, TrainingConfig(epochs=3.0, batch_size=100, steps=7)) == 7
-    assert num_steps(1, TrainingConfig(epochs=1.0, batch_size=100)) == 1

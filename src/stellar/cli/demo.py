@@ -32,10 +32,10 @@ class Options:
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar demo", description=DESCRIPTION)
     from stellar.cli.terminal import console
-    from stellar.demo import demo, with_steps
+    from stellar.demo import demo
     from stellar.presets import demo as preset
 
-    config = preset() if options.steps is None else with_steps(preset(), options.steps)
+    config = preset() if options.steps is None else preset().with_steps(options.steps)
     result = demo(options.out, config, options.scenes, console())
     print(f"report   {result.report}\npicture  {options.out / 'scenes.png'}")
     print(f"try      stellar reconstruct {options.out / 'run'} scenes --out sheet.png")

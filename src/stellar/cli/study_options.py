@@ -39,7 +39,7 @@ class StudyOptions:
     def base(self, steps: int | None) -> RunConfig:
         """The run that all others are variants of; None: with its own steps. Raises UserError."""
         run = replace(start_from(self.preset, self.config, "demo"), data=self.data)
-        return run if steps is None else replace(run, training=replace(run.training, steps=steps))
+        return run if steps is None else run.with_steps(steps)
 
     def test_data(self, model: ModelConfig) -> "Splits | MaskedSplits":
         """What its models are judged by. Raises DataError."""

@@ -1,6 +1,6 @@
 """A run, whole: the data and all the other settings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stellar.config.checks import require, warn
 from stellar.config.field_types import settle_types
@@ -28,6 +28,10 @@ class RunConfig:
     views: ViewConfig = field(default_factory=ViewConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def with_steps(self, steps: int | None) -> "RunConfig":
+        """The same run, shorter or longer; None: for its epochs."""
+        return replace(self, training=replace(self.training, steps=steps))
 
     def __post_init__(self) -> None:
         settle_types(self)

@@ -111,6 +111,10 @@ class TrainingConfig:
     last two.
     """
 
+    def num_steps(self, num_images: int) -> int:
+        """Optimizer steps of a run on so many images: `steps` if given, else those of `epochs`."""
+        return self.steps or max(1, round(self.epochs * num_images / self.batch_size))
+
     def views_of_each(self, images: int) -> int:
         """Masked or local views of each image that go through the network together, when so many
         images do.

@@ -64,7 +64,7 @@ class Plan:
 def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     """A run on so many images."""
     training, image = config.training, training_flops(config)
-    steps = training.steps or max(1, round(training.epochs * images / training.batch_size))
+    steps = training.num_steps(images)
     flop = steps * training.batch_size * image.total
     rate = machines.gpus * machines.flops / image.total
     batch = training.images_at_once(machines.gpus)

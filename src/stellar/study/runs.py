@@ -3,7 +3,6 @@ it was trained on.
 """
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -68,11 +67,9 @@ def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
     Raises Interrupted when it was stopped meanwhile.
     """
     if (run / CONFIG).is_file():
-        steps = read_run_config(run / CONFIG).training.steps
-        return replace(config, training=replace(config.training, steps=steps))
+        return config.with_steps(read_run_config(run / CONFIG).training.steps)
     seconds = median(seconds_of_steps(config, TRIAL_STEPS)[SLOW_STEPS:])
-    steps = max(1, math.floor(60 * minutes / seconds))
-    return replace(config, training=replace(config.training, steps=steps))
+    return config.with_steps(max(1, math.floor(60 * minutes / seconds)))
 
 
 def trained_on(base: RunConfig, data: Splits | MaskedSplits) -> dict[str, str]:

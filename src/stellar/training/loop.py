@@ -34,7 +34,7 @@ from stellar.training.progress import TrainingProgress
 from stellar.training.recorder import Look, Recorder
 from stellar.training.run_folder import RunFolder
 from stellar.training.samples import sample_images
-from stellar.training.schedule import learning_rate, num_steps, teacher_momentum
+from stellar.training.schedule import learning_rate, teacher_momentum
 from stellar.training.setup import Ingredients
 
 SETTLING, MOST_SETTLING = 0.2, 200
@@ -83,7 +83,7 @@ class Training:
         # each portion of views, so all must have as many portions.
         self.views_of_each = training.views_of_each(training.images_at_once(ranks.world_size))
         self.step = CapturedStep(self.run_step) if training.cuda_graph else self.run_step
-        self.total = num_steps(len(source), training)
+        self.total = training.num_steps(len(source))
         self.counters = Counters()
         self.skipped: list[tuple[str, str]] = []
 

@@ -19,7 +19,6 @@ from stellar.training.checkpoint import Counters, give_parts, prune, save_checkp
 from stellar.training.health import Health
 from stellar.training.run_folder import SKIPPED, RunFolder
 from stellar.training.samples import draw_samples
-from stellar.training.schedule import num_steps
 
 NOT_OF_THE_MODEL = ("learning_rate", "images_per_second", "skipped_steps", "skipped_images")
 """Figures in a line of metrics that are about the run, not its model: a checkpoint's history leaves
@@ -140,7 +139,7 @@ class Recorder:
             num_images=self._num_images,
             init=public_name(run.config.init),
             steps=counters.step,
-            total_steps=num_steps(self._num_images, run.config.training),
+            total_steps=run.config.training.num_steps(self._num_images),
             batch_size=run.config.training.batch_size,
             metrics={
                 name: value

@@ -26,8 +26,3 @@ def teacher_momentum(step: int, total: int, config: ObjectiveConfig) -> float:
         return config.teacher_momentum
     share = 0.5 * (1 + math.cos(math.pi * step / max(1, total - 1)))
     return 1 - (1 - config.teacher_momentum) * share
-
-
-def num_steps(num_images: int, config: TrainingConfig) -> int:
-    """Optimizer steps of the whole run: `steps` if given, else `epochs` passes over the data."""
-    return config.steps or max(1, round(config.epochs * num_images / config.batch_size))

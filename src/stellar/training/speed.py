@@ -20,7 +20,8 @@ def seconds_of_steps(config: RunConfig, count: int, device: str = "auto") -> lis
 
     Raises as `pretrain` does, and Interrupted after Ctrl-C or SIGTERM.
     """
-    config = replace(config, training=replace(config.training, steps=count, sample_every=0))
+    config = config.with_steps(count)
+    config = replace(config, training=replace(config.training, sample_every=0))
     ranks = Ranks()
     chosen = own_device(choose_device(device), ranks)
     require_possible(config, ranks, chosen)
