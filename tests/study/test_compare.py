@@ -52,6 +52,8 @@ def test_all_systems_are_trained_alike_and_judged_alike(
 ) -> None:
     folder, evaluation = compared.folder, compared.evaluation
     assert [model.name for model in evaluation.models] == list(SYSTEMS)
+    lengths = ", ".join(f"{name} 4 steps" for name in SYSTEMS)
+    assert evaluation.protocol["trained for"] == lengths
     for model in evaluation.models:
         for seed in (0, 1):
             run = read_run_config(folder / f"runs/{model.name}-seed-{seed}/run.toml")
@@ -79,6 +81,18 @@ def test_an_unknown_system_is_refused(
     ):
         compare(base, scenes, tmp_path, ["vit"])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_may_count_epochs(
+    base: RunConfig, scenes: MaskedSplits, quick: EvaluationConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (60 * number, 90, 120)).save(tmp_path / f"pictures/{number}.png")
+    training = replace(base.training, steps=None, epochs=2.0)
+    epochs = replace(base, data=str(tmp_path / "pictures"), training=training)
+    found = compare(epochs, scenes, tmp_path / "out", ["mae"], num_seeds=1, settings=quick)
+    assert found.protocol["trained for"] == "mae 2 epochs"
 
 
 def test_what_was_not_trained_to_draw_is_judged_by_a_new_decoder_alone(

@@ -111,6 +111,11 @@ class TrainingConfig:
     last two.
     """
 
+    @property
+    def length(self) -> str:
+        """In words: steps if given, else epochs."""
+        return f"{self.epochs:g} epochs" if self.steps is None else f"{self.steps:,} steps"
+
     def num_steps(self, num_images: int) -> int:
         """Optimizer steps of a run on so many images: `steps` if given, else those of `epochs`."""
         return self.steps or max(1, round(self.epochs * num_images / self.batch_size))

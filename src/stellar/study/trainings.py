@@ -41,6 +41,11 @@ def over_trainings(
 
     Raises Interrupted when it was stopped.
     """
+    said = {
+        "spread": f"standard deviation over {num_seeds} trainings",
+        "trained for": ", ".join(f"{name} {run.training.length}" for name, run in configs.items()),
+        **trained_on(next(iter(configs.values())), data),
+    }
     found: dict[str, list[Evaluation]] = {name: [] for name in configs}
     first: dict[str, Stellar] = {}
     for seed, (name, config) in product(range(num_seeds), configs.items()):
@@ -51,11 +56,6 @@ def over_trainings(
         with watch() as progress:
             found[name].append(judged(name, model, data, run, settings, progress, decoder))
     evaluation = next(iter(found.values()))[0]
-    said = {
-        "spread": f"standard deviation over {num_seeds} trainings",
-        "steps": ", ".join(f"{name} {run.training.steps:,}" for name, run in configs.items()),
-        **trained_on(next(iter(configs.values())), data),
-    }
     models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found.values())
     return replace(evaluation, protocol={**evaluation.protocol, **said}, models=models), first
 
