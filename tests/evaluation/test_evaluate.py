@@ -14,8 +14,9 @@ from rich.console import Console
 
 from stellar.cli import main
 from stellar.config import ModelConfig
+from stellar.data import open_data, open_scenes
 from stellar.data.labelled import Splits, open_labelled
-from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.evaluate import evaluate, fingerprint_of
 from stellar.evaluation.evaluators import BY_PROTOCOL
 from stellar.evaluation.evaluators.reconstruction import psnr
 from stellar.evaluation.probes.knn import KS
@@ -82,6 +83,36 @@ def test_counts_and_chance(evaluation: Evaluation) -> None:
     assert (evaluation.num_train, evaluation.num_test) == (60, 16)
     assert evaluation.chance == pytest.approx(6 / 16)
     assert [model.num_unreadable for model in evaluation.models] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("data", "file", "another"),
+    [
+        ("classes", "classes/a/1.png", "classes/a/3.png"),
+        ("classes/labels.csv", "classes/labels.csv", "classes/others.csv"),
+        ("masks", "masks/images/1.png", "masks/images/3.png"),
+        ("masks", "masks/masks/1.png", "masks/masks/3.png"),
+    ],
+)
+def test_fingerprints_tell_files_of_the_same_names_apart(
+    small: ModelConfig, tmp_path: Path, data: str, file: str, another: str
+) -> None:
+    for folder in ("classes/a", "classes/b", "masks/images", "masks/masks"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(5):
+            Image.new("L", (4, 4), number).save(tmp_path / folder / f"{number}.png")
+    rows = ["path,label", *(f"{name}/{number}.png,{name}" for name in "ab" for number in range(5))]
+    (tmp_path / "classes/labels.csv").write_text("\n".join(rows))
+    (tmp_path / "classes/others.csv").write_text("\n".join(rows).replace("1.png,a", "1.png,b"))
+    before = fingerprint_of(open_data(tmp_path / data, small))
+    assert fingerprint_of(open_data(tmp_path / data, small)) == before
+    (tmp_path / file).write_bytes((tmp_path / another).read_bytes())
+    assert fingerprint_of(open_data(tmp_path / data, small)) != before
+
+
+def test_fingerprints_tell_scenes_apart(small: ModelConfig) -> None:
+    sets = [open_scenes(small, 5, 5), open_scenes(small, 5, 6), open_scenes(small, 5, 5, seed=1)]
+    assert len({fingerprint_of(scenes) for scenes in (*sets, open_scenes(small, 5, 5))}) == 3
 
 
 def test_the_linear_probe_gives_mean_and_spread_over_seeds(evaluation: Evaluation) -> None:

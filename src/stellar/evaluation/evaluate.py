@@ -5,6 +5,7 @@ Every evaluator yields the scores of a subject (a model on data), and none where
 model has nothing for it. Nothing is chosen on the test pictures.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from stellar.config import DecoderConfig, EvaluationConfig
+from stellar.data.folder import Listed
 from stellar.data.labelled import MaskedSplits, Splits
 from stellar.evaluation.evaluators import BY_PROTOCOL
 from stellar.evaluation.evaluators.published.crops import seen
@@ -56,7 +58,21 @@ def evaluate(
         chance=_chance(data),
         protocol=protocol | settings.in_words,
         models=tuple(found),
+        fingerprint=fingerprint_of(data),
     )
+
+
+def fingerprint_of(data: Splits | MaskedSplits) -> str:
+    """Tells other pictures, or other labels of them, apart, as far as their sources can: by names,
+    and by some looks at files.
+    """
+    digest = hashlib.sha256(repr((data.description, data.classes)).encode())
+    for source in (data.train, data.test):
+        if isinstance(source, Listed):
+            digest.update(source.fingerprint().encode())
+        else:
+            digest.update(repr([source.name(index) for index in range(len(source))]).encode())
+    return digest.hexdigest()
 
 
 def _chance(data: Splits | MaskedSplits) -> float | None:

@@ -118,3 +118,5 @@ class Evaluation:
     protocol: Mapping[str, str]
     """How each test is made, in words, and its settings."""
     models: tuple[ModelScores, ...]
+    fingerprint: str = ""
+    """Of the pictures and their labels; empty in a file from before it was kept."""

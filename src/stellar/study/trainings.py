@@ -11,7 +11,7 @@ from rich.console import Console
 
 from stellar.config import DecoderConfig, EvaluationConfig, RunConfig
 from stellar.data import MaskedSplits, Splits
-from stellar.evaluation.evaluate import evaluate
+from stellar.evaluation.evaluate import evaluate, fingerprint_of
 from stellar.evaluation.report.report_json import read_evaluation, to_json
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 from stellar.evaluation.subject import Progress, silent
@@ -81,7 +81,7 @@ def judged(
     if file.is_file():
         found = read_evaluation(file)
         hashes = [one.sha256 for one in found.models]
-        same = (hashes, found.data) == ([fingerprint(model)], data.description)
+        same = (hashes, found.fingerprint) == ([fingerprint(model)], fingerprint_of(data))
         if same and found.protocol.items() >= settings.in_words.items():
             return found
     found = evaluate({name: model}, data, run, settings, progress, decoder)

@@ -4,6 +4,7 @@ Masks keep the resolution of their pictures. IGNORED marks pixels that count now
 set knows no objects, each class of a picture that is no background is taken for one.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,13 @@ class MaskedFiles(ImageFiles):
         self._background = classes.index(BACKGROUND) if BACKGROUND in classes else IGNORED
         self._places = torch.full((256,), -1, dtype=torch.int16)
         self._places[list(places)] = torch.tensor(list(places.values()), dtype=torch.int16)
+
+    def fingerprint(self) -> str:
+        """Tells other masks apart as well."""
+        found = super().fingerprint() + self._mask_files.fingerprint()
+        if self._object_files is not None:
+            found += self._object_files.fingerprint()
+        return hashlib.sha256(found.encode()).hexdigest()
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage for a mask that is none, or of another size than its picture, and
