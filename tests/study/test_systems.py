@@ -1,13 +1,17 @@
 """STELLAR's opposites: each learns from its own terms alone, and costs an image as much."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
+from stellar.config_toml import read_run_config
+from stellar.data import MultiView, Scenes
 from stellar.model import Stellar
 from stellar.objective import PretrainingModel, Views, step
+from stellar.presets import PRESETS, demo
 from stellar.study.systems import SYSTEMS
 from stellar.training.health import measure_health
 
@@ -24,6 +28,12 @@ TERMS = {
         "cls_local", "koleo",
     },
 }  # fmt: skip
+RECIPE = Path(__file__).parents[2] / "recipes/scenes.toml"
+RUNS = {
+    **{name: preset() for name, preset in PRESETS.items()},
+    "recipes/scenes.toml": read_run_config(RECIPE),
+    "small local crops": replace(demo(), views=replace(demo().views, local_scale=(0.05, 0.2))),
+}
 
 
 @pytest.fixture
@@ -71,6 +81,25 @@ def test_each_system_encodes_and_draws(base: RunConfig, name: str) -> None:
     assert factors.lowrank.shape == factors.dense.shape == (2, 16, 24)
     assert model.reconstruct(factors).shape == (2, 3, 16, 16)
     assert factors.sparse.shape[1] == (3 if name in {"stellar", "slots"} else 0)
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_run_has_every_system(name: str, run: str, caplog: pytest.LogCaptureFixture) -> None:
+    """And none has settings without effect."""
+    config = SYSTEMS[name](RUNS[run])
+    assert set(config.objective.terms) == TERMS[name]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_teacher_of_dino_sees_another_crop(run: str) -> None:
+    config = SYSTEMS["dino"](RUNS[run])
+    model = config.model
+    seen = MultiView(Scenes("train"), model.image_size, model.patch_size, config.views, seed=0)
+    for index in range(3):
+        students, teachers, *_ = seen.sample((0, index)).draws.crops[0]
+        assert not torch.equal(students, teachers)
 
 
 def test_terms_that_a_run_adds_are_not_their_own(base: RunConfig) -> None:

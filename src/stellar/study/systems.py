@@ -28,7 +28,7 @@ def dino(base: RunConfig) -> RunConfig:
     return replace(
         base,
         model=_without_tokens(base.model),
-        views=replace(base.views, num_masked=1, masking_ratio=0.0),
+        views=replace(base.views, num_masked=1, share_crop=False, masking_ratio=0.0),
         objective=_only(
             base.objective,
             cls_clustering_weight=1.0,
@@ -47,6 +47,7 @@ def mae(base: RunConfig) -> RunConfig:
             base.views,
             num_masked=4,
             num_local=0,
+            local_scale=ViewConfig.local_scale,
             masking="random",
             masking_ratio=0.75,
             jitter_probability=0.0,
@@ -90,6 +91,8 @@ def _without_tokens(model: ModelConfig) -> ModelConfig:
 
 
 def _only(objective: ObjectiveConfig, **settings: object) -> ObjectiveConfig:
-    """An objective of the terms that are named alone, and other settings as given."""
-    off = {f"{term}_weight": 0.0 for term in objective.terms}
+    """An objective of the terms that are named alone, and other settings as given. None of them
+    aligns two whole views.
+    """
+    off = {f"{term}_weight": 0.0 for term in objective.terms} | {"global_alignment": "off"}
     return replace(objective, **(off | settings))  # pyright: ignore[reportArgumentType]
