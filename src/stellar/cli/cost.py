@@ -21,6 +21,8 @@ Computed by formulas from the settings, and not measured: --tflops is what you e
 sustain. Any setting of a run can be changed. Prints a Markdown table."""
 
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+BY_WORKERS = "views.crops = workers"
+"""Where a GPU cuts the crops, these rows are others."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Options:
     tflops: float = 330.0
     """TFLOP/s that each sustains in bf16; 330 are an H200's, in a step of B/16."""
     images_per_core: float = 180.0
-    """Images/s that a CPU core makes the views of: an assumption."""
+    """Images/s that a CPU core makes the views of, with views.crops = workers: an assumption."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -102,6 +104,7 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
     state = memory.total - memory.activations
     seconds = training.batch_size / plan.images_per_second
     exchange = f"{scaled(plan.exchange, 'B')}, {scaled(plan.exchange / seconds, 'B/s')}"
+    of_a_core = f"{options.images_per_core:g} images/s"
     hours = plan.encoding * images / (options.tflops * 1e12) / 3600
     embedded, folder = images * plan.embedding, images * options.image_kilobytes * 1e3
     return {
@@ -122,8 +125,8 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
         "of it state, activations": f"{scaled(state, 'B')}, {scaled(memory.activations, 'B')}",
         "sent by a GPU in a step, a second": exchange if options.gpus > 1 else "none",
         "a checkpoint": scaled(plan.checkpoint, "B"),
-        f"CPU cores, all together, at {options.images_per_core:g} images/s": digits(plan.cores),
-        "views to the GPUs": scaled(plan.images_per_second * plan.pixels, "B/s"),
+        f"CPU cores, all together, at {of_a_core}, {BY_WORKERS}": digits(plan.cores),
+        f"views to the GPUs, {BY_WORKERS}": scaled(plan.images_per_second * plan.pixels, "B/s"),
         f"picture files, {options.image_kilobytes:g} kB each": scaled(folder, "B"),
         "read from disk": scaled(plan.images_per_second * options.image_kilobytes * 1e3, "B/s"),
         "embedding: an image": f"{scaled(plan.encoding, 'FLOP')}, {scaled(plan.embedding, 'B')}",

@@ -3,8 +3,10 @@ that it is to run on.
 
     hours = images seen x FLOP an image / (GPUs x FLOP/s that each sustains)
 
-as long as nothing else is slower; `feeding`, `exchange` and `checkpoint` say how fast the rest has
-to be for that.
+as long as nothing else is slower; `cores`, `pixels`, `exchange` and `checkpoint` say how fast the
+rest has to be for that. `cores` and `pixels` are those of crops that the loader's workers cut
+(views.crops = workers). A GPU that cuts its own leaves less to the cores, and gets whole pictures,
+whose sizes are not known here.
 """
 
 import math
@@ -30,7 +32,7 @@ class Machines:
     B/16 (`benchmarks/results/gpu.md`).
     """
     core_rate: float = 180.0
-    """Images/s that a CPU core makes the views of."""
+    """Images/s that a CPU core makes the views of, where workers cut the crops."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Plan:
     checkpoint: int
     """Bytes of a checkpoint: weights, AdamW's moments, and a teacher."""
     cores: float
-    """CPU cores that make views as fast as the GPUs take them."""
+    """CPU cores that make views as fast as the GPUs take them, where workers cut the crops."""
     pixels: int
-    """Bytes of uint8 views of an image, which go to its GPU."""
+    """Bytes of uint8 views of an image, which go to its GPU where workers cut the crops."""
     encoding: int
     """FLOP to encode an image."""
     embedding: int
