@@ -110,7 +110,9 @@ def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
         frozen = FrozenDecoder.untrained(subject.model, subject.decoder, first)
     parameters = list(frozen.decoder.parameters())
     optimizer = torch.optim.AdamW(parameters, PEAK_RATE)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warmup_under_cosine(step, steps)
+    )
     for step, images in enumerate(chain([first], batches), 1):
         loss = F.mse_loss(frozen(images), unit_range(images).to(subject.model.device))
         optimizer.zero_grad()
@@ -122,8 +124,10 @@ def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:
     return frozen
 
 
-def _share(step: int, steps: int) -> float:
-    """Of the peak learning rate: up in a line, then down to zero along a cosine."""
+def _warmup_under_cosine(step: int, steps: int) -> float:
+    """The share of the peak learning rate in step t of T, of which w are the warmup: the lower of
+    (t + 1) / w and (1 + cos(pi t / T)) / 2, a cosine over all of the steps.
+    """
     warmup = max(1, round(WARMUP * steps))
     return min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)))
 

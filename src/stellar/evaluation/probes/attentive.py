@@ -148,7 +148,9 @@ def train_probes(
         ):
             groups.append({"params": list(tensors), "lr": rate, "weight_decay": decay})
     optimizer = torch.optim.AdamW(groups, betas=BETAS, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, len(batches)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warmup_then_cosine(step, len(batches))
+    )
     for batch in batches:
         logits = _together(single).logits(vectors[batch].to(device, torch.float32))
         optimizer.zero_grad()
@@ -159,8 +161,10 @@ def train_probes(
         return _together(single)
 
 
-def _share(step: int, steps: int) -> float:
-    """Of the peak learning rate: up in a line, then down to zero along a cosine."""
+def _warmup_then_cosine(step: int, steps: int) -> float:
+    """The share of the peak learning rate in step t of T, of which w are the warmup: (t + 1) / w,
+    and from the end of the warmup on (1 + cos(pi (t - w) / (T - w))) / 2.
+    """
     warmup = max(1, round(WARMUP * steps))
     if step < warmup:
         return (step + 1) / warmup
