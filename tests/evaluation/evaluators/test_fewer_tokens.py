@@ -96,7 +96,19 @@ def test_no_choice_is_no_curve(
 ) -> None:
     config = replace(small, num_sparse_tokens=tokens)
     model = Stellar(config) if tokens else Backbone(config)
-    assert not values(subject_of(model.eval(), mosaics()))
+    subject = subject_of(model.eval(), mosaics())
+    assert not values(subject)
+    assert not subject.notes
+
+
+def test_too_many_tokens_are_no_curve_and_a_note(
+    small: ModelConfig, mosaics: Make, subject_of: Callable[..., Subject]
+) -> None:
+    subject = subject_of(Stellar(replace(small, num_sparse_tokens=65)).eval(), mosaics())
+    assert not values(subject)
+    assert subject.notes == [
+        "fewer tokens were not measured: the model has 65, and the test is for up to 64"
+    ]
 
 
 def test_the_page_draws_the_curves(make_evaluation: Callable[..., Evaluation]) -> None:

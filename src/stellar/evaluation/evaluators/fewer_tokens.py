@@ -1,6 +1,6 @@
 """How quality falls when fewer of a picture's tokens are kept: those that explain most of it, from
-one to all K. Z = L S of what is kept is drawn, and its classes are named, by what was fitted to Z
-of all tokens.
+one to all K, which may be up to 64. Z = L S of what is kept is drawn, and its classes are named,
+by what was fitted to Z of all tokens.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,9 @@ from stellar.model.fewer_tokens import strongest
 
 TEST = "fewer tokens"
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-"""Tokens that are kept, beside all of them."""
+"""Tokens that are kept, beside all of them. A model may have as many as the last, since a report
+holds declared quantities alone.
+"""
 UNITS: Mapping[str, str] = {"numbers": "", "PSNR": "dB", "mIoU": "%"}
 
 
@@ -42,7 +44,9 @@ def kept(metric: str, count: int) -> Quantity:
 
 
 def counts_of(num_tokens: int) -> tuple[int, ...]:
-    """How many of so many tokens are kept, up to all of them; none where there is no choice."""
+    """How many of so many tokens are kept, up to all of them; none where there is no choice, or
+    where there are more than the last of COUNTS.
+    """
     if not 1 < num_tokens <= COUNTS[-1]:
         return ()
     return (*(count for count in COUNTS if count < num_tokens), num_tokens)
@@ -50,10 +54,15 @@ def counts_of(num_tokens: int) -> tuple[int, ...]:
 
 def fewer_tokens(subject: Subject) -> Iterator[Score]:
     """Numbers that S and L take, PSNR of a model that draws, mIoU where there are masks."""
-    model, counts = subject.model, counts_of(subject.model.config.num_sparse_tokens)
+    model, config = subject.model, subject.model.config
+    if config.num_sparse_tokens > COUNTS[-1]:
+        subject.note(
+            f"{TEST} were not measured: the model has {config.num_sparse_tokens}, and the test is "
+            f"for up to {COUNTS[-1]}"
+        )
+    counts = counts_of(config.num_sparse_tokens)
     if not counts or not isinstance(model, Stellar):
         return
-    config = model.config
     patches = (config.image_size // config.patch_size) ** 2
     for count in counts:
         yield Score(kept("numbers", count), float(count * (config.embed_dim + patches)))
