@@ -48,7 +48,7 @@ def test_presets_survive_the_file(tmp_path: Path, name: str) -> None:
 
 def test_none_and_awkward_texts_survive_the_file(tmp_path: Path) -> None:
     config = RunConfig(
-        data='a "quoted" \\ folder\n ü',
+        data='a "quoted" \\ folder\n ü \N{EYES} \x7f',
         model=ModelConfig(spatial_temperature=None),
         objective=ObjectiveConfig(reconstruction_weight=None),
         training=TrainingConfig(steps=None, learning_rate=1e-7),
@@ -162,6 +162,7 @@ def test_bad_values_are_refused(build, message: str) -> None:
         (RunConfig, "data", None, "^data must be a text, got None"),
         (RunConfig, "data", 3, "^data must be a text, got 3"),
         (RunConfig, "data", ["a", "b"], r"^data must be a text, got \['a', 'b'\]"),
+        (RunConfig, "data", "ph\udcff", r"^data must be UTF-8, .* got 'ph\\udcff'; rename it"),
         (RunConfig, "init", None, "^init must be a text, got None"),
         (RunConfig, "model", None, "^model must be a ModelConfig, got None"),
         (ModelConfig, "image_size", 96.0, "model.image_size must be a whole number, got 96.0"),
@@ -290,7 +291,13 @@ def test_everything_wrong_in_a_file_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("[training", "is not a TOML file"), (None, "does not exist")]
+    ("content", "message"),
+    [
+        ("[training", "is not a TOML file"),
+        (f"steps = {'9' * 5000}", "is not a TOML file"),
+        (f"steps = {'[' * 5000}", "is not a TOML file"),
+        (None, "does not exist"),
+    ],
 )
 def test_unreadable_files(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

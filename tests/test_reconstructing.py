@@ -1,5 +1,6 @@
 """Pictures through a model and back."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ def test_embedded_scenes(model: Stellar) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, model: Stellar) -> None:
     with pytest.raises(DataError, match=r"but .*nowhere.png does not exist"):
         open_pictures([str(tmp_path / "nowhere.png")], model.config)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"but .*pipe.png is no regular file"):
+        open_pictures([str(tmp_path / "pipe.png")], model.config)
 
 
 @pytest.mark.parametrize("name", ["scenes", "folder", "a.tar"])

@@ -29,8 +29,15 @@ def _table(values: Mapping[str, Any], prefix: str) -> list[str]:
         if isinstance(value, Mapping):
             tables += ["", *_table(value, f"{prefix}.{name}" if prefix else name)]
         else:
-            lines.append(f"{name} = {json.dumps(NONE if value is None else value)}")
+            lines.append(f"{name} = {_value(NONE if value is None else value)}")
     return lines + tables
+
+
+def _value(value: Any) -> str:
+    """As JSON, which TOML reads too but for two things: escaped halves of characters beyond U+FFFF,
+    and a bare DEL.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -43,7 +50,7 @@ def read_run_config(path: Path) -> RunConfig:
         raise ConfigError(
             f"{path} is a folder; --config takes a file, as {path / 'run.toml'}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
     return from_dict(RunConfig, values, where=path.name)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stellar.config import EvaluationConfig, ModelConfig, RunConfig
+from stellar.config import EvaluationConfig, ModelConfig, RunConfig, check_count
 from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits
@@ -59,6 +59,7 @@ def demo(
     learn from, and of those that they are tried on. Raises RunError when `out` holds a run of
     another configuration, Interrupted when training was stopped.
     """
+    check_count(num_scenes, "num_scenes")
     out, config = Path(at_home(out)), config or demo_preset()
     run = out / "run"
     say = console.print if console is not None else lambda _: None

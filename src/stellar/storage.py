@@ -257,7 +257,7 @@ def damage(folder: Path) -> str | None:
     """
     try:
         lines = (folder / SUMS).read_text("utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return f"{SUMS} is missing or unreadable"
     if not lines:
         return f"{SUMS} is empty"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from stellar.cli import main
-from stellar.cli.terminal import LOGGER
+from stellar.cli.terminal import LOGGER, progress_line
 
 SMALL = (
     "--model.image-size 32 --model.patch-size 8 --model.embed-dim 24 --model.depth 1 "
@@ -42,6 +42,17 @@ def test_quiet_training_says_its_results_alone(
     assert quiet.startswith(f"done: {tmp_path / 'quiet'}\n")
     logs = [(tmp_path / run / "log.txt").read_text() for run in ("loud", "quiet")]
     assert logs[0].count("\n") == logs[1].count("\n") > 0
+
+
+def test_a_progress_line_says_names_as_they_are_and_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    with progress_line() as say:
+        say("runs/m[/b]: kNN", 1, 2)
+    said = capsys.readouterr().out
+    assert "runs/m[/b]: kNN" in said
+    assert said.endswith("\x1b[2K")  # the line is wiped out
 
 
 @pytest.mark.parametrize("flag", ["-q", "--quiet"])

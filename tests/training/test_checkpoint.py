@@ -112,6 +112,16 @@ def test_a_damaged_one_falls_back_to_the_one_before(
     load(tmp_path)
 
 
+def test_a_file_in_the_place_of_one_is_passed_over(
+    tmp_path: Path, config: RunConfig, parts
+) -> None:
+    save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=1))
+    (tmp_path / "checkpoints/step-00000002").touch()
+    warnings: list[str] = []
+    assert restore(tmp_path, *fresh(config), warn=warnings.append).step == 1
+    assert "step-00000002 is damaged" in warnings[0]
+
+
 @pytest.mark.parametrize(
     "state",
     [

@@ -1,5 +1,6 @@
 """`stellar cost`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,9 @@ def run(arguments: Sequence[str]) -> int:
     if not options.runs:
         raise UserError("cost needs presets or run.toml files, as in: stellar cost b16 l16")
     images = count(options.images)
-    if min(images, options.gpus, options.tflops, options.images_per_core) <= 0:
-        raise UserError("--images, --gpus, --tflops and --images-per-core must be above 0")
+    for name in ("gpus", "image_kilobytes", "tflops", "images_per_core"):
+        if not 0 < (value := getattr(options, name)) < math.inf:
+            raise UserError(f"--{name.replace('_', '-')} must be a number above 0, got {value}")
     machines = Machines(options.gpus, options.tflops * 1e12, options.images_per_core)
     columns = {}
     for name in options.runs:
@@ -78,11 +80,11 @@ def count(text: str) -> int:
 
     number, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
     try:
-        return round(float(number) * unit)
+        if (images := round(float(number) * unit)) > 0:
+            return images
     except (ValueError, OverflowError):
-        raise UserError(
-            f"--images must be a number such as 20000, 20k, 1.28M or 1G, got {text!r}"
-        ) from None
+        pass
+    raise UserError(f"--images must be a number such as 20000, 20k, 1.28M or 1G, got {text!r}")
 
 
 def _start(name: str) -> "RunConfig":

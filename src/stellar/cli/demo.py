@@ -32,9 +32,11 @@ class Options:
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar demo", description=DESCRIPTION)
     from stellar.cli.terminal import console
+    from stellar.config import check_count
     from stellar.demo import demo
     from stellar.presets import demo as preset
 
+    check_count(options.scenes, "--scenes")
     config = preset() if options.steps is None else preset().with_steps(options.steps)
     result = demo(options.out, config, options.scenes, console())
     print(f"report   {result.report}\npicture  {options.out / 'scenes.png'}")

@@ -77,7 +77,7 @@ def progress_line(silent: bool = False) -> Iterator["Progress"]:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(None),
+        TextColumn("{task.description}", markup=False), MofNCompleteColumn(), BarColumn(None),
         TimeRemainingColumn(),
     )  # fmt: skip
     with Bar(*columns, console=console(silent), transient=True) as bar:

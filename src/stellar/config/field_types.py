@@ -17,18 +17,23 @@ def settle_types(config: Any, section: str = "") -> None:
     ConfigError for a value that is of another.
     """
     for name, kind in get_type_hints(type(config)).items():
-        value = getattr(config, name)
+        setting, value = f"{section}.{name}" if section else name, getattr(config, name)
         try:
             settled = converted(kind, value)
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{setting} must be UTF-8, as run.toml is, got {value!a}; rename it, or name a "
+                "link to it"
+            ) from None
         except (TypeError, ValueError):
-            setting = f"{section}.{name}" if section else name
             raise ConfigError(f"{setting} must be {in_words(kind)}, got {value!r}") from None
         object.__setattr__(config, name, settled)  # it is frozen, and not in use yet
 
 
 def converted(kind: Any, value: Any) -> Any:
     """`value` as the type of a field: a whole number may stand for any number, a list for a tuple,
-    a path for a text and a text for a path. Raises TypeError or ValueError for anything else.
+    a path for a text and a text for a path. Raises TypeError or ValueError for anything else, and
+    UnicodeEncodeError for names that are not UTF-8.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is UnionType:
@@ -44,6 +49,8 @@ def converted(kind: Any, value: Any) -> Any:
     stands_for_it = {int: Integral, float: Real, str: str | Path, Path: str | Path}.get(kind, kind)
     if not isinstance(value, stands_for_it) or (isinstance(value, bool) and kind is not bool):
         raise TypeError
+    if isinstance(value, str | Path):
+        str(value).encode()
     return value if isinstance(value, kind) else kind(value)
 
 

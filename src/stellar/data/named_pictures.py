@@ -22,9 +22,8 @@ class PictureFiles:
     def __init__(self, paths: Sequence[Path], channels: int = 3) -> None:
         for path in paths:
             if not path.is_file():
-                raise DataError(
-                    f"expected a picture or a folder of pictures, but {path} does not exist"
-                )
+                found = "is no regular file" if path.exists() else "does not exist"
+                raise DataError(f"expected a picture or a folder of pictures, but {path} {found}")
         self.paths, self.channels = list(paths), channels
 
     def __len__(self) -> int:
