@@ -116,6 +116,22 @@ def test_a_late_process_finds_nothing_to_do(
             embed(Stellar(small).eval(), photos, out, ranks=Ranks(1, 2))
 
 
+@pytest.mark.parametrize("out", [".", "./", ".."])
+def test_the_folder_where_one_is_may_be_an_embedding(
+    tmp_path: Path, model: Stellar, photos: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files beside one are no part of it."""
+    folder = tmp_path / "many"
+    embed(model, photos, folder)
+    (folder / "_here").mkdir()
+    monkeypatch.chdir(folder / "_here" if out == ".." else folder)
+    result = embed(model, photos, out)
+    assert (result.file, result.num_images) == (folder, 6)
+    (folder / "notes.txt").touch()
+    with pytest.raises(EmbeddingError, match="many exists and is no embedding; choose another"):
+        embed(model, photos, out)
+
+
 def test_a_slow_process_holds_nobody_up(tmp_path: Path, model: Stellar, photos: Path) -> None:
     """The others make its part and finish; what it brings then is not needed."""
     finished, slow = threading.Event(), copy.deepcopy(model)

@@ -237,6 +237,7 @@ def open_parts(
     Raises EmbeddingError when `out` is something else, its folder does not exist, or the parts are
     of something else. Where `out` is what is asked for, nothing is missing.
     """
+    out = out if out.name.strip(".") else out.resolve()  # what lies beside . needs its name
     contents = {"images": len(source), "names": source.fingerprint(), **embedder.metadata}
     parts = Parts(out, schema_of(contents), len(source), part_size)
     if out.exists():
@@ -283,10 +284,19 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _contents(out: Path) -> object:
     """What a finished embedding says that it holds; None for anything else."""
     try:
-        file = out if is_file(out) else next(out.glob("*.parquet"))
-        return json.loads((pq.read_schema(file).metadata or {})[b"stellar"])
-    except (OSError, KeyError, StopIteration, ValueError, pa.ArrowException):
-        return None
+        files = _files(out)
+        if all(is_file(file) for file in files):
+            return json.loads((pq.read_schema(files[0]).metadata or {})[b"stellar"])
+    except (OSError, LookupError, ValueError, pa.ArrowException):
+        pass
+    return None
+
+
+def _files(out: Path) -> list[Path]:
+    """The files of a result; readers pass over those whose names begin with a dot or _."""
+    if is_file(out):
+        return [out]
+    return sorted(path for path in out.iterdir() if not path.name.startswith((".", "_")))
 
 
 def _create(folder: Path, manifest: dict[str, Any]) -> None:
