@@ -3,10 +3,12 @@
 import copy
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -114,6 +116,60 @@ def test_a_late_process_finds_nothing_to_do(
         assert sorted(tmp_path.rglob("*")) == before
         with pytest.raises(EmbeddingError, match="the embedding of other images, of another model"):
             embed(Stellar(small).eval(), photos, out, ranks=Ranks(1, 2))
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: pa.concat_tables([table, table]), "has 12 rows for 7 images, of which"),
+        (lambda table: table.slice(2), "has 4 rows for 7 images, of which .* lists 1"),
+        (lambda table: table.drop_columns(["maps"]), "no part of this embedding, or is damaged"),
+    ],
+)
+def test_a_result_that_was_changed_is_not_finished(
+    tmp_path: Path,
+    model: Stellar,
+    photos: Path,
+    name: str,
+    change: Callable[[pa.Table], pa.Table],
+    message: str,
+) -> None:
+    """Nor are other files that say of themselves that they hold the same."""
+    out = tmp_path / name
+    embed(model, photos, out)
+    file = out if out.is_file() else out / "000000000000.parquet"
+    pq.write_table(change(pq.read_table(file)), file)
+    changed = file.read_bytes()
+    with pytest.raises(EmbeddingError, match=rf"{message}.* choose another --out"):
+        embed(model, photos, out)
+    assert file.read_bytes() == changed
+
+
+def test_a_folder_is_of_one_embedding(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "out")
+    part = tmp_path / "out/000000000000.parquet"
+    (tmp_path / "out/1.parquet").write_bytes(part.read_bytes())
+    with pytest.raises(EmbeddingError, match="has 12 rows for 7 images"):
+        embed(model, photos, tmp_path / "out")
+    (tmp_path / "out/1.parquet").write_bytes(part.read_bytes()[:500])
+    with pytest.raises(EmbeddingError, match=r"1\.parquet is no part of this embedding"):
+        embed(model, photos, tmp_path / "out")
+    (tmp_path / "out/1.parquet").unlink()
+    assert embed(model, photos, tmp_path / "out").num_images == 6
+
+
+def test_a_result_without_its_list_of_unreadable_images_is_asked_about(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    embed(model, photos, tmp_path / "before")
+    (tmp_path / "before").rename(tmp_path / "after")
+    with pytest.raises(
+        EmbeddingError, match=r"after\.unreadable\.txt lists 0 .* without that list"
+    ):
+        embed(model, photos, tmp_path / "after")
+    (tmp_path / "before.unreadable.txt").rename(tmp_path / "after.unreadable.txt")
+    assert embed(model, photos, tmp_path / "after").num_unreadable == 1
 
 
 @pytest.mark.parametrize("out", [".", "./", ".."])

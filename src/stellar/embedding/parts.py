@@ -130,20 +130,46 @@ class Parts:
     def finish(self) -> EmbedResult:
         """All parts as the result, in one step; then the folder of parts goes. Raises
         EmbeddingError, and leaves no result, where not one picture could be read, and where a part
-        was damaged.
+        was damaged; also where a result that was there before is not what was asked for.
         """
         try:
             if not self.out.exists():
                 self._require_parts_alone()
                 self._place()
-            if self._folder.exists():
-                remove_folder(self._folder)
         except OSError:
-            if not self.out.exists() or self._folder.exists():  # else another process did it all
+            if not self.out.exists():  # else another process placed it
                 raise
-        files = [self.out] if is_file(self.out) else self.out.glob("*.parquet")
-        count = sum(pq.read_metadata(file).num_rows for file in files)
-        return EmbedResult(self.out, count, self.num_images - count)
+        num_rows = self._counted()
+        if self._folder.exists():
+            with suppress(FileNotFoundError):  # another process was faster
+                remove_folder(self._folder)
+        return EmbedResult(self.out, num_rows, self.num_images - num_rows)
+
+    def _counted(self) -> int:
+        """Rows of the result. Raises EmbeddingError where it is not this embedding, whole."""
+        num_rows = 0
+        for file in _files(self.out):
+            try:
+                footer = pq.read_metadata(file)
+                is_own = self._is_own(footer.schema.to_arrow_schema())
+            except (OSError, ValueError, pa.ArrowException) as error:
+                if getattr(error, "errno", None) is not None:  # of the disk, not of what it holds
+                    raise
+                is_own = False
+            if not is_own:
+                raise EmbeddingError(
+                    f"{file} is no part of this embedding, or is damaged; remove {self.out}, or "
+                    "choose another --out"
+                )
+            num_rows += footer.num_rows
+        left_out = self._unreadable.read_bytes().count(b"\n") if self._unreadable.exists() else 0
+        if num_rows + left_out != self.num_images:
+            raise EmbeddingError(
+                f"{self.out} has {num_rows} rows for {self.num_images} images, of which "
+                f"{self._unreadable.name} lists {left_out} as unreadable; it is damaged, was moved "
+                "without that list, or holds something else: remove it, or choose another --out"
+            )
+        return num_rows
 
     def _require_parts_alone(self) -> None:
         """Raises EmbeddingError for a file of somebody else, which readers would take for one."""
@@ -189,7 +215,7 @@ class Parts:
         """A part. Raises EmbeddingError, and removes it, where the disk has changed it."""
         try:
             table = pq.read_table(self._path(number), page_checksum_verification=True)
-            if table.schema != self.schema or not self._has_metadata(table.schema):
+            if not self._is_own(table.schema) or UNREADABLE not in table.schema.metadata:
                 raise ValueError("it says that it is something else")
             return table
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -201,9 +227,10 @@ class Parts:
                 "command makes it again"
             ) from error
 
-    def _has_metadata(self, schema: pa.Schema) -> bool:
+    def _is_own(self, schema: pa.Schema) -> bool:
+        """Whether a file has the columns and says what it holds, as all files of a result do."""
         own, found = self.schema.metadata or {}, schema.metadata or {}
-        return UNREADABLE in found and all(found.get(name) == own[name] for name in own)
+        return schema == self.schema and all(found.get(name) == own[name] for name in own)
 
     def _path(self, number: int) -> Path:
         return self._data / f"{self.indices(number).start:012d}.parquet"
