@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +75,14 @@ def test_fewer_tokens_make_smaller_rows(tmp_path: Path, model: Stellar, photos: 
         np.testing.assert_allclose(two.tokens[row], factors.sparse[0].detach(), atol=0.05)
         np.testing.assert_allclose(two.maps[row], factors.maps[0].detach(), atol=0.05)
     assert np.array_equal(two.cls, whole.cls)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_number_of_tokens_may_be_of_numpy(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    embed(model, photos, tmp_path / "two.parquet", tokens=2)
+    number: Any = np.int64(2)
+    assert embed(model, photos, tmp_path / "two.parquet", tokens=number).num_images == 6
+    assert read_embeddings(tmp_path / "two.parquet").tokens.shape == (6, 2, 24)
 
 
 @pytest.mark.parametrize("tokens", [0, 4])
@@ -229,6 +238,9 @@ def test_values_that_make_no_sense_leave_nothing(
         (model, {"batch_size": "8"}, "batch_size must be a whole number .* got '8'"),
         (model, {"part_size": 0}, "part_size must be a whole number of at least 1, got 0"),
         (model, {"tokens": "4"}, "can be kept, got tokens = '4'"),
+        (model, {"tokens": 2.0}, r"can be kept, got tokens = 2\.0"),
+        (model, {"tokens": True}, "can be kept, got tokens = True"),
+        (model, {"tokens": np.bool_(True)}, "can be kept, got tokens = "),
         ("stellar-scenes", {}, "gives one, got 'stellar-scenes'"),
         (nn.Linear(2, 2), {}, "gives one, got a Linear"),
     ):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stellar.config import ModelConfig
+from stellar.errors import UserError
 from stellar.model import Stellar
 from stellar.model.fewer_tokens import strongest
 
@@ -55,7 +56,7 @@ def test_a_patch_that_nothing_kept_explains_is_shared() -> None:
 @pytest.mark.parametrize("count", [0, 4, -1])
 def test_as_many_as_there_are(small: ModelConfig, count: int) -> None:
     factors = Stellar(small).encode(torch.rand(1, 3, 16, 16))
-    with pytest.raises(ValueError, match=f"has 3 tokens; keep 1 to 3, not {count}"):
+    with pytest.raises(UserError, match=f"has 3 tokens; keep 1 to 3, not {count}"):
         factors.strongest(count)
 
 
@@ -63,12 +64,12 @@ def test_as_many_as_there_are(small: ModelConfig, count: int) -> None:
 def test_what_is_no_number_of_tokens_is_refused(count: object) -> None:
     spatial = torch.full((1, 4, 3), 1 / 3)
     unchecked = inspect.unwrap(strongest)  # as it is for users, whose types nothing checks
-    with pytest.raises(ValueError, match=re.escape(f"keep 1 to 3, not {count!r}")):
+    with pytest.raises(UserError, match=re.escape(f"keep 1 to 3, not {count!r}")):
         unchecked(torch.zeros(1, 3, 5), spatial, count)  # pyright: ignore[reportArgumentType]
 
 
 def test_of_no_tokens_none_are_kept() -> None:
-    with pytest.raises(ValueError, match="the model has no tokens"):
+    with pytest.raises(UserError, match="the model has no tokens"):
         strongest(torch.zeros(1, 0, 5), torch.zeros(1, 4, 0), 1)
 
 

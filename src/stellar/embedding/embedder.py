@@ -14,6 +14,7 @@ from stellar.errors import UserError
 from stellar.images import preprocessing
 from stellar.images.sizes import check_one_size
 from stellar.model import Stellar, check_model
+from stellar.model.fewer_tokens import can_keep
 from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 
@@ -48,15 +49,15 @@ class Embedder:
                 "an embedding holds tokens and maps, and this model has none; choose a model with "
                 "model.num_sparse_tokens above 0"
             )
-        if tokens is not None and tokens not in range(1, num_tokens + 1):
+        if tokens is not None and not can_keep(tokens, num_tokens):
             raise EmbeddingError(
                 f"the model has {num_tokens} tokens, so 1 to {num_tokens} of them can be kept, "
                 f"got tokens = {tokens!r}"
             )
         self.model = model
         self.fit: Fit = fit
-        self.tokens = tokens
-        self.metadata = _metadata(model, fit, tokens)
+        self.tokens = None if tokens is None else int(tokens)  # JSON knows no numbers of numpy
+        self.metadata = _metadata(model, fit, self.tokens)
         self.schema = schema_of(self.metadata)
 
     def __call__(self, paths: Sequence[str], images: Images) -> pa.RecordBatch:

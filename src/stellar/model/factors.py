@@ -44,7 +44,7 @@ class Factors:
 
     def strongest(self, count: int) -> "Factors":
         """The same images in fewer tokens: the `count` that explain most of each, the largest
-        first; L sums to 1 over them. Raises ValueError unless there are so many.
+        first; L sums to 1 over them. Raises UserError unless there are so many.
         """
         sparse, spatial = strongest(self.sparse, self.spatial, count)
         return replace(self, sparse=sparse, spatial=spatial)

@@ -12,6 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stellar.errors import UserError
+
+
+def can_keep(count: object, num_tokens: int) -> bool:
+    """Whether so many of the tokens can be kept: a whole number, of Python or numpy, from 1 on."""
+    return isinstance(count, Integral) and count is not True and 1 <= int(count) <= num_tokens
+
 
 def strongest(
     sparse: Float[Tensor, "B K D"], spatial: Float[Tensor, "B P K"], count: int
@@ -19,15 +26,13 @@ def strongest(
     """S and L of the `count` tokens of largest mass in each image, the largest first. A patch whose
     share of them all is 0 in the precision of L is shared evenly.
 
-    Raises ValueError unless `count` is a whole number from 1 to K.
+    Raises UserError unless `count` is a whole number from 1 to K.
     """
     num_tokens = sparse.shape[1]
     if not num_tokens:
-        raise ValueError("the model has no tokens to keep; take one that has some")
-    if not isinstance(count, Integral) or count is True or not 1 <= count <= num_tokens:
-        raise ValueError(
-            f"the model has {num_tokens} tokens; keep 1 to {num_tokens}, not {count!r}"
-        )
+        raise UserError("the model has no tokens to keep; take one that has some")
+    if not can_keep(count, num_tokens):
+        raise UserError(f"the model has {num_tokens} tokens; keep 1 to {num_tokens}, not {count!r}")
     kept = spatial.float().sum(dim=1).argsort(dim=1, descending=True, stable=True)[:, :count]
     tokens = sparse.gather(1, kept[:, :, None].expand(-1, -1, sparse.shape[2]))
     shares = spatial.gather(2, kept[:, None].expand(-1, spatial.shape[1], -1))
