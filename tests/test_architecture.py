@@ -15,6 +15,7 @@ BASE = {
     "config_toml",
     "errors",
     "images",
+    "json_text",
     "precision",
     "presets",
     "processes",
@@ -323,6 +324,13 @@ def test_names_say_something_and_functions_fit_a_screen() -> None:
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
                 assert length <= 60, f"{path.name}: {node.name} has {length} lines"
+
+
+def test_json_is_read_in_one_place() -> None:
+    """There what is nested too deeply is told from what is ours."""
+    for path in SOURCE.rglob("*.py"):
+        if path.stem != "json_text":
+            assert "json.load" not in path.read_text(), path
 
 
 def test_public_names_are_there() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 from tiny_towers import save_tiny
 
 import stellar
@@ -146,6 +147,10 @@ def test_words_are_read_as_they_were_written(tmp_path: Path, aligned: Alignment)
         (tmp_path / "words.safetensors").write_bytes(spoiled)
         with pytest.raises(SearchError, match="is damaged, or not what stellar align wrote"):
             read_words(tmp_path / "words.safetensors")
+    deep = {"stellar_words": "[" * 100_000}
+    save_file({"weight": np.eye(2)}, tmp_path / "words.safetensors", metadata=deep)
+    with pytest.raises(SearchError, match="is damaged, or not what stellar align wrote"):
+        read_words(tmp_path / "words.safetensors")
     with pytest.raises(SearchError, match=r"but .* does not exist"):
         read_words(tmp_path / "nothing.safetensors")
 

@@ -71,6 +71,7 @@ def test_a_processor_file_will_do(tmp_path: Path) -> None:
         ("model.safetensors", None, "cannot be loaded as a model of pictures and texts"),
         ("preprocessor_config.json", '{"image_mean": 3}', "does not say how pictures are prepared"),
         ("preprocessor_config.json", '{"image_me', r"cannot be read \(Unterminated .*\); copy or"),
+        ("preprocessor_config.json", "[" * 100_000, r"cannot be read \(it is nested too deeply"),
         ("preprocessor_config.json", "", r"the preproc.* of .*clip cannot be read \(Expecting"),
     ],
 )

@@ -19,7 +19,7 @@ from torch import nn
 
 from stellar.config import ConfigError, Fit, ModelConfig
 from stellar.data.folder import DataError, ImageFolder
-from stellar.embedding import EmbeddingError, embed, read_embeddings
+from stellar.embedding import EmbeddingError, embed, read_embeddings, row_groups
 from stellar.embedding.embedder import Embedder
 from stellar.embedding.parts import open_parts
 from stellar.errors import UserError
@@ -205,6 +205,20 @@ def test_parts_of_another_model_are_refused(
         embed(model, photos, tmp_path / "out.parquet")
     with pytest.raises(EmbeddingError, match="parts of an embedding of other images, of another"):
         embed(Stellar(small).eval(), photos, tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("said", [b"[" * 100_000, b"[]", b"{"])
+def test_a_file_that_says_nonsense_of_itself_is_no_embedding(
+    tmp_path: Path, model: Stellar, photos: Path, said: bytes
+) -> None:
+    file = tmp_path / "out.parquet"
+    embed(model, photos, file)
+    pq.write_table(pq.read_table(file).replace_schema_metadata({b"stellar": said}), file)
+    for read in (read_embeddings, lambda path: next(row_groups(path))):
+        with pytest.raises(EmbeddingError, match=r"is not an embedding .* or is damaged"):
+            read(file)
+    with pytest.raises(EmbeddingError, match=r"no embedding|the embedding of other images"):
+        embed(model, photos, file)
 
 
 def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:

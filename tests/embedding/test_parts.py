@@ -250,7 +250,9 @@ def test_a_part_that_the_disk_changed_is_made_again(
     assert_same(out, tmp_path / "whole.parquet")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "\x00", "{}", '{"part_size": 0}', None])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "\x00", "{}", '{"part_size": 0}', "[" * 100_000, None]
+)
 def test_parts_of_nobody_knows_what_are_refused(
     tmp_path: Path, model: Stellar, photos: Path, content: str | None
 ) -> None:

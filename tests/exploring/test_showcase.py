@@ -20,7 +20,7 @@ from stellar.data import ImageFolder, open_embedded
 from stellar.errors import UserError
 
 pytest.importorskip("starlette")
-from stellar.exploring.showcase import MOST_PICTURES, open_showcase, write_showcase
+from stellar.exploring.showcase import ABOUT, MOST_PICTURES, open_showcase, write_showcase
 
 
 def png(folder: Path, name: str, colour: str) -> bytes:
@@ -152,7 +152,11 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
         write_showcase(tmp_path / "a/b", model, ImageFolder(tmp_path / "photos"), "x")
     with pytest.raises(UserError, match="is not what stellar explore --export wrote"):
         open_showcase(tmp_path)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / ABOUT).write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is not what stellar explore --export wrote"):
+        open_showcase(tmp_path / "deep")
     arguments = ["explore", "--export", str(tmp_path / "new"), "--compare", "stellar-scenes"]
     assert main(arguments) == 1
     assert "takes one model and no index" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "photos"]

@@ -215,6 +215,7 @@ def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
     for text in (
         "{",
         "[]",
+        "[" * 100_000,
         '{"format": 1}',
         whole.replace('"num_pictures": 60', '"num_pictures": 9'),
     ):

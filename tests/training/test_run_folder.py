@@ -100,7 +100,9 @@ def test_skipped_images_are_listed_once(tmp_path: Path, config: RunConfig) -> No
         assert (run.path / "skipped.txt").read_text().count("\n") == 3
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "null", "\x00", '{"names": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "null", "\x00", '{"names": "x"}', "[" * 100_000]
+)
 def test_pictures_that_nobody_can_read_are_a_sentence(
     tmp_path: Path, config: RunConfig, content: str
 ) -> None:

@@ -4,7 +4,6 @@ Pictures are prepared here, by the numbers of the tower's `preprocessor_config.j
 transformers needs torchvision for it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from stellar.errors import MissingPackage, UserError, first_line
 from stellar.images.sizes import resize
+from stellar.json_text import parse_json
 from stellar.precision import choose_device
 from stellar.storage import at_home
 
@@ -157,7 +157,7 @@ def _described(name: str) -> Mapping[str, Any]:
     ):
         try:
             path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-            content = {} if path is None else json.loads(Path(path).read_text("utf-8"))
+            content = {} if path is None else parse_json(Path(path).read_text("utf-8"))
             found = content if key is None else content.get(key)
         except (OSError, ValueError, AttributeError) as error:
             raise TowerError(

@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from stellar.json_text import parse_json
 from stellar.storage import write_file
 
 Arrays = dict[str, np.ndarray]
@@ -78,11 +79,13 @@ def read_index(path: Path) -> tuple[Arrays, dict[str, str]] | None:
     """The arrays and the seal of an index, or None where there is none that is whole."""
     try:
         with safe_open(path, "np") as file:
-            seal = json.loads((file.metadata() or {})["seal"])
+            seal = parse_json((file.metadata() or {})["seal"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
-    if seal.pop("version", "") != VERSION or seal.pop("checksum", "") != _checksum(arrays):
+    if not isinstance(seal, dict) or seal.pop("version", "") != VERSION:
+        return None
+    if seal.pop("checksum", "") != _checksum(arrays):
         return None
     return arrays, seal
 

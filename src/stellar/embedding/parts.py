@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from stellar.data import Listed
 from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
+from stellar.json_text import parse_json
 from stellar.processes.launch import Ranks
 from stellar.storage import (
     hidden,
@@ -187,7 +188,7 @@ class Parts:
             num_rows += len(table)
             lines += [
                 f"{one_line(name)}\t{one_line(reason)}\n"
-                for name, reason in json.loads(table.schema.metadata[UNREADABLE])
+                for name, reason in parse_json(table.schema.metadata[UNREADABLE])
             ]
         if lines:
             write_file(self._unreadable, "".join(lines))
@@ -297,7 +298,7 @@ def open_parts(
 def _manifest(folder: Path) -> dict[str, Any]:
     """What the parts in a folder are parts of. Raises EmbeddingError where that is not said."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = parse_json((folder / MANIFEST).read_text("utf-8"))
         if isinstance(manifest["part_size"], int) and manifest["part_size"] > 0:
             return manifest
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -313,7 +314,7 @@ def _contents(out: Path) -> object:
     try:
         files = _files(out)
         if all(is_file(file) for file in files):
-            return json.loads((pq.read_schema(files[0]).metadata or {})[b"stellar"])
+            return parse_json((pq.read_schema(files[0]).metadata or {})[b"stellar"])
     except (OSError, LookupError, ValueError, pa.ArrowException):
         pass
     return None

@@ -1,6 +1,5 @@
 """Embeddings from disk to memory, whole or a row group at a time."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from stellar.embedding.embedder import EmbeddingError
 from stellar.errors import UserError
+from stellar.json_text import parse_json
 from stellar.storage import at_home
 
 DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowException)
@@ -57,7 +57,7 @@ def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
     """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
     files = _files(path)
     with _readable(path):
-        metadata = json.loads((pq.read_schema(files[0]).metadata or {})[b"stellar"])
+        metadata = parse_json((pq.read_schema(files[0]).metadata or {})[b"stellar"])
         return sum(pq.read_metadata(file).num_rows for file in files), metadata
 
 
@@ -74,7 +74,7 @@ def _files(path: str | Path) -> list[Path]:
 
 def _in_shape(table: pa.Table) -> Embeddings:
     table = table.combine_chunks()
-    metadata = json.loads((table.schema.metadata or {})[b"stellar"])
+    metadata = parse_json((table.schema.metadata or {})[b"stellar"])
     arrays = {
         name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
         for name, shape in metadata["shapes"].items()

@@ -18,6 +18,7 @@ from stellar.exploring.steps import Step, read_steps
 from stellar.exploring.turns import Busy, Turns
 from stellar.exploring.workbench import ExploreError, Workbench
 from stellar.images import UnreadableImage
+from stellar.json_text import parse_json
 from stellar.searching import Box, seen
 from stellar.styles import style_of
 
@@ -182,8 +183,8 @@ async def _body(request: Request, most: int) -> bytes:
 async def _asked(request: Request) -> dict[str, Any]:
     """The JSON object of a question. Raises ExploreError."""
     try:
-        asked = json.loads(await _body(request, MOST_ASKED))
-    except (ValueError, RecursionError) as error:
+        asked = parse_json(await _body(request, MOST_ASKED))
+    except ValueError as error:
         if isinstance(error, UserError):
             raise
         raise ExploreError("a question is a JSON object") from error

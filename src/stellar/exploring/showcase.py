@@ -19,6 +19,7 @@ from stellar.errors import UserError
 from stellar.exploring.gallery import Gallery, NoPicture
 from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage
+from stellar.json_text import parse_json
 from stellar.model import Stellar
 from stellar.storage import hidden, one_line, writing
 
@@ -133,7 +134,7 @@ def open_showcase(folder: Path) -> ASGIApp:
     from stellar.exploring.guard import OpenDoor
 
     try:
-        about = About(**json.loads((folder / ABOUT).read_text("utf-8")))
+        about = About(**parse_json((folder / ABOUT).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{folder} is not what stellar explore --export wrote ({error})") from error
     model = Stellar.from_pretrained(folder / MODEL).eval().requires_grad_(False)

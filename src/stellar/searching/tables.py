@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from stellar.embedding.embedder import STRONGEST
 from stellar.errors import MissingPackage, UserError, first_line
+from stellar.json_text import parse_json
 from stellar.storage import write_file
 
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
@@ -113,7 +114,7 @@ def connect(folder: Path) -> Any:
 def read_contents(file: Path) -> Contents | None:
     """What a file beside the tables says, or None where there is no file. Raises SearchError."""
     try:
-        found = json.loads(file.read_text("utf-8"))
+        found = parse_json(file.read_text("utf-8"))
         if found.pop("format") != FORMAT:
             raise SearchError(f"{file} is of another version of stellar; make the index again")
         contents = Contents(**found)

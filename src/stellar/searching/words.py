@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from stellar.json_text import parse_json
 from stellar.searching.scoring import unit
 from stellar.searching.tables import SearchError
 from stellar.storage import place_file
@@ -81,7 +82,7 @@ def read_words(file: str | Path) -> Words:
     """What `Words.save` wrote. Raises SearchError."""
     try:
         with safe_open(file, "numpy") as opened:
-            about = json.loads((opened.metadata() or {})["stellar_words"])
+            about = parse_json((opened.metadata() or {})["stellar_words"])
             if about.pop("format") != FORMAT:
                 raise SearchError(
                     f"{file} is of another version of stellar; make it again with stellar align"

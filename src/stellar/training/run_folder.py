@@ -17,6 +17,7 @@ from stellar.config import RunConfig
 from stellar.config_toml import to_toml
 from stellar.data import ImageSource, Listed
 from stellar.errors import UserError
+from stellar.json_text import parse_json
 from stellar.storage import append, locked, one_line, place_file, write_file, writing
 
 CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
@@ -154,7 +155,7 @@ def _names(folder: Path) -> set[str]:
 def _pictures_of(file: Path) -> dict[str, Any]:
     """What a run was begun with. Raises RunError for a file that does not say it."""
     try:
-        before = json.loads(file.read_text("utf-8"))
+        before = parse_json(file.read_text("utf-8"))
         if isinstance(before["images"], int):
             return before
     except (ValueError, KeyError, TypeError):
@@ -172,8 +173,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text("utf-8", "replace").splitlines():
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int):
             rows.append(row)

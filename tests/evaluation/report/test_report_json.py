@@ -30,7 +30,9 @@ def test_a_key_too_many_or_too_few_is_a_sentence(
     assert_refused(tmp_path / "evaluation.json", json.dumps(content))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": 3}', '{"models": [', "3", "\udc80"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"models": 3}', '{"models": [', "3", "\udc80", "[" * 100_000]
+)
 def test_damage_is_a_sentence(tmp_path: Path, text: str) -> None:
     assert_refused(tmp_path / "evaluation.json", text)
 

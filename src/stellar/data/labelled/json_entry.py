@@ -4,7 +4,6 @@ What is read of a file is asked for here, so that whatever a file holds, it is a
 as the code after it takes it.
 """
 
-import json
 import re
 import reprlib
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from stellar.data.folder import DataError
+from stellar.json_text import parse_json
 
 _FILE_NAME = re.compile("[^\0\ud800-\udfff]+")
 """What a disk can have: a JSON file may also hold halves of characters."""
@@ -87,8 +87,8 @@ class Entry:
 def read_entry(path: Path) -> Entry:
     """All of a file. Raises DataError for what is no JSON object."""
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a JSON object, but it holds {reprlib.repr(content)}")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from stellar.data.indexfile import Texts
+from stellar.json_text import parse_json
 
 
 class Records:
@@ -20,4 +21,4 @@ class Records:
 
     def __getitem__(self, index: int) -> Any:
         start, end = self._offsets[index : index + 2].tolist()
-        return json.loads(self._bytes[start:end].numpy().tobytes())
+        return parse_json(self._bytes[start:end].numpy().tobytes())

@@ -13,6 +13,7 @@ from typing import Any
 from stellar.errors import UserError
 from stellar.evaluation.evaluators import EVALUATORS
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
+from stellar.json_text import parse_json
 
 IDENTITY = tuple(field.name for field in fields(Quantity) if field.compare)
 """The fields by which a quantity is known."""
@@ -31,7 +32,7 @@ def to_json(evaluation: Evaluation) -> str:
 def read_evaluation(file: Path) -> Evaluation:
     """What `to_json` wrote into this file. Raises UserError for anything else."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
         for model in content["models"]:
             model["scores"] = tuple(map(_read, model["scores"]))
             model["notes"] = tuple(model["notes"])

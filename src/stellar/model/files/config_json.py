@@ -1,6 +1,5 @@
 """`config.json` of a model: its sizes, how it was trained, and how it came about."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
@@ -9,6 +8,7 @@ from typing import Any
 
 from stellar.config import ConfigError, ModelConfig, ObjectiveConfig
 from stellar.config_toml import from_dict
+from stellar.json_text import parse_json
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import History
 
@@ -26,10 +26,10 @@ HISTORY = "history"
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty when the file is missing. Raises WeightsError."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path} does not describe a model: it holds no table")

@@ -7,7 +7,6 @@ anything else is refused, and none of its code runs.
 """
 
 import _codecs
-import json
 import logging
 import pickle
 import re
@@ -24,6 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stellar.json_text import parse_json
 from stellar.model.files.prefixes import NESTED, without_training_state, without_wrappers
 from stellar.model.files.strict_loading import WeightsError
 
@@ -80,7 +80,7 @@ def _open(path: Path) -> Any:
 
 def _open_shards(index: Path) -> Mapping[str, Tensor]:
     try:
-        shard_of = json.loads(index.read_text("utf-8"))["weight_map"]
+        shard_of = parse_json(index.read_text("utf-8"))["weight_map"]
         shards = sorted({index.with_name(Path(name).name) for name in shard_of.values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is not an index of shards: {error!r}") from error
