@@ -1,13 +1,19 @@
 """Files are whole or absent, and a flipped byte is noticed."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+import stellar
+from stellar.config import ModelConfig
 from stellar.errors import UserError
+from stellar.exporting import export
+from stellar.model import Stellar
 from stellar.storage import (
     NotWritten,
     append,
@@ -113,6 +119,27 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         assert f"{name} cannot be written (" in str(caught.value)
         assert isinstance(caught.value, UserError)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda model, path: stellar.embed(model, "photos", path),
+        lambda _, path: stellar.build_index("photos.parquet", path),
+        lambda model, path: export(model, path),
+        lambda model, path: model.save_pretrained(path),
+        lambda model, path: stellar.save_published(model, path),
+    ],
+)
+def test_a_name_with_a_nul_is_no_path(
+    small: ModelConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Callable
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (16, 16)).save("photos/a.png")
+    with pytest.raises(UserError, match=r"expected a path or an address, got 'a\\x00b'"):
+        write(Stellar(small), "a\0b")
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
 def test_a_list_has_a_line_for_each_name(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ class NotWritten(UserError, OSError):
 
 def at_home(named: str | Path) -> str:
     """A path or an address as a user names it, where ~ is their home folder, as in a shell. Raises
-    UserError for what is no text or an empty one, and where there is no such home.
+    UserError for what is no text, an empty one or one with a NUL, which no system takes in a name,
+    and where there is no such home.
     """
-    if not isinstance(named, str | Path) or not str(named):
+    if not isinstance(named, str | Path) or not str(named) or "\0" in str(named):
         raise UserError(f"expected a path or an address, got {named!r}")
     try:
         return str(Path(named).expanduser()) if str(named).startswith("~") else str(named)

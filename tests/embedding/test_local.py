@@ -27,6 +27,7 @@ from stellar.images import InputError, fitted, read_image
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.saving import save_model
+from stellar.storage import NotWritten
 
 
 def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos: Path) -> None:
@@ -305,3 +306,11 @@ def test_where_nothing_can_be_read_there_is_no_result(tmp_path: Path, model: Ste
 def test_nobody_is_told_to_remove_their_pictures(model: Stellar, photos: Path) -> None:
     with pytest.raises(EmbeddingError, match="exists and is no embedding; choose another --out"):
         embed(model, photos, photos)
+    with pytest.raises(EmbeddingError, match="/ exists and is no embedding; choose another --out"):
+        embed(model, photos, "/")
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence(model: Stellar, photos: Path) -> None:
+    for out in ("long" * 75, "long" * 75 + ".parquet", "long" * 75 + "/x.parquet"):
+        with pytest.raises(NotWritten, match=r"long.* cannot be written \(File name too long\)"):
+            embed(model, photos, photos / out)

@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from stellar.storage import (
     remove_folder,
     sync,
     write_file,
+    writing,
 )
 
 PART_SIZE = 2048
@@ -263,11 +264,18 @@ def open_parts(
     """What is done of an embedding, as this or an earlier call left it; its parts keep their size.
 
     Raises EmbeddingError when `out` is something else, its folder does not exist, or the parts are
-    of something else. Where `out` is what is asked for, nothing is missing.
+    of something else, and NotWritten for a name that no file can have. Where `out` is what is asked
+    for, nothing is missing.
     """
     out = out if out.name.strip(".") else out.resolve()  # what lies beside . needs its name
     contents = {"images": len(source), "names": source.fingerprint(), **embedder.metadata}
-    parts = Parts(out, schema_of(contents), len(source), part_size)
+    with writing(out):
+        return _begun(Parts(out, schema_of(contents), len(source), part_size), contents)
+
+
+def _begun(parts: Parts, contents: dict[str, Any]) -> Parts:
+    """The parts of these contents, as they were found or begun now."""
+    out = parts.out
     if out.exists():
         if (found := _contents(out)) == contents:
             return parts
@@ -283,16 +291,16 @@ def open_parts(
         )
     folder = parts._folder
     if not folder.exists():
-        _create(folder, {"part_size": part_size, **contents})
+        _create(folder, {"part_size": parts.part_size, **contents})
     if out.exists():  # finished between the two looks, so the folder may be gone or new
-        return open_parts(out, source, embedder, part_size)
+        return _begun(parts, contents)
     manifest = _manifest(folder)
     if {**manifest, "part_size": None} != {"part_size": None, **contents}:
         raise EmbeddingError(
             f"{folder} holds parts of an embedding of other images, of another model or with other "
             "--tokens; remove it, or choose another --out"
         )
-    return Parts(out, parts.schema, len(source), manifest["part_size"])
+    return replace(parts, part_size=manifest["part_size"])
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

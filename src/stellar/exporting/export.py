@@ -17,7 +17,7 @@ from stellar.exporting.formats import FORMATS, Format
 from stellar.exporting.graphs import Graph, graphs
 from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
-from stellar.storage import at_home, place_files
+from stellar.storage import at_home, place_files, writing
 
 OLDEST = TorchVersion("2.11")
 """Whose exporters do not fix the size of an image, or get it wrong."""
@@ -50,9 +50,9 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
     least two patches that the patch divides. A model without tokens, one that never learned to
     draw, and one that draws codes and has no tokenizer are exported without reconstruct.
 
-    Raises MissingPackage when the format's packages are absent, and ExportError when a file differs
-    from the model by more than 1e-3, the path cannot be used or torch is older than 2.11; then
-    nothing is left behind.
+    Raises MissingPackage when the format's packages are absent, ExportError when a file differs
+    from the model by more than 1e-3, the path cannot be used or torch is older than 2.11, and
+    NotWritten for a name that no file can have; then nothing is left behind.
     """
     check_model(model)
     if format not in FORMATS:
@@ -66,7 +66,9 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
         )
     chosen = FORMATS[format]
     chosen.require()
-    path = _without_suffix(Path(at_home(path)), chosen)
+    path = Path(at_home(path))
+    with writing(path):
+        path = _without_suffix(path, chosen)
     if {(p.device.type, p.dtype) for p in model.parameters()} != {("cpu", torch.float32)}:
         model = deepcopy(model).to("cpu", torch.float32)
     about = json.dumps(_describe(model))

@@ -16,7 +16,7 @@ from stellar.model.files.published_layout import PUBLISHED, with_unused
 from stellar.model.files.saving import own_tensors
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.stellar import NoDecoder, Stellar, check_model
-from stellar.storage import at_home, make_folder, place_file, write_file
+from stellar.storage import at_home, make_folder, place_file, write_file, writing
 
 INSTEAD = "write the model with its save_pretrained instead, in our own"
 """What to do with a model that the published layout cannot hold."""
@@ -29,7 +29,7 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     Every name of the published classes is there: their unused tensors as zeros, and the heads and
     the teacher when the model has them (`stellar.load(..., purpose="pretrain")` keeps them). The
     frozen tokenizer is not. Raises WeightsError, before anything is written, for a model that the
-    published code cannot describe.
+    published code cannot describe, and NotWritten.
     """
     check_model(model)
     folder = Path(at_home(folder))
@@ -44,8 +44,9 @@ def save_published(model: Stellar, folder: str | Path, name: str = "stellar") ->
     file = folder / f"{name}.safetensors"
     manifest = {"models": {name: manifest_entry(model.config, ours, file.name)}}
     text = json.dumps(manifest, indent=2) + "\n"
-    if folder.exists() and not _begun(folder, file, text):
-        raise WeightsError(f"{folder} exists and is not empty; choose another folder")
+    with writing(folder):
+        if folder.exists() and not _begun(folder, file, text):
+            raise WeightsError(f"{folder} exists and is not empty; choose another folder")
     make_folder(folder)
     place_file(file, lambda path: save_file(state, path, metadata={"format": "pt"}))
     write_file(folder / CONFIG, text)
