@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stellar.config import ConfigError, ModelConfig
+from stellar.images import InputError
 from stellar.model.encoder import Encoder, Request
 
 ROTARY: dict[str, Any] = {"rope_theta": 100.0, "gated_mlp": True, "num_registers": 1}
@@ -105,7 +106,7 @@ def test_rectangles_and_other_sizes(small: ModelConfig, height: int, width: int)
 
 
 def test_an_image_that_the_patch_does_not_divide_is_refused(small: ModelConfig) -> None:
-    with pytest.raises(ValueError, match=r"multiples of the patch size 4, got 18 x 16.*16 x 16"):
+    with pytest.raises(InputError, match=r"multiples of the patch size 4, got 18 x 16.*16 x 16"):
         Encoder(small)(torch.rand(1, 3, 18, 16))
 
 

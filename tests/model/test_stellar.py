@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stellar.config import DecoderConfig, ModelConfig
+from stellar.errors import UserError
 from stellar.model import MissingTokenizer, Stellar
 from stellar.model.vqgan import VQGAN, VQGANConfig
 
@@ -70,9 +71,9 @@ def test_reconstruction_only_sees_the_product_of_what_and_where(small: ModelConf
 def test_pieces_that_do_not_fit_are_refused(small: ModelConfig) -> None:
     model = Stellar(small)
     factors = model.encode(torch.rand(1, 3, 8, 20))
-    with pytest.raises(ValueError, match=r"pass grid=\(height, width\)"):
+    with pytest.raises(UserError, match=r"pass grid=\(height, width\)"):
         model.reconstruct(sparse=factors.sparse, spatial=factors.spatial)
-    with pytest.raises(ValueError, match="needs factors, or both"):
+    with pytest.raises(UserError, match="needs factors, or both"):
         model.reconstruct(sparse=factors.sparse)
 
 
@@ -96,10 +97,13 @@ def test_what_are_no_pieces_gets_a_sentence(small: ModelConfig) -> None:
         ({"sparse": sparse[0], "spatial": spatial}, r"sparse must be \(B K D\)"),
         ({"sparse": sparse.expand(2, -1, -1), "spatial": spatial}, "of as many images"),
         ({"sparse": sparse, "spatial": spatial, "grid": 4}, r"\(height, width\) in patches, got 4"),
+        ({"sparse": sparse, "spatial": spatial[:, :0]}, r"at least one patch, got .* \(1, 0, 3\)"),
+        ({"sparse": sparse, "spatial": spatial, "grid": (-4, -4)}, r"in patches, got \(-4, -4\)"),
+        ({"sparse": sparse, "spatial": spatial, "grid": (4.0, 4.0)}, r"in patches, got \(4.0, 4"),
         ({"factors": images}, "the factors that encode gives.*got a Tensor"),
     )
     for pieces, message in wrong:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UserError, match=message):
             model.reconstruct(**pieces)
 
 
@@ -124,6 +128,7 @@ def test_half_precision(small: ModelConfig, dtype: torch.dtype) -> None:
 
 COMPILE = """
 import torch
+from stellar import InputError
 from stellar.model import Stellar
 from stellar.presets import demo
 
@@ -138,10 +143,11 @@ for nothing, fit, words in (
     ([3, 4], None, "picture 0: expected a path"),
     (images, "corp", "did you mean 'crop'?"),
     (images, 3, "fit must be one of crop, squash, resize, pad, exact, got 3"),
+    (images, ["crop"], "fit must be one of crop, squash, resize, pad, exact, got ['crop']"),
 ):
     try:
         model.encode(nothing, fit)
-    except ValueError as error:
+    except InputError as error:
         assert words in str(error), error
     else:
         raise AssertionError(nothing)

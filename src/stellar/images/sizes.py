@@ -51,7 +51,7 @@ def resize(pixels: Pixels, height: int, width: int, antialias: bool = True) -> S
 
 def check_fit(fit: Fit) -> None:
     """Raises InputError for an unknown one."""
-    if fit not in _WORDS:
+    if not isinstance(fit, str) or fit not in _WORDS:
         raise InputError(
             f"fit must be one of {', '.join(_WORDS)}, got {fit!r}{nearest(fit, _WORDS)}"
         )

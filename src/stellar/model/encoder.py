@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor, nn
 
 from stellar.config import ModelConfig
-from stellar.images import nearest_multiple
+from stellar.images import InputError, nearest_multiple
 from stellar.model.positions import resize_positions, rotary_angles
 from stellar.model.transformer import (
     BlockSize,
@@ -123,13 +123,13 @@ class Encoder(nn.Module):
         init_weights(self)
 
     def grid(self, images: Tensor) -> tuple[int, int]:
-        """Height and width in patches. Raises ValueError when the patch does not divide the
+        """Height and width in patches. Raises InputError when the patch does not divide the
         image.
         """
         height, width = images.shape[-2:]
         size = self.patch_size
         if height % size or width % size or not height * width:
-            raise ValueError(
+            raise InputError(
                 f"height and width must be multiples of the patch size {size}, "
                 f"got {height} x {width}; "
                 f"resize or crop to {nearest_multiple(height, size)} x "
@@ -147,7 +147,7 @@ class Encoder(nn.Module):
         """`keep`: the patches that take part, for each image; `read`: what is wanted of the last
         block.
 
-        Raises ValueError for sizes that the patch does not divide.
+        Raises InputError for sizes that the patch does not divide.
         """
         x, turns = self.embed(images, keep), self._turns(images, keep)
         return self._tokens(run_blocks(self.blocks, x, self._num_read(read), turns))
@@ -155,7 +155,7 @@ class Encoder(nn.Module):
     def encode_packed(self, requests: Sequence[Request]) -> list[Tokens]:
         """Several groups of images in one pass: each gets what `forward` would give it.
 
-        Raises ValueError for sizes that the patch does not divide.
+        Raises InputError for sizes that the patch does not divide.
         """
         embedded = [self.embed(request.images, request.keep) for request in requests]
         reads = [self._num_read(request.read) for request in requests]

@@ -83,7 +83,7 @@ class Stellar(nn.Module):
         uint8 is 0 to 255, uint16 and int32 are 16 bits, floats lie in [0, 1]. `fit` is the way to a
         size that the patch divides; by default a tensor (B C H W) must have one, and is taken as it
         is, unchecked, while all else is cropped. `Factors.preparation` says what was done. Raises
-        InputError, or ValueError for a tensor of a size that the patch does not divide.
+        InputError.
         """
         prepared = prepare(images, self.config, fit, like=self.encoder.cls_token)
         tokens, grid = self.encoder(prepared.images), self.encoder.grid(prepared.images)
@@ -110,7 +110,7 @@ class Stellar(nn.Module):
 
         Given with `factors`, `sparse` and `spatial` replace its own, so a token can be swapped or
         moved. Without factors, `grid` is the height and width in patches; it may be left out when
-        the grid is square. They may be of any precision and on any device. Raises ValueError when
+        the grid is square. They may be of any precision and on any device. Raises UserError when
         the pieces do not fit, MissingTokenizer when the model needs a MaskGIT-VQGAN that it was not
         given.
         """
@@ -208,7 +208,7 @@ def _lowrank(
 ) -> tuple[Float[Tensor, "B P D"], tuple[int, int]]:
     """Z and grid to draw from; S, L and grid checked against each other."""
     if factors is not None and not isinstance(factors, Factors):
-        raise ValueError(
+        raise UserError(
             "reconstruct needs the factors that encode gives, or sparse and spatial by their "
             f"names, got a {type(factors).__name__}"
         )
@@ -223,15 +223,15 @@ def _lowrank(
         )
         sparse, spatial, grid = given.sparse, given.spatial, given.grid
     if sparse is None or spatial is None:
-        raise ValueError("reconstruct needs factors, or both sparse (B K D) and spatial (B P K)")
+        raise UserError("reconstruct needs factors, or both sparse (B K D) and spatial (B P K)")
     _check_pieces(sparse, spatial, width)
     if grid is None:
         side = round(spatial.shape[1] ** 0.5)
         grid = (side, side)
-    if not isinstance(grid, tuple | list) or len(grid) != 2:
-        raise ValueError(f"grid must be (height, width) in patches, got {grid!r}")
+    if not _is_grid(grid):
+        raise UserError(f"grid must be (height, width) in patches, got {grid!r}")
     if grid[0] * grid[1] != spatial.shape[1] or spatial.shape[2] != sparse.shape[1]:
-        raise ValueError(
+        raise UserError(
             f"spatial {tuple(spatial.shape)} must have a row for each patch of the grid {grid} "
             f"and a column for each of the {sparse.shape[1]} tokens; "
             "pass grid=(height, width) in patches when it is not square"
@@ -239,22 +239,33 @@ def _lowrank(
     return spatial.to(sparse) @ sparse, grid
 
 
+def _is_grid(grid: object) -> bool:
+    """Whether it is two whole numbers of at least 1, or their symbols while torch traces."""
+    return (
+        isinstance(grid, tuple | list)
+        and len(grid) == 2
+        and all(hasattr(side, "__index__") and side > 0 for side in grid)
+    )
+
+
 def _check_pieces(sparse: Tensor, spatial: Tensor, width: int) -> None:
-    """Raises ValueError for what cannot be S and L of the same images."""
+    """Raises UserError for what cannot be S and L of the same images."""
     for name, piece in (("sparse", sparse), ("spatial", spatial)):
         if not isinstance(piece, Tensor):
-            raise ValueError(
+            raise UserError(
                 f"{name} must be a tensor, got a {type(piece).__name__}; torch.tensor makes one of "
                 "an array"
             )
     if (
         sparse.ndim != 3
         or spatial.ndim != 3
+        or not spatial.shape[1]
         or sparse.shape[2] != width
         or sparse.shape[0] != spatial.shape[0]
     ):
-        raise ValueError(
-            f"sparse must be (B K D) with D = {width}, and spatial (B P K) of as many images, got "
+        raise UserError(
+            f"sparse must be (B K D) with D = {width}, and spatial (B P K) of as many images, with "
+            f"at least one patch, got "
             f"{tuple(sparse.shape)} and {tuple(spatial.shape)}"
         )
 
