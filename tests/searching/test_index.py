@@ -18,6 +18,7 @@ from stellar.searching.candidates import every_picture, nearest_pictures
 from stellar.searching.index import ROUNDED
 from stellar.searching.places import PLACES
 from stellar.searching.scoring import score, unit
+from stellar.searching.words import Origin, Words
 
 pytest.importorskip("lancedb")
 
@@ -277,6 +278,72 @@ def test_values_of_another_type_get_a_sentence(
 ) -> None:
     with pytest.raises(stellar.UserError, match=said):
         stellar.open_index(photos_index).search("003.jpg", **options)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda vectors: vectors.tolist(),
+        lambda vectors: vectors.astype(np.float64),
+        lambda vectors: torch.tensor(vectors, requires_grad=True),
+        lambda vectors: list(torch.tensor(vectors)),
+        lambda vectors: 3 * vectors,
+    ],
+)
+def test_vectors_may_be_lists_arrays_or_tensors_of_any_length(
+    photos_index: Path, given: Callable[[np.ndarray], Any]
+) -> None:
+    index, vectors = stellar.open_index(photos_index), unit(random_tokens(1, seed=3)[0])
+    expected = index.find(Query(vectors[:2], vectors[2:]), 5)
+    found = index.find(Query(given(vectors[:2]), given(vectors[2:])), 5)
+    assert paths_of(found) == paths_of(expected)
+    np.testing.assert_allclose(
+        [hit.score for hit in found], [hit.score for hit in expected], rtol=1e-5
+    )
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_unwanted_vectors_may_be_an_empty_list(photos_index: Path) -> None:
+    wanted: Any = np.ones((1, D), np.float16)
+    nothing: Any = []
+    assert len(stellar.open_index(photos_index).find(Query(wanted, nothing), 5)) == 5
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (np.ones((2, 5)), r"of 24 finite numbers, of shape \(n, 24\), got shape \(2, 5\)"),
+        (np.ones(D), r"wanted must be vectors of 24 finite numbers, .* got shape \(24,\)"),
+        (np.ones((2, 1, D)), r"got shape \(2, 1, 24\)"),
+        (np.full((1, D), np.nan), "got some that are not finite"),
+        (np.full((1, D), 1e300), "got some that are not finite"),
+        (np.zeros((0, D), np.float32), "needs at least one wanted vector, got none"),
+        ([], "needs at least one wanted vector, got none"),
+        ([[1.0], [1.0, 2.0]], "wanted must be .* got .*1.0, 2.0"),
+        ([["a"] * D], "wanted must be .* got .*'a'"),
+        (None, "wanted must be .* got None"),
+    ],
+)
+def test_vectors_that_are_none_get_a_sentence(photos_index: Path, wanted: Any, said: str) -> None:
+    good = np.ones((1, D), np.float32)
+    with pytest.raises(SearchError, match=said):
+        stellar.open_index(photos_index).find(Query(wanted, good))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_other_parts_of_a_query_get_a_sentence(photos_index: Path) -> None:
+    good = np.ones((1, D), np.float32)
+    words = Words(np.eye(D, dtype=np.float32), good[0], Origin("none", "b" * 64, "crop"))
+    queries: list[tuple[Any, str]] = [
+        (Query(good, good[0]), r"unwanted must be vectors of 24 .*, got shape \(24,\)"),
+        (Query(good, good[:0], words=words), "these words are of another model"),
+        (good, "expected a stellar.searching.Query, got ndarray"),
+    ]
+    for query, said in queries:
+        with pytest.raises(SearchError, match=said):
+            stellar.open_index(photos_index).find(query)
 
 
 def clustered(folder: Path) -> stellar.searching.Index:

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from stellar.config import check_count, nearest
 from stellar.model import Stellar
+from stellar.searching.asked import listed, pixel, vectors
 from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
 from stellar.searching.example import Example, encoded, token_at
 from stellar.searching.hits import Hit, hits
@@ -87,11 +86,11 @@ class Index:
         Raises SearchError for a path that is not in the index, a token that there is none of, and
         another model than the index's; UserError for what is no place, and a count below 1.
         """
-        numbers = _listed(token, "token must be a list of tokens, as [3] is one")
-        pixel = None if at is None else _pixel(at)
+        numbers = listed(token, "token must be a list of tokens, as [3] is one")
+        point = None if at is None else pixel(at)
         example = self.example(like, model)
-        if pixel is not None:
-            numbers.append(token_at(example, pixel))
+        if point is not None:
+            numbers.append(token_at(example, point))
         wanted = [example.token(number) for number in numbers]
         asked = np.stack(wanted) if wanted else example.sparse
         return self.find(self._query(asked, without, where), count, exact)
@@ -109,21 +108,16 @@ class Index:
         (aligning/towers.py); the rest is as in `search`. Raises SearchError also for words of
         another model.
         """
-        words.check(self.contents.model)
-        if texts.shape[1] != len(words.bias):
-            raise SearchError(
-                f"these words are of vectors of {len(words.bias)} numbers, got {texts.shape[1]}; "
-                f"take the texts of {words.origin.tower}"
-            )
-        return self.find(self._query(unit(texts), without, where, words), count, exact)
+        texts = vectors(texts, f"the texts of {words.origin.tower}", words.width)
+        return self.find(self._query(texts, without, where, words), count, exact)
 
     def find(self, query: Query, count: int = 10, exact: bool = False) -> list[Hit]:
-        """The pictures that answer a query best. Raises UserError for a count below 1, and for a
-        box that is none.
+        """The pictures that answer a query best. Its vectors may be of any length, in lists, arrays
+        or tensors. Raises SearchError for those of another shape, for words of another model, and
+        where nothing is wanted; UserError for a count below 1, and for a box that is none.
         """
         check_count(count, "count")
-        if query.box is not None:
-            check_box(query.box)
+        query = self._checked(query)
         look = self._exactly if exact or not self.approximate else self._approximately
         return hits(look(query, count), self.rows)
 
@@ -153,6 +147,21 @@ class Index:
         )  # fmt: skip
         return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
 
+    def _checked(self, query: Query) -> Query:
+        """As the index can answer it: vectors of its width, of length 1."""
+        if not isinstance(query, Query):
+            raise SearchError(f"expected a stellar.searching.Query, got {type(query).__name__}")
+        width = self.contents.model["shapes"]["tokens"][1]
+        if query.words is not None:
+            query.words.check(self.contents.model)
+        wanted = vectors(query.wanted, "wanted", query.words.width if query.words else width)
+        if len(wanted) == 0:
+            raise SearchError("a query needs at least one wanted vector, got none")
+        if query.box is not None:
+            check_box(query.box)
+        unwanted = vectors(query.unwanted, "unwanted", width)
+        return replace(query, wanted=unit(wanted), unwanted=unit(unwanted))
+
     def _query(
         self,
         wanted: Float32[np.ndarray, "q E"],
@@ -162,7 +171,7 @@ class Index:
     ) -> Query:
         width = self.contents.model["shapes"]["tokens"][1]
         expected = "without must be a list of tokens (path, number), as [('photo.jpg', 3)] is one"
-        pairs = [_listed(token, expected, 2) for token in _listed(without, expected)]
+        pairs = [listed(token, expected, 2) for token in listed(without, expected)]
         unwanted = [self.example(path).token(number) for path, number in pairs]
         return Query(
             wanted,
@@ -214,27 +223,6 @@ class Index:
         maps = None if query.box is None else self.rows.maps(numbers)
         shares = None if query.words is None else self.rows.shares(numbers)
         return score(query, numbers, unit(self.rows.sparse(numbers)), maps, shares)
-
-
-def _listed(given: Any, expected: str, length: int | None = None) -> list[Any]:
-    """What a list, a tuple or an array holds. Raises SearchError for a text, for what holds
-    nothing, and for another length.
-    """
-    try:
-        listed = None if isinstance(given, str) else list(given)
-    except TypeError:
-        listed = None
-    if listed is None or length not in (None, len(listed)):
-        raise SearchError(f"{expected}, got {given!r}")
-    return listed
-
-
-def _pixel(given: Any) -> tuple[float, float]:
-    expected = "at must be a pixel (x, y)"
-    x, y = _listed(given, expected, 2)
-    if not (isinstance(x, Real) and isinstance(y, Real)):
-        raise SearchError(f"{expected}, got {given!r}")
-    return float(x), float(y)
 
 
 def open_index(path: str | Path) -> Index:

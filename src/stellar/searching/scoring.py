@@ -14,7 +14,7 @@ any of the picture's. So MaxSim of cosines that are no less than 0 is a bound th
 """
 
 from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
@@ -35,6 +35,15 @@ class Mapping(Protocol):
 
     def directions(self, texts: Float32[np.ndarray, "q E"]) -> Float32[np.ndarray, "q D"]:
         """Where tokens lie that are mapped near these vectors, of length 1."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """E."""
+        ...
+
+    def check(self, indexed: dict[str, Any]) -> None:
+        """Raises SearchError where an index is of another model."""
         ...
 
 

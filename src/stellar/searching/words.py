@@ -51,6 +51,11 @@ class Words:
         """Tokens, in the tower's space, of length 1."""
         return unit(unit(sparse) @ self.weight.T + self.bias)
 
+    @property
+    def width(self) -> int:
+        """E, of the tower's vectors."""
+        return len(self.bias)
+
     def directions(self, texts: Float32[np.ndarray, "q E"]) -> Float32[np.ndarray, "q D"]:
         """Where tokens lie that texts find: the gradient of A s . t, of length 1."""
         return unit(texts @ self.weight)
