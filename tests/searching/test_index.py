@@ -241,6 +241,14 @@ def test_tokens_may_come_from_numpy(photos_index: Path, options: dict) -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_a_box_may_be_a_tensor(photos_index: Path) -> None:
+    index = stellar.open_index(photos_index)
+    box: Any = torch.tensor([0, 0, 0.5, 0.5])
+    found, expected = (index.search("003.jpg", where=where) for where in (box, "upper-left"))
+    assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in expected]
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_a_pixel_may_come_from_numpy(searched_by_files: Callable) -> None:
     index = stellar.open_index(searched_by_files()[0])
     (expected,) = index.search("2.png", at=(10.0, 5.0), count=1)
@@ -270,6 +278,8 @@ def test_a_pixel_may_come_from_numpy(searched_by_files: Callable) -> None:
         ({"without": "004.jpg:2"}, r"tokens \(path, number\), .* got '004.jpg:2'"),
         ({"without": ["004.jpg:2"]}, r"tokens \(path, number\), .* got '004.jpg:2'"),
         ({"without": [("004.jpg", 2.0)]}, "004.jpg has the tokens 0 to 2, got token 2.0"),
+        ({"where": (0, 0, 1)}, r"a box is x0,y0,x1,y1 .*, got \(0, 0, 1\)"),
+        ({"where": 3}, "a box is x0,y0,x1,y1 .*, got 3"),
         ({"count": 2.5}, "count must be a whole number of at least 1, got 2.5"),
     ],
 )

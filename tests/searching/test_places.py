@@ -1,11 +1,17 @@
 """Where maps lie, against maps made by hand."""
 
+import re
+from fractions import Fraction
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from stellar.errors import UserError
 from stellar.searching.places import (
     PLACES,
+    check_box,
     in_words,
     mass_within,
     parse_place,
@@ -93,6 +99,40 @@ def test_places_as_users_write_them() -> None:
     ):
         with pytest.raises(UserError, match=said):
             parse_place(text)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [0, 0.25, 0.5, 1],
+        np.array([0, 0.25, 0.5, 1], np.float32),
+        torch.tensor([0, 0.25, 0.5, 1]),
+        (False, Fraction(1, 4), 0.5, np.int64(1)),
+    ],
+)
+def test_a_box_may_be_a_list_an_array_or_a_tensor(given: Any) -> None:
+    box = check_box(given)
+    assert box == (0, 0.25, 0.5, 1)
+    assert {type(value) for value in box} == {float}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ((0, 0, 1), "(0, 0, 1)"),
+        (3, "3"),
+        (tuple("abcd"), "('a', 'b', 'c', 'd')"),
+        ((0, 0, None, 1), "(0, 0, None, 1)"),
+        ((0, 0, 1j, 1), "(0, 0, 1j, 1)"),
+        (torch.zeros(4, 2), "tensor("),
+        (torch.tensor([0.5, 0, 0.5, 1]), "0.5,0,0.5,1"),
+        ((0, 0, np.nan, 1), "0,0,nan,1"),
+    ],
+)
+def test_what_is_no_box_gets_a_sentence(given: Any, shown: str) -> None:
+    expected = "a box is x0,y0,x1,y1 in [0, 1], its left and upper edges first, got "
+    with pytest.raises(UserError, match=re.escape(expected + shown)):
+        check_box(given)
 
 
 def test_words_and_patches() -> None:

@@ -148,7 +148,7 @@ class Index:
         return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
 
     def _checked(self, query: Query) -> Query:
-        """As the index can answer it: vectors of its width, of length 1."""
+        """As the index can answer it: vectors of its width, of length 1, and a box of numbers."""
         if not isinstance(query, Query):
             raise SearchError(f"expected a stellar.searching.Query, got {type(query).__name__}")
         width = self.contents.model["shapes"]["tokens"][1]
@@ -157,10 +157,9 @@ class Index:
         wanted = vectors(query.wanted, "wanted", query.words.width if query.words else width)
         if len(wanted) == 0:
             raise SearchError("a query needs at least one wanted vector, got none")
-        if query.box is not None:
-            check_box(query.box)
         unwanted = vectors(query.unwanted, "unwanted", width)
-        return replace(query, wanted=unit(wanted), unwanted=unit(unwanted))
+        box = None if query.box is None else check_box(query.box)
+        return replace(query, wanted=unit(wanted), unwanted=unit(unwanted), box=box)
 
     def _query(
         self,

@@ -6,6 +6,7 @@ the model saw, whose corners are (0, 0), upper left, and (1, 1). All is counted 
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -84,15 +85,18 @@ def parse_place(text: str) -> Box:
     return check_box((x0, y0, x1, y1))
 
 
-def check_box(box: Box) -> Box:
-    """The box itself. Raises UserError for one that has no area in [0, 1]."""
-    x0, y0, x1, y1 = box
+def check_box(given: Any) -> Box:
+    """The box that a list, an array or a tensor of four numbers is. Raises UserError for anything
+    else, and for a box that has no area in [0, 1].
+    """
+    expected = "a box is x0,y0,x1,y1 in [0, 1], its left and upper edges first"
+    try:
+        x0, y0, x1, y1 = map(float, given)
+    except (TypeError, ValueError, RuntimeError):  # the last is PyTorch's, for a row of several
+        raise UserError(f"{expected}, got {given!r}") from None
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):  # NaN compares as false
-        shown = ",".join(f"{value:g}" for value in box)
-        raise UserError(
-            f"a box is x0,y0,x1,y1 in [0, 1], its left and upper edges first, got {shown}"
-        )
-    return box
+        raise UserError(f"{expected}, got {x0:g},{y0:g},{x1:g},{y1:g}")
+    return x0, y0, x1, y1
 
 
 def in_words(centre: Float32[np.ndarray, "2"]) -> str:
