@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from by_hand import K, embedding, names, random_maps, random_tokens
+from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_tokens
 from PIL import Image
 
 import stellar
@@ -199,6 +202,33 @@ def test_what_cannot_be_indexed_leaves_nothing(tmp_path: Path) -> None:
             stellar.build_index(source, tmp_path / "x.index")
     with pytest.raises(SearchError, match="photos is not a folder"):
         stellar.build_index(photos, tmp_path / "x.index", tmp_path / "photos")
+    assert not (tmp_path / "x.index").exists()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: [],
+        lambda good: {key: good[key] for key in good if key != "model_sha256"},
+        lambda good: good | {"fit": "zz"},
+        lambda good: good | {"patch_size": 0},
+        lambda good: good | {"image_size": "16"},
+        lambda good: good | {"shapes": good["shapes"] | {"tokens": [K * D]}},
+        lambda good: good | {"shapes": good["shapes"] | {"maps": [K, 2, 8]}},
+        lambda _: metadata(shapes={"cls": [D], "tokens": [6, D], "maps": [6, SIDE, SIDE]}),
+    ],
+)
+def test_metadata_of_no_model_are_refused(
+    tmp_path: Path, spoil: Callable[[dict[str, Any]], Any]
+) -> None:
+    file = embedding(tmp_path / "x.parquet", random_tokens(5))
+    about = {"stellar": json.dumps(spoil(metadata()))}
+    pq.write_table(pq.read_table(file).replace_schema_metadata(about), file)
+    said = "x.parquet is not an embedding written by stellar embed, or is damaged: its "
+    with pytest.raises(EmbeddingError, match=said):
+        stellar.build_index(file, tmp_path / "x.index")
+    with pytest.raises(EmbeddingError, match=said):
+        stellar.read_embeddings(file)
     assert not (tmp_path / "x.index").exists()
 
 

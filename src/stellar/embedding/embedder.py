@@ -12,7 +12,7 @@ from torch import Tensor
 from stellar.config import Fit
 from stellar.errors import UserError
 from stellar.images import preprocessing
-from stellar.images.sizes import check_one_size
+from stellar.images.sizes import ONE_SIZE, check_one_size
 from stellar.model import Stellar, check_model
 from stellar.model.fewer_tokens import can_keep
 from stellar.model.files.fingerprint import fingerprint
@@ -104,13 +104,34 @@ def _metadata(model: Stellar, fit: Fit, tokens: int | None) -> dict[str, Any]:
         "fit": fit,
         "image_size": config.image_size,
         "patch_size": config.patch_size,
-        "shapes": {
-            "cls": [config.embed_dim],
-            "tokens": [kept, config.embed_dim],
-            "maps": [kept, side, side],
-        },
+        "shapes": _shapes(kept, config.embed_dim, side),
         **choice,
     }
+
+
+def _shapes(kept: int, width: int, side: int) -> dict[str, list[int]]:
+    """Of a picture's vectors: so many tokens, each so wide, and maps of side x side patches."""
+    return {"cls": [width], "tokens": [kept, width], "maps": [kept, side, side]}
+
+
+def check_metadata(found: Any) -> dict[str, Any]:
+    """Metadata of an embedding that were read. Raises ValueError for what no model has."""
+    match found:
+        case {
+            "model_sha256": str(),
+            "preprocessing": str(),
+            "fit": fit,
+            "image_size": int(size),
+            "patch_size": int(patch),
+            "shapes": {"tokens": [int(kept), int(width)]} as shapes,
+        } if (
+            fit in ONE_SIZE
+            and 0 < patch <= size
+            and min(kept, width) > 0
+            and shapes == _shapes(kept, width, size // patch)
+        ):
+            return found
+    raise ValueError("its metadata are incomplete, or do not fit together")
 
 
 def schema_of(metadata: dict[str, Any]) -> pa.Schema:

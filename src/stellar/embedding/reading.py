@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stellar.embedding.embedder import EmbeddingError
+from stellar.embedding.embedder import EmbeddingError, check_metadata
 from stellar.errors import UserError
 from stellar.json_text import parse_json
 from stellar.storage import at_home
@@ -57,7 +57,7 @@ def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
     """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
     files = _files(path)
     with _readable(path):
-        metadata = parse_json((pq.read_schema(files[0]).metadata or {})[b"stellar"])
+        metadata = _metadata(pq.read_schema(files[0]))
         return sum(pq.read_metadata(file).num_rows for file in files), metadata
 
 
@@ -74,12 +74,21 @@ def _files(path: str | Path) -> list[Path]:
 
 def _in_shape(table: pa.Table) -> Embeddings:
     table = table.combine_chunks()
-    metadata = parse_json((table.schema.metadata or {})[b"stellar"])
+    metadata = _metadata(table.schema)
     arrays = {
         name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
         for name, shape in metadata["shapes"].items()
     }
     return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)
+
+
+def _metadata(schema: pa.Schema) -> dict[str, Any]:
+    """What a file says of its rows; one of DAMAGE where that is not so."""
+    metadata = check_metadata(parse_json((schema.metadata or {})[b"stellar"]))
+    for name, shape in metadata["shapes"].items():
+        if schema.field(name).type.list_size != np.prod(shape):
+            raise ValueError(f"its {name} are not of shape {shape}")
+    return metadata
 
 
 @contextmanager
