@@ -268,6 +268,34 @@ def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
         stellar.open_index(photos_index).search("003.jpg")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"num_pictures": None},
+        {"num_pictures": 60.0},
+        {"pictures": 0},
+        {"tokens": -1},
+        {"tokens": 99},
+        {"tokens": 10**30},
+        {"trained_on": "x"},
+        {"unknown": 1},
+        {"model": []},
+        {"model": metadata(fit="zz")},
+        {"model": metadata(model_sha256=None)},
+        {"model": metadata(shapes={"cls": [D], "tokens": [K, D], "maps": [K, 2, 8]})},
+        {"model": metadata(shapes={"cls": [8], "tokens": [K, 8], "maps": [K, SIDE, SIDE]})},
+        {"model": metadata(patch_size=2, shapes={"cls": [D], "tokens": [K, D], "maps": [K, 8, 8]})},
+    ],
+)
+def test_an_index_that_says_what_cannot_be_gets_a_sentence(
+    photos_index: Path, changed: dict[str, Any]
+) -> None:
+    found = json.loads((photos_index / WHOLE).read_text())
+    (photos_index / WHOLE).write_text(json.dumps(found | changed))
+    with pytest.raises(SearchError, match=r"photos.index is damaged, or no index .*; remove it"):
+        stellar.open_index(photos_index)
+
+
 def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (photos / "a").mkdir(parents=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float16, Float32, Int64
 from torch import Tensor
 
-from stellar.searching.tables import Contents, connect, damaged, reading
+from stellar.searching.tables import Contents, connect, damaged, reading, schemas
 
 ROWS_AT_ONCE = 2048
 """Tokens that become single precision together: few enough for a processor's cache."""
@@ -49,6 +49,9 @@ class Rows:
         with reading(folder):
             self.pictures = _at(database.open_table("pictures"), contents.pictures)
             self.tokens = _at(database.open_table("tokens"), contents.tokens)
+            for name, schema in schemas(contents.model).items():
+                if getattr(self, name).schema != schema:
+                    raise damaged(folder, f"its {name} have other columns")
             found = self.pictures.count_rows(), self.tokens.count_rows()
         expected = contents.num_pictures, contents.num_pictures * contents.num_tokens
         if found != expected:

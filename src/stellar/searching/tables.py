@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stellar.embedding.embedder import STRONGEST
+from stellar.embedding.embedder import STRONGEST, check_metadata
 from stellar.errors import MissingPackage, UserError, first_line
 from stellar.json_text import parse_json
 from stellar.storage import write_file
@@ -117,15 +117,24 @@ def read_contents(file: Path) -> Contents | None:
         found = parse_json(file.read_text("utf-8"))
         if found.pop("format") != FORMAT:
             raise SearchError(f"{file} is of another version of stellar; make the index again")
-        contents = Contents(**found)
-        schemas(contents.model)
-        return contents
+        return _checked(Contents(**found))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except SearchError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(file.parent, first_line(error)) from error
+
+
+def _checked(contents: Contents) -> Contents:
+    """Raises ValueError for what no build writes."""
+    check_metadata(contents.model)
+    numbers = {"num_pictures": 1, "pictures": 1, "tokens": 1, "trained_on": 0}
+    for name, least in numbers.items():
+        value = getattr(contents, name)
+        if not (isinstance(value, int) and least <= value < 2**63):  # LanceDB counts no further
+            raise ValueError(f"its {name} is {value!r}")
+    return contents
 
 
 def write_contents(file: Path, contents: Contents) -> None:
