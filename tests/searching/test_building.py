@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -294,6 +295,27 @@ def test_an_index_that_says_what_cannot_be_gets_a_sentence(
     (photos_index / WHOLE).write_text(json.dumps(found | changed))
     with pytest.raises(SearchError, match=r"photos.index is damaged, or no index .*; remove it"):
         stellar.open_index(photos_index)
+
+
+def cut_off(table: Path) -> None:
+    for file in (table / "data").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+
+
+def remove(table: Path) -> None:
+    shutil.rmtree(table / "data")
+
+
+@pytest.mark.parametrize("name", ["pictures", "tokens"])
+@pytest.mark.parametrize("spoil", [cut_off, remove])
+def test_nothing_is_built_upon_a_damaged_index(
+    photos_index: Path, tmp_path: Path, spoil: Callable[[Path], None], name: str
+) -> None:
+    spoil(photos_index / f"{name}.lance")
+    more = embedding(tmp_path / "more.parquet", random_tokens(70))
+    for file in (tmp_path / "photos.parquet", more):
+        with pytest.raises(SearchError, match=r"photos.index is damaged, .*; remove it, and make"):
+            stellar.build_index(file, photos_index)
 
 
 def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from stellar.searching.tables import (
     Contents,
     SearchError,
     connect,
+    damaged,
     of_the_model,
     read_contents,
     reading,
@@ -153,12 +154,21 @@ class _Growing:
 
     def __init__(self, folder: Path, contents: Contents) -> None:
         self.folder, self.contents = folder, contents
-        database = connect(folder)
-        with reading(folder):
-            self._tables = {
-                name: _at_version(database, name, getattr(contents, name), schema)
-                for name, schema in schemas(contents.model).items()
-            }
+        self._tables = {
+            name: _at_version(folder, name, getattr(contents, name), schema)
+            for name, schema in schemas(contents.model).items()
+        }
+
+    def _paths(self) -> set[str]:
+        """Of the pictures that are there. Raises SearchError where files of a table are missing or
+        cut off: a column of each is read.
+        """
+        with reading(self.folder):
+            pictures = self._tables["pictures"].search().select(["path"]).limit(None).to_arrow()
+            found = len(pictures), self._tables["tokens"].count_rows("token = 0")
+        if found != (expected := (self.contents.num_pictures,) * 2):
+            raise damaged(self.folder, f"it has {found} of {expected} pictures")
+        return set(pictures["path"].to_pylist())
 
     def take_in(
         self,
@@ -168,8 +178,7 @@ class _Growing:
         progress: Callable[[int, int], object],
     ) -> int:
         """Add the rows whose paths are new; the number of those without a thumbnail."""
-        paths = self._tables["pictures"].search().select(["path"]).limit(None).to_arrow()["path"]
-        known, seen, without = set(paths.to_pylist()), 0, 0
+        known, seen, without = self._paths(), 0, 0
         for group in row_groups(embedding):
             seen += len(group.paths)
             new = [row for row, path in enumerate(group.paths) if path not in known]
@@ -226,14 +235,17 @@ class _Growing:
         write_contents(self.folder / GROWING, self.contents)
 
 
-def _at_version(database: Any, name: str, version: int, schema: pa.Schema) -> Any:
+def _at_version(folder: Path, name: str, version: int, schema: pa.Schema) -> Any:
     """A table as it was at a version, whatever was begun after it; a new one for 0."""
+    database = connect(folder)
     if version == 0:
         return database.create_table(name, schema=schema, mode="overwrite")
-    table = database.open_table(name)
-    if table.version != version:
+    with reading(folder):
+        table = database.open_table(name)
+        if table.version == version:
+            return table
         table.checkout(version)
-        table.restore()
+    table.restore()
     return table
 
 
