@@ -20,6 +20,7 @@ import stellar
 from stellar.embedding import EmbeddingError
 from stellar.searching import SearchError
 from stellar.searching.tables import GROWING, WHOLE
+from stellar.searching.words import Origin, Words
 
 pytest.importorskip("lancedb")
 
@@ -231,6 +232,39 @@ def test_metadata_of_no_model_are_refused(
     with pytest.raises(EmbeddingError, match=said):
         stellar.read_embeddings(file)
     assert not (tmp_path / "x.index").exists()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"exact_up_to": None}, "exact_up_to must be a whole number of at least 0, got None"),
+        ({"exact_up_to": float("nan")}, "exact_up_to must be a whole number .*, got nan"),
+        ({"exact_up_to": -5}, "exact_up_to must be a whole number of at least 0, got -5"),
+        ({"words": 3}, "words must be the file that stellar align wrote, or .* got 3"),
+        ({"words": "no.safetensors"}, "but no.safetensors does not exist"),
+    ],
+)
+def test_options_that_make_no_sense_leave_nothing(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    file = embedding(tmp_path / "x.parquet", random_tokens(5))
+    with pytest.raises(stellar.UserError, match=said):
+        stellar.build_index(file, tmp_path / "x.index", **options)
+    assert not (tmp_path / "x.index").exists()
+
+
+def test_words_may_be_their_file(tmp_path: Path) -> None:
+    origin = Origin("none", metadata()["model_sha256"], "crop")
+    words = Words(np.eye(D, dtype=np.float32), np.zeros(D, np.float32), origin)
+    words.save(tmp_path / "x.safetensors")
+    file = embedding(tmp_path / "x.parquet", random_tokens(5))
+    stellar.build_index(file, tmp_path / "x.index", words=tmp_path / "x.safetensors")
+    index = stellar.open_index(tmp_path / "x.index")
+    assert index.words is not None
+    texts = random_tokens(1)[0].astype(np.float32)
+    found = index.search_words(texts, str(tmp_path / "x.safetensors"))
+    assert [hit.path for hit in found] == [hit.path for hit in index.search_words(texts, words)]
 
 
 def test_tokens_that_are_no_numbers_are_refused(tmp_path: Path) -> None:

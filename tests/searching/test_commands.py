@@ -70,6 +70,14 @@ def test_an_index_is_made_and_told_of(stellar: Callable[..., Done]) -> None:
     assert "40 pictures, 10 of them new -> photos.index (search: approximate" in done.out
 
 
+def test_an_index_is_exact_up_to_no_less_than_no_picture(stellar: Callable[..., Done]) -> None:
+    embedding(Path("photos.parquet"), random_tokens(3))
+    done = stellar("index", "photos.parquet", "--out", "photos.index", "--exact-up-to", "-5")
+    assert done.code == 1
+    assert "exact_up_to must be a whole number of at least 0, got -5" in done.err
+    assert not Path("photos.index").exists()
+
+
 def test_pictures_without_a_thumbnail_are_counted(stellar: Callable[..., Done]) -> None:
     """As arrays of other channels, which the model could read."""
     pytest.importorskip("lancedb")

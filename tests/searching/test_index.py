@@ -356,6 +356,13 @@ def test_other_parts_of_a_query_get_a_sentence(photos_index: Path) -> None:
             stellar.open_index(photos_index).find(query)
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_a_search_without_words_gets_a_sentence(photos_index: Path) -> None:
+    words: Any = None
+    with pytest.raises(SearchError, match=r"words must be the file .* got None"):
+        stellar.open_index(photos_index).search_words(np.ones((1, D), np.float32), words)
+
+
 def clustered(folder: Path) -> stellar.searching.Index:
     """An approximate index of 600 pictures, whose tokens lie around 40 centres."""
     rng = np.random.default_rng(0)

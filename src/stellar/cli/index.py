@@ -36,12 +36,11 @@ class Options:
 def run(arguments: Sequence[str]) -> int:
     options = tyro.cli(Options, args=list(arguments), prog="stellar index", description=DESCRIPTION)
     from stellar.cli.terminal import going_on, progress_line
-    from stellar.searching import build_index, read_words
+    from stellar.searching import build_index
 
-    words = None if options.words is None else read_words(options.words)
     with going_on(), progress_line() as show:
         result = build_index(
-            options.embedding, options.out, options.pictures, options.exact_up_to, words,
+            options.embedding, options.out, options.pictures, options.exact_up_to, options.words,
             progress=lambda done, total: show("pictures", done, total),
         )  # fmt: skip
     kind = "approximate; exact with --exact" if result.approximate else "exact"

@@ -65,11 +65,11 @@ def check_workers(count: int, name: str) -> None:
     )
 
 
-def check_count(count: int, name: str) -> None:
-    """Raises ConfigError for what is no whole number, or below 1."""
+def check_count(count: int, name: str, least: int = 1) -> None:
+    """Raises ConfigError for what is no whole number, or too small."""
     require(
-        isinstance(count, Integral) and count >= 1,
-        f"{name} must be a whole number of at least 1, got {count!r}",
+        isinstance(count, Integral) and count >= least,
+        f"{name} must be a whole number of at least {least}, got {count!r}",
     )
 
 

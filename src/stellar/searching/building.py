@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from stellar.config import check_count
 from stellar.embedding import Embeddings, describe_embeddings, row_groups
 from stellar.searching.places import places
 from stellar.searching.tables import (
@@ -35,7 +36,7 @@ from stellar.searching.tables import (
     writing_tables,
 )
 from stellar.searching.thumbnails import thumbnails
-from stellar.searching.words import Words
+from stellar.searching.words import Words, as_words
 from stellar.storage import at_home, locked, sync
 
 EXACT_UP_TO = 20_000
@@ -69,7 +70,7 @@ def build_index(
     out: str | Path,
     pictures: str | Path | None = None,
     exact_up_to: int = EXACT_UP_TO,
-    words: Words | None = None,
+    words: Words | str | Path | None = None,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> IndexResult:
     """Index what `embed` wrote, a file or a folder of parts, in the folder `out`.
@@ -77,25 +78,28 @@ def build_index(
     Pictures that `out` already holds are passed over, so the same call goes on after a kill, and
     adds what an embedding has gained. `pictures`, the folder that was embedded, gives sizes and
     thumbnails. Above `exact_up_to` pictures an approximate index is trained as well. With `words`
-    (words.py) texts find pictures. `progress` is called with (pictures looked at, in all).
+    (words.py), or their file, texts find pictures. `progress` is called with (pictures looked at,
+    in all).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
-    another model's, or the words are, and for an embedding without rows; MissingPackage without
-    LanceDB.
+    another model's, or the words are, and for an embedding without rows; ConfigError for an
+    `exact_up_to` that is no count; MissingPackage without LanceDB.
     """
+    check_count(exact_up_to, "exact_up_to", least=0)
     folder, source = Path(at_home(out)), None if pictures is None else Path(at_home(pictures))
     total, metadata = describe_embeddings(embedding)
     model = of_the_model(metadata)
     _check(folder, source, total, embedding)
-    if words is not None:
-        words.check(model)
+    known = None if words is None else as_words(words)
+    if known is not None:
+        known.check(model)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
         growing = _Growing(folder, _begun(folder, model))
         before = growing.contents.num_pictures
         without = growing.take_in(embedding, source, total, progress)
-        if words is not None:
-            words.save(folder / WORDS)
+        if known is not None:
+            known.save(folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
         added = growing.contents.num_pictures - before
         growing.train(exact_up_to, grown=added > 0 and before > 0)

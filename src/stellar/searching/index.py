@@ -17,7 +17,7 @@ from stellar.searching.places import Box, check_box, parse_place
 from stellar.searching.rows import Rows
 from stellar.searching.scoring import Query, Scores, best_of, no_scores, score, unit
 from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
-from stellar.searching.words import Words, read_words
+from stellar.searching.words import Words, as_words, read_words
 from stellar.storage import at_home
 
 FEWEST, MOST = 64, 512
@@ -98,18 +98,19 @@ class Index:
     def search_words(
         self,
         texts: Float32[np.ndarray, "q E"],
-        words: Words,
+        words: Words | str | Path,
         without: Iterable[tuple[str, int]] = (),
         where: str | Box | None = None,
         count: int = 10,
         exact: bool = False,
     ) -> list[Hit]:
         """The pictures that have something that each of some texts says, as a tower has them
-        (aligning/towers.py); the rest is as in `search`. Raises SearchError also for words of
-        another model.
+        (aligning/towers.py). `words` are those of the tower, or their file; the rest is as in
+        `search`. Raises SearchError also for words of another model.
         """
-        texts = vectors(texts, f"the texts of {words.origin.tower}", words.width)
-        return self.find(self._query(texts, without, where, words), count, exact)
+        known = as_words(words)
+        texts = vectors(texts, f"the texts of {known.origin.tower}", known.width)
+        return self.find(self._query(texts, without, where, known), count, exact)
 
     def find(self, query: Query, count: int = 10, exact: bool = False) -> list[Hit]:
         """The pictures that answer a query best. Its vectors may be of any length, in lists, arrays

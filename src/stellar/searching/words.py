@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from stellar.json_text import parse_json
 from stellar.searching.scoring import unit
 from stellar.searching.tables import SearchError
-from stellar.storage import place_file
+from stellar.storage import at_home, place_file
 
 FORMAT = 1
 """Of the file."""
@@ -83,8 +83,21 @@ class Words:
         place_file(file, lambda path: save_file(tensors, path, metadata={"stellar_words": about}))
 
 
+def as_words(given: Words | str | Path) -> Words:
+    """Words, or those of a file. Raises SearchError."""
+    if isinstance(given, Words):
+        return given
+    if not isinstance(given, str | Path):
+        raise SearchError(
+            "words must be the file that stellar align wrote, or what read_words gives of it, got "
+            f"{given!r}"
+        )
+    return read_words(given)
+
+
 def read_words(file: str | Path) -> Words:
     """What `Words.save` wrote. Raises SearchError."""
+    file = at_home(file)
     try:
         with safe_open(file, "numpy") as opened:
             about = parse_json((opened.metadata() or {})["stellar_words"])
