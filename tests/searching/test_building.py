@@ -17,7 +17,9 @@ from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_
 from PIL import Image
 
 import stellar
+from stellar.config import ModelConfig
 from stellar.embedding import EmbeddingError
+from stellar.model import Stellar
 from stellar.searching import SearchError
 from stellar.searching.tables import GROWING, WHOLE
 from stellar.searching.words import Origin, Words
@@ -369,6 +371,25 @@ def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:
         "tall.png": (10, 30),
     }  # fmt: skip
     assert Image.open(BytesIO(hits["a/wide.jpg"].thumbnail)).size == (128, 64)
+
+
+def test_a_picture_whose_name_is_no_utf_8_has_a_thumbnail(
+    tmp_path: Path, small: ModelConfig
+) -> None:
+    """And so has one whose name has such an escape in it."""
+    (tmp_path / "odd").mkdir()
+    try:
+        Image.new("RGB", (30, 20), "red").save(tmp_path / "odd" / os.fsdecode(b"\xff\xc3a.png"))
+    except OSError:
+        pytest.skip("this system has no such names")
+    Image.new("RGB", (30, 20), "teal").save(tmp_path / "odd/\\xff.png")
+    embedded = stellar.embed(Stellar(small).eval(), tmp_path / "odd", tmp_path / "odd.parquet")
+    result = stellar.build_index(embedded.file, tmp_path / "odd.index", tmp_path / "odd")
+    assert (result.num_pictures, result.num_without_thumbnail) == (2, 0)
+    hits = stellar.open_index(result.folder).search("\\xff\\xc3a.png")
+    assert {hit.path: hit.size for hit in hits} == {
+        "\\xff\\xc3a.png": (30, 20), "\\xff.png": (30, 20),
+    }  # fmt: skip
 
 
 def test_two_builds_at_once_are_refused(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
             r"03.jpg is not in .*photos.index; did you mean '\d+.jpg'",
         ),
         (lambda: index.search("~"), "~ is not in .*; to search by a file, give the model"),
+        (lambda: index.search(""), "expected the path of a picture, got ''"),
         (lambda: index.search("003.jpg", token=[3]), "003.jpg has the tokens 0 to 2, got token 3"),
         (lambda: index.search("003.jpg", token=[-1]), "got token -1"),
         (lambda: index.search("003.jpg", without=[("4", 0)]), "4 is not in"),

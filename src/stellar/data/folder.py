@@ -6,6 +6,7 @@ forked or spawned, so a million paths do not grow with the number of workers.
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence, Sized
 from pathlib import Path
 from stat import S_ISREG
@@ -139,6 +140,16 @@ def extensions_of(channels: int) -> tuple[str, ...]:
 def printable(path: bytes) -> str:
     """A path as text; bytes that are no UTF-8 become escapes."""
     return path.decode("utf-8", "backslashreplace")
+
+
+def unescaped(name: str) -> str:
+    """The path that `printable` made this text of, where bytes in it were no UTF-8: as Python names
+    such a file.
+    """
+    escape = rb"\\x([89a-f][0-9a-f])"
+    return os.fsdecode(
+        re.sub(escape, lambda found: bytes.fromhex(found[1].decode()), name.encode())
+    )
 
 
 def evenly_spread(source: Sized, count: int) -> list[int]:

@@ -137,6 +137,8 @@ class Index:
     def example(self, picture: str | Path, model: Stellar | None = None) -> Example:
         """A picture to search by: one of the index, or with a model a file. Raises SearchError."""
         path = str(picture)
+        if not path:
+            raise SearchError("expected the path of a picture, got ''")
         if path not in self.rows.numbers:
             if model is not None:
                 return encoded(Path(at_home(picture)), model, self.contents)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from stellar.data.folder import unescaped
 from stellar.images import Pixels, UnreadableImage, read_image, to_pillow
 
 SIDE = 128
@@ -46,6 +47,7 @@ def _below(folder: Path, name: str, side: int) -> Thumbnail:
     if path.is_absolute() or ".." in path.parts:  # an embedding may come from somebody else
         return Thumbnail()
     try:
-        return thumbnail(read_image(folder / path), side)
+        file = folder / path
+        return thumbnail(read_image(file if file.exists() else folder / unescaped(name)), side)
     except (UnreadableImage, OSError):
         return Thumbnail()
