@@ -45,7 +45,10 @@ def both(*changes: Change) -> Change:
 def whole(config: Path | None = None) -> RunConfig:
     """The demo's run as it was before these trials, or the run of a file."""
     if config is None:
-        return with_section("training", batch_size=64, sample_every=0)(demo())
+        return both(
+            with_section("model", num_sparse_tokens=6),
+            with_section("training", batch_size=64, sample_every=0),
+        )(demo())
     return with_section("training", sample_every=0)(read_run_config(config))
 
 

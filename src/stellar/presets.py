@@ -101,7 +101,7 @@ def demo() -> RunConfig:
             depth=4,
             num_heads=4,
             mlp_ratio=2.0,
-            num_sparse_tokens=6,
+            num_sparse_tokens=12,
             decoder=DecoderConfig(
                 target="pixels", embed_dim=96, depth=2, num_heads=4, mlp_ratio=2.0
             ),
