@@ -51,8 +51,8 @@ def embed(
     `num_workers` processes read; None: as many as suggest themselves. All maps have one size, so
     `fit` is crop or squash. `tokens` keeps so many of each picture, those that explain most of it;
     None: all. `progress` is called with (images done, images in all); it takes the other processes
-    to be as fast as this one. Raises DataError for a folder without images, and EmbeddingError for
-    another fit, for more tokens than there are, and when `out` exists or its parts come from
+    to be as fast as this one. Raises DataError for a folder without images, InputError for another
+    fit, EmbeddingError for more tokens than there are, and when `out` exists or its parts come from
     another model or other data, and ConfigError for numbers that are none or too small.
     """
     check_count(batch_size, "batch_size")

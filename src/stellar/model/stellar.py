@@ -265,8 +265,7 @@ def _check_pieces(sparse: Tensor, spatial: Tensor, width: int) -> None:
     ):
         raise UserError(
             f"sparse must be (B K D) with D = {width}, and spatial (B P K) of as many images, with "
-            f"at least one patch, got "
-            f"{tuple(sparse.shape)} and {tuple(spatial.shape)}"
+            f"at least one patch, got {tuple(sparse.shape)} and {tuple(spatial.shape)}"
         )
 
 
