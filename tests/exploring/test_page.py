@@ -153,13 +153,12 @@ def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
     page.locator(".acts input").focus()
     for _ in range(8):
         page.keyboard.press("ArrowRight")
-    heavier = changed(page, before)
+    changed(page, before)
     until(page, "!document.querySelector('.undo').disabled")
     page.click(".remove")
-    removed = changed(page, heavier)
     page.wait_for_selector(".card.gone[data-token='4']")
     page.click(".reset")
-    changed(page, removed)
+    until(page, f"document.querySelector('.drawing').src === {before!r}")
     page.click(".duplicate")
     page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
     copied = drawing(page)
@@ -169,6 +168,21 @@ def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
     page.focus(".stage")
     page.keyboard.press("ArrowUp")
     changed(page, moved)
+
+
+def test_what_is_done_before_an_answer_comes_chooses_its_own_token(
+    opened: Opened, address: str
+) -> None:
+    page = opened(address)
+    page.click(".card[data-token='4']")
+    page.click(".remove")
+    page.wait_for_selector(".card.gone[data-token='4']")
+    clicks = "names => names.forEach(name => document.querySelector(name).click())"
+    page.evaluate(clicks, [".reset", ".duplicate"])
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.click(".card[data-token='4']")
+    page.evaluate(clicks, [".reset", ".duplicate", ".duplicate"])
+    page.wait_for_selector(".card[data-token='13'][aria-pressed=true]")
 
 
 def test_a_token_goes_over_the_shelf_to_another_picture(opened: Opened, address: str) -> None:

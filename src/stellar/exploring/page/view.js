@@ -76,7 +76,7 @@ export class View {
     }
     if (!this.histories.has(key)) this.histories.set(key, new History());
     const history = this.histories.get(key);
-    Object.assign(this, { key, history, look: null, maps: null, chosen, hovered: null, pointed: null });
+    Object.assign(this, { key, history, look: null, maps: null, chosen, next: null, hovered: null, pointed: null });
     this.tools.cancel();
     this.tools.forget();
     this.root.classList.remove("failed");
@@ -106,11 +106,13 @@ export class View {
     while (this.wanted) {
       this.wanted = false;
       const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
+      const { next } = this; // of these steps: what is done meanwhile has its own
+      this.next = null;
       try {
         const look = await ask("/api/look", { picture: key, model: this.number, steps });
         if (key !== this.key) continue;
         if (steps === this.steps) this.history.confirm();
-        this.show(look);
+        this.show(look, next);
       } catch (error) {
         if (key === this.key) this.failed(error);
       }
@@ -137,16 +139,16 @@ export class View {
     this.changed();
   }
 
-  show(look) {
+  // `next` are the tokens to choose, if what was done chooses some.
+  show(look, next) {
     const first = !this.look;
     this.look = look;
     names.set(this.key, look.name);
     this.enable(true);
     this.maps = split(decoded(look.maps), look.grid);
     this.owner = largest(this.maps);
-    this.chosen = (this.next ?? this.chosen).filter((token) => token < this.maps.length);
-    const others = first || this.next != null;
-    this.next = null;
+    this.chosen = (next ?? this.chosen).filter((token) => token < this.maps.length);
+    const others = first || next != null;
     this.root.style.setProperty("--aspect", clamped(look.aspect));
     this.facts();
     if (look.drawing) {
@@ -283,7 +285,7 @@ export class View {
     map.forEach((value, patch) => { middle += value * (patch % columns); total += value; });
     const right = middle / total < columns / 2;
     const way = Math.max(1, Math.round(columns / 3)) * (right ? 1 : -1);
-    this.next = [this.maps.length];
+    this.next = [this.model.tokens + this.steps.filter(({ kind }) => kind === "duplicate").length];
     this.tools.use("move");
     this.add({ kind: "duplicate", token: this.active, rows: 0, columns: way });
     say("The copy is chosen: drag it where it is to be.");
