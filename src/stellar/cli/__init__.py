@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
-from stellar.cli.terminal import is_verbose, set_loudness
+from stellar.cli.terminal import filled, is_verbose, set_loudness
 from stellar.errors import Interrupted, UserError
 from stellar.processes.launch import own_ranks
 from stellar.storage import at_home
@@ -59,8 +59,12 @@ no pictures at hand? nothing is downloaded
   stellar explore
   stellar demo
 
-every command takes -q, to say nothing but results and errors, and -v, to say more
+{every}
 """
+
+FOR_EVERY_COMMAND = (
+    "every command takes -q, to say nothing but results and errors, and -v, to say more"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,8 +188,8 @@ def _asked_to_stop() -> Iterator[None]:
 
 
 def _help() -> str:
-    lines = [f"  {name:<12} {purpose}" for name, purpose in COMMANDS.items()]
-    return HELP.format(commands="\n".join(lines))
+    lines = [filled(f"  {name:<12} {purpose}", indent=15) for name, purpose in COMMANDS.items()]
+    return HELP.format(commands="\n".join(lines), every=filled(FOR_EVERY_COMMAND))
 
 
 def _fail(message: str, code: int) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Take the objective apart: what each term, the tokens and the temperature are for.
@@ -33,9 +34,7 @@ class Options(StudyOptions):
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=tuple(arguments), prog="stellar ablate", description=DESCRIPTION
-    )
+    options = options_of(Options, "ablate", arguments, DESCRIPTION)
     from rich.console import Console
 
     from stellar.cli.terminal import console

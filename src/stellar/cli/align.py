@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.errors import UserError
 
 DESCRIPTION = """Learn what words tokens answer to, from a model of pictures and texts and your own
@@ -50,7 +51,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=list(arguments), prog="stellar align", description=DESCRIPTION)
+    options = options_of(Options, "align", arguments, DESCRIPTION)
     if options.out.suffix != ".safetensors":
         raise UserError(f"the file ends in .safetensors, got --out {options.out}")
     if not options.out.parent.is_dir():

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.cli.study_options import StudyOptions
 
 DESCRIPTION = """Train STELLAR and its opposites with equal budgets, and set them side by side.
@@ -36,9 +37,7 @@ class Options(StudyOptions):
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar compare", description=DESCRIPTION
-    )
+    options = options_of(Options, "compare", arguments, DESCRIPTION)
     from rich.console import Console
 
     from stellar.cli.terminal import console, progress_line

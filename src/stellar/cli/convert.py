@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
+
 DESCRIPTION = """Write a model as the published STELLAR code reads it: safetensors and manifest.
 
   stellar convert runs/photos --out photos-published
@@ -30,9 +32,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar convert", description=DESCRIPTION
-    )
+    options = options_of(Options, "convert", arguments, DESCRIPTION)
     from stellar.load_model import build
     from stellar.model.files.opening import open_model
     from stellar.model.files.published_saving import save_published

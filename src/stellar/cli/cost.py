@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from stellar.cli.options import options_and_rest_of, options_of
+
 if TYPE_CHECKING:
     from stellar.config import RunConfig
     from stellar.cost import Plan
@@ -47,13 +49,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options, rest = tyro.cli(
-        Options,
-        args=list(arguments),
-        prog="stellar cost",
-        description=DESCRIPTION,
-        return_unknown_args=True,
-    )
+    options, rest = options_and_rest_of(Options, "cost", arguments, DESCRIPTION)
     from stellar.config import RunConfig
     from stellar.cost import Machines, plan
     from stellar.errors import UserError
@@ -67,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     machines = Machines(options.gpus, options.tflops * 1e12, options.images_per_core)
     columns = {}
     for name in options.runs:
-        config = tyro.cli(RunConfig, default=_start(name), args=rest, prog="stellar cost")
+        config = options_of(RunConfig, "cost", rest, DESCRIPTION, default=_start(name))
         figures = plan(config, images, machines)
         columns[name] = rows(config, figures, images, options)
     print(table(columns))

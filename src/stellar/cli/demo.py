@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
+from stellar.cli.options import options_of
 
 DESCRIPTION = """Train on embedded scenes in minutes, and write a report of what was learned.
 
@@ -30,7 +30,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=list(arguments), prog="stellar demo", description=DESCRIPTION)
+    options = options_of(Options, "demo", arguments, DESCRIPTION)
     from stellar.cli.terminal import console
     from stellar.config import check_count
     from stellar.demo import demo

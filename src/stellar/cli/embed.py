@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.errors import UserError
 from stellar.processes.launch import Ranks, own_ranks
 
@@ -60,7 +61,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=list(arguments), prog="stellar embed", description=DESCRIPTION)
+    options = options_of(Options, "embed", arguments, DESCRIPTION)
     from stellar.cli.terminal import progress_line
     from stellar.embedding import embed
     from stellar.load_model import load

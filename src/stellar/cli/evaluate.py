@@ -7,21 +7,18 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.config import EvaluationConfig
 
 DESCRIPTION = """Compare what models know of pictures with labels or masks, what they draw, and what
 they cost.
 
   stellar evaluate runs/photos facebook/dinov2-base --data flowers
-  stellar evaluate stellar-b16 --data VOCdevkit --out b16
   stellar evaluate stellar-scenes --data scenes
 
-DATA is told by what lies there (docs/data.md shows the trees). With labels: a folder with a folder
-for each class, in train/ and val/ or alone (then a fifth is held out), ImageNet's ILSVRC, or a CSV
-of path, label ("cat", or "cat;dog" for several) and split. With masks: images/ and masks/, ADE20K,
-Pascal VOC, Cityscapes, COCO, CLEVRTex, MOVi; or `scenes`, which come with the package. Prints a
-table and writes OUT/report.html, a page to look at, and OUT/report.json; every number carries its
-protocol."""
+DATA is a folder with a folder for each class, a CSV file, images/ and masks/, a published data set,
+or `scenes`; docs/data.md shows the trees. Prints a table, and writes OUT/report.html, a page to
+look at, and OUT/report.json."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar evaluate", description=DESCRIPTION
-    )
+    options = options_of(Options, "evaluate", arguments, DESCRIPTION)
     from rich.console import Console
 
     from stellar.cli.terminal import progress_line

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.errors import MissingPackage, UserError
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar explore", description=DESCRIPTION
-    )
+    options = options_of(Options, "explore", arguments, DESCRIPTION)
     from stellar.cli.terminal import is_quiet
     from stellar.exploring import Server, Workbench
     from stellar.exploring.serving import private_page

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from stellar.cli.options import options_of
+
 if TYPE_CHECKING:
     from stellar.model import Stellar
 
@@ -38,9 +40,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar export", description=DESCRIPTION
-    )
+    options = options_of(Options, "export", arguments, DESCRIPTION)
     from stellar.exporting import export
     from stellar.load_model import load
 

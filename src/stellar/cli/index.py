@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
+
 DESCRIPTION = """Make an embedding searchable: an index of its tokens, of what they are and where.
 
   stellar embed runs/photos photos --out photos.parquet
@@ -34,7 +36,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=list(arguments), prog="stellar index", description=DESCRIPTION)
+    options = options_of(Options, "index", arguments, DESCRIPTION)
     from stellar.cli.terminal import going_on, progress_line
     from stellar.searching import build_index
 

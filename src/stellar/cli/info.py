@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
+
 DESCRIPTION = """Say what a model is; without one, what this machine and installation can do.
 
   stellar info
@@ -34,7 +36,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=list(arguments), prog="stellar info", description=DESCRIPTION)
+    options = options_of(Options, "info", arguments, DESCRIPTION)
     from stellar.storage import one_line
 
     if options.model is None:

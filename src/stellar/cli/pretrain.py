@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_and_rest_of, options_of
 from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import read_run_config
 from stellar.errors import UserError
@@ -22,7 +23,8 @@ DESCRIPTION = """Train a model on a folder of images, without labels.
   stellar pretrain --out runs/photos --resume
 
 Every setting of a preset can be changed, often --training.steps, --training.batch-size and
---model.num-sparse-tokens; `stellar pretrain --settings` lists them all. presets: {presets}"""
+--model.num-sparse-tokens; --init says which weights to start from. `stellar pretrain --settings`
+lists them all. Presets: {presets}."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Options:
     """Where settings start from; tiny by default."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A run.toml to start from instead of a preset."""
-    resume: bool = False
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on with the run in --out, exactly where it stopped."""
     device: str = "auto"
     """auto, cpu or cuda."""
@@ -48,13 +50,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options, rest = tyro.cli(
-        Options,
-        args=list(arguments),
-        prog="stellar pretrain",
-        description=DESCRIPTION.format(presets=", ".join(PRESETS)),
-        return_unknown_args=True,
-        config=(tyro.conf.FlagCreatePairsOff,),
+    options, rest = options_and_rest_of(
+        Options, "pretrain", arguments, DESCRIPTION.format(presets=", ".join(PRESETS))
     )
     fixed = ("data", "preset", "config", "settings")
     given = [f"--{name}" for name in fixed if getattr(options, name)]
@@ -102,12 +99,12 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
         base = replace(base, data=options.data)
     elif options.config is None and not options.settings:
         raise UserError("pretrain needs --data: a folder of images, or scenes, the embedded ones")
-    return tyro.cli(
+    return options_of(
         RunConfig,
+        "pretrain",
+        ["--help"] if options.settings else rest,
+        "Every setting, with the value that it has now.",
         default=base,
-        args=["--help"] if options.settings else list(rest),
-        prog="stellar pretrain",
-        description="Every setting, with the value that it has now.",
     )
 
 

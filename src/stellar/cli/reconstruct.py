@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.config import Fit
 
 DESCRIPTION = """Draw pictures again from their tokens: a sheet with maps and reconstruction.
@@ -40,9 +41,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar reconstruct", description=DESCRIPTION
-    )
+    options = options_of(Options, "reconstruct", arguments, DESCRIPTION)
     from stellar.config import check_count
     from stellar.data.sources import require_outside
     from stellar.errors import UserError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
 from stellar.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,9 +71,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(
-        Options, args=list(arguments), prog="stellar search", description=DESCRIPTION
-    )
+    options = options_of(Options, "search", arguments, DESCRIPTION)
     if (options.like is None) == (not options.texts):
         raise UserError("search needs a picture to go by, --like PATH, or words, and not both")
     if options.texts and (options.token or options.at is not None or options.model is not None):

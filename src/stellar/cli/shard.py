@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from stellar.cli.options import options_of
+
 DESCRIPTION = """Write a folder of images as shards: tar files in the WebDataset format.
 
   stellar shard photos --out shards
@@ -33,7 +35,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=list(arguments), prog="stellar shard", description=DESCRIPTION)
+    options = options_of(Options, "shard", arguments, DESCRIPTION)
     from stellar.cli.terminal import going_on, progress_line
     from stellar.data.shards.writing import LEFT_OUT, write_shards
 

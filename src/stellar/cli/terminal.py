@@ -1,11 +1,13 @@
 """What commands say while they work, as opposed to their results: `-q` leaves it out, `-v` says
-more.
+more. And how wide.
 """
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from stellar.errors import Interrupted
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 QUIET, VERBOSE = ("-q", "--quiet"), ("-v", "--verbose")
 LOGGER = logging.getLogger("stellar")
+
+LARGEST_WIDTH = 100
+"""Columns that sentences are filled to at most: longer lines are hard to read."""
 
 
 class _OnTerminal(logging.Handler):
@@ -85,3 +90,11 @@ def progress_line(silent: bool = False) -> Iterator["Progress"]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total
         )
+
+
+def filled(text: str, indent: int = 0) -> str:
+    """One paragraph in lines that fit the terminal, all but the first indented."""
+    width = min(shutil.get_terminal_size().columns, LARGEST_WIDTH)
+    return fill(
+        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
