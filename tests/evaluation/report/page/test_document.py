@@ -89,6 +89,15 @@ def test_sections_are_there_when_their_scores_are(make_evaluation) -> None:
     assert "class of an object" not in sizes(evaluation)
 
 
+def test_titles_of_tests_begin_with_a_capital_but_for_names_that_have_their_own(
+    make_evaluation,
+) -> None:
+    page = render_page(make_evaluation("a"))
+    titles = re.findall(r"<summary>(.*?)<small>", page)
+    assert {"kNN", "Linear probe", "Reconstruction"} <= set(titles)
+    assert "first-letter" not in page
+
+
 def test_models_may_lack_what_others_have(make_evaluation) -> None:
     ours, theirs = make_evaluation("ours", "theirs").models
     scores = (s for s in theirs.scores if "S" not in s.quantity.feature)

@@ -126,9 +126,14 @@ def _test(evaluation: Evaluation, evaluator: Evaluator) -> str:
     count = f"{len(rows)} number{'s' * (len(rows) > 1)}"
     is_open = " open" if len(rows) <= _SHORT_TABLE else ""
     return (
-        f'<details class="card"{is_open}><summary>{escape(evaluator.name)}<small>{count}</small>'
-        f"</summary>{note}{_scroll(body)}</details>"
+        f'<details class="card"{is_open}><summary>{escape(_title(evaluator.name))}'
+        f"<small>{count}</small></summary>{note}{_scroll(body)}</details>"
     )
+
+
+def _title(name: str) -> str:
+    """With a capital, but for names that have one further on, as kNN."""
+    return name if name != name.lower() else name[:1].upper() + name[1:]
 
 
 def _row(quantity: Quantity, scores: Sequence[Score | None]) -> str:
