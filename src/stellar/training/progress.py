@@ -25,11 +25,11 @@ class TrainingProgress:
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
                 TextColumn("loss {task.fields[loss]}"),
-                TextColumn("{task.fields[speed]:.0f} images/s"),
+                TextColumn("{task.fields[speed]} images/s"),
                 TimeRemainingColumn(),
                 console=console,
             )
-            self._task = self._bar.add_task("", total=total, completed=start, loss="-", speed=0.0)
+            self._task = self._bar.add_task("", total=total, completed=start, loss="-", speed="-")
 
     def __enter__(self) -> "TrainingProgress":
         if self._bar is not None:
@@ -57,16 +57,23 @@ class TrainingProgress:
         self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
         self._step, self._since = step, now
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, loss=f"{loss:.3f}", speed=self._speed)
+            self._bar.update(
+                self._task, completed=step, loss=f"{loss:.3f}", speed=_rate(self._speed)
+            )
         elif self.console is not None and (now >= self._next_line or step == self.total):
             left = (self.total - step) * self.batch_size / max(self._speed, 1e-9)
             self.console.print(
-                f"step {step}/{self.total}  loss {loss:.3f}  {self._speed:.0f} images/s  "
+                f"step {step}/{self.total}  loss {loss:.3f}  {_rate(self._speed)} images/s  "
                 f"{_duration(left)} left",
                 highlight=False,
                 soft_wrap=True,
             )
             self._next_line = now + SECONDS_BETWEEN_LINES
+
+
+def _rate(speed: float) -> str:
+    """Two digits at least: a large model on a CPU takes seconds for an image."""
+    return f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
 
 
 def _duration(seconds: float) -> str:
