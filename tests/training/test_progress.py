@@ -16,7 +16,8 @@ def test_slow_is_not_none_at_all(
 ) -> None:
     clock = iter((1.0, 1.0 + seconds))
     monkeypatch.setattr("stellar.training.progress.time.monotonic", lambda: next(clock))
-    shown = Console(file=StringIO(), width=100, force_terminal=False)
-    progress = TrainingProgress(shown, start=0, total=1, batch_size=2)
+    shown = StringIO()
+    console = Console(file=shown, width=100, force_terminal=False)
+    progress = TrainingProgress(console, start=0, total=1, batch_size=2)
     progress.advance(1, loss=2.0)
-    assert f" {said} " in shown.file.getvalue()
+    assert f" {said} " in shown.getvalue()
