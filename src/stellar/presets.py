@@ -68,7 +68,7 @@ def b16_global() -> RunConfig:
 
 
 def tiny() -> RunConfig:
-    """4.8 M parameters, 96 px, pixels: learns a folder of some thousand pictures on a laptop or
+    """4.6 M parameters, 96 px, pixels: learns a folder of some thousand pictures on a laptop or
     one GPU.
     """
     return RunConfig(
