@@ -97,3 +97,19 @@ def without_rights() -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "stellar-scene",
+            "published model; did you mean 'stellar-scenes'? Expected a run folder, ",
+        ),
+        ("runs/qqqq", "published model. Expected a run folder, "),
+    ],
+)
+def test_what_is_no_model_is_said_in_whole_sentences(name: str, said: str) -> None:
+    with pytest.raises(WeightsError) as error:
+        locate_model(name)
+    assert said in str(error.value)

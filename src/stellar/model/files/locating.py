@@ -81,8 +81,8 @@ def locate_model(
     if not exists and name not in SHIPPED:
         names = (*SHIPPED, *NAMES)
         raise WeightsError(
-            f"{model} does not exist, and is no published model{nearest(name, names)}; "
-            "expected a run folder, a checkpoint, a file of weights, a hub repository as "
+            f"{model} does not exist, and is no published model{nearest(name, names) or '.'} "
+            "Expected a run folder, a checkpoint, a file of weights, a hub repository as "
             f"hf://you/photos, or {', '.join(names)}"
         )
     _refuse_revision(revision, model)
