@@ -1,6 +1,7 @@
 """The page of hits: whole in itself, whatever pictures are called."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from by_hand import embedding, random_tokens
 from PIL import Image
 
 import stellar
+from stellar.cli.search import _as_table
 from stellar.config import Fit
 from stellar.searching import Hit, Match
 from stellar.searching.page import render_page, write_page
@@ -68,6 +70,12 @@ def test_nothing_is_loaded_from_anywhere() -> None:
     assert "http" not in page
     assert "@import" not in page
     assert "url(" not in page
+
+
+def test_a_score_that_is_nearly_nothing_has_no_sign() -> None:
+    nearly = replace(hit(), score=-0.0002)
+    assert ">0.000</span>" in render_page("Most like a.jpg", [nearly], "crop")
+    assert _as_table([nearly]).splitlines()[1].split()[0] == "0.000"
 
 
 def test_a_map_lies_where_the_model_looked() -> None:

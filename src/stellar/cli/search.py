@@ -158,7 +158,7 @@ def _as_table(hits: "list[Hit]") -> str:
     for hit in hits:
         tokens = [str(match.token) for match in hit.matches]
         shown = ",".join(tokens) if len(tokens) <= 3 else f"{len(tokens)} tokens"
-        lines.append(f"{hit.score:6.3f}  {shown:<9} {_where(hit):<24} {one_line(hit.path)}")
+        lines.append(f"{hit.score:z6.3f}  {shown:<9} {_where(hit):<24} {one_line(hit.path)}")
     return "\n".join(lines)
 
 

@@ -77,7 +77,7 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
     return {
         "key": workbench.key_of(hit.path),
         "name": hit.path,
-        "score": hit.score,
+        "score": round(hit.score, 3) or 0.0,  # not -0.0
         "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],

@@ -16,6 +16,7 @@ import huggingface_hub.constants
 import huggingface_hub.utils
 import pytest
 import torch
+from PIL import Image
 
 import stellar
 from stellar.config import ModelConfig, ObjectiveConfig
@@ -89,9 +90,10 @@ def test_the_python_of_the_card_runs(
     )
     assert len(block.splitlines()) == 3
     monkeypatch.chdir(tmp_path)
-    found: dict[str, Any] = {"images": torch.rand(2, 3, 16, 16)}
+    Image.new("RGB", (40, 30), "teal").save("photo.jpg")
+    found: dict[str, Any] = {}
     exec(block, found)
-    assert found["factors"].sparse.shape == (2, 3, 24)
+    assert found["factors"].sparse.shape == (1, 3, 24)
 
 
 def test_an_edited_card_stays(tmp_path: Path, model: Stellar) -> None:

@@ -26,7 +26,7 @@ into `Z = L S`: {tokens} semantic tokens S (*what* is in it) times their spatial
 ```python
 import stellar
 model = stellar.Stellar.from_pretrained("{source}")
-factors = model.encode(images)  # {images}, in [0, 1] or uint8
+factors = model.encode("{picture}")  # or {images}, in [0, 1] or uint8
 ```
 
 `factors.sparse` is S, `factors.maps` is L as pictures, `factors.cls` the image as a whole{drawing}
@@ -67,7 +67,8 @@ def model_card(
         title=source.rpartition("/")[2],
         source=source,
         tokens=config.num_sparse_tokens,
-        images=f"(B, {config.in_chans}, H, W), H and W multiples of {patch}",
+        picture="photo.jpg" if config.in_chans in (1, 3) else "scan.tif",
+        images=f"a tensor (B, {config.in_chans}, H, W), H and W multiples of {patch}",
         again=", and draws the image again from them" if draws else "",
         drawing=DRAWS + tokenizer if draws else DRAWS_NOT,
         configuration=_configuration(config, parameters),

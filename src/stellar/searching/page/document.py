@@ -51,7 +51,7 @@ def _hit(place: int, hit: Hit, fit: Fit) -> str:
     return (
         f'\n<li class="card"><h2><span class="place">{place}</span>'
         f'<span class="name">{escape(hit.path)}</span>'
-        f'<span class="score">{hit.score:.3f}</span></h2>'
+        f'<span class="score">{hit.score:z.3f}</span></h2>'
         f'<div class="panes">{panes}</div>{more}</li>'
     )
 
