@@ -8,6 +8,7 @@ import pytest
 
 from stellar.config import ModelConfig
 from stellar.data import DataError, MaskedSplits, open_data
+from stellar.evaluation.evaluate import fingerprint_of
 
 Save = Callable[..., Path]
 
@@ -55,6 +56,20 @@ def test_the_split_is_the_published_one(clevrtex: Path) -> None:
     assert len(splits.train) == 16
     assert splits.train.name(0) == "0/CLEVRTEX_full_000004.png"
     assert splits.train.name(15) == "1/CLEVRTEX_full_000019.png"
+
+
+@pytest.mark.parametrize("changed", ["CLEVRTEX_full_000000.json", "CLEVRTEX_full_000000_flat.png"])
+def test_another_mask_or_description_has_another_fingerprint(
+    clevrtex: Path, save: Save, changed: str
+) -> None:
+    before = fingerprint_of(opened(clevrtex))
+    assert fingerprint_of(opened(clevrtex)) == before
+    if changed.endswith(".png"):
+        save(clevrtex / "0" / changed, [[0, 1, 2], [2, 3, 3]], palette=True)
+    else:
+        file = clevrtex / "0" / changed
+        file.write_text(file.read_text().replace("monkey", "sphere"))
+    assert fingerprint_of(opened(clevrtex)) != before
 
 
 @pytest.mark.parametrize("lost", ["0/CLEVRTEX_full_000003_flat.png", "1/CLEVRTEX_full_000012.json"])

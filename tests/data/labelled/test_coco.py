@@ -17,6 +17,7 @@ from stellar.cli import main
 from stellar.config import ModelConfig
 from stellar.data import DataError, MaskedSplits, open_data
 from stellar.errors import MissingPackage
+from stellar.evaluation.evaluate import fingerprint_of
 from stellar.images import UnreadableImage
 
 SIZE = (6, 8)
@@ -142,6 +143,17 @@ def test_categories_have_gaps_and_the_smaller_object_is_on_top(
     assert opened(root.parent).classes == splits.classes
 
 
+def test_other_annotations_of_the_same_pictures_have_another_fingerprint(
+    write_instances: Callable[..., Path],
+) -> None:
+    root = write_instances(OBJECTS)
+    before = fingerprint_of(opened(root))
+    assert fingerprint_of(opened(root)) == before
+    file = root / "annotations/instances_val2017.json"
+    file.write_text(file.read_text().replace('"category_id": 18', '"category_id": 90'))
+    assert fingerprint_of(opened(root)) != before
+
+
 def test_outlines_of_every_kind_are_the_same_pixels(write_instances: Callable[..., Path]) -> None:
     from pycocotools import mask
 
@@ -229,6 +241,21 @@ def test_panoptic_segments_are_things_stuff_or_nothing(
         assert masks.classes.tolist() == [[1, 3, 255, 1, 255, 255, 3, 3]] * 6
         assert masks.instances.tolist() == [[2, 0, 0, 1, 0, 0, 0, 0]] * 6
     assert "COCO, panoptic: 4 classes" in splits.description
+
+
+def test_other_panoptic_annotations_have_another_fingerprint(
+    write_panoptic: Callable[..., Path],
+) -> None:
+    root = write_panoptic(MASK, SEGMENTS)
+    before = fingerprint_of(opened(root))
+    assert fingerprint_of(opened(root)) == before
+    mask, file = (root / f"annotations/panoptic_val2017{end}" for end in ("", ".json"))
+    kept = file.read_text()
+    file.write_text(kept.replace('"iscrowd": 1', '"iscrowd": 0'))
+    assert fingerprint_of(opened(root)) != before
+    file.write_text(kept)
+    Image.new("RGB", TURNED, (7, 0, 0)).save(mask / "000000000139.png")
+    assert fingerprint_of(opened(root)) != before
 
 
 def test_panoptic_goes_before_instances_where_both_are_whole(

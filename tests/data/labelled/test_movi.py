@@ -14,6 +14,7 @@ from PIL import Image
 from stellar.config import ModelConfig
 from stellar.data import DataError, MaskedSplits, open_data
 from stellar.data.labelled.tfrecord import features_of
+from stellar.evaluation.evaluate import fingerprint_of
 from stellar.images import UnreadableImage
 
 FRAMES = 24
@@ -139,6 +140,14 @@ def test_every_frame_is_tested_and_one_of_each_video_learned(write: Callable[...
     copy = pickle.loads(pickle.dumps(splits.test))
     assert copy.masks(3).classes.equal(splits.test.masks(3).classes), "in another process"
     assert splits.test.name(5).startswith("movi_e-validation.tfrecord-00000-of-00001, byte 12")
+
+
+def test_other_records_of_the_same_places_have_another_fingerprint(
+    write: Callable[..., Path],
+) -> None:
+    before = fingerprint_of(opened(write("movi_e", video(category=[1, 14]))))
+    assert fingerprint_of(opened(write("movi_e", video(category=[1, 14])))) == before
+    assert fingerprint_of(opened(write("movi_e", video(category=[1, 13])))) != before
 
 
 @pytest.mark.parametrize("as_text", [False, True])

@@ -5,6 +5,8 @@ what shape each object has. The first tenth of the pictures, by their number, is
 second for validation, all others for training.
 """
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,12 +32,21 @@ _PICTURE = re.compile(r"CLEVRTEX_[a-z]+_(\d{6})\.png")
 class ClevrTexFiles(ImageFiles):
     """Pictures below `root`, each with its mask and its description beside it."""
 
+    def fingerprint(self) -> str:
+        """Tells other masks, and other descriptions of them, apart as well."""
+        found = super().fingerprint()
+        pictures = [Path(os.fsdecode(self.relative(index))) for index in range(len(self))]
+        for beside in (_mask_of, _description_of):
+            files = [bytes(beside(picture)) for picture in pictures]
+            found += ImageFiles(self.root, files).fingerprint()
+        return hashlib.sha256(found.encode()).hexdigest()
+
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage for a mask that is none, or of another size than its picture, and
         DataError where its objects are not described.
         """
         picture = self.path(index)
-        file = picture.with_suffix(".json")
+        file = _description_of(picture)
         instances = read_mask(_mask_of(picture), picture)
         classes = _places(file)[instances.long()]
         if (classes < 0).any():
@@ -93,7 +104,7 @@ def _pictures(root: Path) -> Sequence[bytes]:
     lost = {
         str(beside)
         for picture in pictures
-        for beside in (_mask_of(picture), picture.with_suffix(".json"))
+        for beside in (_mask_of(picture), _description_of(picture))
         if beside not in found
     }
     if lost or not pictures:
@@ -104,3 +115,7 @@ def _pictures(root: Path) -> Sequence[bytes]:
 
 def _mask_of(picture: Path) -> Path:
     return picture.with_name(f"{picture.stem}_flat.png")
+
+
+def _description_of(picture: Path) -> Path:
+    return picture.with_suffix(".json")

@@ -4,6 +4,7 @@ Where objects overlap, the smaller is on top, as it would else be hidden. Pixels
 (iscrowd) that no object has are IGNORED; all others are background, which is a class.
 """
 
+import hashlib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,11 @@ class InstanceFiles(ImageFiles):
     ) -> None:
         super().__init__(root, pictures, channels)
         self._records = Records(records)
+
+    def fingerprint(self) -> str:
+        """Tells other annotations apart as well."""
+        found = super().fingerprint() + self._records.fingerprint()
+        return hashlib.sha256(found.encode()).hexdigest()
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage where the picture is of another size than its annotation."""

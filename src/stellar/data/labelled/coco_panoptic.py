@@ -5,6 +5,7 @@ says of what category a segment is. Things are objects, stuff is not. Pixels wit
 (0) and those of a crowd (iscrowd) are IGNORED.
 """
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,6 +36,12 @@ class PanopticFiles(ImageFiles):
         super().__init__(root, pictures, channels)
         self._mask_files = ImageFiles(root, masks, channels)
         self._segments = Records(segments)
+
+    def fingerprint(self) -> str:
+        """Tells other masks, and other annotations of them, apart as well."""
+        found = super().fingerprint() + self._mask_files.fingerprint()
+        found += self._segments.fingerprint()
+        return hashlib.sha256(found.encode()).hexdigest()
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage for a mask that is none, or of another size than its picture, and

@@ -6,6 +6,7 @@ of the videos for validation. Neighbouring frames tell nearly the same, so that 
 gives one frame: the first gives its first, the second its second, and so on in turn.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stellar.data.folder import DataError
+from stellar.data.folder import BEGINNING, LOOKED_AT, DataError, evenly_spread
 from stellar.data.labelled.listing import some
 from stellar.data.labelled.masked import BACKGROUND, MaskedSplits, Masks
 from stellar.data.labelled.tfrecord import Values, features_of, records_in
@@ -98,6 +99,18 @@ class MoviFrames:
     def name(self, index: int) -> str:
         frame = self._frame(index)
         return f"{self._files[frame.file].name}, byte {frame.begin}, frame {frame.number}"
+
+    def fingerprint(self) -> str:
+        """Tells other frames apart: by all of their names, and by the beginning of up to LOOKED_AT
+        of their records.
+        """
+        digest = hashlib.sha256(repr([self.name(index) for index in range(len(self))]).encode())
+        for index in evenly_spread(self, LOOKED_AT):
+            frame = self._frame(index)
+            with self._files[frame.file].open("rb") as file:
+                file.seek(frame.begin)
+                digest.update(file.read(min(frame.length, BEGINNING)))
+        return digest.hexdigest()
 
     def read(self, index: int) -> Pixels:
         video = self._features(index, VIDEO)[VIDEO]
