@@ -127,6 +127,8 @@ def test_a_file_in_the_place_of_one_is_passed_over(
     [
         {"optimizer": {"state": {}, "param_groups": []}, "counters": {"step": 1}},
         {"moments": {}, "counters": {"step": 1, "epoch": 0}},
+        {"moments": {}, "counters": {"step": "1"}},
+        {"moments": {}, "counters": {"step": -1}},
         Path("no tensors"),
     ],
 )

@@ -39,6 +39,10 @@ class Counters:
     skipped: int = 0
     """All such steps."""
 
+    def __post_init__(self) -> None:
+        if not all(type(count) is int and count >= 0 for count in asdict(self).values()):
+            raise TypeError(f"counts are whole numbers from 0 on, got {self}")
+
 
 def save_checkpoint(
     run: Path,
