@@ -4,14 +4,25 @@ drawn follows.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import stellar
 from stellar.model import Factors, edits
-from stellar.model.edits import EditError, duplicated, moved, painted, replaced, scaled
+from stellar.model.edits import (
+    MOST,
+    EditError,
+    duplicated,
+    moved,
+    painted,
+    replaced,
+    scaled,
+    with_share,
+)
 
 GRID = (3, 4)
 
@@ -56,6 +67,22 @@ def test_painting_gives_patches_and_leaves_the_rest(factors: Factors) -> None:
     left = [patch for patch in range(12) if patch not in (0, 5)]
     assert torch.allclose(after.spatial[:, left], factors.spatial[:, left], atol=1e-6)
     assert torch.allclose(proportions(after, [0, 2]), proportions(factors, [0, 2]), atol=1e-6)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_patches_may_come_from_what_gives_them_once_or_from_a_tensor(factors: Factors) -> None:
+    expected = painted(factors, 1, [0, 5])
+    for patches in (iter([0, 5]), torch.tensor([0, 5]), np.array([0, 5])):
+        given: Any = patches
+        assert torch.equal(painted(factors, 1, given).spatial, expected.spatial)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_is_edited_as_well(factors: Factors, dtype: torch.dtype) -> None:
+    low = replace(factors, sparse=factors.sparse.to(dtype), spatial=factors.spatial.to(dtype))
+    after = scaled(low, 1, MOST).spatial
+    assert after.dtype == dtype
+    assert torch.allclose(after.float(), scaled(factors, 1, MOST).spatial, atol=1e-2)
 
 
 def test_what_had_nothing_gets_equal_parts(factors: Factors) -> None:
@@ -112,14 +139,29 @@ def test_a_single_token_keeps_everything(factors: Factors) -> None:
     [
         (lambda f: painted(f, 3, [0]), "the tokens are 0 to 2, got token 3"),
         (lambda f: moved(f, -1, 0, 0), "the tokens are 0 to 2, got token -1"),
-        (lambda f: painted(f, 0, [12]), "the patches are 0 to 11"),
+        (lambda f: painted(f, 0, [12]), "the patches are 0 to 11, got patch 12"),
+        (lambda f: painted(f, 0, [1.5]), "the patches are 0 to 11, got patch 1.5"),
+        (lambda f: painted(f, 0, 3), "patches are a list of them, got 3"),
+        (lambda f: painted(f, 0, [1], "1"), "from 0 to 1, got '1'"),
+        (lambda f: scaled(f, True, 2), "the tokens are 0 to 2, got token True"),
+        (lambda f: scaled(f, 0.5, 2), "the tokens are 0 to 2, got token 0.5"),
+        (lambda f: scaled(f.sparse, 0, 2), "the factors that encode gives, got a Tensor"),
+        (lambda f: scaled(f, 0, "2"), "0 to 1,000,000 times .* got '2'"),
+        (lambda f: moved(f, 0, 1.5, 0), "by whole patches, got 1.5 and 0"),
+        (lambda f: duplicated(f, 0, 0, None), "by whole patches, got 0 and None"),
+        (lambda f: replaced(f, 0, f.dense[:, 0, :2]), r"\(2, 5\), or \(1, 5\), got shape \(2, 2\)"),
+        (lambda f: replaced(f, 0, "cat"), r"a token is a tensor \(2, 5\), .* got 'cat'"),
+        (lambda f: with_share(f, 3, torch.ones(2, 12)), "the tokens are 0 to 2, got token 3"),
+        (lambda f: with_share(f, 0, torch.ones(12)), r"tensor \(2, 12\), got shape \(12,\)"),
+        (lambda f: with_share(f, 0, torch.full((2, 12), 2.0)), "from 0 to 1, got others"),
         (lambda f: painted(f, 0, [1], 1.5), "from 0 to 1, got 1.5"),
         (lambda f: scaled(f, 0, float("nan")), "0 to 1,000,000 times .* got nan"),
         (lambda f: scaled(f, 0, -1), "0 to 1,000,000 times .* got -1"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_not_there_gets_a_sentence(
-    factors: Factors, edit: Callable[[Factors], Factors], message: str
+    factors: Factors, edit: Callable[[Any], Factors], message: str
 ) -> None:
     with pytest.raises(EditError, match=message):
         edit(factors)

@@ -232,9 +232,10 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
             "without": np.array([("004.jpg", 0)], dtype=object),
         },
         {"token": iter((2, np.int64(1))), "without": iter([("004.jpg", 0)])},
+        {"token": torch.tensor([2, 1]), "without": [("004.jpg", 0)]},
     ],
 )
-def test_tokens_may_come_from_numpy(photos_index: Path, options: dict) -> None:
+def test_tokens_may_come_from_numpy_or_a_tensor(photos_index: Path, options: dict) -> None:
     index = stellar.open_index(photos_index)
     expected = index.search("003.jpg", token=[2, 1], without=[("004.jpg", 0)], count=5)
     found = index.search("003.jpg", count=5, **options)
@@ -250,11 +251,12 @@ def test_a_box_may_be_a_tensor(photos_index: Path) -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_pixel_may_come_from_numpy(searched_by_files: Callable) -> None:
+def test_a_pixel_may_come_from_numpy_or_a_tensor(searched_by_files: Callable) -> None:
     index = stellar.open_index(searched_by_files()[0])
     (expected,) = index.search("2.png", at=(10.0, 5.0), count=1)
     pixels: list[Any] = [
         np.array([10, 5]), np.array([10.0, 5.0], np.float32), [10, 5], (np.int64(10), 5),
+        torch.tensor([10.0, 5.0]),
     ]  # fmt: skip
     for at in pixels:
         (hit,) = index.search("2.png", at=at, count=1)

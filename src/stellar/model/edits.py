@@ -9,8 +9,9 @@ of L still sums to 1:
 U and cls stay those of the picture; Z = L S, and so what is drawn, follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from numbers import Integral, Real
 
 import torch
 from jaxtyping import Float
@@ -24,39 +25,46 @@ MOST = 1_000_000
 
 
 class EditError(UserError):
-    """An edit that names no token, or no patch, that there is."""
+    """An edit that names no token, or no patch, that there is, or gives it what it cannot have."""
 
 
 def replaced(factors: Factors, token: int, sparse: Float[Tensor, "B D"]) -> Factors:
     """Another token of S in this one's place: another thing, where this one was."""
     _check(factors, token)
+    images, _, width = factors.sparse.shape
+    if not isinstance(sparse, Tensor) or sparse.shape not in ((images, width), (1, width)):
+        came = f"shape {tuple(sparse.shape)}" if isinstance(sparse, Tensor) else repr(sparse)
+        raise EditError(f"a token is a tensor ({images}, {width}), or (1, {width}), got {came}")
     changed = factors.sparse.clone()
     changed[:, token] = sparse.to(changed)
     return replace(factors, sparse=changed)
 
 
 def painted(
-    factors: Factors, token: int, patches: Sequence[int], share: int | float = 1
+    factors: Factors, token: int, patches: Iterable[int], share: int | float = 1
 ) -> Factors:
     """The token holds this share, from 0 to 1, of some patches, which are counted row by row."""
     _check(factors, token)
-    if any(not 0 <= patch < factors.spatial.shape[1] for patch in patches):
-        raise EditError(f"the patches are 0 to {factors.spatial.shape[1] - 1}")
-    if not 0 <= share <= 1:
-        raise EditError(f"the share of a patch is from 0 to 1, got {share}")
+    patches, last = _listed(patches), factors.spatial.shape[1] - 1
+    for patch in patches:
+        if not (_is_whole(patch) and 0 <= patch <= last):
+            raise EditError(f"the patches are 0 to {last}, got patch {patch!r}")
+    if not (isinstance(share, Real) and 0 <= share <= 1):
+        raise EditError(f"the share of a patch is from 0 to 1, got {share!r}")
     wanted = factors.spatial[:, :, token].clone()
-    wanted[:, list(patches)] = share
-    return with_share(factors, token, wanted)
+    wanted[:, patches] = share
+    return _with_share(factors, token, wanted)
 
 
 def scaled(factors: Factors, token: int, factor: int | float) -> Factors:
     """The token counts `factor` times as much against the others in every patch; 0 removes it."""
     _check(factors, token)
-    if not 0 <= factor <= MOST:
-        raise EditError(f"a token counts 0 to {MOST:,} times as much as it did, got {factor}")
-    mine = factors.spatial[:, :, token]
+    if not (isinstance(factor, Real) and 0 <= factor <= MOST):
+        raise EditError(f"a token counts 0 to {MOST:,} times as much as it did, got {factor!r}")
+    mine = factors.spatial[:, :, token].float()  # MOST is more than half precision holds
     total = factor * mine + 1 - mine
-    return with_share(factors, token, torch.where(total > 0, factor * mine / total, 0.0))
+    share = torch.where(total > 0, factor * mine / total, 0.0)
+    return _with_share(factors, token, share.to(factors.spatial))
 
 
 def moved(factors: Factors, token: int, rows: int, columns: int) -> Factors:
@@ -64,7 +72,7 @@ def moved(factors: Factors, token: int, rows: int, columns: int) -> Factors:
     lost, and the other tokens fill the place where it was.
     """
     _check(factors, token)
-    return with_share(factors, token, _shifted(factors, token, rows, columns))
+    return _with_share(factors, token, _shifted(factors, token, rows, columns))
 
 
 def duplicated(factors: Factors, token: int, rows: int, columns: int) -> Factors:
@@ -75,13 +83,26 @@ def duplicated(factors: Factors, token: int, rows: int, columns: int) -> Factors
         sparse=torch.cat([factors.sparse, factors.sparse[:, token, None]], dim=1),
         spatial=torch.cat([factors.spatial, torch.zeros_like(factors.spatial[..., :1])], dim=2),
     )
-    return with_share(more, factors.sparse.shape[1], _shifted(factors, token, rows, columns))
+    return _with_share(more, factors.sparse.shape[1], _shifted(factors, token, rows, columns))
 
 
 def with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Factors:
-    """The token's share of each patch, decided; the formula above. Where the others had nothing,
-    those that are anywhere in the picture get equal parts; a single token keeps everything.
+    """The token's share of each patch, from 0 to 1, decided; the formula above. Where the others
+    had nothing, those that are anywhere in the picture get equal parts; a single token keeps
+    everything.
     """
+    _check(factors, token)
+    expected = tuple(factors.spatial.shape[:2])
+    if not isinstance(share, Tensor) or share.shape != expected:
+        came = f"shape {tuple(share.shape)}" if isinstance(share, Tensor) else repr(share)
+        raise EditError(f"the shares of patches are a tensor {expected}, got {came}")
+    if not ((share >= 0) & (share <= 1)).all():
+        raise EditError("the share of a patch is from 0 to 1, got others")
+    return _with_share(factors, token, share.to(factors.spatial))
+
+
+def _with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Factors:
+    """`with_share`, of what is known to be shares but for their last digit."""
     num_tokens = factors.spatial.shape[2]
     if num_tokens == 1:
         return factors
@@ -100,6 +121,8 @@ def with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Fac
 
 def _shifted(factors: Factors, token: int, rows: int, columns: int) -> Float[Tensor, "B P"]:
     """The token's map, moved, with zeros where nothing comes from."""
+    if not (_is_whole(rows) and _is_whole(columns)):
+        raise EditError(f"a map is moved by whole patches, got {rows!r} and {columns!r}")
     height, width = factors.grid
     before = factors.maps[:, token]
     after = torch.zeros_like(before)
@@ -116,5 +139,22 @@ def _overlap(length: int, step: int) -> tuple[slice, slice]:
 
 
 def _check(factors: Factors, token: int) -> None:
-    if not 0 <= token < factors.sparse.shape[1]:
-        raise EditError(f"the tokens are 0 to {factors.sparse.shape[1] - 1}, got token {token}")
+    if not isinstance(factors, Factors):
+        raise EditError(f"expected the factors that encode gives, got a {type(factors).__name__}")
+    last = factors.sparse.shape[1] - 1
+    if not (_is_whole(token) and 0 <= token <= last):
+        raise EditError(f"the tokens are 0 to {last}, got token {token!r}")
+
+
+def _is_whole(number: object) -> bool:
+    """Whether it is a whole number, of Python or numpy."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def _listed(patches: Iterable[int]) -> list[int]:
+    """Patches as they are given, in a list, an array, a tensor or what gives them once."""
+    if isinstance(patches, Tensor):
+        patches = patches.tolist()
+    if not isinstance(patches, Iterable):
+        raise EditError(f"patches are a list of them, got {patches!r}")
+    return list(patches)

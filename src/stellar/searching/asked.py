@@ -16,6 +16,7 @@ def listed(given: Any, expected: str, length: int | None = None) -> list[Any]:
     nothing, and for another length.
     """
     try:
+        given = given.tolist() if isinstance(given, Tensor) else given
         found = None if isinstance(given, str) else list(given)
     except TypeError:
         found = None
