@@ -1,6 +1,8 @@
 """Queries, on embeddings whose tokens and maps are known."""
 
+import pickle
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,26 @@ def test_tokens_may_come_from_numpy_or_a_tensor(photos_index: Path, options: dic
     expected = index.search("003.jpg", token=[2, 1], without=[("004.jpg", 0)], count=5)
     found = index.search("003.jpg", count=5, **options)
     assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in expected]
+
+
+def test_an_index_can_be_sent_to_another_process(photos_index: Path) -> None:
+    index = stellar.open_index(photos_index)
+    expected = index.search("003.jpg", token=[2])
+    for copy in (pickle.loads(pickle.dumps(index)), deepcopy(index)):
+        assert copy.search("003.jpg", token=[2]) == expected
+
+
+def test_what_holds_arrays_can_be_compared(photos_index: Path) -> None:
+    index = stellar.open_index(photos_index)
+    first, again, other = (index.search(path)[0] for path in ("003.jpg", "003.jpg", "004.jpg"))
+    assert first == again != other
+    assert len({first, again, other}) == 2
+    words = Words(np.ones((2, D), np.float32), np.ones(2, np.float32), Origin("t", "m", "crop"))
+    query = Query(np.ones((1, D), np.float32), np.zeros((0, D), np.float32))
+    embedded = stellar.read_embeddings(photos_index.with_name("photos.parquet"))
+    for one in (words, query, embedded):
+        assert one != deepcopy(one)
+        assert one in [one]
 
 
 @pytest.mark.usefixtures("unchecked")

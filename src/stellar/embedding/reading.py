@@ -19,7 +19,7 @@ DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowE
 """What reading a file that is something else, or was changed, may raise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embeddings:
     """An embedding in memory; the arrays are half precision."""
 

@@ -1,6 +1,6 @@
 """What a search gives: pictures, and which of their tokens matched, where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float16
@@ -22,7 +22,7 @@ class Match:
     spread: float
     box: Box
     share: float
-    map: Float16[np.ndarray, "h w"]
+    map: Float16[np.ndarray, "h w"] = field(compare=False)
 
 
 @dataclass(frozen=True)

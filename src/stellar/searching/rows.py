@@ -57,6 +57,10 @@ class Rows:
         if found != expected:
             raise damaged(folder, f"it has {found} of {expected} rows")
 
+    def __reduce__(self) -> tuple[type["Rows"], tuple[Path, Contents]]:
+        """A copy, as another process has it, opens the tables itself."""
+        return Rows, (self.folder, self.contents)
+
     @cached_property
     def paths(self) -> list[str]:
         """Of all pictures, in the order of their numbers."""

@@ -47,7 +47,7 @@ class Mapping(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Query:
     """What is looked for: vectors of length 1."""
 

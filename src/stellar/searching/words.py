@@ -39,7 +39,7 @@ class Origin:
     """How pictures came to that model's size."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Words:
     """The map, called with tokens."""
 
