@@ -245,6 +245,14 @@ def test_a_tokenizer_is_given_cached_or_missed(
     assert stellar.load(tmp_path, purpose="encode").tokenizer is None
 
 
+def test_a_tokenizer_that_has_no_effect_is_said(
+    tmp_path: Path, small: ModelConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_model(tmp_path, Stellar(small))
+    assert stellar.load(tmp_path, tokenizer=tokenizer_file(tmp_path)).tokenizer is None
+    assert f"no effect on {tmp_path}" in caplog.text
+
+
 def test_a_run_finds_the_published_tokenizer(
     hub_cache: Path, tmp_path: Path, codes: ModelConfig, place_in_hub_cache: Place
 ) -> None:

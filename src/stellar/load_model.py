@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from stellar.config.checks import warn
 from stellar.errors import UserError
 from stellar.model.backbones import Backbone, build_backbone
 from stellar.model.files.config_json import CONFIG, read_history
@@ -81,7 +82,10 @@ def build(
     """The model of an opened file; the rest as `load` has it."""
     chosen = choose_device(device)
     built = _with_weights(file, purpose)
-    if purpose != "encode" and file.config.decoder.target == "codes":
+    draws_codes = file.config.decoder.target == "codes"
+    if tokenizer is not None and not draws_codes:
+        warn(f"a tokenizer has no effect on {file.path}, which draws pixels")
+    if purpose != "encode" and draws_codes:
         built.tokenizer = _tokenizer(file, tokenizer, local_files_only)
     built.history = read_history(file.path.with_name(CONFIG))
     built.learned_to_draw = file.learned_to_draw

@@ -94,6 +94,20 @@ def test_calls_that_make_no_sense(
     assert not list(tmp_path.glob("out*"))
 
 
+def test_data_that_are_none_are_said_before_a_model_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    told = refused(f"evaluate nowhere --data= --out {out}", capsys)
+    assert "expected a path or an address, got ''" in told
+    for data, problem in (("", "expected a path or an address"), (tmp_path / "no", "not exist")):
+        told = refused(
+            f"align stellar-scenes --to nowhere --data={data} --out {out}.safetensors", capsys
+        )
+        assert problem in told
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["circle", "long", "through a file"])
 def test_links_that_lead_nowhere_are_left_out(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], kind: str

@@ -52,10 +52,11 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.load_model import load_any
     from stellar.precision import choose_device
     from stellar.reconstructing import sheets_of
-    from stellar.storage import make_folder, write_file
+    from stellar.storage import at_home, make_folder, write_file
 
     if not options.models:
         raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")
+    data = at_home(options.data)
     make_folder(options.out)
     device = choose_device(options.device)
     models = {name: load_any(name, device) for name in options.models}
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         )
     largest = max((model.config for model in models.values()), key=lambda c: c.image_size)
     published = options.settings.protocol == "published"
-    splits = open_data(options.data, largest, raw_labels=published)
+    splits = open_data(data, largest, raw_labels=published)
     with progress_line() as progress:
         result = evaluate(models, splits, options.out, options.settings, progress)
     write_file(options.out / "report.json", to_json(result))
