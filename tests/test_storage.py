@@ -122,23 +122,45 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write",
+    ("name", "message"),
+    [
+        ("a\0b", r"expected a path or an address, got 'a\\x00b'"),
+        ("long" * 75, "long cannot be a path here, as one of its names is too long"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use",
     [
         lambda model, path: stellar.embed(model, "photos", path),
+        lambda model, path: stellar.embed(model, path, "out.parquet"),
+        lambda model, path: stellar.reconstruct(model, path),
+        lambda model, path: stellar.reconstruct(model, [path]),
+        lambda model, path: model.encode(path),
+        lambda _, path: stellar.load(path),
+        lambda _, path: stellar.load_backbone(path),
+        lambda _, path: stellar.pretrain(stellar.PRESETS["demo"](), path),
+        lambda _, path: stellar.open_index(path),
+        lambda _, path: stellar.build_index(path, "out.index"),
+        lambda _, path: stellar.build_index("photos.parquet", "out.index", path),
         lambda _, path: stellar.build_index("photos.parquet", path),
         lambda model, path: export(model, path),
         lambda model, path: model.save_pretrained(path),
         lambda model, path: stellar.save_published(model, path),
     ],
 )
-def test_a_name_with_a_nul_is_no_path(
-    small: ModelConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Callable
+def test_a_name_that_no_system_takes_is_no_path(
+    small: ModelConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    use: Callable,
+    name: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (16, 16)).save("photos/a.png")
-    with pytest.raises(UserError, match=r"expected a path or an address, got 'a\\x00b'"):
-        write(Stellar(small), "a\0b")
+    with pytest.raises(UserError, match=message):
+        use(Stellar(small), name)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 

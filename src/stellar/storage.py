@@ -4,6 +4,7 @@ A sealed folder carries SHA-256 sums of its files, so that a flipped byte is not
 read.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -42,16 +43,37 @@ class NotWritten(UserError, OSError):
 def at_home(named: str | Path) -> str:
     """A path or an address as a user names it, where ~ is their home folder, as in a shell. Raises
     UserError for what is no text, an empty one or one with a NUL, which no system takes in a name,
-    and where there is no such home.
+    for a path with a name that is too long, and where there is no such home.
     """
     if not isinstance(named, str | Path) or not str(named) or "\0" in str(named):
         raise UserError(f"expected a path or an address, got {named!r}")
     try:
-        return str(Path(named).expanduser()) if str(named).startswith("~") else str(named)
+        path = str(Path(named).expanduser()) if str(named).startswith("~") else str(named)
     except RuntimeError as error:
         raise UserError(
             f"the home folder of {named} is not known; name the place in full"
         ) from error
+    if not is_address(path) and _is_too_long(path):
+        raise UserError(f"{path} cannot be a path here, as one of its names is too long")
+    return path
+
+
+def is_address(named: str) -> bool:
+    """Whether it is no local path, as in s3://bucket/shards."""
+    return "://" in named
+
+
+def _is_too_long(path: str) -> bool:
+    """Whether this system has no room for such a name: nothing can be asked of it, not even whether
+    it is there.
+    """
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    except ValueError:  # what no disk can write, as half of a character, is nowhere
+        pass
+    return False
 
 
 @contextmanager

@@ -48,6 +48,16 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
             open_source(tmp_path / name)
 
 
+def test_an_address_may_be_long(tmp_path: Path) -> None:
+    """It is no path: no folder is looked for under such a name."""
+    address = f"https://example.org/{'long' * 75}.tar?sig=x"
+    assert are_shards(address)
+    assert whole_path(address) == address
+    require_outside(tmp_path / "sheet.png", address)
+    with pytest.raises(DataError, match="carries a password or a signature"):
+        open_source(address)
+
+
 def test_an_empty_name_is_no_folder() -> None:
     for call in (open_source, whole_path, partial(require_outside, Path("sheet.png"))):
         with pytest.raises(UserError, match="expected a path or an address, got ''"):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stellar.data.folder import EXTENSIONS, DataError, ImageFolder
 from stellar.data.folderindex import walk
-from stellar.data.shards import Shards, is_address
-from stellar.storage import at_home
+from stellar.data.shards import Shards
+from stellar.storage import at_home, is_address
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +38,11 @@ def _opened(data: str, channels: int) -> ImageFolder | Shards:
 
 def are_shards(data: str) -> bool:
     """Whether this can only mean shards: an address, a .tar file, or a pattern."""
+    if is_address(data):
+        return True
     if Path(data).exists():
         return Path(data).is_file() and data.endswith(".tar")
-    return is_address(data) or data.endswith(".tar") or any(sign in data for sign in "*?[{")
+    return data.endswith(".tar") or any(sign in data for sign in "*?[{")
 
 
 def whole_path(data: str) -> str:
@@ -55,7 +57,8 @@ def require_outside(out: Path, data: str) -> None:
     them, and be learned from.
     """
     data = at_home(data)
-    if Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
+    local = not is_address(data) and Path(data).is_dir()
+    if local and out.resolve().is_relative_to(Path(data).resolve()):
         raise DataError(
             f"{out} lies within {data}, and what is drawn there would be read as one of its "
             "pictures; choose another --out"

@@ -4,8 +4,7 @@
 as shards.
 """
 
-from stellar.data.shards.ranges import is_address
 from stellar.data.shards.source import Shards
 from stellar.data.shards.tar import ShardError
 
-__all__ = ["ShardError", "Shards", "is_address"]
+__all__ = ["ShardError", "Shards"]

@@ -21,7 +21,7 @@ from stellar.data.indexfile import cached
 from stellar.data.shards.failures import as_os_errors, retried
 from stellar.data.shards.tar import Read, ShardError
 from stellar.errors import MissingPackage, first_line
-from stellar.storage import write_file
+from stellar.storage import is_address, write_file
 
 OPEN_FILES = 128
 """Local shards that one process keeps open."""
@@ -182,11 +182,6 @@ class RemoteFiles:
 
     def _system(self) -> Any:
         return file_system(self.address)[0]
-
-
-def is_address(data: str) -> bool:
-    """Whether it is no local path, as in s3://bucket/shards."""
-    return "://" in data
 
 
 def _require_no_secret(address: str) -> None:
