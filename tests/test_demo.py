@@ -22,7 +22,7 @@ from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.known_models import REPORT, SHIPPED
 from stellar.presets import demo as preset
 from stellar.training import pretrain
-from stellar.training.run_folder import METRICS
+from stellar.training.run_folder import METRICS, RunError
 
 REPORTED = read_evaluation(SHIPPED["stellar-scenes"] / REPORT)
 
@@ -88,6 +88,13 @@ def test_it_goes_on_with_its_run_and_other_scenes_leave_the_shipped_model_out(
     assert [model.name for model in result.evaluation.models] == ["untrained", "trained"]
     assert result.evaluation.models[1].sha256 == fingerprint(load(run))
     assert "stellar-scenes is left out: it was trained on" in capsys.readouterr().out
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").touch()
+    with pytest.raises(RunError, match="exists and is not a demo; choose another --out"):
+        demo(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["cat.jpg"]
 
 
 def psnr(model: ModelScores) -> float:

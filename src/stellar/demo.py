@@ -29,7 +29,7 @@ from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
 from stellar.storage import at_home, write_file
 from stellar.study.runs import trained
-from stellar.training.run_folder import METRICS, read_metrics
+from stellar.training.run_folder import CONFIG, METRICS, RunError, read_metrics
 from stellar.training.setup import build_model
 
 JUDGED = EvaluationConfig(num_seeds=1, num_voting=2000, num_drawn=250)
@@ -57,11 +57,12 @@ def demo(
 
     `config` replaces the demo's preset, `num_scenes` is the number of scenes that the probes
     learn from, and of those that they are tried on. Raises RunError when `out` holds a run of
-    another configuration, Interrupted when training was stopped.
+    another configuration or no demo, Interrupted when training was stopped.
     """
     check_count(num_scenes, "num_scenes")
     out, config = Path(at_home(out)), config or demo_preset()
     run = out / "run"
+    _require_own(out, run)
     say = console.print if console is not None else lambda _: None
     models: dict[str, Stellar] = {
         "untrained": build_model(config).eval(),
@@ -90,6 +91,13 @@ def demo(
     if console is not None:
         print_evaluation(evaluation, console)
     return DemoResult(out / "report.html", evaluation)
+
+
+def _require_own(out: Path, run: Path) -> None:
+    """Raises RunError for a folder that holds anything else than a demo, such as pictures."""
+    begun = (run / CONFIG).exists()
+    if out.is_dir() and not begun and any(file != run for file in out.iterdir()):
+        raise RunError(f"{out} exists and is not a demo; choose another --out")
 
 
 def scores_of_report(model: Stellar, scenes: MaskedSplits) -> ModelScores | None:

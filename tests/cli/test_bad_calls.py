@@ -100,6 +100,7 @@ def test_data_that_are_none_are_said_before_a_model_is_loaded(
     out = tmp_path / "out"
     told = refused(f"evaluate nowhere --data= --out {out}", capsys)
     assert "expected a path or an address, got ''" in told
+    refused(f"evaluate nowhere --data {tmp_path} --out {out}", capsys)
     for data, problem in (("", "expected a path or an address"), (tmp_path / "no", "not exist")):
         told = refused(
             f"align stellar-scenes --to nowhere --data={data} --out {out}.safetensors", capsys

@@ -57,7 +57,6 @@ def run(arguments: Sequence[str]) -> int:
     if not options.models:
         raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")
     data = at_home(options.data)
-    make_folder(options.out)
     device = choose_device(options.device)
     models = {name: load_any(name, device) for name in options.models}
     channels = {model.config.in_chans for model in models.values()}
@@ -68,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     largest = max((model.config for model in models.values()), key=lambda c: c.image_size)
     published = options.settings.protocol == "published"
     splits = open_data(data, largest, raw_labels=published)
+    make_folder(options.out)
     with progress_line() as progress:
         result = evaluate(models, splits, options.out, options.settings, progress)
     write_file(options.out / "report.json", to_json(result))
