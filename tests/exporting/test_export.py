@@ -184,6 +184,7 @@ def test_a_graph_that_differs_is_refused(tmp_path: Path, small: ModelConfig, wei
         ("pets.onnx", "torch-export", r"end the name in .pt2"),
         ("nowhere/pets", "onnx", "nowhere does not exist"),
         ("long" * 75, "onnx", "long cannot be a path here"),
+        ("name" * 60, "onnx", "reconstruct.onnx cannot be a path here"),
         ("pets", "onxx", "did you mean 'onnx'"),
     ],
 )

@@ -72,22 +72,28 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
     if {(p.device.type, p.dtype) for p in model.parameters()} != {("cpu", torch.float32)}:
         model = deepcopy(model).to("cpu", torch.float32)
     about = json.dumps(_describe(model))
+    made = {_place(path, graph, chosen): graph for graph in graphs(model)}
     try:
         # ONNX keeps more than 2 GB of weights in NAME.onnx.data, which is moved first.
         exported = place_files(
             path.parent,
-            lambda folder: [_write(graph, chosen, folder, path, about) for graph in graphs(model)],
+            lambda folder: [_write(made[place], chosen, folder, place, about) for place in made],
         )
     except OSError as error:
         raise ExportError(f"{path.parent} cannot be written ({error.strerror})") from error
     return tuple(exported)
 
 
-def _write(graph: Graph, format: Format, folder: Path, path: Path, about: str) -> ExportedGraph:
-    """One file, verified, in a folder from where it will be moved beside `path`."""
-    file = folder / f"{path.name}-{graph.name}{format.suffix}"
+def _place(path: Path, graph: Graph, format: Format) -> Path:
+    """Where a graph's file goes. Raises UserError for a name that is too long."""
+    return Path(at_home(path.with_name(f"{path.name}-{graph.name}{format.suffix}")))
+
+
+def _write(graph: Graph, format: Format, folder: Path, place: Path, about: str) -> ExportedGraph:
+    """One file, verified, in a folder from where it will be moved to its place."""
+    file = folder / place.name
     format.write(graph, file, about)
-    place, difference = path.parent / file.name, _verify(graph, format, file)
+    difference = _verify(graph, format, file)
     return ExportedGraph(place, tuple(graph.inputs), tuple(graph.outputs), difference)
 
 
