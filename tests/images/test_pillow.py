@@ -82,6 +82,16 @@ def test_alpha_that_hides_everything_is_left_out(rgb: Image.Image, mode: str) ->
     assert torch.equal(picture.pixels, from_pillow(rgb.convert(mode[:-1])).pixels)
 
 
+@pytest.mark.parametrize(("mode", "channels"), [("LA", 1), ("LA", 3), ("RGBA", 3), ("RGBA", 4)])
+def test_colours_that_are_multiplied_by_alpha_are_read(
+    rgb: Image.Image, mode: str, channels: int
+) -> None:
+    multiplied = Image.new(f"{mode[:-1]}a", rgb.size, tuple(60 for _ in mode))
+    picture = from_pillow(multiplied, channels)
+    assert torch.equal(picture.pixels, from_pillow(multiplied.convert(mode), channels).pixels)
+    assert picture.changes[0] == "colours divided by their transparency"
+
+
 def test_alpha_is_a_channel_only_for_a_model_of_four(rgb: Image.Image) -> None:
     image = rgb.convert("RGBA")
     image.putalpha(77)

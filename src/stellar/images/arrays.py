@@ -66,7 +66,7 @@ def from_tensor(tensor: Shaped[Tensor, "..."], channels: int) -> Picture:
         raise InputError(
             f"the model takes {_counted(channels)}, but the picture has {len(tensor)} "
             f"(height x width: {tensor.shape[1]} x {tensor.shape[2]}); "
-            "leave some out, or take a model with another model.in_chans"
+            "give it pictures of its own kind, or take a model with another model.in_chans"
         )
     return Picture(tensor, tuple(changes))
 

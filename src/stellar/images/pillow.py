@@ -43,7 +43,9 @@ find out.
 
 _PRECISE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Modes of grey images with more than 8 bits."""
-_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+_ALPHA = ("RGBA", "LA", "PA")
+_MULTIPLIED = ("RGBa", "La")
+"""Modes whose colours are multiplied by their transparency already."""
 
 Step = tuple[str, Callable[[Image.Image], bool], Callable[[Image.Image], Image.Image]]
 
@@ -79,6 +81,11 @@ def _steps(channels: int) -> Iterator[Step]:
     stored = ("RGBA", "RGBX", "CMYK") if channels == 4 else ()
     plain = ("L", "RGB", *_PRECISE, *stored)
     yield "turned as its metadata says", is_rotated, _upright
+    yield (
+        "colours divided by their transparency",
+        lambda image: image.mode in _MULTIPLIED,
+        lambda image: image.convert(image.mode.upper()),
+    )
     yield (
         "colours of its profile converted to sRGB",
         lambda image: image.mode not in stored and has_other_profile(image),
