@@ -167,6 +167,12 @@ def test_what_is_not_there_gets_a_sentence(
         edit(factors)
 
 
+def test_a_model_without_tokens_has_nothing_to_edit(factors: Factors) -> None:
+    none = replace(factors, sparse=factors.sparse[:, :0], spatial=factors.spatial[..., :0])
+    with pytest.raises(EditError, match="has no tokens to edit"):
+        scaled(none, 0, 2)
+
+
 def test_the_drawing_follows() -> None:
     """A token that stays where it is draws the same picture, one that is gone another."""
     model = stellar.load("stellar-scenes")

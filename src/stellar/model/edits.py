@@ -142,6 +142,8 @@ def _check(factors: Factors, token: int) -> None:
     if not isinstance(factors, Factors):
         raise EditError(f"expected the factors that encode gives, got a {type(factors).__name__}")
     last = factors.sparse.shape[1] - 1
+    if last < 0:
+        raise EditError("the model of these factors has no tokens to edit; take one that has")
     if not (_is_whole(token) and 0 <= token <= last):
         raise EditError(f"the tokens are 0 to {last}, got token {token!r}")
 

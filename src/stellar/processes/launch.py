@@ -74,7 +74,7 @@ def _all_of(names: tuple[str, ...], environment: Mapping[str, str], launcher: st
         raise LaunchError(
             f"this process seems to be one of several, but {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not set; start with {launcher}, which sets "
-            f"all of {', '.join(names)}, or unset RANK and WORLD_SIZE to train in one process"
+            f"all of {', '.join(names)}, or unset RANK and WORLD_SIZE to run in one process"
         )
     return [environment[name] for name in names]
 

@@ -179,6 +179,7 @@ def test_a_class_of_one_picture_cannot_be_divided(tmp_path: Path) -> None:
         ("file,class\na.png,x\n", "has the columns file,class; expected"),
         ("path,label\n", "has no rows"),
         ("path,label\na.png,x\nz.png,y\n", r"line 3: z.png is no file; paths are relative to"),
+        ("path,label\na.png,x\nz\0.png,y\n", r"line 3: z\\x00\.png is no file"),
         ("path,label\na.png,x\n,y\n", r"line 3: \. is no file"),
         ("path,label\na.png,x\nb.png\n", r"line 3: b.png has no label"),
         ("path,label\na.png,x\n./a.png,y\n", r"line 3: a.png was there before"),

@@ -13,6 +13,7 @@ from stellar.data.folder import DataError
 from stellar.data.labelled.listing import HELD_OUT, TRAIN, LabelsOf
 from stellar.errors import UserError
 from stellar.images.files import require_regular
+from stellar.storage import one_line
 
 SEPARATOR = ";"
 """Between the labels of one picture."""
@@ -95,7 +96,7 @@ def _labels(cell: str) -> tuple[str, ...]:
 
 def _problem_of_row(root: Path, picture: Path, split: str) -> str | None:
     if not (root / picture).is_file():
-        return f"{picture} is no file; paths are relative to {root}"
+        return f"{one_line(str(picture))} is no file; paths are relative to {root}"
     if split not in ("", TRAIN, *HELD_OUT):
         return f"the split must be one of {', '.join((TRAIN, *HELD_OUT))}, got {split}"
     return None
