@@ -95,8 +95,9 @@ def demo(
 
 def _require_own(out: Path, run: Path) -> None:
     """Raises RunError for a folder that holds anything else than a demo, such as pictures."""
-    begun = (run / CONFIG).exists()
-    if out.is_dir() and not begun and any(file != run for file in out.iterdir()):
+    if not out.is_dir() or (run / CONFIG).exists():
+        return
+    if any(file != run and not file.name.startswith(".") for file in out.iterdir()):
         raise RunError(f"{out} exists and is not a demo; choose another --out")
 
 

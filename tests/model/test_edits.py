@@ -134,23 +134,28 @@ def test_a_single_token_keeps_everything(factors: Factors) -> None:
     assert torch.equal(scaled(single, 0, 0).spatial, single.spatial)
 
 
+def wrong(value: Any) -> Any:
+    """What a type checker would have refused."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda f: painted(f, 3, [0]), "the tokens are 0 to 2, got token 3"),
         (lambda f: moved(f, -1, 0, 0), "the tokens are 0 to 2, got token -1"),
         (lambda f: painted(f, 0, [12]), "the patches are 0 to 11, got patch 12"),
-        (lambda f: painted(f, 0, [1.5]), "the patches are 0 to 11, got patch 1.5"),
-        (lambda f: painted(f, 0, 3), "patches are a list of them, got 3"),
-        (lambda f: painted(f, 0, [1], "1"), "from 0 to 1, got '1'"),
+        (lambda f: painted(f, 0, [wrong(1.5)]), "the patches are 0 to 11, got patch 1.5"),
+        (lambda f: painted(f, 0, wrong(3)), "patches are a list of them, got 3"),
+        (lambda f: painted(f, 0, [1], wrong("1")), "from 0 to 1, got '1'"),
         (lambda f: scaled(f, True, 2), "the tokens are 0 to 2, got token True"),
-        (lambda f: scaled(f, 0.5, 2), "the tokens are 0 to 2, got token 0.5"),
+        (lambda f: scaled(f, wrong(0.5), 2), "the tokens are 0 to 2, got token 0.5"),
         (lambda f: scaled(f.sparse, 0, 2), "the factors that encode gives, got a Tensor"),
-        (lambda f: scaled(f, 0, "2"), "0 to 1,000,000 times .* got '2'"),
-        (lambda f: moved(f, 0, 1.5, 0), "by whole patches, got 1.5 and 0"),
-        (lambda f: duplicated(f, 0, 0, None), "by whole patches, got 0 and None"),
+        (lambda f: scaled(f, 0, wrong("2")), "0 to 1,000,000 times .* got '2'"),
+        (lambda f: moved(f, 0, wrong(1.5), 0), "by whole patches, got 1.5 and 0"),
+        (lambda f: duplicated(f, 0, 0, wrong(None)), "by whole patches, got 0 and None"),
         (lambda f: replaced(f, 0, f.dense[:, 0, :2]), r"\(2, 5\), or \(1, 5\), got shape \(2, 2\)"),
-        (lambda f: replaced(f, 0, "cat"), r"a token is a tensor \(2, 5\), .* got 'cat'"),
+        (lambda f: replaced(f, 0, wrong("cat")), r"a token is a tensor \(2, 5\), .* got 'cat'"),
         (lambda f: with_share(f, 3, torch.ones(2, 12)), "the tokens are 0 to 2, got token 3"),
         (lambda f: with_share(f, 0, torch.ones(12)), r"tensor \(2, 12\), got shape \(12,\)"),
         (lambda f: with_share(f, 0, torch.full((2, 12), 2.0)), "from 0 to 1, got others"),
