@@ -1,8 +1,8 @@
 """The pictures of the page: those of a folder, of shards, of single files, or drawn scenes; and
 what somebody brings along, which stays in memory.
 
-A picture has a key: its number, or a name of our own for one that was brought. The page never says
-a path.
+A picture has a key: its number, or a name of our own for one that was brought. The page never asks
+by a path.
 """
 
 from collections import OrderedDict
