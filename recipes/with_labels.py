@@ -23,6 +23,7 @@ from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.data import Scenes
 from stellar.data.scenes import KINDS, Scene
+from stellar.evaluation.features.objects import coverage
 from stellar.model import Factors, Stellar
 from stellar.training.optimizer import build_optimizer
 from stellar.training.schedule import learning_rate
@@ -70,7 +71,7 @@ def batches(size: int) -> Iterator[Labelled]:
 
 def over_things(factors: Factors, batch: Labelled) -> Float[Tensor, "n D"]:
     """Z pooled over each thing, as an evaluation does."""
-    covered = F.adaptive_avg_pool2d(batch.masks[:, None], factors.grid).flatten(1)
+    covered = coverage(batch.masks, factors.grid)
     shares = covered / covered.sum(dim=1, keepdim=True)
     sparse, spatial = factors.sparse.float(), factors.spatial.float()
     mass = torch.einsum("np,npk->nk", shares, spatial[batch.scene])

@@ -118,6 +118,11 @@ class ImageFolder(ImageFiles):
         super().__init__(root, paths, channels)
 
 
+def combined(*fingerprints: str) -> str:
+    """One fingerprint of several: of pictures, and of what belongs to them."""
+    return hashlib.sha256("".join(fingerprints).encode()).hexdigest()
+
+
 def _size_and_beginning(path: Path) -> bytes:
     """Empty for what cannot be read."""
     try:

@@ -32,9 +32,8 @@ def replaced(factors: Factors, token: int, sparse: Float[Tensor, "B D"]) -> Fact
     """Another token of S in this one's place: another thing, where this one was."""
     _check(factors, token)
     images, _, width = factors.sparse.shape
-    if not isinstance(sparse, Tensor) or sparse.shape not in ((images, width), (1, width)):
-        came = f"shape {tuple(sparse.shape)}" if isinstance(sparse, Tensor) else repr(sparse)
-        raise EditError(f"a token is a tensor ({images}, {width}), or (1, {width}), got {came}")
+    expected = f"a token is a tensor ({images}, {width}), or (1, {width})"
+    _check_shape(sparse, expected, (images, width), (1, width))
     changed = factors.sparse.clone()
     changed[:, token] = sparse.to(changed)
     return replace(factors, sparse=changed)
@@ -92,10 +91,8 @@ def with_share(factors: Factors, token: int, share: Float[Tensor, "B P"]) -> Fac
     everything.
     """
     _check(factors, token)
-    expected = tuple(factors.spatial.shape[:2])
-    if not isinstance(share, Tensor) or share.shape != expected:
-        came = f"shape {tuple(share.shape)}" if isinstance(share, Tensor) else repr(share)
-        raise EditError(f"the shares of patches are a tensor {expected}, got {came}")
+    shape = tuple(factors.spatial.shape[:2])
+    _check_shape(share, f"the shares of patches are a tensor {shape}", shape)
     if not ((share >= 0) & (share <= 1)).all():
         raise EditError("the share of a patch is from 0 to 1, got others")
     return _with_share(factors, token, share.to(factors.spatial))
@@ -146,6 +143,12 @@ def _check(factors: Factors, token: int) -> None:
         raise EditError("the model of these factors has no tokens to edit; take one that has")
     if not (_is_whole(token) and 0 <= token <= last):
         raise EditError(f"the tokens are 0 to {last}, got token {token!r}")
+
+
+def _check_shape(given: object, expected: str, *shapes: tuple[int, ...]) -> None:
+    if not isinstance(given, Tensor) or given.shape not in shapes:
+        came = f"shape {tuple(given.shape)}" if isinstance(given, Tensor) else repr(given)
+        raise EditError(f"{expected}, got {came}")
 
 
 def _is_whole(number: object) -> bool:

@@ -5,7 +5,6 @@ what shape each object has. The first tenth of the pictures, by their number, is
 second for validation, all others for training.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Int16
 from torch import Tensor
 
-from stellar.data.folder import DataError, ImageFiles
+from stellar.data.folder import DataError, ImageFiles, combined
 from stellar.data.folderindex import walk
 from stellar.data.labelled.json_entry import read_entry
 from stellar.data.labelled.listing import some, that_holds
@@ -34,12 +33,12 @@ class ClevrTexFiles(ImageFiles):
 
     def fingerprint(self) -> str:
         """Tells other masks, and other descriptions of them, apart as well."""
-        found = super().fingerprint()
         pictures = [Path(os.fsdecode(self.relative(index))) for index in range(len(self))]
-        for beside in (_mask_of, _description_of):
-            files = [bytes(beside(picture)) for picture in pictures]
-            found += ImageFiles(self.root, files).fingerprint()
-        return hashlib.sha256(found.encode()).hexdigest()
+        beside = (
+            ImageFiles(self.root, [bytes(file_of(picture)) for picture in pictures])
+            for file_of in (_mask_of, _description_of)
+        )
+        return combined(super().fingerprint(), *(files.fingerprint() for files in beside))
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage for a mask that is none, or of another size than its picture, and

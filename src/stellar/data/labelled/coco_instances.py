@@ -4,7 +4,6 @@ Where objects overlap, the smaller is on top, as it would else be hidden. Pixels
 (iscrowd) that no object has are IGNORED; all others are background, which is a class.
 """
 
-import hashlib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stellar.data.folder import ImageFiles
+from stellar.data.folder import ImageFiles, combined
 from stellar.data.labelled.coco_json import SPLITS, Annotated, AnnotationFile, class_names
 from stellar.data.labelled.coco_outlines import EXPECTED, Outline, drawn, is_outline
 from stellar.data.labelled.masked import BACKGROUND, IGNORED, MaskedSplits, Masks
@@ -35,8 +34,7 @@ class InstanceFiles(ImageFiles):
 
     def fingerprint(self) -> str:
         """Tells other annotations apart as well."""
-        found = super().fingerprint() + self._records.fingerprint()
-        return hashlib.sha256(found.encode()).hexdigest()
+        return combined(super().fingerprint(), self._records.fingerprint())
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage where the picture is of another size than its annotation."""

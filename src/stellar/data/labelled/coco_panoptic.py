@@ -5,13 +5,12 @@ says of what category a segment is. Things are objects, stuff is not. Pixels wit
 (0) and those of a crowd (iscrowd) are IGNORED.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from stellar.data.folder import DataError, ImageFiles
+from stellar.data.folder import DataError, ImageFiles, combined
 from stellar.data.labelled.coco_json import SPLITS, AnnotationFile, class_names
 from stellar.data.labelled.json_entry import Entry
 from stellar.data.labelled.masked import IGNORED, MaskedSplits, Masks
@@ -39,9 +38,8 @@ class PanopticFiles(ImageFiles):
 
     def fingerprint(self) -> str:
         """Tells other masks, and other annotations of them, apart as well."""
-        found = super().fingerprint() + self._mask_files.fingerprint()
-        found += self._segments.fingerprint()
-        return hashlib.sha256(found.encode()).hexdigest()
+        masks, segments = self._mask_files.fingerprint(), self._segments.fingerprint()
+        return combined(super().fingerprint(), masks, segments)
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage for a mask that is none, or of another size than its picture, and

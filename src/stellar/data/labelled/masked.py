@@ -4,7 +4,6 @@ Masks keep the resolution of their pictures. IGNORED marks pixels that count now
 set knows no objects, each class of a picture that is no background is taken for one.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from stellar.data.folder import DataError, ImageFiles, ImageSource
+from stellar.data.folder import DataError, ImageFiles, ImageSource, combined
 from stellar.images import read_mask
 
 IGNORED = 255
@@ -82,10 +81,10 @@ class MaskedFiles(ImageFiles):
 
     def fingerprint(self) -> str:
         """Tells other masks apart as well."""
-        found = super().fingerprint() + self._mask_files.fingerprint()
+        beside = [self._mask_files]
         if self._object_files is not None:
-            found += self._object_files.fingerprint()
-        return hashlib.sha256(found.encode()).hexdigest()
+            beside.append(self._object_files)
+        return combined(super().fingerprint(), *(files.fingerprint() for files in beside))
 
     def masks(self, index: int) -> Masks:
         """Raises UnreadableImage for a mask that is none, or of another size than its picture, and

@@ -107,6 +107,11 @@ def _colours(image: Pixels, masks: Float[Tensor, "n h w"]) -> Float[Tensor, "n _
     return torch.cat([mean, (weights @ pixels**2 - mean**2).clamp_min(0).sqrt()], dim=1)
 
 
+def coverage(masks: Float[Tensor, "n h w"], grid: tuple[int, int]) -> Float[Tensor, "n P"]:
+    """How much of each patch every mask covers."""
+    return F.adaptive_avg_pool2d(masks[:, None], grid).flatten(1)
+
+
 def _described(
     there: _InPicture,
     sparse: Float[Tensor, "K D"],
@@ -115,7 +120,7 @@ def _described(
     grid: tuple[int, int],
 ) -> Objects:
     """With what a model says: U, and S, Z and L if it has tokens."""
-    covered = F.adaptive_avg_pool2d(there.masks[:, None], grid).flatten(1)
+    covered = coverage(there.masks, grid)
     shares = covered / covered.sum(dim=1, keepdim=True)
     channels = there.colours.shape[1] // 2
     features = {
