@@ -12,7 +12,7 @@ from torch import Tensor
 from stellar.data.labelled import MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Row
 from stellar.evaluation.evaluators.segmentation import norm_of
-from stellar.evaluation.features.patches import Patches
+from stellar.evaluation.features.patches import Patches, stacked_masks
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou
 from stellar.evaluation.probes.patch_bank import BATCH, PatchBank, fill_bank
 from stellar.evaluation.probes.patch_heads import Feature
@@ -63,11 +63,11 @@ def count_pixels(
     found = {k: torch.zeros(num_classes, num_classes, dtype=torch.int64) for k in KS}
     for rows in torch.arange(len(patches)).split(BATCH):
         named = bank.named(patches.read(rows.tolist(), device), KS)
-        for place, row in enumerate(rows.tolist()):
-            truth = source.masks(int(patches.places[row])).classes
-            for k, classes in named.items():
-                maps = classes[place].view(1, 1, *patches.grid).byte().cpu()
-                pixels = F.interpolate(maps, tuple(truth.shape), mode="nearest-exact")[0, 0]
+        maps = {k: classes.unflatten(1, patches.grid).byte().cpu() for k, classes in named.items()}
+        for some, truth in stacked_masks(source, patches.places[rows.numpy()].tolist(), len(KS)):
+            size = tuple(truth.shape[1:])
+            for k, of_pictures in maps.items():
+                pixels = F.interpolate(of_pictures[some, None], size, mode="nearest-exact")[:, 0]
                 found[k] += confusion_matrix(truth, pixels, num_classes)
     return found
 

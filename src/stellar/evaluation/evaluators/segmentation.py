@@ -15,7 +15,7 @@ from torch import Tensor
 from stellar.data.labelled import MaskedSource, MaskedSplits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.localisation import segment
-from stellar.evaluation.features.patches import PatchBatch, Patches
+from stellar.evaluation.features.patches import PatchBatch, Patches, stacked_masks
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou, pixel_accuracy
 from stellar.evaluation.probes.holdout import hold_out, shuffled
 from stellar.evaluation.probes.patch_heads import (
@@ -155,14 +155,14 @@ def count_pixels(
     for rows in torch.arange(len(patches)).split(BATCH):
         batch = patches.read(rows.tolist(), device)
         maps = {
-            name: scores(batch).permute(0, 2, 3, 1).unflatten(3, patches.grid)
+            name: scores(batch).permute(2, 0, 3, 1).unflatten(3, patches.grid)
             for name, scores in scores_of.items()
         }
-        for place, row in enumerate(rows.tolist()):
-            truth = source.masks(int(patches.places[row])).classes.to(device)
-            height, width = truth.shape
-            for name, of_pictures in maps.items():
-                named = [segment(scores[None], (height, width))[0] for scores in of_pictures[place]]
+        places = patches.places[rows.numpy()].tolist()
+        for some, truth in stacked_masks(source, places, num_classes):
+            truth = truth.to(device)
+            for name, by_layer in maps.items():
+                named = [segment(scores[some], tuple(truth.shape[1:])) for scores in by_layer]
                 counted = [confusion_matrix(truth, each, num_classes).cpu() for each in named]
                 found[name] = found.get(name, 0) + torch.stack(counted)
     return found

@@ -7,7 +7,8 @@ Pixels that are ignored belong to no class, so that rows of H sum to 1 at most. 
 resolution, as the whole picture is what the model sees.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,9 @@ from torch import Tensor
 from stellar.data.labelled import MaskedSource
 from stellar.evaluation.features.cache import Rows, Unreadable, write_rows
 from stellar.model import Backbone, Factors, Stellar
+
+AT_ONCE = 1 << 24
+"""Numbers about the pixels of some pictures that are in memory together: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +119,21 @@ def class_shares(
     cell = (row[:, None] * grid[1] + column) * 256 + classes
     counts = torch.bincount(cell.flatten(), minlength=grid[0] * grid[1] * 256).view(-1, 256)
     return counts[:, :num_classes] / counts.sum(dim=1, keepdim=True).clamp_min(1)
+
+
+def stacked_masks(
+    source: MaskedSource, places: Sequence[int], per_pixel: int
+) -> Iterator[tuple[list[int], UInt8[Tensor, "n h w"]]]:
+    """The classes of the pixels of these pictures, of n pictures of one size at a time, so few that
+    `per_pixel` numbers for each of their pixels are AT_ONCE or less; and which of `places` they
+    are of.
+    """
+    of_size = defaultdict[torch.Size, list[int]](list)
+    masks = [source.masks(place).classes for place in places]
+    for index, mask in enumerate(masks):
+        of_size[mask.shape].append(index)
+    for size, alike in of_size.items():
+        most = max(1, AT_ONCE // (per_pixel * size.numel()))
+        for start in range(0, len(alike), most):
+            some = alike[start : start + most]
+            yield some, torch.stack([masks[index] for index in some])
