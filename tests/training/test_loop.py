@@ -332,6 +332,26 @@ def test_starting_from_another_run(tmp_path: Path, config: RunConfig) -> None:
     torch.testing.assert_close(before.sparse, after.sparse)
 
 
+def test_starting_from_a_run_on_smaller_pictures(tmp_path: Path, config: RunConfig) -> None:
+    """A second stage on pictures twice as large begins with what the first learned, heads too."""
+    pretrain(config, tmp_path / "first")
+    second = replace(
+        config,
+        init=str(tmp_path / "first"),
+        model=replace(config.model, image_size=32, patch_size=8),
+        views=replace(config.views, local_size=16),
+    )
+    pretrain(with_training(second, steps=1, learning_rate=1e-12), tmp_path / "second")
+    images = torch.rand(1, 3, 32, 32)
+    before = stellar.load(tmp_path / "first").encode(torch.nn.functional.avg_pool2d(images, 2))
+    after = stellar.load(tmp_path / "second").encode(images)
+    torch.testing.assert_close(after.sparse, before.sparse)
+    torch.testing.assert_close(after.spatial, before.spatial)
+    heads = [stellar.load(tmp_path / name, purpose="pretrain") for name in ("first", "second")]
+    first, second = (model.state_dict()["sparse_head.prototypes"] for model in heads)
+    torch.testing.assert_close(first, second)
+
+
 def test_starting_from_a_masked_autoencoder(tmp_path: Path, config: RunConfig) -> None:
     """Encoder and decoder are its own, tokens and factorization as initialised."""
     pretrain(mae(config), tmp_path / "mae")

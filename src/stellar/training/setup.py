@@ -23,6 +23,7 @@ from stellar.model.files.opening import BackboneFile, ModelFile, open_weights
 from stellar.model.files.prefixes import FROZEN, TOKENS, TRAINING_ONLY
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
+from stellar.model.resizing import resize_weights
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import gather_lists, is_first
@@ -149,7 +150,8 @@ def resolved(config: RunConfig) -> RunConfig:
 def load_run(model: PretrainingModel, file: ModelFile) -> None:
     """Start where a run of stellar stands: its heads too, if it has them. Of a run with another
     number of tokens, or none, as a masked autoencoder, encoder and decoder are taken; tokens and
-    heads start anew, and so does the decoder where the file has none.
+    heads start anew, and so does the decoder where the file has none. What depends on the sizes of
+    pictures and patches is resized.
     """
     has_heads = any(name.startswith("sparse_head.") for name in file.state)
     ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
@@ -161,7 +163,7 @@ def load_run(model: PretrainingModel, file: ModelFile) -> None:
         ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
     if not file.has_decoder:
         ignore = (*ignore, "decoder.")
-    load_weights(model, file.state, ignore)
+    load_weights(model, resize_weights(file.state, theirs, ours), ignore)
 
 
 def take_over(config: RunConfig, backbone: BackboneFile) -> tuple[RunConfig, str]:
