@@ -60,23 +60,26 @@ def test_the_shipped_models_figures_are_its_reports_where_it_is_of_these_scenes(
     there = {score.quantity for score in shipped.scores}
     assert shipped.scores == tuple(s for s in reported.scores if s.quantity in there)
     assert {s.quantity for s in reported.scores} - there == {ENCODING}
-    assert "stellar evaluate stellar-scenes --data scenes" in shipped.notes[-1]
+    assert any("stellar evaluate stellar-scenes --data scenes" in note for note in shipped.notes)
     assert trained.score(ENCODING)
     assert untrained.score(ENCODING)
     assert "shipped" in (tmp_path / "demo/report.html").read_text()
 
 
 def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:
-    shipped, scenes = load("stellar-scenes"), open_scenes(preset().model, 1000, 1000)
+    shipped = load("stellar-scenes")
+    scenes = open_scenes(shipped.config, 1000, 1000)
     assert scores_of_report(shipped, scenes)
-    assert scores_of_report(shipped, open_scenes(preset().model, 1000, 999)) is None
-    assert scores_of_report(shipped, open_scenes(preset().model, 1000, 1000, seed=1)) is None
+    assert scores_of_report(shipped, open_scenes(shipped.config, 1000, 999)) is None
+    assert scores_of_report(shipped, open_scenes(shipped.config, 1000, 1000, seed=1)) is None
+    smaller = replace(shipped.config, image_size=24, patch_size=6)
+    assert scores_of_report(shipped, open_scenes(smaller, 1000, 1000)) is None
     with torch.no_grad():
         next(shipped.parameters()).add_(1e-3)
     assert scores_of_report(shipped, scenes) is None
 
 
-def test_it_goes_on_with_its_run_and_other_scenes_leave_the_shipped_model_out(
+def test_it_goes_on_with_its_run_and_judges_the_shipped_model_at_its_own_size(
     tmp_path: Path, capsys
 ) -> None:
     config = preset().with_steps(1)
@@ -85,9 +88,11 @@ def test_it_goes_on_with_its_run_and_other_scenes_leave_the_shipped_model_out(
     before = (run / METRICS).read_bytes()
     result = demo(tmp_path / "demo", config, num_scenes=20, console=Console(width=120))
     assert (run / METRICS).read_bytes() == before
-    assert [model.name for model in result.evaluation.models] == ["untrained", "trained"]
-    assert result.evaluation.models[1].sha256 == fingerprint(load(run))
-    assert "stellar-scenes is left out: it was trained on" in capsys.readouterr().out
+    _, trained, shipped = result.evaluation.models
+    assert trained.sha256 == fingerprint(load(run))
+    assert psnr(shipped) > 20
+    size = load("stellar-scenes").config.image_size
+    assert f"shipped: judged on the embedded scenes at {size} px" in capsys.readouterr().out
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stellar.config import EvaluationConfig, ModelConfig, RunConfig, check_count
+from stellar.config import EvaluationConfig, RunConfig, check_count
 from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits
@@ -53,7 +53,7 @@ def demo(
     console: Console | None = None,
 ) -> DemoResult:
     """Train (or go on training) in `out`/run, evaluate on held-out scenes, and write
-    `out`/report.html.
+    `out`/report.html. The shipped model is judged on the scenes as large as it takes them.
 
     `config` replaces the demo's preset, `num_scenes` is the number of scenes that the probes
     learn from, and of those that they are tried on. Raises RunError when `out` holds a run of
@@ -70,21 +70,17 @@ def demo(
     }
     data = config.data if config.data in EMBEDDED else "scenes"
     scenes = open_scenes(config.model, num_scenes, num_scenes, data=data)
-    shipped, reported = load(SHIPPED_MODEL), None
-    if _same_pictures(shipped.config, config.model):
-        reported = scores_of_report(shipped, scenes)
-        models["shipped"] = shipped
-    else:
-        say(
-            f"{SHIPPED_MODEL} is left out: it was trained on scenes of {shipped.config.image_size} "
-            f"px in {shipped.config.in_chans} channels, and these are others"
-        )
-    judged = {name: model for name, model in models.items() if name != "shipped" or not reported}
-    say(f"evaluating {len(judged)} models on {num_scenes:,} held-out scenes")
-    evaluation = evaluate(judged, scenes, out, JUDGED)
-    if reported is not None:
-        evaluation = replace(evaluation, models=(*evaluation.models, reported))
-    sheets = sheets_of(models, scenes)
+    say(f"evaluating {len(models)} models on {num_scenes:,} held-out scenes")
+    evaluation = evaluate(models, scenes, out, JUDGED)
+    shipped = load(SHIPPED_MODEL)
+    its_scenes = open_scenes(shipped.config, num_scenes, num_scenes, data=data)
+    reported = scores_of_report(shipped, its_scenes)
+    if reported is None:
+        say(f"evaluating {SHIPPED_MODEL} too, as its own report is of other scenes")
+        (reported,) = evaluate({"shipped": shipped}, its_scenes, out, JUDGED).models
+    reported = replace(reported, notes=(*reported.notes, f"judged on {its_scenes.description}"))
+    evaluation = replace(evaluation, models=(*evaluation.models, reported))
+    sheets = sheets_of(models, scenes) + sheets_of({"shipped": shipped}, its_scenes)
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
     dict(sheets)["trained"].save(out / "scenes.png")
@@ -118,7 +114,3 @@ def scores_of_report(model: Stellar, scenes: MaskedSplits) -> ModelScores | None
     )
     scores = tuple(score for score in found.scores if score.quantity != ENCODING)
     return replace(found, name="shipped", scores=scores, notes=(*found.notes, note))
-
-
-def _same_pictures(one: ModelConfig, other: ModelConfig) -> bool:
-    return (one.image_size, one.in_chans) == (other.image_size, other.in_chans)

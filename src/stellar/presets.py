@@ -124,7 +124,7 @@ def demo() -> RunConfig:
             num_prototypes=128, prototype_dim=64, head_hidden_dim=256, spatial_noise=1.0
         ),
         training=TrainingConfig(
-            steps=600,
+            steps=500,
             batch_size=16,
             learning_rate=2e-3,
             num_workers=1,

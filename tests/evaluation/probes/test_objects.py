@@ -106,3 +106,10 @@ def test_colours_are_told_apart_by_how_bright_they_are():
     objects = Objects(features, labels, torch.rand(300), {})
     for score in probe_matrix(objects, objects):
         assert score.label == "size" or score.accuracy > 0.95
+
+
+def test_classes_that_only_the_last_training_objects_have_can_be_named():
+    """The penalty is chosen without them."""
+    labels = torch.tensor([0, 1] * 40 + [2] * 40)
+    features = torch.nn.functional.one_hot(labels, 3).float() + 0.1 * torch.randn(120, 3)
+    assert linear_predict(features, labels, torch.eye(3)).tolist() == [0, 1, 2]
