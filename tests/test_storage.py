@@ -45,6 +45,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert (tmp_path / "x.txt").read_text() == "old"
 
 
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    """What is not whole yet lies under another name, which is no longer than a name may be."""
+    length = os.pathconf(tmp_path, "PC_NAME_MAX")
+    file, folder = tmp_path / f"{'x' * (length - 4)}.txt", tmp_path / ("y" * length)
+    write_file(file, "new")
+    place_folder(folder, write_two)
+    assert file.read_text() == "new"
+    assert {inside.name for inside in folder.iterdir()} == {"a", "b", "SHA256SUMS"}
+
+
 def test_files_are_placed_together_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     (tmp_path / "c").write_text("other")

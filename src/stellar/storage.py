@@ -180,9 +180,10 @@ def _publish(file: Path) -> None:
 
 def hidden(path: Path) -> Path:
     """A name beside this one for what is not whole yet, or not wanted any more. No other process
-    has it: not by its number, which a process of another machine may have too.
+    has it: not by its number, which a process of another machine may have too. It ends as the name
+    does, and has room where that one is as long as can be.
     """
-    return path.with_name(f".{token_hex(4)}.{path.name}")
+    return path.with_name(f".{token_hex(4)}.{path.name[-40:]}")
 
 
 def make_folder(path: Path) -> None:
