@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float16, Float32, Int64
 from torch import Tensor
 
-from stellar.searching.tables import Contents, connect, damaged, reading, schemas
+from stellar.searching.tables import Contents, changed, connect, damaged, reading, schemas
 
 ROWS_AT_ONCE = 2048
 """Tokens that become single precision together: few enough for a processor's cache."""
@@ -64,7 +64,7 @@ class Rows:
     @cached_property
     def paths(self) -> list[str]:
         """Of all pictures, in the order of their numbers."""
-        with reading(self.folder):
+        with reading(self.folder, changed):
             table = self.pictures.search().select(["path"]).limit(None).to_arrow()
             return table["path"].to_pylist()
 
@@ -79,7 +79,7 @@ class Rows:
         num_tokens, width = self.contents.model["shapes"]["tokens"]
         count = self.contents.num_pictures * num_tokens
         sparse, shares, done = torch.empty(count, width).half(), torch.empty(count), 0
-        with reading(self.folder):
+        with reading(self.folder, changed):
             for batch in self.tokens.search().select(["sparse", "share"]).limit(None).to_batches():
                 rows = slice(done, done + len(batch))
                 sparse[rows] = torch.tensor(batch["sparse"].flatten().to_numpy()).view(-1, width)
@@ -114,7 +114,7 @@ class Rows:
         """Some pictures."""
         order = np.argsort(numbers)
         columns = ["path", "width", "height", "thumbnail"]
-        with reading(self.folder):
+        with reading(self.folder, changed):
             found = self.pictures.take_offsets(numbers[order].tolist()).select(columns).to_list()
         rows = [
             PictureRow(
@@ -130,7 +130,7 @@ class Rows:
         """LanceDB gives rows in the order of their places, whatever the order they are asked in."""
         order, num_tokens = np.argsort(numbers), self.contents.num_tokens
         places = (numbers[order, None] * num_tokens + np.arange(num_tokens)).ravel().tolist()
-        with reading(self.folder):
+        with reading(self.folder, changed):
             table = self.tokens.take_offsets(places).select([column]).to_arrow()
             return self._per_picture(table[column])[np.argsort(order)]
 

@@ -10,7 +10,7 @@ is row n K + k.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -150,15 +150,25 @@ def damaged(folder: Path, reason: str) -> SearchError:
     )
 
 
+def changed(folder: Path, reason: str) -> SearchError:
+    """The sentence about an index that could be opened, and cannot be read."""
+    return SearchError(
+        f"{folder} is damaged, or was replaced while it was open ({reason}); open it again, or make "
+        "it again with stellar index"
+    )
+
+
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
+def reading(
+    folder: Path, sentence: Callable[[Path, str], SearchError] = damaged
+) -> Iterator[None]:
     """LanceDB's errors while an index is read, as one sentence."""
     try:
         yield
     except UserError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException) as error:
-        raise damaged(folder, first_line(error)) from error
+        raise sentence(folder, first_line(error)) from error
 
 
 @contextmanager
