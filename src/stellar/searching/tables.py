@@ -153,15 +153,13 @@ def damaged(folder: Path, reason: str) -> SearchError:
 def changed(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that could be opened, and cannot be read."""
     return SearchError(
-        f"{folder} is damaged, or was replaced while it was open ({reason}); open it again, or make "
-        "it again with stellar index"
+        f"{folder} is damaged, or was replaced while it was open ({reason}); open it again, or "
+        "make it again with stellar index"
     )
 
 
 @contextmanager
-def reading(
-    folder: Path, sentence: Callable[[Path, str], SearchError] = damaged
-) -> Iterator[None]:
+def reading(folder: Path, sentence: Callable[[Path, str], SearchError] = damaged) -> Iterator[None]:
     """LanceDB's errors while an index is read, as one sentence."""
     try:
         yield

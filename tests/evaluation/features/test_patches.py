@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from stellar.config import ModelConfig
-from stellar.data.labelled import MaskedFiles, MaskedSplits
+from stellar.data.labelled import MaskedFiles, MaskedSplits, Masks
 from stellar.errors import UserError
-from stellar.evaluation.features.patches import class_shares, extract_patches
-from stellar.images import InputError, fitted
+from stellar.evaluation.features import patches
+from stellar.evaluation.features.patches import class_shares, extract_patches, stacked_masks
+from stellar.images import InputError, Pixels, fitted
 from stellar.model import Backbone, Stellar
 
 CPU = torch.device("cpu")
@@ -109,3 +110,38 @@ def test_a_mask_that_cannot_be_read_is_one_sentence(small: ModelConfig, tmp_path
     with pytest.raises(UserError, match=r"1-mask\.png.*must be of one size"):
         extract_patches(Stellar(small).eval(), source, 2, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+class Numbered:
+    """Pictures of three sizes, whose masks are of their numbers."""
+
+    SIZES = ((4, 6), (6, 4), (4, 6), (5, 5), (4, 6), (6, 4))
+    channels = 3
+
+    def __len__(self) -> int:
+        return len(self.SIZES)
+
+    def read(self, index: int) -> Pixels:
+        return torch.zeros(3, *self.SIZES[index], dtype=torch.uint8)
+
+    def name(self, index: int) -> str:
+        return str(index)
+
+    def masks(self, index: int) -> Masks:
+        classes = torch.full(self.SIZES[index], index, dtype=torch.uint8)
+        return Masks(classes, torch.zeros_like(classes), {})
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(1 << 24, 3), (2 * 24 * 3, 2), (1, 1)])
+def test_masks_of_one_size_are_stacked_as_far_as_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, most: int
+) -> None:
+    monkeypatch.setattr(patches, "AT_ONCE", at_once)
+    places = [5, 4, 3, 2, 1, 0]
+    # Three numbers for each of 24 pixels.
+    found = list(stacked_masks(Numbered(), places, 3))
+    assert max(len(some) for some, _ in found) == most
+    assert sorted(index for some, _ in found for index in some) == list(range(6))
+    for some, stacked in found:
+        for index, mask in zip(some, stacked, strict=True):
+            assert torch.equal(mask, Numbered().masks(places[index]).classes)

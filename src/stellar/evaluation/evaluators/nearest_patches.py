@@ -65,7 +65,7 @@ def count_pixels(
         named = bank.named(patches.read(rows.tolist(), device), KS)
         maps = {k: classes.unflatten(1, patches.grid).byte().cpu() for k, classes in named.items()}
         for some, truth in stacked_masks(source, patches.places[rows.numpy()].tolist(), len(KS)):
-            size = tuple(truth.shape[1:])
+            size = truth.shape[1:]
             for k, of_pictures in maps.items():
                 pixels = F.interpolate(of_pictures[some, None], size, mode="nearest-exact")[:, 0]
                 found[k] += confusion_matrix(truth, pixels, num_classes)

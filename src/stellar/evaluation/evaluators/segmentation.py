@@ -160,9 +160,9 @@ def count_pixels(
         }
         places = patches.places[rows.numpy()].tolist()
         for some, truth in stacked_masks(source, places, num_classes):
-            truth = truth.to(device)
+            truth, (_, height, width) = truth.to(device), truth.shape
             for name, by_layer in maps.items():
-                named = [segment(scores[some], tuple(truth.shape[1:])) for scores in by_layer]
+                named = [segment(scores[some], (height, width)) for scores in by_layer]
                 counted = [confusion_matrix(truth, each, num_classes).cpu() for each in named]
                 found[name] = found.get(name, 0) + torch.stack(counted)
     return found
