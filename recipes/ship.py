@@ -1,9 +1,9 @@
 """Makes the model that comes with the package from its run: weights in half precision without
-training heads, configuration and report; and sets the figures in its card and in docs/models.md.
+training heads, configuration and report; and sets the figures in its card and in docs/scenes.md.
 
     python recipes/ship.py runs/scenes
 
-docs/models.md has the run before it. Takes some minutes on two cores.
+docs/scenes.md has the runs before it. Takes some minutes on two cores.
 """
 
 import re
@@ -23,7 +23,7 @@ from stellar.model.files.known_models import REPORT, SHIPPED
 
 NAME = "stellar-scenes"
 FOLDER = SHIPPED[NAME]
-PAGES = (FOLDER / CARD, Path(__file__).parents[1] / "docs/models.md")
+PAGES = (FOLDER / CARD, Path(__file__).parents[1] / "docs/scenes.md")
 """What shows the figures."""
 TARGETS = (
     (accuracy("Z", "colour", "kNN"), 0.97),

@@ -78,7 +78,8 @@ def demo(
     if reported is None:
         say(f"evaluating {SHIPPED_MODEL} too, as its own report is of other scenes")
         (reported,) = evaluate({"shipped": shipped}, its_scenes, out, JUDGED).models
-    reported = replace(reported, notes=(*reported.notes, f"judged on {its_scenes.description}"))
+    if its_scenes.description != scenes.description:
+        reported = replace(reported, notes=(*reported.notes, f"judged on {its_scenes.description}"))
     evaluation = replace(evaluation, models=(*evaluation.models, reported))
     sheets = sheets_of(models, scenes) + sheets_of({"shipped": shipped}, its_scenes)
     write_file(out / "report.json", to_json(evaluation))
