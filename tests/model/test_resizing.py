@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from stellar.config import ModelConfig
 from stellar.model import Stellar
+from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.positions import resize_positions
 from stellar.model.resizing import resize_weights
 
@@ -72,7 +73,11 @@ def test_sizes_that_do_not_divide_and_half_precision(
     assert torch.equal(new[pixels], old[pixels][:, :, :1, :1].expand(-1, -1, 7, 7))
 
 
-def test_what_the_file_lacks_stays_missing(small: ModelConfig) -> None:
-    state = Stellar(small, draws=False).state_dict()
-    found = resize_weights(state, small, replace(small, image_size=32, patch_size=8))
-    assert dict(found).keys() == state.keys()
+def test_what_the_file_lacks_or_has_wrong_is_left_to_who_loads_it(small: ModelConfig) -> None:
+    state, larger = Stellar(small, draws=False).state_dict(), replace(small, image_size=32)
+    for new in (larger, replace(larger, patch_size=8)):
+        assert dict(resize_weights(state, small, new)).keys() == state.keys()
+    for wrong in (torch.zeros(7), torch.zeros(1, 12, 32)):
+        found = resize_weights({**state, "encoder.pos_embed": wrong}, small, larger)
+        with pytest.raises(WeightsError, match=r"of another shape: encoder.pos_embed \("):
+            load_weights(Stellar(larger, draws=False), found)

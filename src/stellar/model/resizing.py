@@ -7,8 +7,8 @@ For patches of q pixels a side in place of p, where p divides q:
 - the decoder draws every pixel q / p times as large, so that its patch, averaged to its old size,
   is what it was.
 
-Other sizes are averaged in the same way, over pixels that lie across. Positions are resized as the
-encoder resizes them for pictures of another size (positions.py).
+Where p does not divide q, an average is over all pixels that reach into the place of one. Positions
+are resized as the encoder resizes them for pictures of another size (positions.py).
 """
 
 from collections import ChainMap
@@ -31,20 +31,31 @@ def resize_weights(
     state: Mapping[str, Tensor], old: ModelConfig, new: ModelConfig
 ) -> Mapping[str, Tensor]:
     """The weights of a model of `old`, for pictures and patches of the sizes of `new`: all others
-    as they are, and what the file lacks still missing.
+    as they are. What the file lacks, or has in other shapes than `old` says, is left to whoever
+    loads it.
     """
     changed: dict[str, Tensor] = {}
-    size, side = new.patch_size, new.image_size // new.patch_size
-    if size != old.patch_size:
-        if EMBEDDING in state:
-            changed[EMBEDDING] = resize_embedding(state[EMBEDDING], size)
-        if PIXELS in state and old.decoder.target == "pixels":
-            changed[PIXELS] = resize_pixels(state[PIXELS], size)
-    if POSITIONS in state and side != old.image_size // old.patch_size:
+    (grid, patch), (new_grid, new_patch) = map(_sizes, (old, new))
+    if new_patch != patch:
+        if _ends(state, EMBEDDING, (patch, patch)):
+            changed[EMBEDDING] = resize_embedding(state[EMBEDDING], new_patch)
+        if _ends(state, PIXELS, (patch, patch)):
+            changed[PIXELS] = resize_pixels(state[PIXELS], new_patch)
+    if new_grid != grid and _ends(state, POSITIONS, (1 + grid**2, old.embed_dim)):
         cls, table = state[POSITIONS][:, :1], state[POSITIONS][:, 1:]
-        table = resize_positions(table, (side, side), antialias=new.num_registers > 0)
+        table = resize_positions(table, (new_grid, new_grid), antialias=new.num_registers > 0)
         changed[POSITIONS] = torch.cat([cls, table], dim=1)
     return ChainMap(changed, dict(state)) if changed else state
+
+
+def _sizes(config: ModelConfig) -> tuple[int, int]:
+    """Patches a side of the grid, and pixels a side of a patch."""
+    return config.image_size // config.patch_size, config.patch_size
+
+
+def _ends(state: Mapping[str, Tensor], name: str, shape: tuple[int, int]) -> bool:
+    """Whether there is such a tensor, with these last two sizes."""
+    return name in state and tuple(state[name].shape[-2:]) == shape
 
 
 def resize_embedding(weight: Float[Tensor, "D C p p"], size: int) -> Float[Tensor, "D C q q"]:
