@@ -14,7 +14,7 @@ _PAPER = (249, 246, 240)
 _TINT, _SLOPE, _GRAIN = 4, 6, 2
 """How far the whole sheet, its edges, and a single pixel go from that, of 255."""
 
-_PHOTOGRAPHS = (
+PHOTOGRAPHS = (
     "astronaut.png",
     "chelsea.png",
     "coffee.png",
@@ -40,8 +40,15 @@ def paper(rng: Generator, size: int) -> np.ndarray:
 
 
 def photograph(rng: Generator, size: int, train: bool) -> np.ndarray:
-    """A crop, perhaps mirrored, of what the training set (or every other) sees of a photograph."""
-    quarter = _quarter(int(rng.integers(len(_PHOTOGRAPHS))), train, int(rng.integers(2)), size)
+    """A crop of any of PHOTOGRAPHS."""
+    return crop_of(rng, int(rng.integers(len(PHOTOGRAPHS))), size, train)
+
+
+def crop_of(rng: Generator, number: int, size: int, train: bool) -> np.ndarray:
+    """A crop (size, size, 3), perhaps mirrored, of what the training set (or every other) sees of
+    one of PHOTOGRAPHS.
+    """
+    quarter = _quarter(number, train, int(rng.integers(2)), size)
     height, width, _ = quarter.shape
     top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
     crop = quarter[top : top + size, left : left + size]
@@ -57,7 +64,7 @@ def require_photographs() -> None:
         )
 
 
-@lru_cache(maxsize=4 * len(_PHOTOGRAPHS))
+@lru_cache(maxsize=256)
 def _quarter(number: int, train: bool, low: int, size: int) -> np.ndarray:
     """The upper (0) or lower (1) of the two quarters that a split sees of a photograph.
 
@@ -66,7 +73,7 @@ def _quarter(number: int, train: bool, low: int, size: int) -> np.ndarray:
     package = find_spec("skimage")
     assert package is not None
     assert package.origin is not None
-    with Image.open(Path(package.origin).parent / "data" / _PHOTOGRAPHS[number]) as file:
+    with Image.open(Path(package.origin).parent / "data" / PHOTOGRAPHS[number]) as file:
         photograph = file.convert("RGB")
     quarter = photograph.crop(quarter_box(photograph.size, train, low))
     scale = max(size, min(_SCALE * size, *quarter.size)) / min(quarter.size)
