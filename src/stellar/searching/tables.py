@@ -153,8 +153,8 @@ def damaged(folder: Path, reason: str) -> SearchError:
 def changed(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that could be opened, and cannot be read."""
     return SearchError(
-        f"{folder} is damaged, or was replaced while it was open ({reason}); open it again, or "
-        "make it again with stellar index"
+        f"{folder} is damaged, or was replaced while it was open ({reason}): open it again; remove "
+        "it, and make it again with stellar index, if that does not help"
     )
 
 
