@@ -76,6 +76,7 @@ WITHIN = {
         "edits": {"factors"},
         "history": set(),
         "positions": set(),
+        "resizing": {"positions"},
         "transformer": {"positions"},
         "vqgan": set(),
         "decoder": {"transformer"},

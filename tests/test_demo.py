@@ -79,6 +79,7 @@ def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:
     assert scores_of_report(shipped, scenes) is None
 
 
+@pytest.mark.long
 def test_it_goes_on_with_its_run_and_judges_the_shipped_model_at_its_own_size(
     tmp_path: Path, capsys
 ) -> None:
