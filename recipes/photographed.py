@@ -17,7 +17,13 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from PIL import Image
 
-from stellar.data.scenes.grounds import PHOTOGRAPHS, crop_of, paper, photograph
+from stellar.data.scenes.grounds import (
+    PHOTOGRAPHS,
+    crop_of,
+    paper,
+    photograph,
+    require_photographs,
+)
 
 SIDES = (14, 24)
 """Least and largest side of the square that a thing is cut from, as pixels of 48."""
@@ -82,6 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.exists():
         parser.error(f"{options.out} exists; choose another folder")
+    require_photographs()
     write(options.out, options.size, options.ground, options.pictures, options.pairs)
 
 

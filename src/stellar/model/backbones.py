@@ -15,7 +15,7 @@ from stellar.model.factors import Factors
 from stellar.model.files.opening import BackboneFile, open_backbone
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.inputs import Inputs, prepare
-from stellar.model.positions import resize_positions
+from stellar.model.positions import resize_table
 from stellar.precision import choose_device
 
 
@@ -78,9 +78,8 @@ def load_into_encoder(encoder: Encoder, config: ModelConfig, file: BackboneFile)
     """
     state, side = dict(file.state), config.image_size // config.patch_size
     if config.rope_theta is None:
-        cls, table = state["pos_embed"][:, :1], state["pos_embed"][:, 1:]
-        table = resize_positions(table, (side, side), antialias=config.num_registers > 0)
-        state["pos_embed"] = torch.cat([cls, table], dim=1)
+        antialias = config.num_registers > 0
+        state["pos_embed"] = resize_table(state["pos_embed"], side, antialias)
     weight = state["patch_embed.proj.weight"]
     try:
         state["patch_embed.proj.weight"] = adapt_channels(weight, config.in_chans)

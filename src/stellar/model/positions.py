@@ -36,6 +36,14 @@ def resize_positions(
     return resized.flatten(2).transpose(1, 2).to(table.dtype)
 
 
+def resize_table(
+    table: Float[Tensor, "1 M D"], side: int, antialias: bool
+) -> Float[Tensor, "1 N D"]:
+    """A whole table, whose first row is that of cls, for a square grid of `side` patches."""
+    cls, positions = table[:, :1], table[:, 1:]
+    return torch.cat([cls, resize_positions(positions, (side, side), antialias)], dim=1)
+
+
 def rotary_angles(
     grid: tuple[int, int], head_dim: int, theta: float, device: torch.device
 ) -> Float[Tensor, "P d"]:

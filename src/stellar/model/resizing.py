@@ -11,7 +11,6 @@ Where p does not divide q, an average is over all pixels that reach into the pla
 are resized as the encoder resizes them for pictures of another size (positions.py).
 """
 
-from collections import ChainMap
 from collections.abc import Mapping
 
 import torch
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stellar.config import ModelConfig
-from stellar.model.positions import resize_positions
+from stellar.model.positions import resize_table
 
 EMBEDDING = "encoder.patch_embed.proj.weight"
 POSITIONS = "encoder.pos_embed"
@@ -42,10 +41,9 @@ def resize_weights(
         if _ends(state, PIXELS, (patch, patch)):
             changed[PIXELS] = resize_pixels(state[PIXELS], new_patch)
     if new_grid != grid and _ends(state, POSITIONS, (1 + grid**2, old.embed_dim)):
-        cls, table = state[POSITIONS][:, :1], state[POSITIONS][:, 1:]
-        table = resize_positions(table, (new_grid, new_grid), antialias=new.num_registers > 0)
-        changed[POSITIONS] = torch.cat([cls, table], dim=1)
-    return ChainMap(changed, dict(state)) if changed else state
+        antialias = new.num_registers > 0
+        changed[POSITIONS] = resize_table(state[POSITIONS], new_grid, antialias)
+    return {**state, **changed} if changed else state
 
 
 def _sizes(config: ModelConfig) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def require_photographs() -> None:
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # of the sizes that things cut from them have, too
 def _quarter(number: int, train: bool, low: int, size: int) -> np.ndarray:
     """The upper (0) or lower (1) of the two quarters that a split sees of a photograph.
 
