@@ -1,5 +1,6 @@
 """Files are whole or absent, and a flipped byte is noticed."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from stellar.storage import (
     place_file,
     place_files,
     place_folder,
+    reason_of,
     write_file,
 )
 
@@ -129,6 +131,14 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         assert f"{name} cannot be written (" in str(caught.value)
         assert isinstance(caught.value, UserError)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_said_without_what_a_library_says_around_it() -> None:
+    full = os.strerror(errno.ENOSPC)
+    for said in (f"lance error: LanceError(IO): {full} (os error 28), /src/writer.rs:191:9", full):
+        assert reason_of(RuntimeError(said)) == full
+    assert reason_of(OSError(errno.ENOSPC, f"Detail: [errno 28] {full}")) == full
+    assert reason_of(ValueError("other\nlines")) == "other"
 
 
 @pytest.mark.parametrize(

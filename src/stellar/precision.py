@@ -67,7 +67,8 @@ def choose_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).cpu()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        why = first_line(error).partition(". ")[0]  # torch goes on about each of its backends
         raise UserError(
-            f"device {str(device)!r} cannot be used ({first_line(error)}); choose auto, cpu or cuda"
+            f"device {str(device)!r} cannot be used ({why}); choose auto, cpu or cuda"
         ) from error
     return chosen

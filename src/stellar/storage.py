@@ -19,7 +19,7 @@ from typing import BinaryIO, TextIO, TypeVar
 
 from safetensors import SafetensorError
 
-from stellar.errors import UserError
+from stellar.errors import UserError, first_line
 
 Result = TypeVar("Result")
 UTF8, ESCAPED = "utf-8", "backslashreplace"
@@ -84,7 +84,14 @@ def writing(path: Path) -> Iterator[None]:
     except NotWritten:
         raise
     except (OSError, SafetensorError) as error:
-        raise NotWritten(path, getattr(error, "strerror", None) or str(error)) from error
+        raise NotWritten(path, reason_of(error)) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a disk refuses, without what the library that met it says around it."""
+    said = getattr(error, "strerror", None) or first_line(error)
+    reasons = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES))
+    return next((reason for reason in reasons if reason in said), said)
 
 
 @contextmanager

@@ -59,12 +59,8 @@ def refused(call: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_settings_that_make_no_sense(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
 ) -> None:
-    """The parser of settings says so, in a box, and ends with 2, as for any wrong call."""
-    with pytest.raises(SystemExit) as ended:
-        main(f"{SHORT} --out {tmp_path / 'run'} --{setting}".split())
-    told = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert "Traceback" not in told
+    """One sentence that names the setting, as of a run.toml."""
+    told = refused(f"{SHORT} --out {tmp_path / 'run'} --{setting}", capsys)
     assert setting.split()[0].replace("-", "_") in told or "mlp_ratio" in told
     assert not (tmp_path / "run").exists()
 

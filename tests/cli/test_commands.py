@@ -22,6 +22,7 @@ from torch.torch_version import TorchVersion
 from stellar.cli import COMMANDS, main
 from stellar.cli.info import EXTRAS
 from stellar.embedding import read_embeddings
+from stellar.presets import PRESETS
 
 MODELS = Path(__file__).parents[2] / "docs/models.md"
 SMALL = (
@@ -105,7 +106,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --out x --resume --settings", 1, "(got --settings), or start a new run"),
         ("pretrain --data . --training.steps many", 2, "steps"),
         ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
-        ("pretrain --data scenes --model.image-size 100", 2, "multiple of model.patch_size"),
+        ("pretrain --data scenes --model.image-size 100", 1, "multiple of model.patch_size"),
         ("pretrain --data scenes --preset b16", 1, "fun-research/TiTok can be had neither"),
         ("pretrain --data scenes --device cuda:9", 1, "device 'cuda:9' cannot be used"),
         ("pretrain --data s3x://bucket/a.tar", 1, "no address that fsspec reads"),
@@ -195,8 +196,8 @@ def test_studies_take_the_same_options(
     for option in (
         f"--out PATH Folder for the runs and the report. (default: {out})",
         "--data STR Folder of images, or scenes: the embedded ones. (default: scenes)",
-        "--preset PRESET The run that all others are variants of; demo by default. (default: None)",
-        "--config FILE A run.toml in its place. (default: None)",
+        "--preset PRESET The run that all others are variants of; demo by default. (default: none)",
+        "--config FILE A run.toml in its place. (default: none)",
     ):
         assert option in told
 
@@ -422,6 +423,15 @@ def test_cost_needs_no_pictures_and_no_model(stellar: Callable[[str], Done]) -> 
     done = stellar("cost b16 --images 1.28M --gpus 8")
     assert done.returncode == 0
     assert "| GPU hours at 330 TFLOP/s | 108 |" in done.stdout
+
+
+def test_the_cost_of_all_presets_stands_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    """Some have a second whole view, and most have none."""
+    assert main(["cost", *PRESETS]) == 0
+    header, _, *rows = capsys.readouterr().out.strip().splitlines()
+    assert header == f"|  | {' | '.join(PRESETS)} |"
+    (views,) = (row for row in rows if "local, second views" in row)
+    assert [cell.endswith(", 0 %") for cell in views.split(" | ")[1:]].count(False) == 2
 
 
 def test_changes_fit_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

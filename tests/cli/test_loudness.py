@@ -55,6 +55,14 @@ def test_a_progress_line_says_names_as_they_are_and_goes(
     assert said.endswith("\x1b[2K")  # the line is wiped out
 
 
+def test_a_progress_line_says_nothing_where_no_terminal_shows_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_line() as say:
+        say("pictures", 1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("flag", ["-q", "--quiet"])
 def test_quiet_errors_are_told(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     assert main([flag, "reconstruct", "stellar-scenes", "nowhere"]) == 1

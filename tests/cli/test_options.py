@@ -8,6 +8,7 @@ import pytest
 
 from stellar.cli import COMMANDS, main
 from stellar.cli.options import docstrings, options_of
+from stellar.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,29 @@ def test_what_is_given_is_read_and_the_rest_is_as_in_the_default() -> None:
     assert options_of(Sheet, "sheet", ["--out", "page"], "Draw.", Sheet(pictures=3)) == Sheet(
         out="page", pictures=3
     )
+
+
+@dataclass(frozen=True)
+class Counted:
+    count: int | None = 8
+
+    def __post_init__(self) -> None:
+        if self.count == 0:
+            raise UserError("count must be at least 1, got 0")
+
+
+def test_what_a_form_refuses_is_said_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=r"^count must be at least 1, got 0$"):
+        options_of(Counted, "sheet", ["--count", "0"], "Draw.")
+    assert capsys.readouterr().err == ""
+
+
+def test_none_is_written_as_in_a_run_toml(capsys: pytest.CaptureFixture[str]) -> None:
+    for none in ("none", "None"):
+        assert options_of(Counted, "sheet", ["--count", none], "Draw.") == Counted(None)
+    with pytest.raises(SystemExit):
+        options_of(Counted, "sheet", ["--count", "nil"], "Draw.")
+    assert "none|INT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("columns", [60, 80])

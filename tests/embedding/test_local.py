@@ -111,7 +111,9 @@ def test_a_call_that_was_stopped_goes_on_with_as_many_tokens_alone(
     embedder = Embedder(model, tokens=2)
     source = ImageFolder(photos)
     open_parts(tmp_path / "out.parquet", source, embedder, 2)
-    with pytest.raises(EmbeddingError, match="or with other --tokens"):
+    with pytest.raises(
+        EmbeddingError, match=r"parts of an embedding with other --tokens; remove it"
+    ):
         embed(model, photos, tmp_path / "out.parquet", part_size=2)
     assert embed(model, photos, tmp_path / "out.parquet", part_size=2, tokens=2).num_images == 6
 
@@ -204,8 +206,23 @@ def test_parts_of_another_model_are_refused(
     model.encoder.register_forward_pre_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
         embed(model, photos, tmp_path / "out.parquet")
-    with pytest.raises(EmbeddingError, match="parts of an embedding of other images, of another"):
+    with pytest.raises(EmbeddingError, match="parts of an embedding of another model; remove it"):
         embed(Stellar(small).eval(), photos, tmp_path / "out.parquet")
+
+
+def test_it_is_said_in_what_another_embedding_differs(
+    tmp_path: Path, small: ModelConfig, model: Stellar, photos: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    embed(model, photos, out)
+    with pytest.raises(EmbeddingError, match="is an embedding with another --fit; remove it"):
+        embed(model, photos, out, fit="squash")
+    with pytest.raises(EmbeddingError, match="is an embedding with other --tokens; remove it"):
+        embed(model, photos, out, tokens=small.num_sparse_tokens)
+    fewer = Stellar(replace(small, num_sparse_tokens=2)).eval()
+    (photos / "z.png").write_bytes(min(photos.iterdir()).read_bytes())
+    with pytest.raises(EmbeddingError, match="embedding of other images and of another model; "):
+        embed(fewer, photos, out)
 
 
 @pytest.mark.parametrize("said", [b"[" * 100_000, b"[]", b"{"])
@@ -218,7 +235,7 @@ def test_a_file_that_says_nonsense_of_itself_is_no_embedding(
     for read in (read_embeddings, lambda path: next(row_groups(path))):
         with pytest.raises(EmbeddingError, match=r"is not an embedding .* or is damaged"):
             read(file)
-    with pytest.raises(EmbeddingError, match=r"no embedding|the embedding of other images"):
+    with pytest.raises(EmbeddingError, match="exists and is no embedding"):
         embed(model, photos, file)
 
 

@@ -114,7 +114,7 @@ def test_a_late_process_finds_nothing_to_do(
         embed(model, photos, out, ranks=Ranks(1, 2))
         assert embed(model, photos, out, ranks=Ranks(0, 2)).num_images == 6
         assert sorted(tmp_path.rglob("*")) == before
-        with pytest.raises(EmbeddingError, match="the embedding of other images, of another model"):
+        with pytest.raises(EmbeddingError, match="is an embedding of another model; remove it"):
             embed(Stellar(small).eval(), photos, out, ranks=Ranks(1, 2))
 
 

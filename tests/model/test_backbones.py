@@ -145,12 +145,14 @@ def test_names_there_and_back(name: str, tmp_path: Path) -> None:
 def test_the_contract_of_an_encoder(tmp_path: Path) -> None:
     saved("dinov2", tmp_path)
     ours = stellar.load_backbone(tmp_path)
-    factors = ours.encode((images() * 255).to(torch.uint8))
+    batch = (images() * 255).to(torch.uint8)
+    factors = ours.encode(batch)
     assert factors.sparse.shape == (2, 0, 128)
     assert factors.spatial.shape == (2, 25, 0)
     Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
     assert "largest centred square" in ours.encode(tmp_path / "red.png").preparation
     assert not any(parameter.requires_grad for parameter in ours.parameters())
+    assert torch.equal(ours(batch).dense, factors.dense)
 
 
 ORIGINAL_NAMES = (
@@ -302,7 +304,7 @@ def test_what_is_no_plain_vit_is_refused(tmp_path: Path) -> None:
             (ViTModel(ViTConfig(**PLAIN, hidden_act="relu")), "hidden_act gelu, .* got .relu"),
             (
                 ViTModel(ViTConfig(**PLAIN, num_channels=2)),
-                "image_mean must have a number for each",
+                "image_mean and model.image_std must have a number for each",
             ),
         )
     ):

@@ -12,6 +12,7 @@ from stellar.config import DecoderConfig, ModelConfig
 from stellar.errors import UserError
 from stellar.model import MissingTokenizer, Stellar
 from stellar.model.vqgan import VQGAN, VQGANConfig
+from stellar.presets import PRESETS
 
 TOKENIZER = VQGANConfig(channels=32, multipliers=(1, 1, 2), num_blocks=1, code_dim=8, num_codes=16)
 
@@ -84,6 +85,13 @@ def test_pieces_of_any_precision_are_drawn(small: ModelConfig, dtype: torch.dtyp
     drawn = model.reconstruct(factors)
     half = model.reconstruct(sparse=factors.sparse.half(), spatial=factors.spatial.half())
     torch.testing.assert_close(half, drawn, atol=0.02, rtol=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_model_is_made_of_its_settings_alone() -> None:
+    for other in ({}, PRESETS["demo"]()):
+        with pytest.raises(UserError, match=f"a ModelConfig, .* got a {type(other).__name__}"):
+            Stellar(other)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -15,7 +15,7 @@ from stellar.data import Scenes
 from stellar.data.scenes import CLASSES
 from stellar.evaluation.features.objects import collect
 from stellar.evaluation.features.patches import extract_patches
-from stellar.model import Stellar
+from stellar.model import MissingDecoder, Stellar
 
 
 def test_it_learns_from_what_an_evaluation_asks_about(small: ModelConfig, tmp_path: Path) -> None:
@@ -56,3 +56,5 @@ def test_it_learns_and_writes_a_model_that_cannot_draw(
     model = stellar.load(out)
     assert isinstance(model, Stellar)
     assert not model.learned_to_draw
+    with pytest.raises(MissingDecoder, match="cannot draw: its training had no reconstruction"):
+        model.reconstruct(model.encode(torch.rand(1, 3, 48, 48)))

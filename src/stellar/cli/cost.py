@@ -95,8 +95,7 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
     """One column: what, and how much of it."""
     training, image, memory = config.training, plan.image, plan.memory
     encoder = {"full": image.full, "masked": image.masked, "local": image.local}
-    if second := image.second + image.teacher:
-        encoder["second"] = second
+    encoder["second"] = image.second + image.teacher
     parts = {"encoder": sum(encoder.values()), "tokenizer": image.tokenizer}
     parts |= {"decoder": image.decoder, "heads": image.heads}
     state = memory.total - memory.activations

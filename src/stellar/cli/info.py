@@ -117,7 +117,7 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
         "heads": f"{file.objective.num_prototypes} prototypes" if file.objective else "none",
     }
     if file.category:
-        rows["published as"] = file.category
+        rows["category"] = file.category
     path = Path(model)
     if (path / METRICS).is_file() and (metrics := read_metrics(path / METRICS)):
         last = metrics[-1]

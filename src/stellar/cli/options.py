@@ -7,21 +7,26 @@ itself is filled to the terminal's width.
 
 import ast
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import getsource
 from itertools import pairwise
 from textwrap import dedent
+from types import NoneType
 from typing import Any, TypeVar, get_type_hints
 
 import tyro
 from tyro.constructors import (
     ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
     StructConstructorSpec,
     StructFieldSpec,
     StructTypeInfo,
 )
 
 from stellar.cli.terminal import filled
+from stellar.config.field_types import NONE
+from stellar.errors import UserError
 
 Form = TypeVar("Form")
 
@@ -36,32 +41,37 @@ def options_of(
     default: Form | None = None,
 ) -> Form:
     """What `stellar COMMAND` was given, as a `form`; what was not given is as in `default`. Where
-    help is asked for, the program ends with it.
+    help is asked for, the program ends with it; a wrong call ends it with 2. Raises what the form
+    itself refuses a value with.
     """
-    _describe(arguments, description)
-    return tyro.cli(
-        form,
-        prog=f"stellar {command}",
-        args=list(arguments),
-        default=tyro.MISSING if default is None else default,
-        description="",
-        registry=FORMS,
-    )
+    missing = tyro.MISSING if default is None else default
+    return _parsed(form, command, arguments, description, default=missing)
 
 
 def options_and_rest_of(
     form: type[Form], command: str, arguments: Sequence[str], description: str
 ) -> tuple[Form, list[str]]:
     """The same, and the arguments that the `form` has no field for."""
+    return _parsed(form, command, arguments, description, return_unknown_args=True)
+
+
+class _Refused(Exception):
+    """What a form refuses a value with, on its way past tyro, which puts every ValueError into a
+    box.
+    """
+
+
+def _parsed(
+    form: Any, command: str, arguments: Sequence[str], description: str, **more: Any
+) -> Any:
     _describe(arguments, description)
-    return tyro.cli(
-        form,
-        prog=f"stellar {command}",
-        args=list(arguments),
-        description="",
-        registry=FORMS,
-        return_unknown_args=True,
-    )
+    try:
+        return tyro.cli(
+            form, prog=f"stellar {command}", args=list(arguments), description="",
+            registry=FORMS, **more,
+        )  # fmt: skip
+    except _Refused as refused:
+        raise refused.args[0] from None
 
 
 def _describe(arguments: Sequence[str], description: str) -> None:
@@ -82,7 +92,7 @@ def _dataclass(info: StructTypeInfo) -> StructConstructorSpec | None:
         return None
     types, texts = get_type_hints(info.type, include_extras=True), docstrings(info.type)
     return StructConstructorSpec(
-        instantiate=info.type,
+        instantiate=_past_tyro(info.type),
         fields=tuple(
             StructFieldSpec(
                 name=field.name,
@@ -93,6 +103,37 @@ def _dataclass(info: StructTypeInfo) -> StructConstructorSpec | None:
             for field in dataclasses.fields(info.type)
         ),
     )
+
+
+def _past_tyro(form: Callable[..., Form]) -> Callable[..., Form]:
+    """Makes a form of its fields; what it refuses them with is said as it is."""
+
+    def make(**fields: Any) -> Form:
+        try:
+            return form(**fields)
+        except UserError as error:
+            raise _Refused(error) from error
+
+    return make
+
+
+@FORMS.primitive_rule
+def _none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None:
+    """None as run.toml writes it, in any case."""
+    if info.type is not NoneType:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=NONE,
+        instance_from_str=lambda given: _read_none(given[0]),
+        is_instance=lambda value: value is None,
+        str_from_instance=lambda _: [NONE],
+    )
+
+
+def _read_none(given: str) -> None:
+    if given.lower() != NONE:
+        raise ValueError(f"{given} is not {NONE}")
 
 
 def _default(field: "dataclasses.Field[Any]", of_all: Any) -> Any:

@@ -76,7 +76,8 @@ def going_on() -> Iterator[None]:
 @contextmanager
 def progress_line(silent: bool = False) -> Iterator["Progress"]:
     """A line that says what is being done, how much of it, and how long it takes yet: called with
-    (what is done, done, in all). It goes when the work ends; `silent` where another process has it.
+    (what is done, done, in all). It goes when the work ends. Nothing is said where no terminal
+    shows it, and by a `silent` one, where another process has it.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -85,7 +86,8 @@ def progress_line(silent: bool = False) -> Iterator["Progress"]:
         TextColumn("{task.description}", markup=False), MofNCompleteColumn(), BarColumn(None),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Bar(*columns, console=console(silent), transient=True) as bar:
+    shown = console(silent)
+    with Bar(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from stellar.errors import UserError
 
 logger = logging.getLogger(__name__)
+LARGEST = 1_000_000
+"""Of the numbers of settings, but for counts and seeds of a training."""
 MOST_WORKERS = 1024
 """Processes that read pictures for one process of a command."""
 
@@ -36,7 +38,7 @@ def check_choices(config: Any, section: str) -> None:
             )
 
 
-def check_numbers(config: Any, section: str, largest: float = 1_000_000) -> None:
+def check_numbers(config: Any, section: str, largest_whole: int = LARGEST) -> None:
     """Raises ConfigError for a number that is not finite, or larger than anything that makes sense,
     of either sign.
     """
@@ -44,6 +46,7 @@ def check_numbers(config: Any, section: str, largest: float = 1_000_000) -> None
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float):
+                largest = largest_whole if isinstance(number, int) else LARGEST
                 require(
                     abs(number) <= largest,
                     f"{section}.{name} must be a number up to {largest:,}, got {number}",

@@ -188,12 +188,12 @@ class ModelConfig:
             f"got {self.embed_dim}",
         )
         _check_rotary(self)
-        for name in ("image_mean", "image_std"):
-            require(
-                len(getattr(self, name)) == self.in_chans,
-                f"model.{name} must have a number for each of model.in_chans = {self.in_chans} "
-                f"channels, got {len(getattr(self, name))}",
-            )
+        require(
+            len(self.image_mean) == len(self.image_std) == self.in_chans,
+            "model.image_mean and model.image_std must have a number for each of model.in_chans = "
+            f"{self.in_chans} channels, got {len(self.image_mean)} and {len(self.image_std)}; "
+            "mean and standard deviation of yours, or 0.5 and 0.25 for each, will do",
+        )
         require(min(self.image_std) > 0, f"model.image_std must be positive, got {self.image_std}")
         require(
             self.in_chans == 3 or self.decoder.target == "pixels",

@@ -9,6 +9,9 @@ from stellar.config.objective import ObjectiveConfig
 from stellar.config.training import TrainingConfig
 from stellar.config.views import ViewConfig, num_kept
 
+OF_TOKENS = ("token_clustering", "set_alignment", "koleo")
+"""Terms of the objective that are about tokens."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -68,13 +71,12 @@ class RunConfig:
             "every term of the objective is off; set one of its weights above 0",
         )
         if not self.model.num_sparse_tokens and not self.model.bottleneck:
-            for term in ("token_clustering", "set_alignment", "koleo"):
-                weight = getattr(objective, f"{term}_weight")
-                require(
-                    weight == 0,
-                    f"objective.{term}_weight = {weight} needs tokens, but model.num_sparse_tokens "
-                    "is 0; set the weight to 0",
-                )
+            on = [term for term in OF_TOKENS if objective.on(term)]
+            require(
+                not on,
+                f"model.num_sparse_tokens is 0, so terms about tokens must be off: set "
+                f"{', '.join(f'objective.{term}_weight' for term in on)} to 0",
+            )
         another_crop = views.num_masked > 1 or (views.num_masked == 1 and not views.share_crop)
         require(
             not objective.aligns_globally or another_crop,

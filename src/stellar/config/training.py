@@ -14,7 +14,7 @@ from stellar.config.checks import (
 )
 from stellar.config.field_types import settle_types
 
-LARGEST = 2**62
+LARGEST_WHOLE = 2**62
 """Of any number; a seed may be as large."""
 
 
@@ -135,7 +135,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         settle_types(self, "training")
         check_choices(self, "training")
-        check_numbers(self, "training", LARGEST)
+        check_numbers(self, "training", LARGEST_WHOLE)
         if self.schedule == "constant" and self.final_learning_rate != 1e-6:
             warn("training.final_learning_rate has no effect without a cosine")
         for name in ("beta1", "beta2"):

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.data import Listed
-from stellar.embedding.embedder import Embedder, EmbeddingError, schema_of
+from stellar.embedding.embedder import STRONGEST, Embedder, EmbeddingError, schema_of
 from stellar.json_text import parse_json
 from stellar.processes.launch import Ranks
 from stellar.storage import (
@@ -29,6 +29,7 @@ from stellar.storage import (
     make_folder,
     one_line,
     place_file,
+    reason_of,
     remove_folder,
     sync,
     write_file,
@@ -47,6 +48,16 @@ LAYOUT: dict[str, Any] = {
 }
 ALONE = Ranks()
 MANIFEST, UNREADABLE = "manifest.json", b"unreadable"
+MODEL, OTHER_TOKENS = "model_sha256", "with other --tokens"
+APART = {
+    "images": "of other images",
+    "names": "of other images",
+    MODEL: "of another model",
+    "fit": "with another --fit",
+    "shapes": OTHER_TOKENS,
+    STRONGEST: OTHER_TOKENS,
+}
+"""What is said of an embedding, by the field of its metadata that is not as asked for."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class Parts:
         except OSError as error:
             if not self.out.exists():  # else another process made the part, and the end of it
                 raise EmbeddingError(
-                    f"{self._folder} cannot be written ({error.strerror}); make room there, and "
+                    f"{self._folder} cannot be written ({reason_of(error)}); make room there, and "
                     "the same command goes on"
                 ) from error
 
@@ -279,11 +290,10 @@ def _begun(parts: Parts, contents: dict[str, Any]) -> Parts:
     if out.exists():
         if (found := _contents(out)) == contents:
             return parts
-        if found is None:  # something else, perhaps the pictures themselves
+        if not isinstance(found, dict):  # something else, perhaps the pictures themselves
             raise EmbeddingError(f"{out} exists and is no embedding; choose another --out")
         raise EmbeddingError(
-            f"{out} is the embedding of other images, of another model or with other --tokens; "
-            "remove it, or choose another --out"
+            f"{out} is an embedding {_apart(found, contents)}; remove it, or choose another --out"
         )
     if not out.parent.is_dir():
         raise EmbeddingError(
@@ -297,10 +307,19 @@ def _begun(parts: Parts, contents: dict[str, Any]) -> Parts:
     manifest = _manifest(folder)
     if {**manifest, "part_size": None} != {"part_size": None, **contents}:
         raise EmbeddingError(
-            f"{folder} holds parts of an embedding of other images, of another model or with other "
-            "--tokens; remove it, or choose another --out"
+            f"{folder} holds parts of an embedding {_apart(manifest, contents)}; remove it, or "
+            "choose another --out"
         )
     return replace(parts, part_size=manifest["part_size"])
+
+
+def _apart(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    """In what an embedding is not the one that is asked for."""
+    differing = [field for field in APART if found.get(field) != asked.get(field)]
+    if MODEL in differing:  # which decides how many tokens there are
+        differing = [field for field in differing if APART[field] != OTHER_TOKENS]
+    said = dict.fromkeys(APART[field] for field in differing)
+    return " and ".join(said) or "by another version of stellar"
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
 
     Raises MissingPackage when the format's packages are absent, ExportError when a file differs
     from the model by more than 1e-3, the path cannot be used or torch is older than 2.11, and
-    NotWritten for a name that no file can have; then nothing is left behind.
+    NotWritten where the disk refuses; then nothing is left behind.
     """
     check_model(model)
     if format not in FORMATS:
@@ -73,14 +73,12 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
         model = deepcopy(model).to("cpu", torch.float32)
     about = json.dumps(_describe(model))
     made = {_place(path, graph, chosen): graph for graph in graphs(model)}
-    try:
+    with writing(path):
         # ONNX keeps more than 2 GB of weights in NAME.onnx.data, which is moved first.
         exported = place_files(
             path.parent,
             lambda folder: [_write(made[place], chosen, folder, place, about) for place in made],
         )
-    except OSError as error:
-        raise ExportError(f"{path.parent} cannot be written ({error.strerror})") from error
     return tuple(exported)
 
 

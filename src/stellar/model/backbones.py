@@ -41,6 +41,10 @@ class Backbone(nn.Module):
         spatial = tokens.dense.new_empty(*tokens.dense.shape[:2], 0)
         return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, prepared.description)
 
+    def forward(self, images: Inputs) -> Factors:
+        """`encode`."""
+        return self.encode(images)
+
 
 def load_backbone(
     source: str | Path,

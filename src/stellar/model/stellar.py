@@ -36,8 +36,7 @@ class NoDecoder(nn.Module):
 
     def forward(self, _lowrank: Tensor, _grid: tuple[int, int]) -> Tensor:
         raise MissingDecoder(
-            "this model cannot draw: it was loaded to encode only (load it with "
-            "purpose='reconstruct'), or its training had no reconstruction term"
+            "this model was loaded to encode only; load it with purpose='reconstruct' to draw"
         )
 
 
@@ -50,12 +49,18 @@ class Stellar(nn.Module):
     no reconstruction term.
 
     Without tokens (`num_sparse_tokens=0`) it is what STELLAR is compared with: Z is U, or U
-    through a bottleneck. So it is with `slot_rounds`, where slot attention makes S and L.
+    through a bottleneck. So it is with `slot_rounds`, where slot attention makes S and L. Raises
+    UserError for what is no ModelConfig.
     """
 
     def __init__(
         self, config: ModelConfig, tokenizer: VQGAN | None = None, draws: bool = True
     ) -> None:
+        if not isinstance(config, ModelConfig):
+            raise UserError(
+                "a model is made of a ModelConfig, as stellar.PRESETS['tiny']().model is one, got "
+                f"a {type(config).__name__}"
+            )
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
@@ -115,6 +120,11 @@ class Stellar(nn.Module):
         given.
         """
         lowrank, grid = _lowrank(factors, sparse, spatial, grid, self.config.embed_dim)
+        if isinstance(self.decoder, NoDecoder) and not self.learned_to_draw:
+            raise MissingDecoder(
+                "this model cannot draw: its training had no reconstruction term "
+                "(objective.reconstruction_weight was 0)"
+            )
         weights = next(self.decoder.parameters(), lowrank)  # none where there is no decoder
         lowrank = lowrank.to(weights.device, weights.dtype)
         return self.drawn(self.decoder(lowrank, grid), grid)

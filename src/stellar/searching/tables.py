@@ -22,7 +22,7 @@ import pyarrow as pa
 from stellar.embedding.embedder import STRONGEST, check_metadata
 from stellar.errors import MissingPackage, UserError, first_line
 from stellar.json_text import parse_json
-from stellar.storage import write_file
+from stellar.storage import reason_of, write_file
 
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
 WORDS = "words.safetensors"
@@ -178,6 +178,6 @@ def writing_tables(folder: Path) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
         raise SearchError(
-            f"{folder} cannot be written ({first_line(error)}); make room there, and the same "
+            f"{folder} cannot be written ({reason_of(error)}); make room there, and the same "
             "command goes on"
         ) from error

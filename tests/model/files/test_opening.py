@@ -80,8 +80,10 @@ def test_a_hub_id_is_opened_whatever_it_holds(
 def test_who_asks_for_one_kind_is_told_of_the_other(ours: Path, vit: Path) -> None:
     with pytest.raises(WeightsError, match=r"ours cannot be used .* load it with stellar\.load"):
         open_backbone(ours)
-    with pytest.raises(WeightsError, match="is no model of stellar"):
+    with pytest.raises(WeightsError, match=r"is no model of stellar.* another .* pretrain --init"):
         open_model(vit)
+    with pytest.raises(WeightsError, match=r"stellar-b16 is a STELLAR model; load it with"):
+        open_backbone("stellar-b16")
 
 
 def test_what_is_neither_gets_a_sentence(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def locate_backbone(
     if Path(source).exists():
         _refuse_revision(revision, source)
         return Located(find_weights(Path(source)), from_hub=False)
+    if source in (*SHIPPED, *NAMES):
+        raise WeightsError(f"{source} is a STELLAR model; load it with stellar.load")
     raise WeightsError(
         f"{source} does not exist; expected a folder, a file or a hub id such as "
         "facebook/vit-mae-base"

@@ -33,6 +33,11 @@ from stellar.model.files.sizes_from_tensors import (
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.files.tensors import open_state
 
+FOR_OTHERS = (
+    "if it is another vision transformer, it is for stellar evaluate, for pretrain --init and for "
+    "stellar.load_backbone"
+)
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -114,7 +119,8 @@ def _model(located: Located, state: Mapping[str, Tensor]) -> ModelFile:
     try:
         state = PUBLISHED.view(state)
     except WeightsError as error:
-        raise WeightsError(f"{path} is no model of stellar: {error}") from error
+        advice = "" if is_stellar(state) else f"; {FOR_OTHERS}"
+        raise WeightsError(f"{path} is no model of stellar: {error}{advice}") from error
     manifest = read_manifest(config_file)
     entry = next((each for each in manifest.values() if each["weights"] == path.name), None)
     if entry is None and manifest:

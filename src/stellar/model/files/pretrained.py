@@ -18,7 +18,7 @@ from stellar.model.files.config_json import HISTORY
 from stellar.model.files.hub import HUB, UNREACHED, is_hub_id
 from stellar.model.files.saving import save_model
 from stellar.model.stellar import Stellar
-from stellar.storage import place_files
+from stellar.storage import place_files, reason_of
 
 
 class SharingError(UserError):
@@ -52,7 +52,9 @@ def save_pretrained(model: Stellar, folder: Path, source: str | None = None) -> 
         folder.mkdir(parents=True, exist_ok=True)
         place_files(folder, write)
     except OSError as error:
-        raise SharingError(f"{folder} cannot be written: {error.strerror}") from error
+        raise SharingError(
+            f"{folder} cannot be written ({reason_of(error)}); make room there, or choose another"
+        ) from error
 
 
 def from_pretrained(source: str | Path, revision: str | None, local_files_only: bool) -> Stellar:
