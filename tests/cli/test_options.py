@@ -8,6 +8,7 @@ import pytest
 
 from stellar.cli import COMMANDS, main
 from stellar.cli.options import docstrings, options_of
+from stellar.cli.pretrain import Options, configure
 from stellar.errors import UserError
 
 
@@ -79,6 +80,21 @@ def test_none_is_written_as_in_a_run_toml(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         options_of(Counted, "sheet", ["--count", "nil"], "Draw.")
     assert "none|INT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [
+        (["--training.epochs", "5"], None),
+        (["--training.epochs=5"], None),
+        (["--training.epochs", "5", "--training.steps", "3"], 3),
+        ([], 500),
+    ],
+)
+def test_epochs_take_the_place_of_a_presets_steps(given: list[str], steps: int | None) -> None:
+    training = configure(Options(data="scenes", preset="demo"), given).training
+    assert training.steps == steps
+    assert not given or training.epochs == 5
 
 
 @pytest.mark.parametrize("columns", [60, 80])

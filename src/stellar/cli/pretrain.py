@@ -93,12 +93,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def configure(options: Options, rest: Sequence[str]) -> RunConfig:
-    """The preset or file, changed by the rest of the command line."""
+    """The preset or file, changed by the rest of the command line; where that has epochs and no
+    steps, those of the preset or file make room for them.
+    """
     base = start_from(options.preset, options.config, "tiny")
     if options.data is not None:
         base = replace(base, data=options.data)
     elif options.config is None and not options.settings:
         raise UserError("pretrain needs --data: a folder of images, or scenes, the embedded ones")
+    given = {option.partition("=")[0] for option in rest}
+    if "--training.epochs" in given and "--training.steps" not in given:
+        base = base.with_steps(None)
     return options_of(
         RunConfig,
         "pretrain",
