@@ -55,7 +55,10 @@ def test_every_row_is_what_the_model_says(tmp_path: Path, model: Stellar, photos
 
 def test_the_file_explains_itself(tmp_path: Path, model: Stellar, photos: Path) -> None:
     embed(model, photos, tmp_path / "out.parquet")
-    metadata = read_embeddings(tmp_path / "out.parquet").metadata
+    embeddings = read_embeddings(tmp_path / "out.parquet")
+    shapes = "cls (6, 24), tokens (6, 3, 24), maps (6, 3, 4, 4)"
+    assert repr(embeddings) == f"Embeddings(6 pictures: {shapes})"
+    metadata = embeddings.metadata
     assert metadata["model_sha256"] == fingerprint(model)
     assert metadata["shapes"] == {"cls": [24], "tokens": [3, 24], "maps": [3, 4, 4]}
     assert "square" in metadata["preprocessing"]

@@ -115,6 +115,13 @@ def test_what_are_no_pieces_gets_a_sentence(small: ModelConfig) -> None:
             model.reconstruct(**pieces)
 
 
+def test_factors_go_where_tensors_go(small: ModelConfig) -> None:
+    factors = Stellar(small).encode(torch.rand(1, 3, 16, 16))
+    moved = factors.to("cpu", torch.float64)
+    assert torch.equal(moved.lowrank, factors.spatial.double() @ factors.sparse.double())
+    assert (moved.grid, moved.preparation) == (factors.grid, factors.preparation)
+
+
 def test_factors_are_equal_to_themselves_alone(small: ModelConfig) -> None:
     model, images = Stellar(small), torch.rand(1, 3, 16, 16)
     factors = model.encode(images)

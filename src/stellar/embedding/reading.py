@@ -19,7 +19,7 @@ DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowE
 """What reading a file that is something else, or was changed, may raise."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Embeddings:
     """An embedding in memory; the arrays are half precision."""
 
@@ -31,6 +31,12 @@ class Embeddings:
     maps: np.ndarray
     """(N, K, h, w)"""
     metadata: dict[str, Any]
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(
+            f"{name} {getattr(self, name).shape}" for name in self.metadata["shapes"]
+        )
+        return f"Embeddings({len(self.paths)} pictures: {arrays})"
 
 
 def read_embeddings(path: str | Path) -> Embeddings:

@@ -1,11 +1,14 @@
 """The factors of a batch of images: what (S), where (L), and what they were made from (cls, U)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from stellar.model.fewer_tokens import strongest
+
+TENSORS = ("cls", "sparse", "spatial", "dense")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -29,10 +32,7 @@ class Factors:
     """What was done to the pictures before they were encoded; sizes are width x height."""
 
     def __repr__(self) -> str:
-        shapes = ", ".join(
-            f"{name} {tuple(getattr(self, name).shape)}"
-            for name in ("cls", "sparse", "spatial", "dense")
-        )
+        shapes = ", ".join(f"{name} {tuple(getattr(self, name).shape)}" for name in TENSORS)
         return f"Factors({shapes}, grid {self.grid}, preparation {self.preparation!r})"
 
     @property
@@ -41,6 +41,11 @@ class Factors:
         if self.sparse.shape[1] == 0:
             return self.dense
         return self.spatial.to(self.sparse.dtype) @ self.sparse
+
+    def to(self, *where: Any, **options: Any) -> "Factors":
+        """The same on another device or in another precision, by what `torch.Tensor.to` takes."""
+        moved = {name: getattr(self, name).to(*where, **options) for name in TENSORS}
+        return replace(self, **moved)
 
     def strongest(self, count: int) -> "Factors":
         """The same images in fewer tokens: the `count` that explain most of each, the largest
