@@ -149,7 +149,10 @@ def test_a_wrong_layout_shows_the_right_ones(
 
 
 def test_a_missing_path_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere does not exist; expected labelled pictures"):
+    with pytest.raises(
+        DataError,
+        match=r"nowhere does not exist; .* the embedded ones$",
+    ):
         open_labelled(tmp_path / "nowhere")
 
 

@@ -93,8 +93,8 @@ def open_labelled(path: Path | str, channels: int = 3) -> Splits:
 
     Paths in a CSV file are relative to it. Where no test set is given, it is a fifth of each class
     (of all, where pictures have several), those with the smallest SHA-256 of their relative path:
-    the same on every machine. Raises DataError with a sentence, and the trees that are expected,
-    for anything else.
+    the same on every machine. Raises DataError with a sentence for anything else, and the trees
+    that are expected, where something is there.
     """
     path, multi_label = Path(path), False
     if path.is_dir() and (ilsvrc := imagenet.ilsvrc_folder(path)):
@@ -109,7 +109,10 @@ def open_labelled(path: Path | str, channels: int = 3) -> Splits:
         except NoTable as error:
             raise _wrong_layout(str(error)) from error
     else:
-        raise _wrong_layout(f"{path} does not exist")
+        raise DataError(
+            f"{path} does not exist; expected a folder or a CSV file of pictures with labels or "
+            "masks (docs/data.md), or scenes, the embedded ones"
+        )
     train, test, description = _two_sets(listed, path, multi_label)
     classes = tuple(sorted({label for labels in train.values() for label in labels}))
     if len(classes) < 2:
