@@ -15,6 +15,12 @@ def test_values_lie_inside_and_ticks_are_few_and_round(values: list[float]) -> N
     assert all(-1e-6 <= axis.share(tick) <= 1 + 1e-6 for tick in axis.ticks())
 
 
+def test_hardly_any_difference_looks_small_and_percent_end_at_a_hundred() -> None:
+    psnr = Axis.around("PSNR, dB", [7.32, 7.38])
+    assert abs(psnr.share(7.38) - psnr.share(7.32)) < 0.1
+    assert max(Axis.around("top-1, %", [100.0]).ticks()) == 100
+
+
 def test_a_logarithmic_axis_and_one_that_is_turned_round() -> None:
     axis = Axis.around("numbers", [100.0, 10_000.0], log=True)
     middle = axis.share(1000.0)

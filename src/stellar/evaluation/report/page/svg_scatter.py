@@ -32,11 +32,11 @@ class Axis:
     @staticmethod
     def around(name: str, values: Sequence[float], log: bool = False,
                reverse: bool = False) -> "Axis":  # fmt: skip
-        """With room on both sides of the values."""
+        """With room on both sides of the values, so much that hardly any difference looks small."""
         if log:
             return Axis(name, min(values) / 2, max(values) * 2, log, reverse)
         low, high = min(values), max(values)
-        room = 0.14 * (high - low) or 0.05 * abs(high) or 0.5
+        room = max(0.14 * (high - low), 0.05 * abs(high)) or 0.5
         return Axis(name, low - room, high + room, log, reverse)
 
     def share(self, value: float) -> float:
@@ -56,7 +56,8 @@ class Axis:
         unit = 10.0 ** math.floor(math.log10(rough))
         step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [round(i * step, 10) for i in range(first, last + 1)]
+        ticks = [round(i * step, 10) for i in range(first, last + 1)]
+        return [tick for tick in ticks if tick <= 100 or "%" not in self.name]
 
 
 @dataclass(frozen=True)
