@@ -59,18 +59,20 @@ def scene(rng: Generator, size: int, train: bool, ground: str) -> tuple[np.ndarr
     return picture, mask
 
 
-def write(out: Path, size: int, ground: str, num_pictures: int, num_pairs: int) -> None:
+def write(
+    out: Path, size: int, ground: str, num_pictures: int, num_pairs: int, seed: int = 0
+) -> None:
     """`out`/photos to train on; `out`/pairs, with masks, to fit probes on and to test."""
     parts = (
         ("photos", None, True, num_pictures),
         ("pairs/train/images", "pairs/train/masks", True, num_pairs),
         ("pairs/val/images", "pairs/val/masks", False, num_pairs),
     )
-    for seed, (images, masks, train, count) in enumerate(parts):
+    for part, (images, masks, train, count) in enumerate(parts, start=seed):
         for folder in filter(None, (images, masks)):
             (out / folder).mkdir(parents=True)
         for number in range(count):
-            picture, mask = scene(default_rng([seed, number]), size, train, ground)
+            picture, mask = scene(default_rng([part, number]), size, train, ground)
             Image.fromarray(picture).save(out / images / f"{number:05d}.png")
             if masks:
                 Image.fromarray(mask).save(out / masks / f"{number:05d}.png")
@@ -85,11 +87,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=48)
     parser.add_argument("--pictures", type=int, default=4000)
     parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0, help="other pictures: 99, say")
     options = parser.parse_args()
     if options.out.exists():
         parser.error(f"{options.out} exists; choose another folder")
     require_photographs()
-    write(options.out, options.size, options.ground, options.pictures, options.pairs)
+    write(options.out, options.size, options.ground, options.pictures, options.pairs, options.seed)
 
 
 if __name__ == "__main__":
