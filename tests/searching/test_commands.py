@@ -94,7 +94,8 @@ def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:
     assert done.code == 0, done.err
     head, first, second = done.out.splitlines()
     assert head.split() == ["score", "tokens", "where", "path"]
-    assert re.fullmatch(r" 1\.000  1 +[a-z ]+ \(0\.\d\d, 0\.\d\d\) +003\.jpg", first)
+    where = r"(in many places|[a-z-]+ \(0\.\d\d, 0\.\d\d\))"
+    assert re.fullmatch(rf" 1\.000  1 +{where} +003\.jpg", first)
     assert second.endswith(".jpg")
     done = stellar("search", "photos.index", "--like", "003.jpg", "--token", "2", "--token", "0")
     assert done.out.splitlines()[1].split()[:2] == ["1.000", "2,0"]

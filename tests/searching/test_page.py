@@ -78,6 +78,14 @@ def test_a_score_that_is_nearly_nothing_has_no_sign() -> None:
     assert _as_table([nearly]).splitlines()[1].split()[0] == "0.000"
 
 
+def test_what_is_scattered_lies_in_many_places() -> None:
+    """Its centre says little, and is not told."""
+    one = hit().matches[0]
+    scattered = replace(hit(), matches=(replace(one, spread=0.3),))
+    assert re.search(r"  in many places  +a\.jpg", _as_table([scattered]))
+    assert "in many places, 44% of the picture" in render_page("x", [scattered], "crop")
+
+
 def test_a_map_lies_where_the_model_looked() -> None:
     """Of 400 x 200 pixels it saw the square in the middle; squashed, all of them."""
     frames: dict[Fit, str] = {
@@ -92,7 +100,7 @@ def test_a_map_lies_where_the_model_looked() -> None:
         ]
         assert len(maps) == 4  # the best of six
         assert all(each["style"] == frame for each in maps)
-        assert maps[0]["alt"] == "map of token 0, upper left, 44% of the picture"
+        assert maps[0]["alt"] == "map of token 0, upper-left, 44% of the picture"
 
 
 def test_a_map_has_a_pixel_for_each_patch() -> None:

@@ -1,5 +1,6 @@
 """Where maps lie, against maps made by hand."""
 
+import itertools
 import re
 from fractions import Fraction
 from typing import Any
@@ -90,8 +91,13 @@ def test_places_by_name_halve_and_quarter() -> None:
 def test_places_as_users_write_them() -> None:
     assert parse_place("upper-left") == (0, 0, 0.5, 0.5)
     assert parse_place("0,0.25,.5,1") == (0, 0.25, 0.5, 1)
+    for text, name in (
+        ("Upper-Left", "upper-left"), ("upper left", "upper-left"), ("MIDDLE", "middle"),
+        ("center", "middle"), ("centre", "middle"), ("upper", "top"), ("lower", "bottom"),
+    ):  # fmt: skip
+        assert parse_place(text) == PLACES[name]
     for text, said in (
-        ("lefft", r"a place is left, right, .*, got lefft; did you mean 'left'\?"),
+        ("Lefft", r"a place is left, right, .*, got Lefft; did you mean 'left'\?"),
         ("0,0,1", "a box x0,y0,x1,y1"),
         ("0,0,2,1", "got 0,0,2,1"),
         ("0.5,0,0.5,1", "its left and upper edges first"),
@@ -135,9 +141,23 @@ def test_what_is_no_box_gets_a_sentence(given: Any, shown: str) -> None:
         check_box(given)
 
 
-def test_words_and_patches() -> None:
-    assert in_words(np.array([0.1, 0.9], np.float32)) == "lower left"
-    assert in_words(np.array([0.5, 0.5], np.float32)) == "middle"
-    assert in_words(np.array([1.0, 0.5], np.float32)) == "right"
+def test_a_place_that_is_told_can_be_asked_for() -> None:
+    assert in_words(0.1, 0.9, 0.2) == "lower-left"
+    assert in_words(0.5, 0.5, 0.2) == "middle"
+    assert in_words(1.0, 0.5, 0.2) == "right"
+    for x, y in itertools.product(np.linspace(0, 1, 13), repeat=2):
+        x0, y0, x1, y1 = parse_place(in_words(x, y, 0.2))
+        assert x0 <= x <= x1
+        assert y0 <= y <= y1
+
+
+def test_what_is_scattered_lies_in_many_places() -> None:
+    """As an even map does, whose centre is in the middle."""
+    even = places(np.ones((1, 8, 8)))
+    ((x, y),), (spread,) = even.centre.tolist(), even.spread.tolist()
+    assert in_words(x, y, spread) == "in many places"
+
+
+def test_patches() -> None:
     assert patch_at(0.0, 0.999, 4, 8) == (3, 0)
     assert patch_at(1.0, 0.5, 4, 8) == (2, 7)

@@ -51,7 +51,7 @@ class Options:
     """A token of a picture of the index that is not wanted; may be given several times."""
     where: Annotated[str | None, tyro.conf.arg(metavar="PLACE")] = None
     """Where it has to lie: left, right, top, bottom, upper-left, upper-right, lower-left,
-    lower-right, center, or a box x0,y0,x1,y1 in [0, 1]."""
+    lower-right, middle, or a box x0,y0,x1,y1 in [0, 1]."""
     count: int = 10
     """Pictures to find."""
     exact: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -163,14 +163,12 @@ def _as_table(hits: "list[Hit]") -> str:
 
 
 def _where(hit: "Hit") -> str:
-    """Of the match that is closest."""
-    import numpy as np
-
-    from stellar.searching.places import in_words
+    """Of the match that is closest; with its centre, where that says something."""
+    from stellar.searching.places import WIDE
 
     best = max(hit.matches, key=lambda match: match.cosine)
     x, y = best.centre
-    return f"{in_words(np.array((x, y), np.float32))} ({x:.2f}, {y:.2f})"
+    return best.place + ("" if best.spread > WIDE else f" ({x:.2f}, {y:.2f})")
 
 
 def _as_json(hits: "list[Hit]") -> str:

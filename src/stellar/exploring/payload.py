@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from PIL import Image
 
 from stellar.exploring.workbench import Look, Workbench
@@ -17,8 +17,6 @@ from stellar.searching.places import Places, in_words
 
 LONGEST = 1024
 """Pixels of the longer side of a picture that is shown, at most."""
-WIDE = 0.27
-"""Spread of a map, from which on its centre says little; that of an even one is 0.41."""
 SMALL = 512
 """Pixels of the longer side up to which a picture is sent without loss."""
 
@@ -82,7 +80,7 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
         "tokens": [match.token for match in hit.matches],
-        "place": _place(np.array(best.centre, np.float32), best.spread),
+        "place": best.place,
         "grid": list(best.map.shape),
         "map": floats(np.max([match.map for match in hit.matches], axis=0)),
     }
@@ -90,12 +88,8 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
 
 def _tokens(where: Places) -> list[dict[str, Any]]:
     """Share of the picture and place of each."""
-    each = zip(where.share.tolist(), where.centre, where.spread.tolist(), strict=True)
-    return [{"share": share, "place": _place(centre, spread)} for share, centre, spread in each]
-
-
-def _place(centre: Float32[np.ndarray, "2"], spread: float) -> str:
-    return "in many places" if spread > WIDE else in_words(centre)
+    each = zip(where.share.tolist(), where.centre.tolist(), where.spread.tolist(), strict=True)
+    return [{"share": share, "place": in_words(x, y, spread)} for share, (x, y), spread in each]
 
 
 def view(pixels: Pixels, frame: tuple[int, int, int, int]) -> tuple[bytes, str]:

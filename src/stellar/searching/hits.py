@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float16
 
-from stellar.searching.places import Box, places
+from stellar.searching.places import Box, in_words, places
 from stellar.searching.rows import Rows
 from stellar.searching.scoring import Scores
 
@@ -23,6 +23,11 @@ class Match:
     box: Box
     share: float
     map: Float16[np.ndarray, "h w"] = field(compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it lies, in words."""
+        return in_words(*self.centre, self.spread)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,18 @@ PLACES: dict[str, Box] = {
     "upper-right": (0.5, 0.0, 1.0, 0.5),
     "lower-left": (0.0, 0.5, 0.5, 1.0),
     "lower-right": (0.5, 0.5, 1.0, 1.0),
-    "center": (0.25, 0.25, 0.75, 0.75),
+    "middle": (0.25, 0.25, 0.75, 0.75),
 }
 """Halves, quarters and the middle."""
+ALSO_CALLED = {"center": "middle", "centre": "middle", "upper": "top", "lower": "bottom"}
+NINTHS = (
+    ("upper-left", "top", "upper-right"),
+    ("left", "middle", "right"),
+    ("lower-left", "bottom", "lower-right"),
+)
+"""Each lies within the place of the same name."""
+WIDE = 0.27
+"""Spread of a map, from which on its centre says little; that of an even one is 0.41."""
 MOST = 0.8
 """The mass that a token's box holds."""
 
@@ -72,15 +81,19 @@ def mass_within(maps: Float[np.ndarray, "*n K h w"], box: Box) -> Float32[np.nda
 
 
 def parse_place(text: str) -> Box:
-    """The box of a place by its name, or of four numbers, as 0,0.5,1,1. Raises UserError."""
-    if text in PLACES:
-        return PLACES[text]
+    """The box of a place by its name, in letters of either case, or of four numbers, as
+    0,0.5,1,1. Raises UserError.
+    """
+    name = text.strip().lower().replace(" ", "-")
+    name = ALSO_CALLED.get(name, name)
+    if name in PLACES:
+        return PLACES[name]
     try:
         x0, y0, x1, y1 = map(float, text.split(","))
     except ValueError:
         raise UserError(
             f"a place is {', '.join(PLACES)}, or a box x0,y0,x1,y1 in [0, 1], "
-            f"got {text}{nearest(text, PLACES)}"
+            f"got {text}{nearest(name, PLACES)}"
         ) from None
     return check_box((x0, y0, x1, y1))
 
@@ -99,11 +112,13 @@ def check_box(given: Any) -> Box:
     return x0, y0, x1, y1
 
 
-def in_words(centre: Float32[np.ndarray, "2"]) -> str:
-    """The ninth of the picture that a point lies in, as `upper left`."""
-    column, row = (min(2, int(3 * value)) for value in centre)
-    words = ("upper", "", "lower")[row], ("left", "", "right")[column]
-    return " ".join(filter(None, words)) or "middle"
+def in_words(x: float, y: float, spread: float) -> str:
+    """Where a token lies: the ninth of the picture that its centre is in, as `upper-left`, or
+    `in many places`.
+    """
+    if spread > WIDE:
+        return "in many places"
+    return NINTHS[min(2, int(3 * y))][min(2, int(3 * x))]
 
 
 def patch_at(x: float, y: float, height: int, width: int) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from PIL import Image
 from stellar.config import Fit
 from stellar.searching.example import seen
 from stellar.searching.hits import Hit, Match
-from stellar.searching.places import in_words
 from stellar.storage import write_file
 from stellar.styles import style_of
 
@@ -57,7 +56,7 @@ def _hit(place: int, hit: Hit, fit: Fit) -> str:
 
 
 def _pane(hit: Hit, match: Match, fit: Fit) -> str:
-    where = f"{in_words(np.array(match.centre, np.float32))}, {match.share:.0%} of the picture"
+    where = f"{match.place}, {match.share:.0%} of the picture"
     caption = f"token {match.token}, {where}"
     kind = "picture" if hit.thumbnail else "picture bare"
     return (
