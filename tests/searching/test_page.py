@@ -78,12 +78,35 @@ def test_a_score_that_is_nearly_nothing_has_no_sign() -> None:
     assert _as_table([nearly]).splitlines()[1].split()[0] == "0.000"
 
 
+def test_what_explains_most_of_a_picture_comes_first() -> None:
+    """Not what has the largest cosine, and explains next to nothing."""
+    values = np.ones((2, 2), np.float16)
+
+    def match(token: int, cosine: float, x: float, spread: float, share: float) -> Match:
+        return Match(token, cosine, (x, 0.5), spread, (0.0, 0.0, 1.0, 1.0), share, values)
+
+    thing, speck = match(0, 0.98, 0.2, 0.1, 0.4), match(1, 1.0, 0.9, 0.1, 0.0001)
+    paper = match(2, 0.4, 0.5, 0.4, 0.6)
+    found = Hit(1.0, "a.jpg", (speck, paper, thing), None, b"")
+    assert found.strongest(3) == [thing, paper, speck]
+    assert "left (0.20, 0.50)  " in _as_table([found])
+    captions = re.findall(r"<figcaption>token (\d)", render_page("x", [found], "crop"))
+    assert captions == ["0", "2", "1"]
+
+
 def test_what_is_scattered_lies_in_many_places() -> None:
     """Its centre says little, and is not told."""
     one = hit().matches[0]
     scattered = replace(hit(), matches=(replace(one, spread=0.3),))
     assert re.search(r"  in many places  +a\.jpg", _as_table([scattered]))
     assert "in many places, 44% of the picture" in render_page("x", [scattered], "crop")
+
+
+def test_hits_and_matches_are_shown_in_short() -> None:
+    found = hit(size=(400, 200), thumbnail=jpeg())
+    assert repr(found) == "Hit(score 0.875, 'a.jpg', 400 x 200 pixels, 6 matches)"
+    assert repr(hit()) == "Hit(score 0.875, 'a.jpg', unknown size, 6 matches)"
+    assert repr(found.matches[0]) == "Match(token 0, cosine 0.900, upper-left, 44% of the picture)"
 
 
 def test_a_map_lies_where_the_model_looked() -> None:

@@ -163,12 +163,12 @@ def _as_table(hits: "list[Hit]") -> str:
 
 
 def _where(hit: "Hit") -> str:
-    """Of the match that is closest; with its centre, where that says something."""
+    """Of the strongest match; with its centre, where that says something."""
     from stellar.searching.places import WIDE
 
-    best = max(hit.matches, key=lambda match: match.cosine)
-    x, y = best.centre
-    return best.place + ("" if best.spread > WIDE else f" ({x:.2f}, {y:.2f})")
+    (strongest,) = hit.strongest(1)
+    x, y = strongest.centre
+    return strongest.place + ("" if strongest.spread > WIDE else f" ({x:.2f}, {y:.2f})")
 
 
 def _as_json(hits: "list[Hit]") -> str:

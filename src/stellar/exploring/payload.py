@@ -68,8 +68,8 @@ def of_look(look: Look) -> dict[str, Any]:
 
 
 def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
-    """A picture that was found, and its best match."""
-    best = max(hit.matches, key=lambda match: match.cosine)
+    """A picture that was found, and where its strongest match lies."""
+    (strongest,) = hit.strongest(1)
     size = hit.size if hit.size and min(hit.size) > 0 else (1, 1)
     left, top, width, height = seen(size, workbench.fit)
     return {
@@ -80,8 +80,8 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
         "tokens": [match.token for match in hit.matches],
-        "place": best.place,
-        "grid": list(best.map.shape),
+        "place": strongest.place,
+        "grid": list(strongest.map.shape),
         "map": floats(np.max([match.map for match in hit.matches], axis=0)),
     }
 

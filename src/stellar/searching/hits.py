@@ -10,7 +10,7 @@ from stellar.searching.rows import Rows
 from stellar.searching.scoring import Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Match:
     """A picture's token that answers one of the query's."""
 
@@ -29,8 +29,14 @@ class Match:
         """Where it lies, in words."""
         return in_words(*self.centre, self.spread)
 
+    def __repr__(self) -> str:
+        return (
+            f"Match(token {self.token}, cosine {self.cosine:z.3f}, {self.place}, "
+            f"{self.share:.0%} of the picture)"
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Hit:
     """A picture that answers a query."""
 
@@ -42,6 +48,16 @@ class Hit:
     """Width and height in pixels, where the index knows them."""
     thumbnail: bytes
     """JPEG, or empty."""
+
+    def strongest(self, count: int) -> list[Match]:
+        """The matches with the largest cosine times share: what explains next to nothing of the
+        picture may well have the largest cosine, and tells nothing.
+        """
+        return sorted(self.matches, key=lambda match: -match.cosine * match.share)[:count]
+
+    def __repr__(self) -> str:
+        size = "unknown size" if self.size is None else f"{self.size[0]} x {self.size[1]} pixels"
+        return f"Hit(score {self.score:z.3f}, {self.path!r}, {size}, {len(self.matches)} matches)"
 
 
 def hits(scores: Scores, rows: Rows) -> list[Hit]:

@@ -17,7 +17,7 @@ from stellar.storage import write_file
 from stellar.styles import style_of
 
 SHOWN = 4
-"""Matches of a hit, the best ones."""
+"""Matches of a hit, the strongest ones."""
 DARKEST = 0.8
 """How much is taken from a patch that the token has no part in."""
 
@@ -43,10 +43,10 @@ def render_page(asked: str, hits: Sequence[Hit], fit: Fit) -> str:
 
 
 def _hit(place: int, hit: Hit, fit: Fit) -> str:
-    best = sorted(hit.matches, key=lambda match: -match.cosine)[:SHOWN]
-    left = len(hit.matches) - len(best)
+    shown = hit.strongest(SHOWN)
+    left = len(hit.matches) - len(shown)
     more = f'<p class="note">and {left} more tokens</p>' if left else ""
-    panes = "".join(_pane(hit, match, fit) for match in best)
+    panes = "".join(_pane(hit, match, fit) for match in shown)
     return (
         f'\n<li class="card"><h2><span class="place">{place}</span>'
         f'<span class="name">{escape(hit.path)}</span>'
