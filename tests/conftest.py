@@ -7,12 +7,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import pytest
 import torch
 from jaxtyping import config as jaxtyping_config
 from jaxtyping import install_import_hook
+
+from browsing import NAMES, chromium_path, launched
 
 # Imported before the hook: configurations check their own values, and that is what is tested.
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
@@ -124,3 +127,15 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return tmp_path / "hub"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium, Google's Chrome, or what `playwright install chromium` put there."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        if not Path(chromium_path(started)).exists():
+            pytest.skip(f"no browser ({', '.join(NAMES)}); playwright install chromium gets one")
+        browser = launched(started)
+        yield browser
+        browser.close()

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image
 from visiting import Visitor
 
 import stellar
-from browsing import NAMES, chromium_path, launched
 from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
@@ -61,18 +59,6 @@ def mixed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     models = [Named("stellar-scenes", model), Named("untrained", other)]
     with serving(Workbench(models, Gallery(ImageFolder(folder), "mixed"))) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The system's Chromium, Google's Chrome, or what `playwright install chromium` put there."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        if not Path(chromium_path(started)).exists():
-            pytest.skip(f"no browser ({', '.join(NAMES)}); playwright install chromium gets one")
-        browser = launched(started)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,20 @@ def test_a_map_has_a_pixel_for_each_patch() -> None:
     )
     assert "image-rendering: pixelated" in page
     assert "and 2 more tokens" in page
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("matches", [1, 2, 6])
+def test_a_card_is_no_wider_for_a_long_name(chromium: Any, width: int, matches: int) -> None:
+    names = "a.jpg", "long folder/" * 12 + "a.jpg", "x" * 200 + ".jpg"
+    hits = [replace(hit(name, (40, 90)), matches=hit().matches[:matches]) for name in names]
+    page = chromium.new_page(viewport={"width": width, "height": 860})
+    page.set_content(render_page("x", hits, "crop"))
+    cards = [card.bounding_box()["width"] for card in page.locator(".card").all()]
+    assert len(set(cards)) == 1
+    assert cards[0] == pytest.approx(22 + 220 * min(matches, 4) if width > 390 else width - 28)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
 
 
 def test_every_picture_has_words() -> None:

@@ -31,6 +31,7 @@ def render_page(asked: str, hits: Sequence[Hit], fit: Fit) -> str:
     """The page as HTML: what was asked for, in words, and what was found; `fit` is the index's."""
     style = style_of("stellar.searching.page")
     found = "".join(_hit(place, hit, fit) for place, hit in enumerate(hits, 1))
+    panes = max((min(SHOWN, len(hit.matches)) for hit in hits), default=1)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -38,7 +39,7 @@ def render_page(asked: str, hits: Sequence[Hit], fit: Fit) -> str:
         f'\n<h1>What was found, and where</h1>\n<p class="lead">{escape(asked)}</p>\n'
         '<p class="note">Light patches are those that the matched token explains, each by as much '
         "as it does; what the model did not see is dark.</p>\n"
-        f'<ol class="hits">{found}</ol>\n</main></body></html>\n'
+        f'<ol class="hits" style="--panes:{panes}">{found}</ol>\n</main></body></html>\n'
     )
 
 
