@@ -44,7 +44,7 @@ def dying(table, *arguments, **named):
     return add(table, *arguments, **named)
 
 lancedb.table.LanceTable.add = dying
-build_index("photos.parquet", "photos.index")
+build_index("photos.parquet", "photos.index", *sys.argv[2:])
 """
 FULL = """
 import resource, sys
@@ -382,6 +382,59 @@ def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:
         "tall.png": (10, 30),
     }  # fmt: skip
     assert Image.open(BytesIO(hits["a/wide.jpg"].thumbnail)).size == (128, 64)
+
+
+def test_sizes_and_thumbnails_come_later_too(tmp_path: Path) -> None:
+    """For those that had none, in an index that has grown since, whose rows stay in their order."""
+    tokens, maps = random_tokens(50), random_maps(50)
+    file = embedding(tmp_path / "x.parquet", tokens[:40], maps[:40])
+    folder = stellar.build_index(file, tmp_path / "x.index").folder
+    before = stellar.open_index(folder)
+    embedding(file, tokens, maps)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(10, 50):
+        Image.new("RGB", (number, 20)).save(photos / f"{number:03d}.jpg")
+    result = stellar.build_index(file, folder, photos)
+    found = result.num_added, result.num_filled_in, result.num_without_thumbnail
+    assert found == (10, 30, 10)
+    hits = stellar.open_index(folder).search("003.jpg", where="left", count=50)
+    assert [hit.size for hit in sorted(hits, key=lambda hit: hit.path)] == [
+        None if number < 10 else (number, 20) for number in range(50)
+    ]
+    assert all(bool(hit.thumbnail) == (hit.size is not None) for hit in hits)
+    once = stellar.build_index(file, tmp_path / "once.index")
+    assert everything(folder) == everything(once.folder)
+    assert [hit.size for hit in before.search("003.jpg", count=40)] == [None] * 40
+    again = stellar.build_index(file, folder, photos)
+    assert (again.num_filled_in, again.num_without_thumbnail) == (0, 10)
+
+
+def test_a_folder_without_the_pictures_is_refused(tmp_path: Path) -> None:
+    file = embedding(tmp_path / "x.parquet", random_tokens(5), row_group=2)
+    others = tmp_path / "others"
+    others.mkdir()
+    Image.new("RGB", (8, 8)).save(others / "a.jpg")
+    said = "but .*others has none of the 5 pictures, as 000.jpg; name the folder that they are in"
+    with pytest.raises(SearchError, match=said):
+        stellar.build_index(file, tmp_path / "x.index", others)
+    assert not (tmp_path / "x.index").exists()
+    Image.new("RGB", (8, 8)).save(others / "004.jpg")
+    assert stellar.build_index(file, tmp_path / "x.index", others).num_without_thumbnail == 4
+
+
+def test_an_index_that_was_killed_as_it_got_thumbnails_is_the_old_one(tmp_path: Path) -> None:
+    """And the same call gives them."""
+    file = embedding(tmp_path / "photos.parquet", random_tokens(20))
+    folder = stellar.build_index(file, tmp_path / "photos.index").folder
+    before, photos = everything(folder), tmp_path / "photos"
+    photos.mkdir()
+    for name in names(20):
+        Image.new("RGB", (8, 8)).save(photos / name)
+    assert run(KILLED, tmp_path, "1", "photos").returncode == -9
+    assert everything(folder) == before
+    assert stellar.build_index(file, folder, photos).num_filled_in == 20
+    assert everything(folder) == before
 
 
 def test_a_picture_whose_name_is_no_utf_8_has_a_thumbnail(

@@ -83,9 +83,29 @@ def test_pictures_without_a_thumbnail_are_counted(stellar: Callable[..., Done]) 
     pytest.importorskip("lancedb")
     embedding(Path("photos.parquet"), random_tokens(30))
     Path("photos").mkdir()
+    Image.new("RGB", (8, 8)).save("photos/007.jpg")
     done = stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
     assert done.code == 0, done.err
-    assert "30 have no thumbnail: in photos they are missing, broken, or of other" in done.out
+    assert "29 have no thumbnail: in photos they are missing, broken, or of other" in done.out
+
+
+def test_an_index_made_without_pictures_gets_them(stellar: Callable[..., Done]) -> None:
+    searched(stellar)
+    Path("photos").mkdir()
+    done = stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
+    assert done.code == 1
+    assert (
+        "expected the folder that was embedded, but photos has none of the 30 pictures, as 000.jpg"
+    ) in done.err
+    for number in range(30):
+        Image.new("RGB", (8, 8)).save(f"photos/{number:03d}.jpg")
+    for said in ("30 from before had no size and no thumbnail, and have them now\n", ""):
+        done = stellar(
+            "-q", "index", "photos.parquet", "--out", "photos.index", "--pictures", "photos"
+        )
+        first = "30 pictures, 0 of them new -> photos.index (search: exact)\n"
+        assert (done.code, done.out) == (0, first + said)
+    assert stellar("search", "photos.index", "--like", "003.jpg", "--at", "1,1").code == 0
 
 
 def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:
@@ -122,7 +142,7 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
         ("--like 003.jpg --where uper-left", "did you mean 'upper-left'?"),
         ("--like 003.jpg --where 0,0,2,1", "got 0,0,2,1"),
         ("--like 003.jpg --at here", "--at is a pixel x,y, as 120,80, got here"),
-        ("--like 003.jpg --at 1,1", "make the index with --pictures"),
+        ("--like 003.jpg --at 1,1", "call stellar index again, with --pictures"),
         ("--like 003.jpg --without 004.jpg", "as photo.jpg:3, got 004.jpg"),
         ("--like 003.jpg --without 04.jpg:1", "04.jpg is not in photos.index"),
         ("--like 003.jpg --out hits.pdf", "end its name in .html, got --out hits.pdf"),

@@ -16,7 +16,8 @@ DESCRIPTION = """Make an embedding searchable: an index of its tokens, of what t
   stellar search photos.index --like photo.jpg --token 3 --where left
 
 A call that was interrupted goes on when it is made again, and one with an embedding of more
-pictures adds those. It needs LanceDB: pip install 'stellar-vision[search]'."""
+pictures adds those; with --pictures it also adds the sizes and thumbnails that are missing. It
+needs LanceDB: pip install 'stellar-vision[search]'."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def run(arguments: Sequence[str]) -> int:
         f"{result.num_pictures} pictures, {result.num_added} of them new -> {result.folder} "
         f"(search: {kind})"
     )
+    if result.num_filled_in:
+        print(f"{result.num_filled_in} from before had no size and no thumbnail, and have them now")
     if result.num_without_thumbnail:
         print(
             f"{result.num_without_thumbnail} have no thumbnail: in {options.pictures} they are "

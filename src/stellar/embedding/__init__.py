@@ -11,6 +11,7 @@ from stellar.embedding.parts import PART_SIZE, EmbedResult
 from stellar.embedding.reading import (
     Embeddings,
     describe_embeddings,
+    embedded_paths,
     read_embeddings,
     row_groups,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Embeddings",
     "describe_embeddings",
     "embed",
+    "embedded_paths",
     "read_embeddings",
     "row_groups",
 ]

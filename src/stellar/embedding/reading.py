@@ -59,6 +59,14 @@ def row_groups(path: str | Path) -> Iterator[Embeddings]:
                 yield _in_shape(group.replace_schema_metadata(parquet.schema_arrow.metadata))
 
 
+def embedded_paths(path: str | Path) -> Iterator[str]:
+    """The column `path` of what `row_groups` reads, alone. Raises as that does."""
+    for file in _files(path):
+        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            for batch in parquet.iter_batches(columns=["path"]):
+                yield from batch["path"].to_pylist()
+
+
 def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
     """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
     files = _files(path)

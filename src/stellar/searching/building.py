@@ -2,7 +2,8 @@
 
 Row groups come in one after the other, and each is committed before the next (tables.py), so memory
 does not grow with their number. Pictures that are in the index already, by their paths, are passed
-over: that is how a killed build goes on, and how an index grows with its embedding.
+over, but for a size and a thumbnail that they lack: that is how a killed build goes on, and how an
+index grows with its embedding.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from stellar.config import check_count
-from stellar.embedding import Embeddings, describe_embeddings, row_groups
+from stellar.embedding import Embeddings, describe_embeddings, embedded_paths, row_groups
 from stellar.searching.places import places
 from stellar.searching.tables import (
     GROWING,
@@ -35,7 +36,12 @@ from stellar.searching.tables import (
     write_contents,
     writing_tables,
 )
-from stellar.searching.thumbnails import thumbnails
+from stellar.searching.thumbnails import (
+    Thumbnail,
+    picture_below,
+    thumbnail_below,
+    thumbnails,
+)
 from stellar.searching.words import Words, as_words
 from stellar.storage import at_home, locked, sync
 
@@ -59,8 +65,10 @@ class IndexResult:
     """In the index now."""
     num_added: int
     """By this call."""
+    num_filled_in: int
+    """Pictures from before that had no size and no thumbnail, and have them now."""
     num_without_thumbnail: int
-    """Of those added, where a folder of pictures was given."""
+    """In the index now, where a folder of pictures was given."""
     approximate: bool
     """Whether searches look at a part of the tokens."""
 
@@ -77,13 +85,14 @@ def build_index(
 
     Pictures that `out` already holds are passed over, so the same call goes on after a kill, and
     adds what an embedding has gained. `pictures`, the folder that was embedded, gives sizes and
-    thumbnails. Above `exact_up_to` pictures an approximate index is trained as well. With `words`
-    (words.py), or their file, texts find pictures. `progress` is called with (pictures looked at,
-    in all).
+    thumbnails, also to pictures from before that have none. Above `exact_up_to` pictures an
+    approximate index is trained as well. With `words` (words.py), or their file, texts find
+    pictures. `progress` is called with (pictures looked at, in all).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
-    another model's, or the words are, and for an embedding without rows; ConfigError for an
-    `exact_up_to` that is no count; MissingPackage without LanceDB.
+    another model's, or the words are, for an embedding without rows, and where `pictures` has none
+    of its pictures; ConfigError for an `exact_up_to` that is no count; MissingPackage without
+    LanceDB.
     """
     check_count(exact_up_to, "exact_up_to", least=0)
     folder, source = Path(at_home(out)), None if pictures is None else Path(at_home(pictures))
@@ -97,17 +106,18 @@ def build_index(
     with _alone(folder):
         growing = _Growing(folder, _begun(folder, model))
         before = growing.contents.num_pictures
-        without = growing.take_in(embedding, source, total, progress)
+        filled_in = 0 if source is None else growing.fill_in(source, progress)
+        growing.take_in(embedding, source, total, progress)
         if known is not None:
             known.save(folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
         added = growing.contents.num_pictures - before
-        growing.train(exact_up_to, grown=added > 0 and before > 0)
+        growing.train(exact_up_to, grown=before > 0 and added + filled_in > 0)
         contents = growing.contents
+        without = 0 if source is None else len(growing.without_thumbnail())
     return IndexResult(
-        folder, contents.num_pictures, added, 0 if source is None else without,
-        contents.trained_on > 0,
-    )  # fmt: skip
+        folder, contents.num_pictures, added, filled_in, without, contents.trained_on > 0
+    )
 
 
 def _check(folder: Path, pictures: Path | None, total: int, embedding: str | Path) -> None:
@@ -115,6 +125,14 @@ def _check(folder: Path, pictures: Path | None, total: int, embedding: str | Pat
         raise SearchError(f"{embedding} has no pictures to index")
     if pictures is not None and not pictures.is_dir():
         raise SearchError(f"expected the folder of the pictures, but {pictures} is not a folder")
+    if pictures is not None and not any(
+        picture_below(pictures, path) for path in embedded_paths(embedding)
+    ):
+        raise SearchError(
+            f"expected the folder that was embedded, but {pictures} has none of the {total} "
+            f"pictures, as {next(embedded_paths(embedding))}; name the folder that they are in, or "
+            "leave --pictures out"
+        )
     if not folder.parent.is_dir():
         raise SearchError(
             f"the folder {folder.parent} does not exist; create it, or choose another --out"
@@ -180,32 +198,58 @@ class _Growing:
         pictures: Path | None,
         total: int,
         progress: Callable[[int, int], object],
-    ) -> int:
-        """Add the rows whose paths are new; the number of those without a thumbnail."""
-        known, seen, without = self._paths(), 0, 0
+    ) -> None:
+        """Add the rows whose paths are new."""
+        known, seen = self._paths(), 0
         for group in row_groups(embedding):
             seen += len(group.paths)
             new = [row for row, path in enumerate(group.paths) if path not in known]
             if new:
-                without += self._add(_rows(group, new), pictures)
+                self._add(_rows(group, new), pictures)
                 known.update(group.paths)
             progress(seen, total)
-        return without
 
-    def _add(self, group: Embeddings, pictures: Path | None) -> int:
-        small = thumbnails(pictures, group.paths)
+    def fill_in(self, pictures: Path, progress: Callable[[int, int], object]) -> int:
+        """Give sizes and thumbnails to the pictures that have none; the number of those that have
+        them now. The table is written anew, as its rows have to stay in their order; who searches
+        reads the version from before.
+        """
+        lacking = self.without_thumbnail()
+        if not any(thumbnail_below(pictures, path).jpeg for path in lacking):
+            return 0
+        rows, done = self._picture_rows(), 0
+        table = connect(self.folder).create_table(
+            "pictures", schema=schemas(self.contents.model)["pictures"], mode="overwrite"
+        )
+        for batch in rows:
+            table.add(_filled_in(batch, pictures))
+            done += len(batch)
+            progress(done, self.contents.num_pictures)
+        self._tables["pictures"] = table
+        self._commit()
+        return len(lacking) - len(self.without_thumbnail())
+
+    def without_thumbnail(self) -> list[str]:
+        """The paths of pictures that have none, and no size."""
+        query = self._tables["pictures"].search().where("width IS NULL")
+        with reading(self.folder):
+            return query.select(["path"]).limit(None).to_arrow()["path"].to_pylist()
+
+    def _picture_rows(self) -> Iterator[pa.RecordBatch]:
+        """In their order."""
+        with reading(self.folder):
+            yield from self._tables["pictures"].search().limit(None).to_batches()
+
+    def _add(self, group: Embeddings, pictures: Path | None) -> None:
         columns = {
             "path": pa.array(group.paths),
             "cls": _lists(group.cls),
-            "width": pa.array([each.width for each in small], pa.int32()),
-            "height": pa.array([each.height for each in small], pa.int32()),
-            "thumbnail": pa.array([each.jpeg for each in small], pa.binary()),
+            **_columns_of(thumbnails(pictures, group.paths)),
         }
         first = self.contents.num_pictures
         self._tables["tokens"].add(pa.table(_token_columns(group, first)))
         self._tables["pictures"].add(pa.table(columns))
         self._commit(num_pictures=first + len(group.paths))
-        return sum(not each.jpeg for each in small)
 
     def train(self, exact_up_to: int, grown: bool) -> None:
         """The approximate index: made where it is needed and missing, or the data has doubled since
@@ -269,6 +313,25 @@ def _rows(group: Embeddings, rows: list[int]) -> Embeddings:
             "pictures with a model that is whole"
         )
     return chosen
+
+
+def _columns_of(small: list[Thumbnail]) -> dict[str, pa.Array]:
+    """What the table of pictures has of their files."""
+    return {
+        "width": pa.array([each.width for each in small], pa.int32()),
+        "height": pa.array([each.height for each in small], pa.int32()),
+        "thumbnail": pa.array([each.jpeg for each in small], pa.binary()),
+    }
+
+
+def _filled_in(rows: pa.RecordBatch, pictures: Path) -> pa.Table:
+    """Rows of pictures, with what was lacking of their files."""
+    paths, *known = (rows[name].to_pylist() for name in ("path", "thumbnail", "width", "height"))
+    before = [Thumbnail(*each) for each in zip(*known, strict=True)]
+    lacking = [path for path, each in zip(paths, before, strict=True) if each.width is None]
+    new = iter(thumbnails(pictures, lacking))
+    small = [next(new) if each.width is None else each for each in before]
+    return pa.table({"path": rows["path"], "cls": rows["cls"], **_columns_of(small)})
 
 
 def _token_columns(group: Embeddings, first: int) -> dict[str, pa.Array]:

@@ -66,8 +66,8 @@ def token_at(example: Example, pixel: tuple[float, float]) -> int:
     """
     if example.size is None:
         raise SearchError(
-            f"the size of {example.path} is not known, so no pixel can be found in it; make the "
-            "index with --pictures"
+            f"the size of {example.path} is not known, so no pixel can be found in it; call "
+            "stellar index again, with --pictures"
         )
     x0, y0, width, height = seen(example.size, example.fit)
     x, y = (pixel[0] + 0.5 - x0) / width, (pixel[1] + 0.5 - y0) / height

@@ -29,7 +29,7 @@ def thumbnails(folder: Path | None, names: list[str], side: int = SIDE) -> list[
     if folder is None:
         return [Thumbnail()] * len(names)
     with ThreadPoolExecutor() as threads:
-        return list(threads.map(lambda name: _below(folder, name, side), names))
+        return list(threads.map(lambda name: thumbnail_below(folder, name, side), names))
 
 
 def thumbnail(pixels: Pixels, side: int = SIDE) -> Thumbnail:
@@ -42,12 +42,22 @@ def thumbnail(pixels: Pixels, side: int = SIDE) -> Thumbnail:
     return Thumbnail(buffer.getvalue(), width, height)
 
 
-def _below(folder: Path, name: str, side: int) -> Thumbnail:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:  # an embedding may come from somebody else
-        return Thumbnail()
+def thumbnail_below(folder: Path, name: str, side: int = SIDE) -> Thumbnail:
+    """Of a picture by its path below a folder; an empty one for what cannot be read."""
+    file = picture_below(folder, name)
     try:
-        file = folder / path
-        return thumbnail(read_image(file if file.exists() else folder / unescaped(name)), side)
+        return Thumbnail() if file is None else thumbnail(read_image(file), side)
     except (UnreadableImage, OSError):
         return Thumbnail()
+
+
+def picture_below(folder: Path, name: str) -> Path | None:
+    """The file of a picture by its path below a folder, as an embedding has it, or None."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:  # an embedding may come from somebody else
+        return None
+    try:
+        files = folder / path, folder / unescaped(name)
+        return next((file for file in files if file.exists()), None)
+    except OSError:
+        return None
