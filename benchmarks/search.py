@@ -31,7 +31,7 @@ import stellar
 from stellar.embedding.embedder import schema_of
 from stellar.embedding.parts import LAYOUT, PART_SIZE
 from stellar.searching import EXACT_UP_TO, Index, Query
-from stellar.searching.building import TOKENS_A_CELL
+from stellar.searching.growing import TOKENS_A_CELL
 from stellar.searching.places import PLACES
 from stellar.searching.scoring import unit
 from stellar.searching.tables import WHOLE, connect, read_contents, write_contents

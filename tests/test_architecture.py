@@ -105,7 +105,8 @@ WITHIN = {
         "words": {"scoring", "tables"},
         "candidates": {"rows", "scoring"},
         "example": {"places", "scoring", "tables"},
-        "building": {"places", "tables", "thumbnails", "words"},
+        "growing": {"places", "tables", "thumbnails"},
+        "building": {"growing", "tables", "thumbnails", "words"},
         "rows": {"tables"},
         "hits": {"places", "rows", "scoring"},
         "index": {
@@ -119,7 +120,7 @@ WITHIN = {
             "tables",
             "words",
         },
-        "page": {"example", "hits", "places"},
+        "page": {"example", "hits"},
     },
     "aligning": {
         "towers": set(),

@@ -1,25 +1,20 @@
 """An embedding on the disk to an index beside it.
 
-Row groups come in one after the other, and each is committed before the next (tables.py), so memory
-does not grow with their number. Pictures that are in the index already, by their paths, are passed
-over, but for a size and a thumbnail that they lack: that is how a killed build goes on, and how an
-index grows with its embedding.
+Row groups come in one after the other (growing.py), so memory does not grow with their number.
+Pictures that are in the index already, by their paths, are passed over, but for a size and a
+thumbnail that they lack: that is how a killed build goes on, and how an index grows with its
+embedding.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from stellar.config import check_count
-from stellar.embedding import Embeddings, describe_embeddings, embedded_paths, row_groups
-from stellar.searching.places import places
+from stellar.embedding import describe_embeddings, embedded_paths
+from stellar.searching.growing import Growing
 from stellar.searching.tables import (
     GROWING,
     LOCK,
@@ -28,30 +23,16 @@ from stellar.searching.tables import (
     Contents,
     SearchError,
     connect,
-    damaged,
     of_the_model,
     read_contents,
-    reading,
-    schemas,
-    write_contents,
     writing_tables,
 )
-from stellar.searching.thumbnails import (
-    Thumbnail,
-    picture_below,
-    thumbnail_below,
-    thumbnails,
-)
+from stellar.searching.thumbnails import picture_below
 from stellar.searching.words import Words, as_words
-from stellar.storage import at_home, locked, sync
+from stellar.storage import at_home, locked
 
 EXACT_UP_TO = 20_000
 """Pictures up to which every token is looked at (docs/search.md has the times)."""
-TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
-"""Of the approximate index, which looks at some cells only: how large they are, and how many tokens
-for each decide where they lie."""
-
-
 KNOWN = {WHOLE, GROWING, LOCK, WORDS, "pictures.lance", "tokens.lance"}
 """Names of what is in the folder of an index."""
 
@@ -104,7 +85,7 @@ def build_index(
         known.check(model)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
-        growing = _Growing(folder, _begun(folder, model))
+        growing = Growing(folder, _begun(folder, model))
         before = growing.contents.num_pictures
         filled_in = 0 if source is None else growing.fill_in(source, progress)
         growing.take_in(embedding, source, total, progress)
@@ -169,187 +150,3 @@ def _begun(folder: Path, model: dict[str, Any]) -> Contents:
                 "--out, or remove it"
             )
     return found
-
-
-class _Growing:
-    """The tables of an index that is being built."""
-
-    def __init__(self, folder: Path, contents: Contents) -> None:
-        self.folder, self.contents = folder, contents
-        self._tables = {
-            name: _at_version(folder, name, getattr(contents, name), schema)
-            for name, schema in schemas(contents.model).items()
-        }
-
-    def _paths(self) -> set[str]:
-        """Of the pictures that are there. Raises SearchError where files of a table are missing or
-        cut off: a column of each is read.
-        """
-        with reading(self.folder):
-            pictures = self._tables["pictures"].search().select(["path"]).limit(None).to_arrow()
-            found = len(pictures), self._tables["tokens"].count_rows("token = 0")
-        if found != (expected := (self.contents.num_pictures,) * 2):
-            raise damaged(self.folder, f"it has {found} of {expected} pictures")
-        return set(pictures["path"].to_pylist())
-
-    def take_in(
-        self,
-        embedding: str | Path,
-        pictures: Path | None,
-        total: int,
-        progress: Callable[[int, int], object],
-    ) -> None:
-        """Add the rows whose paths are new."""
-        known, seen = self._paths(), 0
-        for group in row_groups(embedding):
-            seen += len(group.paths)
-            new = [row for row, path in enumerate(group.paths) if path not in known]
-            if new:
-                self._add(_rows(group, new), pictures)
-                known.update(group.paths)
-            progress(seen, total)
-
-    def fill_in(self, pictures: Path, progress: Callable[[int, int], object]) -> int:
-        """Give sizes and thumbnails to the pictures that have none; the number of those that have
-        them now. The table is written anew, as its rows have to stay in their order; who searches
-        reads the version from before.
-        """
-        lacking = self.without_thumbnail()
-        if not any(thumbnail_below(pictures, path).jpeg for path in lacking):
-            return 0
-        rows, done = self._picture_rows(), 0
-        table = connect(self.folder).create_table(
-            "pictures", schema=schemas(self.contents.model)["pictures"], mode="overwrite"
-        )
-        for batch in rows:
-            table.add(_filled_in(batch, pictures))
-            done += len(batch)
-            progress(done, self.contents.num_pictures)
-        self._tables["pictures"] = table
-        self._commit()
-        return len(lacking) - len(self.without_thumbnail())
-
-    def without_thumbnail(self) -> list[str]:
-        """The paths of pictures that have none, and no size."""
-        query = self._tables["pictures"].search().where("width IS NULL")
-        with reading(self.folder):
-            return query.select(["path"]).limit(None).to_arrow()["path"].to_pylist()
-
-    def _picture_rows(self) -> Iterator[pa.RecordBatch]:
-        """In their order."""
-        with reading(self.folder):
-            yield from self._tables["pictures"].search().limit(None).to_batches()
-
-    def _add(self, group: Embeddings, pictures: Path | None) -> None:
-        columns = {
-            "path": pa.array(group.paths),
-            "cls": _lists(group.cls),
-            **_columns_of(thumbnails(pictures, group.paths)),
-        }
-        first = self.contents.num_pictures
-        self._tables["tokens"].add(pa.table(_token_columns(group, first)))
-        self._tables["pictures"].add(pa.table(columns))
-        self._commit(num_pictures=first + len(group.paths))
-
-    def train(self, exact_up_to: int, grown: bool) -> None:
-        """The approximate index: made where it is needed and missing, or the data has doubled since
-        it was; else it takes in what is new, and versions of more than a day ago go.
-        """
-        count, trained_on = self.contents.num_pictures, self.contents.trained_on
-        if count > max(exact_up_to, 2 * trained_on):
-            cells = max(1, count * self.contents.num_tokens // TOKENS_A_CELL)
-            quantised = import_module("lancedb.index").IvfSq(
-                distance_type="cosine", num_partitions=cells, sample_rate=SAMPLES_A_CELL
-            )
-            self._tables["tokens"].create_index("sparse", config=quantised)
-            self._commit(trained_on=count)
-        elif grown:
-            for table in self._tables.values():
-                table.optimize(cleanup_older_than=timedelta(days=1))
-            self._commit()
-        self.publish()
-
-    def publish(self) -> None:
-        """What was committed is what is searched from now on."""
-        if (self.folder / GROWING).exists():
-            for file in self.folder.rglob("*"):
-                sync(file)
-            (self.folder / GROWING).replace(self.folder / WHOLE)
-            sync(self.folder)
-
-    def _commit(self, **changed: int) -> None:
-        versions = {name: table.version for name, table in self._tables.items()}
-        self.contents = replace(self.contents, **versions, **changed)
-        write_contents(self.folder / GROWING, self.contents)
-
-
-def _at_version(folder: Path, name: str, version: int, schema: pa.Schema) -> Any:
-    """A table as it was at a version, whatever was begun after it; a new one for 0."""
-    database = connect(folder)
-    if version == 0:
-        return database.create_table(name, schema=schema, mode="overwrite")
-    with reading(folder):
-        table = database.open_table(name)
-        if table.version == version:
-            return table
-        table.checkout(version)
-    table.restore()
-    return table
-
-
-def _rows(group: Embeddings, rows: list[int]) -> Embeddings:
-    """Some rows. Raises SearchError for tokens that are not finite."""
-    chosen = Embeddings(
-        [group.paths[row] for row in rows],
-        group.cls[rows],
-        group.tokens[rows],
-        group.maps[rows],
-        group.metadata,
-    )
-    finite = np.isfinite(chosen.tokens).all(axis=(1, 2)) & np.isfinite(chosen.maps).all((1, 2, 3))
-    if not finite.all():
-        raise SearchError(
-            f"the tokens of {chosen.paths[int(finite.argmin())]} are not finite numbers; embed the "
-            "pictures with a model that is whole"
-        )
-    return chosen
-
-
-def _columns_of(small: list[Thumbnail]) -> dict[str, pa.Array]:
-    """What the table of pictures has of their files."""
-    return {
-        "width": pa.array([each.width for each in small], pa.int32()),
-        "height": pa.array([each.height for each in small], pa.int32()),
-        "thumbnail": pa.array([each.jpeg for each in small], pa.binary()),
-    }
-
-
-def _filled_in(rows: pa.RecordBatch, pictures: Path) -> pa.Table:
-    """Rows of pictures, with what was lacking of their files."""
-    paths, *known = (rows[name].to_pylist() for name in ("path", "thumbnail", "width", "height"))
-    before = [Thumbnail(*each) for each in zip(*known, strict=True)]
-    lacking = [path for path, each in zip(paths, before, strict=True) if each.width is None]
-    new = iter(thumbnails(pictures, lacking))
-    small = [next(new) if each.width is None else each for each in before]
-    return pa.table({"path": rows["path"], "cls": rows["cls"], **_columns_of(small)})
-
-
-def _token_columns(group: Embeddings, first: int) -> dict[str, pa.Array]:
-    """A row for each token of pictures that are numbered from `first` on."""
-    count, num_tokens = group.tokens.shape[:2]
-    where = places(group.maps)
-    return {
-        "picture": pa.array(np.repeat(np.arange(first, first + count), num_tokens)),
-        "token": pa.array(np.tile(np.arange(num_tokens, dtype=np.int32), count)),
-        "sparse": _lists(group.tokens.reshape(count * num_tokens, -1)),
-        "centre": _lists(where.centre.reshape(-1, 2)),
-        "spread": pa.array(where.spread.ravel()),
-        "box": _lists(where.box.reshape(-1, 4)),
-        "share": pa.array(where.share.ravel()),
-        "map": _lists(group.maps.reshape(count * num_tokens, -1)),
-    }
-
-
-def _lists(rows: np.ndarray) -> pa.Array:
-    """Rows of numbers as lists of one length."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
