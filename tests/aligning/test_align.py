@@ -300,7 +300,7 @@ def test_every_command_of_the_docs_runs(
          "cannot be loaded as a model of pictures and texts"),
         ("align stellar-scenes --to x --data scenes --out {tmp}/no/w.safetensors",
          "no does not exist; create it"),
-        ("search {tmp} boat --like a.png", "a picture to go by, --like PATH, or words, and not"),
+        ("search {tmp} boat --like a.png", "got --like a.png and the words 'boat'; leave one"),
         ("search {tmp} boat --token 3", "--token, --at and --model are for --like PATH, not for"),
         ("search {tmp} boat --model stellar-scenes", "are for --like PATH, not for words"),
         ("search {tmp} --like a.png --words {tmp}/w", "--words is for a search by words, not for"),

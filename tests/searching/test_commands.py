@@ -135,7 +135,9 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "search needs a picture to go by, --like PATH, or words, and not both"),
+        ("", "error: search needs a picture to go by, --like PATH, or words\n"),
+        ("--without 003.jpg:3", "--without says what is not wanted; say what is, with --like"),
+        ("boat --like 003.jpg", "got --like 003.jpg and the words 'boat'; leave one of them out"),
         ("--like 03.jpg", "03.jpg is not in photos.index; did you mean"),
         ("--like 003.jpg --token 3", "has the tokens 0 to 2, got token 3"),
         ("--like 003.jpg --count 0", "count must be a whole number of at least 1, got 0"),
@@ -159,6 +161,7 @@ def test_mistakes_get_a_sentence(
     done = stellar("search", "photos.index", *arguments.split())
     assert done.code == 1
     assert message in done.err
+    assert done.out == ""
     assert len(done.err.splitlines()) == 1
     assert not Path("hits.html").exists()
 

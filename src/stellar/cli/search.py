@@ -44,7 +44,7 @@ class Options:
     """A token of that picture; given several times, all have to be found. None: all of its tokens,
     set against set."""
     at: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
-    """The token that explains this pixel of that picture."""
+    """The token that explains this pixel of that picture. With --token, both have to be found."""
     without: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN")
     ] = ()
@@ -72,16 +72,8 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = options_of(Options, "search", arguments, DESCRIPTION)
-    if (options.like is None) == (not options.texts):
-        raise UserError("search needs a picture to go by, --like PATH, or words, and not both")
-    if options.texts and (options.token or options.at is not None or options.model is not None):
-        raise UserError("--token, --at and --model are for --like PATH, not for words")
-    if options.like is not None and options.words is not None:
-        raise UserError("--words is for a search by words, not for --like PATH")
-    if options.pictures is not None and options.out is None:
-        raise UserError("--pictures is for the page; name it with --out FILE.html")
-    if options.out is not None:
-        _check_page(options.out)
+    _check_what_is_asked(options)
+    _check_page(options.out, options.pictures)
     from stellar.load_model import load
     from stellar.precision import choose_device
     from stellar.searching import open_index
@@ -127,13 +119,37 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
     )  # fmt: skip
 
 
-def _check_page(out: Path) -> None:
+def _check_what_is_asked(options: Options) -> None:
+    if options.like is None and not options.texts:
+        if options.without:
+            raise UserError(
+                "--without says what is not wanted; say what is, with --like PATH or in words"
+            )
+        raise UserError("search needs a picture to go by, --like PATH, or words")
+    if options.like is not None and options.texts:
+        raise UserError(
+            f"search goes by a picture or by words, got --like {options.like} and the words "
+            f"{options.texts[0]!r}; leave one of them out"
+        )
+    if options.texts and (options.token or options.at is not None or options.model is not None):
+        raise UserError("--token, --at and --model are for --like PATH, not for words")
+    if options.like is not None and options.words is not None:
+        raise UserError("--words is for a search by words, not for --like PATH")
+
+
+def _check_page(out: Path | None, pictures: Path | None) -> None:
+    if out is None:
+        if pictures is not None:
+            raise UserError("--pictures is for the page; name it with --out FILE.html")
+        return
     if out.suffix != ".html":
         raise UserError(f"the page is HTML: end its name in .html, got --out {out}")
     if not out.parent.is_dir():
         raise UserError(
             f"the folder {out.parent} does not exist; create it, or choose another --out"
         )
+    if pictures is not None and not pictures.is_dir():
+        raise UserError(f"expected the folder of the pictures, but {pictures} is not a folder")
 
 
 def _pixel(text: str) -> tuple[float, float]:
@@ -188,8 +204,6 @@ def _with_pictures(hits: "list[Hit]", folder: Path) -> "list[Hit]":
     """With the pictures of a folder, where it has them, in place of the index's."""
     from stellar.searching.thumbnails import thumbnails
 
-    if not folder.is_dir():
-        raise UserError(f"expected the folder of the pictures, but {folder} is not a folder")
     read = thumbnails(folder, [hit.path for hit in hits], side=512)
     return [
         replace(hit, thumbnail=small.jpeg, size=(small.width, small.height)) if small.jpeg else hit

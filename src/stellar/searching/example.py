@@ -73,8 +73,9 @@ def token_at(example: Example, pixel: tuple[float, float]) -> int:
     x, y = (pixel[0] + 0.5 - x0) / width, (pixel[1] + 0.5 - y0) / height
     if not (0 <= x < 1 and 0 <= y < 1):
         raise SearchError(
-            f"the pixel {pixel[0]:g},{pixel[1]:g} lies outside of what the model saw of "
-            f"{example.path}: {width} x {height} pixels from {x0},{y0} on"
+            f"the pixel {pixel[0]:g},{pixel[1]:g} lies outside of what the model saw: "
+            f"{example.path} has {example.size[0]} x {example.size[1]} pixels, of which it saw "
+            f"{width} x {height} from {x0},{y0} on (x first)"
         )
     row, column = patch_at(x, y, *example.maps.shape[1:])
     return int(example.maps[:, row, column].argmax())
