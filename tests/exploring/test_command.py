@@ -66,6 +66,16 @@ def test_a_folder_a_second_model_and_no_words(tmp_path: Path) -> None:
         assert process.wait(20) == 0
 
 
+def test_one_picture_is_one(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    process, said = started("stellar-scenes", str(tmp_path), "--port", "0")
+    with process:
+        start = Visitor(said[1]).let_in().ask("/api/start").json
+        process.terminate()
+    assert start["count"] == 1
+    assert said[0] == f"1 picture of {tmp_path}, seen by stellar-scenes"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

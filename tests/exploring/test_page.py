@@ -328,9 +328,14 @@ def test_what_is_no_picture_says_so_and_the_page_goes_on(
     problems = "[...document.querySelectorAll('.problem')].map((each) => each.innerText)"
     until(page, f"{problems}.every((text) => text.startsWith('cannot read '))")
     page.wait_for_selector("#gallery .unreadable")
+    resting = "#search .row button, .tools button, .tools input, .between input"
+    assert page.locator(f":is({resting}):enabled").count() == 0
+    assert page.inner_text(".asked") == "There is no picture to look for"
     page.click("#gallery button >> nth=1")
     until(page, facts_begin("b.png"))
     assert page.locator(".problem:not([hidden])").count() == 0
+    assert page.locator(f":is({resting}):disabled").count() == 0
+    assert "like the whole" in page.inner_text(".asked")
 
 
 def test_a_server_that_is_gone_is_said(opened: Opened, address: str) -> None:

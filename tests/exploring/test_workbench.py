@@ -139,6 +139,23 @@ def test_a_given_index_is_searched(photos: Path, tmp_path: Path) -> None:
         Workbench([Named("mine", other)], gallery, index=index)
 
 
+def test_an_index_without_any_of_the_pictures_is_refused(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    stellar.embed(named[0].model, photos, tmp_path / "photos.parquet")
+    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
+    index = open_index(tmp_path / "photos.index")
+    (tmp_path / "others").mkdir()
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "others/a.png")
+    others = Gallery(ImageFolder(tmp_path / "others"), "others")
+    refusal = r"none of the pictures of others \(a.png, \.\.\.\) is in .*index \(00.png, \.\.\.\); "
+    with pytest.raises(ExploreError, match=refusal):
+        Workbench(named, others, index=index)
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "others/29.png")
+    one_of_both = Gallery(ImageFolder(tmp_path / "others"), "others")
+    assert Workbench(named, one_of_both, index=index).num_indexed == 30
+
+
 def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("lancedb")
     model = stellar.load("stellar-scenes")

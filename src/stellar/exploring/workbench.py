@@ -27,6 +27,7 @@ from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Box, Hit, Index, Query, seen
 from stellar.searching.places import Places, check_box, places
 from stellar.searching.scoring import unit
+from stellar.storage import one_line
 
 KEPT = 64
 """Pictures whose factors are kept, of each model."""
@@ -77,7 +78,7 @@ class Workbench:
     """One model or two, the pictures, and an index of them.
 
     Raises ExploreError for a model without tokens, models of different channels, a fit that gives
-    pictures of several sizes, and an index of another model or fit.
+    pictures of several sizes, and an index of another model, another fit or other pictures.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Workbench:
         self.fit: Fit = fit
         self._index, self._folder = index, None
         self._encoded: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
+        if index is not None:
+            self._check_pictures(index)
 
     def close(self) -> None:
         """Removes an index that was made here."""
@@ -187,6 +190,17 @@ class Workbench:
         files.
         """
         return self.gallery.key_of(path) or self.gallery.key_of(path.removesuffix(".png"))
+
+    def _check_pictures(self, index: Index) -> None:
+        """Raises ExploreError for an index that has none of the pictures."""
+        if any(self.key_of(path) for path in index.paths):
+            return
+        first, indexed = one_line(self.gallery.name("0")), one_line(index.paths[0])
+        raise ExploreError(
+            f"none of the pictures of {self.gallery.title} ({first}, ...) is in {index.folder} "
+            f"({indexed}, ...); explore the pictures that it was made of, or index an embedding of "
+            "these"
+        )
 
     def _may_show(self, hit: Hit, asked: str) -> bool:
         """Not the picture itself, and no link out of the folder."""

@@ -2,6 +2,7 @@
 // found.
 
 import { bring, get } from "./api.js";
+import { pictures } from "./counted.js";
 import { Gallery } from "./gallery.js";
 import { say, trying } from "./messages.js";
 import { Search } from "./search.js";
@@ -15,7 +16,7 @@ const start = await trying(() => get("/api/start"));
 if (start) begin();
 
 function begin() {
-  document.getElementById("about").textContent = `${start.count.toLocaleString()} pictures of ${start.title}`;
+  document.getElementById("about").textContent = `${pictures(start.count)} of ${start.title}`;
   const shelf = new Shelf(document.getElementById("shelf"));
   let search;
   const views = start.models.map((model, number) =>

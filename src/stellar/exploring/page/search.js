@@ -2,30 +2,31 @@
 // drawn.
 
 import { ask } from "./api.js";
+import { pictures } from "./counted.js";
 import { clamped, decoded, paintShade } from "./maps.js";
 import { trying } from "./messages.js";
 
 export class Search {
   // `open` is called with the key of a picture and the tokens of it that matched.
   constructor(root, start, view, open) {
-    Object.assign(this, { root, view, open });
+    Object.assign(this, { root, view, open, possible: !start.whyNoSearch });
     this.find = (selector) => root.querySelector(selector);
     this.unwanted = new Set();
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
     if (start.whyNoSearch) {
       this.find(".hint").textContent = start.whyNoSearch;
-      this.find(".go").disabled = this.find(".place").disabled = true;
     } else if (!start.indexed) {
-      this.find(".hint").textContent = `The first search makes an index of these ${start.count.toLocaleString()} pictures, which takes a moment.`;
+      this.find(".hint").textContent = `The first search makes an index of ${pictures(start.count)}, which takes a moment.`;
     } else {
-      this.find(".hint").textContent = `In ${start.indexed.toLocaleString()} pictures.`;
+      this.find(".hint").textContent = `In ${pictures(start.indexed)}.`;
     }
     this.describe();
   }
 
   // What would be looked for, as buttons that say with or without.
   describe() {
+    this.find(".go").disabled = this.find(".place").disabled = !this.possible || this.view.failed;
     this.find(".place").setAttribute("aria-pressed", String(this.view.tools.tool === "place"));
     const chosen = this.view.chosen;
     this.unwanted = new Set([...this.unwanted].filter((token) => chosen.includes(token)));
@@ -43,7 +44,9 @@ export class Search {
       return chip;
     });
     if (chosen.every((token) => this.unwanted.has(token)))
-      chips.unshift(Object.assign(document.createElement("span"), { textContent: "Pictures like the whole of this one" }));
+      chips.unshift(Object.assign(document.createElement("span"), {
+        textContent: this.view.failed ? "There is no picture to look for" : "Pictures like the whole of this one",
+      }));
     if (this.view.tools.box) chips.push(this.placeChip());
     this.find(".asked").replaceChildren(...chips);
   }
@@ -78,7 +81,7 @@ export class Search {
     const what = tokens.length ? `${tokens.length > 1 ? "tokens" : "token"} ${tokens.join(", ")} of ${look.name}` : look.name;
     const lacking = without.length ? `, without token ${without.join(", ")}` : "";
     this.find(".hint").textContent = answer.hits.length
-      ? `Like ${what}${lacking}${box ? ", at the place" : ""}: the best of ${answer.indexed.toLocaleString()} pictures. Light is what matched.`
+      ? `Like ${what}${lacking}${box ? ", at the place" : ""}: the best of ${pictures(answer.indexed)}. Light is what matched.`
       : "Nothing was found.";
     this.find(".hits").replaceChildren(...answer.hits.map((hit) => this.hit(hit)));
   }

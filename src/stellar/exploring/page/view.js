@@ -79,8 +79,8 @@ export class View {
     Object.assign(this, { key, history, look: null, maps: null, chosen, next: null, hovered: null, pointed: null });
     this.tools.cancel();
     this.tools.forget();
-    this.root.classList.remove("failed");
-    this.find(".problem").hidden = this.find(".patch").hidden = true;
+    this.failed = false;
+    this.find(".patch").hidden = true;
     this.find(".over").removeAttribute("src");
     this.find(".picture").src = pictureURL(key, "view");
     this.find(".which").textContent = "";
@@ -91,6 +91,17 @@ export class View {
 
   enable(on) {
     for (const control of this.root.querySelectorAll(".acts button, .acts input, .steps button")) control.disabled = !on;
+  }
+
+  // Whether there is no picture to be seen: what shows it, points at it or looks for it rests.
+  get failed() {
+    return this.root.classList.contains("failed");
+  }
+
+  set failed(on) {
+    this.root.classList.toggle("failed", on);
+    this.find(".problem").hidden = !on;
+    for (const control of this.root.querySelectorAll(".tools button, .tools input, .between input")) control.disabled = on;
   }
 
   // The picture after all steps, and the trial. While an answer is waited for, the next question
@@ -114,7 +125,7 @@ export class View {
         if (steps === this.steps) this.history.confirm();
         this.show(look, next);
       } catch (error) {
-        if (key === this.key) this.failed(error);
+        if (key === this.key) this.fail(error);
       }
     }
     clearTimeout(slow);
@@ -123,7 +134,7 @@ export class View {
     this.asking = false;
   }
 
-  failed(error) {
+  fail(error) {
     this.tools.cancel();
     this.next = null;
     if (this.look) { // the edit, not the picture: as it was confirmed last
@@ -132,8 +143,8 @@ export class View {
       this.paint();
       return;
     }
-    this.root.classList.add("failed");
-    this.find(".problem").hidden = false;
+    this.failed = true;
+    this.chosen = [];
     this.find(".problem").textContent = error.message;
     this.find(".name").textContent = this.find(".seen").textContent = "";
     this.changed();
