@@ -5,6 +5,7 @@ from PIL import Image
 
 from stellar.model.factors import Factors
 from stellar.pictures import picture_sheet, stacked, token_colours
+from stellar.pictures.lettering import spelt
 from stellar.pictures.tiles import photograph, segments, token_map
 
 
@@ -53,15 +54,23 @@ def test_every_shape_gives_a_sheet_of_sensible_size(size, grid, num_tokens):
     assert (edge == 255).all(), "the margins are white"
 
 
-def test_maps_of_a_flat_picture_are_as_large_as_the_picture_and_lie_apart():
-    """Six maps of a picture seven pixels high: three above three, and the title below."""
+def test_maps_of_a_flat_picture_are_as_large_as_the_picture_and_lie_below_each_other():
+    """Six maps of a picture seven pixels high, and the title below."""
     images = torch.zeros(1, 3, 18, 600, dtype=torch.uint8)
     _, factors, drawn = random_batch(1, (18, 600), (3, 100), 6)
     sheet = np.asarray(picture_sheet(images, factors, drawn, ["a.png"])).astype(int)
-    maps = (sheet[94:130, 600:700].sum(axis=(1, 2)) < 255 * 3 * 100).nonzero()[0] + 94
-    assert maps.tolist() == [*range(94, 101), *range(109, 116)]
+    maps = (sheet[94:180, 600:700].sum(axis=(1, 2)) < 255 * 3 * 100).nonzero()[0] + 94
+    assert maps.tolist() == [row for top in range(94, 184, 15) for row in range(top, top + 7)]
     title = (sheet[102:, 36:80].sum(axis=(1, 2)) < 255 * 3 * 44).nonzero()[0] + 102
-    assert 116 < title[0] < 130
+    assert 176 < title[0] < 190
+
+
+@pytest.mark.parametrize("num_tokens", [6, 12, 64])
+def test_a_flat_picture_does_not_widen_the_sheet(num_tokens):
+    """Beyond what as many maps of a square picture take."""
+    square = picture_sheet(*random_batch(1, (48, 48), (8, 8), num_tokens))
+    flat = picture_sheet(*random_batch(1, (3, 1500), (1, 500), num_tokens))
+    assert flat.width <= square.width
 
 
 def test_without_tokens_there_are_input_and_reconstruction():
@@ -83,6 +92,22 @@ def test_rows_and_titles_add_height_and_one_image_is_drawn_the_same_in_any_batch
     assert first.height < sheet.height < titled.height
     rows = first.height - 40
     assert np.array_equal(np.asarray(sheet)[:rows], np.asarray(first)[:rows])
+
+
+def test_names_that_the_font_cannot_spell_can_still_be_told_apart():
+    for name, shown in (
+        ("a_Z-9.png   20.1 dB", "a_Z-9.png   20.1 dB"),
+        ("été/ça.gif", "ete/ca.gif"),
+        ("e\u0301te\u0301", "ete"),
+        ("日本.png", r"\u65e5\u672c.png"),
+        ("が", r"\u304c"),  # not that of another letter without its accent
+        ("ß😀", r"\xdf\U0001f600"),
+        ("a\nb\udcff", r"a\nb\udcff"),
+    ):
+        assert spelt(name, 14) == shown
+    batch = random_batch(2, (48, 48), (8, 8), 4)
+    sheets = [picture_sheet(*batch, titles) for titles in (["日", "本"], ["日", "日"])]
+    assert sheets[0].tobytes() != sheets[1].tobytes()
 
 
 def test_the_pictures_of_a_row_show_the_input_and_the_reconstruction():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stellar.model.factors import Factors
 from stellar.pictures.colours import Colour
+from stellar.pictures.lettering import spelt
 from stellar.pictures.tiles import photograph, segments, token_map
 
 PAPER: Colour = (255, 255, 255)
@@ -134,7 +135,9 @@ def _layout(
     down = 1 if num_tokens <= 1 else 2 if num_tokens <= 16 else 3 if num_tokens <= 32 else 4
     cell_height = (tile[1] - (down - 1) * _CELL_GAP) // down
     cell = (max(1, round(cell_height * width / height)), cell_height)
-    if cell_height < _CELL_GAP:  # too flat a picture to have its maps within its height
+    if num_tokens and cell_height < _CELL_GAP:
+        # Too flat a picture to have its maps within its height: they lie below each other.
+        down = min(num_tokens, (_TILE + _CELL_GAP) // (tile[1] + _CELL_GAP))
         cell = tile
     return _Layout(
         tile, cell, (-(-num_tokens // down), down), num_rows, _TITLE_HEIGHT if titles else 0
@@ -173,7 +176,7 @@ def _draw_row(
 def _draw_title(sheet: Image.Image, layout: _Layout, top: int, title: str) -> None:
     font = ImageFont.load_default(_SMALL_SIZE)
     room = layout.size[0] - 2 * _MARGIN
-    shown = " ".join(title.splitlines())
+    shown = spelt(title, _SMALL_SIZE)
     while font.getlength(shown) > room:
         shown = shown[: len(shown) * 9 // 10 - 3] + "..."
     place = (_MARGIN, top + layout.row_height + 6)
