@@ -40,6 +40,21 @@ def test_single_files_and_broken_ones(tmp_path: Path, model: Stellar) -> None:
         reconstruct(model, open_pictures([paths[1]], model.config))
 
 
+def test_others_take_the_place_of_broken_ones(tmp_path: Path, model: Stellar) -> None:
+    for number in range(30):
+        Image.new("RGB", (20, 30), (8 * number, 99, 30)).save(tmp_path / f"{number:02}.png")
+    for number in (0, 10, 19, 29):
+        (tmp_path / f"{number:02}.png").write_bytes(b"no")
+    result = reconstruct(model, tmp_path, count=4)
+    assert len(result.names) == len(result.psnr) == 4
+    assert result.names == sorted(result.names)
+    assert [name for name, _ in result.unreadable] == ["00.png", "10.png", "19.png", "29.png"]
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"no")
+    with pytest.raises(DataError, match="none of the 12 pictures looked at can be read"):
+        reconstruct(model, tmp_path, count=4)
+
+
 def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: Stellar) -> None:
     for number, size in enumerate([(20, 32), (20, 32), (9, 70), (21, 33)]):
         Image.new("RGB", size, (20 * number, 99, 30)).save(tmp_path / f"{number}.png")

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from PIL import Image
 
-from stellar.config import Fit, check_count
+from stellar.config import Fit, ModelConfig, check_count
 from stellar.data import ImageSource, NamedPictures, open_pictures
 from stellar.data.folder import DataError, evenly_spread
 from stellar.data.labelled import MaskedSplits, Splits
@@ -36,7 +36,8 @@ def reconstruct(
     model: Stellar, pictures: NamedPictures, count: int = 8, fit: Fit = "crop"
 ) -> Reconstruction:
     """Encode and draw `count` pictures, evenly spread over those that are named: a folder, shards,
-    a file or a list of files, `scenes` for held-out embedded ones, or a source of images.
+    a file or a list of files, `scenes` for held-out embedded ones, or a source of images. Others
+    take the place of pictures that cannot be read.
 
     Pictures of another size than the one before start a sheet of their own, below. Raises DataError
     when none of them can be read, MissingTokenizer when the model needs its tokenizer.
@@ -45,12 +46,11 @@ def reconstruct(
     check_count(count, "count")
     check_fit(fit)
     source = open_pictures(pictures, model.config)
-    indices = evenly_spread(source, count)
-    batches = list(picture_batches(source, indices, fit, model.config, batch_size=1))
+    batches = _looked_at(source, count, fit, model.config)
     unreadable = [picture for batch in batches for picture in batch.unreadable]
     read = [batch for batch in batches if batch.indices]
     if not read:
-        raise DataError(f"none of the {len(indices)} pictures looked at can be read; the first is "
+        raise DataError(f"none of the {len(batches)} pictures looked at can be read; the first is "
                         f"{unreadable[0][0]} ({unreadable[0][1]})")  # fmt: skip
     names = [source.name(batch.indices[0]) for batch in read]
     decibels, sheets = [], []
@@ -59,6 +59,22 @@ def reconstruct(
         decibels += some
         sheets.append(sheet)
     return Reconstruction(names, decibels, stacked(sheets), unreadable)
+
+
+def _looked_at(
+    source: ImageSource, count: int, fit: Fit, config: ModelConfig
+) -> list[PictureBatch]:
+    """`count` pictures that can be read, each alone, in order; and those that cannot, in whose
+    place others between them are tried: 3 `count` pictures in all at most.
+    """
+    found: dict[int, PictureBatch] = {}
+    for finer in (1, 2, 4):
+        left = [index for index in evenly_spread(source, finer * count) if index not in found]
+        missing = count - sum(len(batch.indices) for batch in found.values())
+        indices = [left[place] for place in evenly_spread(left, missing)]
+        batches = picture_batches(source, indices, fit, config, batch_size=1)
+        found |= zip(indices, batches, strict=True)
+    return [found[index] for index in sorted(found)]
 
 
 def _drawn(
