@@ -174,6 +174,25 @@ def test_from_the_command_line(
     assert "evaluate needs a model" in capsys.readouterr().err
 
 
+def test_a_model_has_one_name_wherever_it_is_shown(
+    small: ModelConfig, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The short one; the whole one is in the file, and once where it is said what was measured."""
+    path = tmp_path / "runs" / "mine"
+    path.mkdir(parents=True)
+    save_model(path, Stellar(small))
+    call = ["evaluate", "stellar-scenes", str(path), "--data", str(pictures), "--num-workers", "0"]
+    assert main([*call, "--epochs", "1", "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["stellar-scenes", "mine"] in [line.split() for line in lines]
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count(f"<dd>{path}</dd>") == page.count(str(path)) == 1
+    for shown in ('<th scope="col">', "<span>", "<figcaption>", "<h4>"):
+        assert f"{shown}mine<" in page
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert [model["name"] for model in report["models"]] == ["stellar-scenes", str(path)]
+
+
 def test_models_and_backbones_by_their_hub_ids(
     small: ModelConfig,
     pictures: Path,

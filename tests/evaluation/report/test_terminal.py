@@ -30,7 +30,7 @@ def test_numbers_are_those_of_the_evaluation_and_long_lists_are_short(make_evalu
 def test_names_are_not_taken_for_markup_and_three_columns_fit_a_narrow_terminal(
     make_evaluation,
 ) -> None:
-    assert "run [red]x[/red]" in printed(make_evaluation("run [red]x[/red]", "b", "c"))
+    assert "run [red]x" in printed(make_evaluation("run [red]x", "b", "c"))
     shown = printed(make_evaluation("x" * 60, "b", "c"), width=80)
     assert max(len(line) for line in shown.splitlines()) <= 80
 

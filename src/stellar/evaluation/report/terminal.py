@@ -10,6 +10,7 @@ from rich.text import Text
 
 from stellar.evaluation.evaluators import EVALUATORS, HEADLINE, Evaluator
 from stellar.evaluation.evaluators.evaluator import Row
+from stellar.evaluation.report.names import shortly_named
 from stellar.evaluation.scores import Evaluation, ModelScores
 
 NAMES_WIDTH = 16
@@ -21,8 +22,10 @@ CHANGES_WIDTH = 18
 
 
 def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
-    """Print models side by side: the rows of each evaluator that measured something."""
-    console = console or Console()
+    """Print models side by side, by their short names: the rows of each evaluator that measured
+    something.
+    """
+    console, evaluation = console or Console(), shortly_named(evaluation)
     table = Table(
         title="Test pictures", title_justify="left", caption_justify="left",
         box=None, padding=(0, 2, 0, 0), pad_edge=False,

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from stellar.evaluation.report.page.labels import CLEARANCE, LONGEST, Box, place_labels, short_names
+from stellar.evaluation.report.names import LONGEST
+from stellar.evaluation.report.page.labels import CLEARANCE, Box, place_labels
 
 FRAME = Box(58.0, 14.0, 408.0, 294.0)
 
@@ -44,13 +45,3 @@ def test_a_label_leaves_what_stands_in_the_way() -> None:
 def test_without_room_every_name_still_gets_a_place() -> None:
     crowded = place_labels([(5.0, 5.0)] * 9, ["long name"] * 9, Box(0.0, 0.0, 80.0, 40.0))
     assert len(crowded) == 9
-
-
-def test_short_names_are_short_and_different() -> None:
-    assert short_names(["facebook/dinov2-base", "runs/photos/"]) == ["dinov2-base", "photos"]
-    assert short_names(["a/model", "b/model"]) == ["a/model", "b/model"]
-    alike = [f"{'x' * 30}-{number}-{'y' * 30}" for number in range(12)]
-    short = short_names(alike)
-    assert len(set(short)) == 12
-    assert max(map(len, short)) <= LONGEST
-    assert short_names(["/"]) == ["/"]

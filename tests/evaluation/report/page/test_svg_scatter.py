@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from stellar.evaluation.report.page.labels import LINE
 from stellar.evaluation.report.page.svg_scatter import Axis, Point, scatter
 
 
@@ -52,3 +53,14 @@ def test_letters_of_a_model_are_joined() -> None:
     plot = scatter(points, Axis("x", 0.0, 1.0), Axis("y", 0.0, 1.0), (0.3, None), joined=("S", "L"))
     assert [len(p.split()) for p in re.findall(r'<polyline.*?points="([^"]+)"', plot)] == [2, 2]
     assert plot.count('class="chance"') == 1
+
+
+def test_a_name_stands_off_the_bars_of_its_point() -> None:
+    """Wherever it goes, it is above or below a bar that is longer than it."""
+    axis, name = Axis("x", 0.0, 1.0), "stellar-scenes"
+    for y in (0.02, 0.5, 0.98):
+        plot = scatter([Point(0.5, y, 0, "", label=name, spread=(0.4, 0.0))], axis, axis)
+        (bar,) = re.findall(r'class="bar" d="M[\d.]+ ([\d.]+)L', plot)
+        (base,) = re.findall(r'class="name m0" y="([\d.]+)"', plot)
+        top = float(base) + 4 - LINE
+        assert not top < float(bar) < top + LINE

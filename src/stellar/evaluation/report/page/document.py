@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from stellar.evaluation.report.names import shortly_named
 from stellar.evaluation.report.page.curves import metric_curves
 from stellar.evaluation.report.page.figures import balance, fewer, sizes, what_where
 from stellar.evaluation.report.page.tables import (
@@ -37,17 +38,20 @@ def write_report(
 
 
 def render_page(evaluation: Evaluation, sheets: Sheets = (), curves: Rows = ()) -> str:
-    """The page as HTML."""
+    """The page as HTML. Models bear their short names everywhere; how it was measured has both."""
     style = style_of("stellar.evaluation.report.page")
+    shown = shortly_named(evaluation)
+    models = zip(evaluation.models, shown.models, strict=True)
+    names = {model.name: short.name for model, short in models}
     sections = [
-        headline(evaluation),
-        balance(evaluation),
-        sizes(evaluation),
-        fewer(evaluation),
-        matrices(evaluation),
-        what_where(evaluation),
-        all_numbers(evaluation),
-        _pictures(sheets),
+        headline(shown),
+        balance(shown),
+        sizes(shown),
+        fewer(shown),
+        matrices(shown),
+        what_where(shown),
+        all_numbers(shown),
+        _pictures([(names.get(caption, caption), picture) for caption, picture in sheets]),
         _curves(curves),
         published_table(),
         protocol(evaluation),

@@ -14,7 +14,6 @@ from stellar.evaluation.evaluators.segmentation import MIOU_Z, quality
 from stellar.evaluation.evaluators.size_and_speed import numbers
 from stellar.evaluation.evaluators.what_where import S_KNOWS_WHAT, U_KNOWS_WHAT, accuracy
 from stellar.evaluation.probes.objects import PROBES
-from stellar.evaluation.report.page.labels import short_names
 from stellar.evaluation.report.page.svg_scatter import NUM_COLOURS, Axis, Point, scatter
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
@@ -77,10 +76,9 @@ def balance(evaluation: Evaluation) -> str:
              if (x := across.of(model)) and (y := up.of(model))]  # fmt: skip
     if len(pairs) < 2:
         return ""
-    names = short_names([model.name for model in models])
     points = [
-        Point(x.value, y.value, place, f"{models[place].name}: {x.text}, {y.text}", names[place],
-              spread=(x.spread or 0.0, y.spread or 0.0))
+        Point(x.value, y.value, place, f"{models[place].name}: {x.text}, {y.text}",
+              models[place].name, spread=(x.spread or 0.0, y.spread or 0.0))
         for place, x, y in pairs
     ]  # fmt: skip
     figure = scatter(

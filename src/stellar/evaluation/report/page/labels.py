@@ -1,4 +1,4 @@
-"""Names in a figure: short enough, and placed so that none hides another or a point.
+"""Names in a figure, placed so that none hides another or a point.
 
 A name goes to the free place that is nearest to its point. Widths are estimated, generously, since
 the font is the reader's.
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-LONGEST = 24
-"""Letters of a name in a figure."""
+from stellar.evaluation.report.names import LONGEST
+
 LETTER, LINE = 8.8, 16.0
 """Width and height that a letter takes, in the figure's units."""
 CLEARANCE = 9.0
@@ -76,20 +76,3 @@ def _boxes(width: float, frame: Box) -> tuple[Box, ...]:
         for i in range(across)
         for j in range(down)
     )
-
-
-def short_names(names: Sequence[str]) -> list[str]:
-    """The last parts of paths and ids, cut in the middle where they are long, all different."""
-    last = [name.rstrip("/").rpartition("/")[2] or name for name in names]
-    parts = last if len(set(last)) == len(last) else names
-    short = [_cut(part, LONGEST) for part in parts]
-    if len(set(short)) == len(short):
-        return short
-    return [f"{place}: {_cut(part, LONGEST - 4)}" for place, part in enumerate(parts, 1)]
-
-
-def _cut(name: str, length: int) -> str:
-    if len(name) <= length:
-        return name
-    half = (length - 1) // 2
-    return f"{name[: length - 1 - half]}…{name[-half:]}"

@@ -17,6 +17,8 @@ _AREA = Box(_LEFT, _TOP, _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
 
 _BETTER = Box(_WIDTH - _RIGHT - 74, _TOP + 6, 70.0, LINE)
 """Where it is said what is better."""
+_BAR = 3.0
+"""Half the width that names leave to a bar."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +158,24 @@ def _path(points: Sequence[Point], across: Axis, up: Axis) -> str:
     return f'<polyline class="path m{points[0].model % NUM_COLOURS}" points="{places}"/>'
 
 
-def _mark(point: Point, across: Axis, up: Axis) -> str:
+def _bars(point: Point, across: Axis, up: Axis) -> list[tuple[float, float, float, float]]:
+    """Both ends of the lines that show its spread: x, y, x, y."""
     x, y = _place(point.x, point.y, across, up)
-    bars = ""
+    bars = []
     for spread, axis, unit in ((point.spread[0], across, (_AREA.width, 0)),
                                (point.spread[1], up, (0, _AREA.height))):  # fmt: skip
         if spread and not axis.log:
             dx, dy = (spread / (axis.high - axis.low) * length for length in unit)
-            bars += f'<path class="bar" d="M{x - dx:.1f} {y - dy:.1f}L{x + dx:.1f} {y + dy:.1f}"/>'
+            bars.append((x - dx, y - dy, x + dx, y + dy))
+    return bars
+
+
+def _mark(point: Point, across: Axis, up: Axis) -> str:
+    x, y = _place(point.x, point.y, across, up)
+    bars = "".join(
+        f'<path class="bar" d="M{left:.1f} {top:.1f}L{right:.1f} {bottom:.1f}"/>'
+        for left, top, right, bottom in _bars(point, across, up)
+    )
     inside = f'<text x="{x:.1f}" y="{y + 4:.1f}">{escape(point.letter)}</text>'
     radius = 6 if not point.letter else 10 if len(point.letter) == 1 else 13
     return (
@@ -173,9 +185,13 @@ def _mark(point: Point, across: Axis, up: Axis) -> str:
 
 
 def _labels(points: Sequence[Point], across: Axis, up: Axis) -> str:
-    """Names beside their points; a thin line leads to those that had to go further."""
+    """Names beside their points and off the bars of their spread; a thin line leads to those that
+    had to go further.
+    """
     parts, places = [], [_place(p.x, p.y, across, up) for p in points]
-    boxes = place_labels(places, [p.label for p in points], _AREA, [_BETTER])
+    bars = [Box(left - _BAR, top - _BAR, right - left + 2 * _BAR, bottom - top + 2 * _BAR)
+            for p in points for left, top, right, bottom in _bars(p, across, up)]  # fmt: skip
+    boxes = place_labels(places, [p.label for p in points], _AREA, [_BETTER, *bars])
     for point, (x, y), box in zip(points, places, boxes, strict=True):
         if box.distance(x, y) > 14:
             end = min(max(x, box.left), box.left + box.width)

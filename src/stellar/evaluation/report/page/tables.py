@@ -9,7 +9,7 @@ from stellar.evaluation.evaluators import EVALUATORS, HEADLINE, Evaluator, Measu
 from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.probes.objects import FEATURES, LABELS, PROBES
 from stellar.evaluation.report import paper_results
-from stellar.evaluation.report.page.labels import short_names
+from stellar.evaluation.report.names import short_names
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 
 _KIND_OF_LABEL = {"class": "what", "colour": "what", "place": "where", "size": "extent"}
@@ -187,18 +187,20 @@ def protocol(evaluation: Evaluation) -> str:
     if evaluation.chance is not None:
         facts.append(("always naming the largest class", f"{evaluation.chance:.1%}"))
     facts += list(evaluation.protocol.items())
-    models = "".join(_model(model) for model in evaluation.models)
+    names = short_names([model.name for model in evaluation.models])
+    models = "".join(map(_model, names, evaluation.models))
     return (
         '<h2>How it was measured</h2><div class="protocol">'
         f"{_definitions(facts)}<h3>Models</h3>{models}</div>"
     )
 
 
-def _model(model: ModelScores) -> str:
-    facts = [("sha256", model.sha256), ("preprocessing", model.preprocessing),
+def _model(name: str, model: ModelScores) -> str:
+    facts = [("model", model.name), ("sha256", model.sha256),
+             ("preprocessing", model.preprocessing),
              ("unreadable pictures", f"{model.num_unreadable:,}"),
              *(("note", note) for note in model.notes)]  # fmt: skip
-    return f"<h4>{escape(model.name)}</h4>{_definitions(facts)}"
+    return f"<h4>{escape(name)}</h4>{_definitions(facts)}"
 
 
 def _classes(classes: Sequence[str]) -> str:
@@ -211,11 +213,7 @@ def _definitions(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(kind: str, models: Sequence[ModelScores], rows: Sequence[str]) -> str:
-    names = [model.name for model in models]
-    head = "".join(
-        f'<th scope="col" title="{escape(name)}">{escape(short)}</th>'
-        for name, short in zip(names, short_names(names), strict=True)
-    )
+    head = "".join(f'<th scope="col">{escape(model.name)}</th>' for model in models)
     return (
         f'<table class="{kind}" style="--models:{len(models)}">'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
