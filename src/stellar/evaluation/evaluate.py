@@ -24,6 +24,11 @@ from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.fingerprint import fingerprint
 
+FEW = 100
+"""Test pictures below which a note says how little their numbers say: from there on the standard
+error of a share is at most 5 points.
+"""
+
 
 def evaluate(
     models: Mapping[str, Stellar | Backbone],
@@ -87,6 +92,12 @@ def _scores(subject: Subject) -> ModelScores:
     settings, config = subject.settings, subject.model.config
     evaluators = BY_PROTOCOL[settings.protocol]
     scores = tuple(score for evaluator in evaluators for score in evaluator.scores(subject))
+    if (count := len(subject.data.test)) < FEW:
+        subject.note(
+            f"a share of only {count} test picture{'s' * (count > 1)} is uncertain by some "
+            f"{50 / count**0.5:.0f} points, whatever its spread over seeds is; {FEW} or more tell "
+            "more"
+        )
     published = settings.protocol == "published"
     return ModelScores(
         name=subject.name,

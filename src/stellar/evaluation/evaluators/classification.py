@@ -27,6 +27,11 @@ def linear(metric: str, feature: str = "") -> Quantity:
     return Quantity("linear probe", name, metric, feature=feature, probe="linear", unit="%")
 
 
+def ranks(num_classes: int) -> tuple[str, ...]:
+    """Metrics that can fail: of 5 classes, the right one is always among the first 5."""
+    return ("top-1", "top-5") if num_classes > 5 else ("top-1",)
+
+
 def neighbours(subject: Subject) -> Iterator[Score]:
     """kNN accuracy of every feature, for every k, of pictures with one class."""
     if not isinstance(subject.data, Splits):
@@ -50,8 +55,9 @@ def neighbours(subject: Subject) -> Iterator[Score]:
 
 
 def probe(subject: Subject) -> Iterator[Score]:
-    """Top-1 and top-5, or mean average precision where pictures have several classes, of the linear
-    probe that does best on held-out training pictures; and the first of them for every feature.
+    """Top-1, and top-5 of more than 5 classes, or mean average precision where pictures have
+    several, of the linear probe that does best on held-out training pictures; and the first of them
+    for every feature.
     """
     data, settings = subject.data, subject.settings
     if not isinstance(data, Splits):
@@ -69,9 +75,9 @@ def probe(subject: Subject) -> Iterator[Score]:
     if data.multi_label:
         tested = int(test.labels.any(dim=0).sum())
         detail += f"; over the {tested} of {len(data.classes)} classes that test pictures have"
-    metrics = ("mAP",) if data.multi_label else ("top-1", "top-5")
-    accuracies = zip(*(result.accuracies for result in results), strict=True)
-    for metric, values in zip(metrics, accuracies, strict=True):
+    metrics = ("mAP",) if data.multi_label else ranks(len(data.classes))
+    for place, metric in enumerate(metrics):
+        values = [result.accuracies[place] for result in results]
         yield _percent(linear(metric), values, detail)
     for feature in train.names:
         found = [result.by_feature[feature] for result in results]

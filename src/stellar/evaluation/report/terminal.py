@@ -27,7 +27,8 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
     """
     console, evaluation = console or Console(), shortly_named(evaluation)
     table = Table(
-        title="Test pictures", title_justify="left", caption_justify="left",
+        title=f"Test pictures: {evaluation.num_test:,}; training pictures: "
+        f"{evaluation.num_train:,}", title_justify="left", caption_justify="left",
         box=None, padding=(0, 2, 0, 0), pad_edge=False,
     )  # fmt: skip
     sections = _sections(evaluation)

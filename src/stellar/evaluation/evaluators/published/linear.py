@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stellar.data.folder import DataError
 from stellar.data.labelled import LabelledImages, Splits
 from stellar.data.picture_batches import picture_batches, pictures_at
+from stellar.evaluation.evaluators.classification import ranks
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.published.crops import CentreCrops, RandomCrops
 from stellar.evaluation.evaluators.published.steps import (
@@ -42,7 +43,9 @@ def accuracy(metric: str, feature: str) -> Quantity:
 
 
 def published_linear(subject: Subject) -> Iterator[Score]:
-    """Top-1 and top-5 after the last epoch, for every feature that the model has."""
+    """Top-1, and top-5 of more than 5 classes, after the last epoch, for each of the model's
+    features.
+    """
     data, settings = subject.data, subject.settings
     if not isinstance(data, Splits):
         return
@@ -51,7 +54,7 @@ def published_linear(subject: Subject) -> Iterator[Score]:
         return
     found = [_shares(train(subject, data, seed), subject, data.test) for seed in settings.seeds]
     for feature in found[0]:
-        for place, metric in enumerate(METRICS):
+        for place, metric in enumerate(ranks(len(data.classes))):
             shares = [100 * of_seed[feature][place].item() for of_seed in found]
             detail = budget(settings, EPOCHS)
             yield Score.over_seeds(accuracy(metric, feature), shares, detail)
