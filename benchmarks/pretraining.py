@@ -74,7 +74,7 @@ def later_half(config: RunConfig, out: Path, settings: dict[str, Any]) -> dict[s
     lines = lines[len(lines) // 2 :]
     return {
         "speed": median(line["images_per_second"] for line in lines),
-        "loss": mean(line["loss"] for line in lines),
+        "loss": mean(line["loss"] for line in lines if line["loss"] is not None),
     }
 
 

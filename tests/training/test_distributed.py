@@ -2,6 +2,7 @@
 process with the whole batch.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -63,8 +64,13 @@ def configurations(config: RunConfig) -> dict[str, RunConfig]:
 
 
 def rows(run: Path) -> list[dict[str, float]]:
+    """NaN where it says null, for what is not finite."""
     return [
-        {name: value for name, value in row.items() if name != "images_per_second"}
+        {
+            name: math.nan if value is None else value
+            for name, value in row.items()
+            if name != "images_per_second"
+        }
         for row in read_metrics(run / METRICS)
     ]
 

@@ -19,7 +19,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 import stellar
+from stellar.cli import main
 from stellar.config import ConfigError, RunConfig
+from stellar.config_toml import to_toml
 from stellar.data import DataError, Scenes
 from stellar.model import Stellar
 from stellar.model.encoder import Tokens
@@ -252,11 +254,17 @@ def test_the_teacher_is_updated_once_a_step_however_many_parts_it_has(
         torch.testing.assert_close(after[name], (before[name] + student) / 2)
 
 
-def disturbed(config: RunConfig, out: Path, disturb: Callable[[Training], object]) -> bool:
-    """A run that is changed before its first step; whether it came to its end."""
-    with RunFolder.create(out, config) as run:
+def disturbed(config: RunConfig, out: Path, *disturb: Callable[[Training], object]) -> bool:
+    """A run that is changed before its first step, or before it goes on; whether it came to its
+    end.
+    """
+    resumed = out.exists()
+    with RunFolder(out, config) if resumed else RunFolder.create(out, config) as run:
         training = Training.set_up(prepare(config), run, Ranks(), torch.device("cpu"), None)
-        disturb(training)
+        if resumed:
+            run.forget_after(training.restore(out))
+        for change in disturb:
+            change(training)
         return training.run_to_end()
 
 
@@ -275,6 +283,20 @@ def poison(steps: range) -> Callable[[Training], object]:
     return disturb
 
 
+def stop_in(step: int) -> Callable[[Training], object]:
+    """Ctrl-C while this step is taken."""
+
+    def disturb(training: Training) -> None:
+        def stop(*_: object) -> None:
+            if training.counters.step == step:
+                hook.remove()  # a second one would end it at once
+                os.kill(os.getpid(), signal.SIGINT)
+
+        hook = training.model.encoder.register_forward_pre_hook(stop)
+
+    return disturb
+
+
 def test_a_non_finite_step_is_skipped_and_reported(tmp_path: Path, config: RunConfig) -> None:
     assert disturbed(config, tmp_path / "run", poison(range(2, 4)))
     assert rows(tmp_path / "run")[-1]["skipped_steps"] == 2
@@ -286,11 +308,79 @@ def test_a_non_finite_step_is_skipped_and_reported(tmp_path: Path, config: RunCo
 def test_many_in_a_row_stop_the_run_with_the_last_good_checkpoint(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    endless = with_training(config, steps=50, max_skipped_steps=3)
-    with pytest.raises(TrainingStopped, match="3 steps in a row"):
-        disturbed(endless, tmp_path / "run", poison(range(3, 100)))
-    assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000003"]
-    stellar.load(tmp_path / "run")
+    """None is written while steps are skipped, since for it a good one would be removed. What the
+    message names can be started from; the weights of step 8 would give the same loss again.
+    """
+    run, endless = tmp_path / "run", with_training(config, steps=50, max_skipped_steps=8)
+    said = (
+        rf"8 steps in a row .* \(--config {run}/run.toml\) and .* \(--init {run}/.*step-00000006\)"
+    )
+    with pytest.raises(TrainingStopped, match=said):
+        disturbed(endless, run, poison(range(8, 100)))
+    assert [folder.name for folder in checkpoints(run)] == ["step-00000003", "step-00000006"]
+    good = replace(config, init=str(checkpoints(run)[-1]))
+    assert pretrain(with_training(good, learning_rate=1e-4), tmp_path / "another").finished
+    with pytest.raises(TrainingStopped, match=r"run.toml\), with another --out and a lower"):
+        disturbed(endless, tmp_path / "at once", poison(range(3, 100)))
+    assert [folder.name for folder in checkpoints(tmp_path / "at once")] == ["step-00000003"]
+
+
+@pytest.mark.parametrize(("first", "saved"), [(0, []), (4, ["step-00000003"])])
+def test_stopped_while_steps_are_skipped_it_takes_them_again(
+    tmp_path: Path, config: RunConfig, first: int, saved: list[str]
+) -> None:
+    """Also a run whose first steps are skipped, which has no checkpoint yet."""
+    bad = poison(range(first, first + 3))
+    assert disturbed(config, tmp_path / "whole", bad)
+    assert not disturbed(config, tmp_path / "parts", bad, stop_in(first + 1))
+    assert [folder.name for folder in checkpoints(tmp_path / "parts")] == saved
+    assert disturbed(config, tmp_path / "parts", bad)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    assert final_hash(tmp_path / "parts") == final_hash(tmp_path / "whole")
+
+
+def test_a_run_that_ends_in_skipped_steps_is_not_finished(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    for _ in range(2):  # the second time resumed
+        with pytest.raises(
+            TrainingStopped, match=r"skipped 2 of 8 steps .* \(--init .*step-00000003"
+        ):
+            disturbed(config, tmp_path / "run", poison(range(6, 8)))
+        found = [folder.name for folder in checkpoints(tmp_path / "run")]
+        assert found == ["step-00000003", "step-00000006"]
+
+
+def test_a_model_that_is_destroyed_is_no_success(
+    tmp_path: Path, config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a user sees it; its metrics are JSON all the same."""
+    wild, run = with_training(config, learning_rate=1e6, precision="fp32"), tmp_path / "run"
+    (tmp_path / "wild.toml").write_text(to_toml(wild))
+    assert main(["pretrain", "--config", str(tmp_path / "wild.toml"), "--out", str(run)]) == 1
+    told = capsys.readouterr()
+    assert "done" not in told.out
+    assert "the run skipped 7 of 8 steps for a non-finite loss or gradient" in told.err
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    lines = (run / METRICS).read_text().splitlines()
+    assert json.loads(lines[-1], parse_constant=refuse)["gradient_norm"] is None
+
+
+def test_a_non_finite_step_is_no_figure_of_a_model(
+    tmp_path: Path, config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Steps are skipped at the last line of metrics before the last checkpoint."""
+    often = with_training(config, log_every=3, checkpoint_every=5, steps=9)
+    assert not disturbed(often, tmp_path / "run", poison(range(2, 4)), stop_in(4))
+    history = stellar.load(tmp_path / "run").history
+    assert history is not None
+    assert history.metrics["step"] == 3
+    assert "loss" not in history.metrics
+    assert main(["info", str(tmp_path / "run")]) == 0
+    assert "step 3, loss not finite, effective rank" in capsys.readouterr().out
 
 
 def test_collapse_is_said_once(tmp_path: Path, config: RunConfig) -> None:

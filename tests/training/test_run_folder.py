@@ -1,5 +1,6 @@
 """The run's folder: one writer, nothing overwritten, metrics that survive a crash."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -88,6 +89,18 @@ def test_metrics_of_steps_to_come_are_forgotten(tmp_path: Path, config: RunConfi
             file.write('{"step": 6, "lo')
         run.forget_after(3)
         assert [row["step"] for row in read_metrics(run.path / METRICS)] == [1, 2, 3]
+
+
+def test_what_is_not_finite_is_null(tmp_path: Path, config: RunConfig) -> None:
+    """Also in lines of an earlier version that go through a resumed run's hands."""
+    with RunFolder.create(tmp_path / "run", config) as run:
+        run.add_metrics({"step": 1, "loss": math.nan, "gradient_norm": math.inf})
+        with (run.path / METRICS).open("a") as file:
+            file.write('{"step": 2, "loss": NaN, "gradient_norm": -Infinity}\n')
+        run.forget_after(2)
+        lines = (run.path / METRICS).read_text().splitlines()
+    nothing = '"loss": null, "gradient_norm": null}'
+    assert lines == [f'{{"step": 1, {nothing}', f'{{"step": 2, {nothing}']
 
 
 def test_skipped_images_are_listed_once(tmp_path: Path, config: RunConfig) -> None:

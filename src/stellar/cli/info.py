@@ -122,9 +122,15 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     if (path / METRICS).is_file() and (metrics := read_metrics(path / METRICS)):
         last = metrics[-1]
         rows["training"] = (
-            f"step {last['step']}, loss {last['loss']:.3f}, "
-            f"effective rank {last['effective_rank']:.1f}"
+            f"step {last['step']}, loss {_figure(last['loss'], '.3f')}, "
+            f"effective rank {_figure(last['effective_rank'], '.1f')}"
         )
         if "prototype_perplexity" in last:  # where a term was about prototypes
-            rows["training"] += f", prototypes in use {last['prototype_perplexity']:.0f}"
+            in_use = _figure(last["prototype_perplexity"], ".0f")
+            rows["training"] += f", prototypes in use {in_use}"
     return rows
+
+
+def _figure(value: float | None, digits: str) -> str:
+    """Of a line of metrics, which has none for what was not finite."""
+    return "not finite" if value is None else format(value, digits)

@@ -78,10 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     if own_ranks().rank:
         return 0 if result.finished else 130
     if not result.finished:
-        print(
-            f"stopped and saved at step {result.step}; "
-            f"go on with: stellar pretrain --out {out} --resume"
-        )
+        saved = f"and saved at step {result.step}" if result.step else "before a step was saved"
+        print(f"stopped {saved}; go on with: stellar pretrain --out {out} --resume")
         return 130
     data = shlex.quote(config.data)
     print(f"done: {out}")

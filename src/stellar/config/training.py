@@ -97,7 +97,7 @@ class TrainingConfig:
     num_workers: int = 2
     """Loader processes of each rank; 0 loads in the training process."""
     max_skipped_steps: int = 20
-    """Non-finite losses in a row after which the run stops."""
+    """Steps in a row with a non-finite loss or gradient after which the run stops."""
     log_every: int = 10
     """Steps between two lines of metrics."""
     tensorboard: bool = False

@@ -82,9 +82,18 @@ def give_parts(model: PretrainingModel, optimizer: torch.optim.Optimizer) -> Non
 def prune(run: Path, keep_every: int, newest: int = 2) -> None:
     """Remove all checkpoints but the newest ones and every `keep_every`-th step."""
     for folder in checkpoints(run)[:-newest]:
-        step = int(folder.name.removeprefix("step-"))
-        if not (keep_every and step % keep_every == 0):
+        if not (keep_every and _step_of(folder) % keep_every == 0):
             shutil.rmtree(folder)
+
+
+def newest_before(run: Path, step: int) -> Path | None:
+    """The newest checkpoint of an earlier step than this one."""
+    earlier = [folder for folder in checkpoints(run) if _step_of(folder) < step]
+    return earlier[-1] if earlier else None
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def restore(

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.data import ImageSource
-from stellar.errors import UserError
 from stellar.objective import Losses, PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
 from stellar.processes.exchange import all_max, gather_lists, sum_gradients
@@ -25,6 +24,7 @@ from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.computation import compute_as
 from stellar.training.cuda_graph import CapturedStep
+from stellar.training.divergence import TrainingStopped, diverged
 from stellar.training.fsdp import shard
 from stellar.training.health import measure_health
 from stellar.training.interruption import Interruption
@@ -39,10 +39,6 @@ from stellar.training.setup import Ingredients
 
 SETTLING, MOST_SETTLING = 0.2, 200
 """Share of a run, and steps at most, before anything is said of its health."""
-
-
-class TrainingStopped(UserError):
-    """Too many steps in a row had a non-finite loss; the last checkpoint is from before."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +81,7 @@ class Training:
         self.step = CapturedStep(self.run_step) if training.cuda_graph else self.run_step
         self.total = training.num_steps(len(source))
         self.counters = Counters()
+        self.saved_step = 0
         self.skipped: list[tuple[str, str]] = []
 
     @classmethod
@@ -120,10 +117,13 @@ class Training:
     def restore(self, run: Path) -> int:
         """Take up the run's newest whole checkpoint; returns its step."""
         self.counters = restore(run, self.model, self.optimizer, warn=self.recorder.warn)
-        return self.counters.step
+        self.saved_step = self.counters.step
+        return self.saved_step
 
     def run_to_end(self) -> bool:
-        """The loop; False when Ctrl-C or SIGTERM ended it early, with a checkpoint."""
+        """The loop; False when Ctrl-C or SIGTERM ended it early, with a checkpoint. Raises
+        TrainingStopped when too many steps in a row were skipped, or the last ones of the run.
+        """
         training, recorder = self.config.training, self.recorder
         self.announce()
         parts = self.parts()
@@ -140,13 +140,24 @@ class Training:
                 progress.advance(step_now, update.total)
                 if step_now % training.log_every == 0 or last:
                     self.log(update, progress.images_per_second)
-                if training.sample_every and step_now % training.sample_every == 0:
+                draws = training.sample_every and step_now % training.sample_every == 0
+                if draws and update.finite:
                     recorder.draw(self.model, self.counters)
                 if step_now % training.checkpoint_every == 0 or last or stop:
-                    recorder.checkpoint(self.model, self.optimizer, self.counters)
+                    self.save()
                 if stop and not last:
                     return False
+        self.require_finite_end()
         return True
+
+    def save(self) -> None:
+        """Write a checkpoint, but not while steps are skipped: its weights may be what gives no
+        finite loss, and the good ones before would be removed for it. A run that is resumed takes
+        these steps again.
+        """
+        if not self.counters.skipped_in_a_row:
+            self.recorder.checkpoint(self.model, self.optimizer, self.counters)
+            self.saved_step = self.counters.step
 
     def optimize(self, parts: Prefetch[BatchPart]) -> Update:
         """One optimizer step over the next parts of a batch, which is not taken when their loss or
@@ -215,11 +226,25 @@ class Training:
             f"{in_a_row} in a row, {limit} end the run"
         )
         if in_a_row >= limit:
-            raise TrainingStopped(
-                f"{in_a_row} steps in a row had a non-finite loss, so the run was stopped; its "
-                "last checkpoint is whole. Start again with a lower training.learning_rate, or "
-                "with training.precision fp32"
+            raise self.stopped(
+                f"{in_a_row} steps in a row had a non-finite loss or gradient, so the run was "
+                "stopped"
             )
+
+    def require_finite_end(self) -> None:
+        """Raises TrainingStopped when the last steps were skipped: nobody knows whether a further
+        one could have been taken.
+        """
+        if self.counters.skipped_in_a_row:
+            raise self.stopped(
+                f"the run skipped {self.counters.skipped:,} of {self.total:,} steps for a "
+                "non-finite loss or gradient, the last one too, so it was not finished"
+            )
+
+    def stopped(self, what: str) -> TrainingStopped:
+        """The error that ends the run."""
+        run = self.recorder.run
+        return diverged(what, self.counters, None if run is None else run.path)
 
     def seed(self, part: int) -> int:
         """The seed of a part of this step's batch, from the run's seed and both numbers alone."""

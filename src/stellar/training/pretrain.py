@@ -39,7 +39,7 @@ class PretrainResult:
     folder: Path
     """For `stellar.load`."""
     step: int
-    """Optimizer steps taken."""
+    """Optimizer steps taken, as its newest checkpoint has them; 0 where none was written."""
     finished: bool
     """False when it was interrupted; resume it to go on."""
 
@@ -55,9 +55,9 @@ def pretrain(
     the folder `out`.
 
     Raises ConfigError, DataError, RunError or WeightsError, each with a sentence, before a step
-    is taken, and TrainingStopped when the loss stays non-finite. `console` shows progress; None
-    is silent. `look` is called with the model every `training.sample_every` steps, and what it
-    says is shown.
+    is taken, and TrainingStopped when the loss stays non-finite, or is so at the end. `console`
+    shows progress; None is silent. `look` is called with the model every `training.sample_every`
+    steps, and what it says is shown.
     """
     if not isinstance(config, RunConfig):
         raise ConfigError(
@@ -130,4 +130,4 @@ def _train(
         if ingredients.taken_over:
             training.recorder.say(ingredients.taken_over)
         finished = training.run_to_end()
-        return PretrainResult(out, training.counters.step, finished)
+        return PretrainResult(out, training.saved_step, finished)

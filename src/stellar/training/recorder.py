@@ -144,7 +144,7 @@ class Recorder:
             metrics={
                 name: value
                 for name, value in run.last_metrics().items()
-                if name not in NOT_OF_THE_MODEL
+                if name not in NOT_OF_THE_MODEL and value is not None
             },
         )
 

@@ -5,6 +5,7 @@ run.toml  pictures.json  metrics.jsonl  log.txt  skipped.txt  samples/  checkpoi
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -101,9 +102,9 @@ class RunFolder:
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """One JSON line."""
-        append(self.path / METRICS, json.dumps(row) + "\n")
+        append(self.path / METRICS, _line(row))
 
-    def last_metrics(self) -> dict[str, float | int]:
+    def last_metrics(self) -> dict[str, Any]:
         """The newest line, empty before the first."""
         path = self.path / METRICS
         rows = read_metrics(path) if path.exists() else []
@@ -116,7 +117,7 @@ class RunFolder:
         path = self.path / METRICS
         if path.exists():
             rows = [row for row in read_metrics(path) if row["step"] <= step]
-            write_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+            write_file(path, "".join(map(_line, rows)))
 
     def add_skipped(self, images: Iterable[tuple[str, str]]) -> int:
         """List images that could not be read, each once. Returns how many were not listed yet."""
@@ -146,6 +147,15 @@ class RunFolder:
             file.parent.mkdir(exist_ok=True)
         place_file(file, picture.save)
         return file
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A line of metrics: null for what is not finite, which JSON has no word for."""
+    known = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+    return json.dumps(known, allow_nan=False) + "\n"
 
 
 def _names(folder: Path) -> set[str]:
