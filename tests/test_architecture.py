@@ -74,6 +74,7 @@ WITHIN = {
         "fewer_tokens": set(),
         "factors": {"fewer_tokens"},
         "edits": {"factors"},
+        "finite": set(),
         "history": set(),
         "positions": set(),
         "resizing": {"positions"},

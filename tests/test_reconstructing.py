@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 import stellar
@@ -69,6 +70,14 @@ def test_whole_pictures_of_different_sizes_are_stacked(tmp_path: Path, model: St
     assert padded.sheet.height > exact.sheet.height
     alone = reconstruct(model, open_pictures([str(tmp_path / "2.png")], model.config), fit="pad")
     assert padded.psnr[2] == pytest.approx(alone.psnr[0])
+
+
+def test_drawings_that_are_not_finite_are_refused(tmp_path: Path, model: Stellar) -> None:
+    Image.new("L", (20, 30), 77).save(tmp_path / "grey.png")
+    with torch.no_grad():
+        model.encoder.sparse_tokens.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"drawing of grey\.png is not finite; .* diverged"):
+        reconstruct(model, str(tmp_path / "grey.png"))
 
 
 def test_embedded_scenes(model: Stellar) -> None:

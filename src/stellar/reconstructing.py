@@ -16,6 +16,7 @@ from stellar.data.picture_batches import PictureBatch, picture_batches
 from stellar.evaluation.evaluators.reconstruction import draw_again
 from stellar.images import check_fit, one_batch
 from stellar.model import Backbone, Stellar, check_model
+from stellar.model.finite import check_finite
 from stellar.pictures import picture_sheet, stacked
 
 
@@ -40,7 +41,8 @@ def reconstruct(
     take the place of pictures that cannot be read.
 
     Pictures of another size than the one before start a sheet of their own, below. Raises DataError
-    when none of them can be read, MissingTokenizer when the model needs its tokenizer.
+    when none of them can be read, MissingTokenizer when the model needs its tokenizer, UserError
+    when what it draws is not finite.
     """
     check_model(model)
     check_count(count, "count")
@@ -83,8 +85,9 @@ def _drawn(
     """PSNR and sheet of pictures of one size."""
     images = one_batch([picture.images[0] for picture in pictures])
     factors, drawn, measured = draw_again(model, images)
-    decibels = measured.tolist()
     names = [source.name(picture.indices[0]) for picture in pictures]
+    check_finite("drawing", drawn.float().numpy(), names.__getitem__)
+    decibels = measured.tolist()
     titles = [f"{name}   {value:.1f} dB" for name, value in zip(names, decibels, strict=True)]
     return decibels, picture_sheet(images, factors, drawn, titles)
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, TextIO, TypeVar
@@ -201,6 +201,21 @@ def make_folder(path: Path) -> None:
         raise UserError(
             f"{path} cannot be written ({error.strerror}); choose another --out"
         ) from error
+
+
+@contextmanager
+def results_folder(path: Path) -> Iterator[None]:
+    """The same for as long as results are made; a new folder in which none was written, as where
+    making them failed, goes again.
+    """
+    is_new = not path.exists()
+    make_folder(path)
+    try:
+        yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # something is in it
+                path.rmdir()
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -19,6 +19,7 @@ from stellar.config import ModelConfig
 from stellar.data import ImageFolder
 from stellar.embedding import Embedder, EmbeddingError, embed, read_embeddings
 from stellar.embedding.parts import open_parts
+from stellar.errors import UserError
 from stellar.model import Stellar
 from stellar.processes.launch import Ranks
 
@@ -288,8 +289,26 @@ def test_a_model_that_gives_nan_is_no_embedding(
     spoiled = copy.deepcopy(model)
     with torch.no_grad():
         spoiled.encoder.sparse_tokens.fill_(float("nan"))
-    with pytest.raises(EmbeddingError, match=r"the model's cls of .* is not finite"):
+    with pytest.raises(UserError, match=r"the model's cls of .* is not finite"):
         embed(spoiled, photos, tmp_path / "out.parquet", num_workers=0)
+    assert not [file.name for file in tmp_path.iterdir() if "out" in file.name]
+
+
+def test_a_failed_call_keeps_the_parts_that_were_made(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    calls = 0
+
+    def spoil(_: nn.Module, given: tuple) -> tuple:
+        nonlocal calls
+        calls += 1
+        return given if calls == 1 else (given[0] * float("nan"), *given[1:])
+
+    spoiled = copy.deepcopy(model)
+    spoiled.encoder.register_forward_pre_hook(spoil)
+    with pytest.raises(UserError, match="is not finite"):
+        embed(spoiled, photos, tmp_path / "out", batch_size=2, part_size=2)
+    assert (tmp_path / "out.parts/data/000000000000.parquet").exists()
 
 
 def test_an_embedding_that_the_disk_changed_is_not_read(

@@ -201,6 +201,24 @@ def test_five_classes_are_too_few_for_the_best_five() -> None:
     assert (ranks(5), ranks(6)) == (("top-1",), ("top-1", "top-5"))
 
 
+def test_a_call_that_fails_leaves_no_empty_folder(
+    small: ModelConfig, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But one that was there before."""
+    spoiled = Stellar(small)
+    with torch.no_grad():
+        next(p for n, p in spoiled.encoder.named_parameters() if n == "norm.bias").fill_(1e6)
+    for name in ("model", "mine"):
+        (tmp_path / name).mkdir()
+    save_model(tmp_path / "model", spoiled)
+    call = ["evaluate", str(tmp_path / "model"), "--data", str(pictures), "--num-workers", "0"]
+    for name in ("out", "mine"):
+        assert main([*call, "--out", str(tmp_path / name)]) == 1
+        assert "is not finite in half precision" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "mine").iterdir())
+
+
 def test_models_and_backbones_by_their_hub_ids(
     small: ModelConfig,
     pictures: Path,

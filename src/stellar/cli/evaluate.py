@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.load_model import load_any
     from stellar.precision import choose_device
     from stellar.reconstructing import sheets_of
-    from stellar.storage import at_home, make_folder, write_file
+    from stellar.storage import at_home, results_folder, write_file
 
     if not options.models:
         raise UserError("evaluate needs a model: stellar evaluate MODEL... --data FOLDER")
@@ -67,11 +67,11 @@ def run(arguments: Sequence[str]) -> int:
     largest = max((model.config for model in models.values()), key=lambda c: c.image_size)
     published = options.settings.protocol == "published"
     splits = open_data(data, largest, raw_labels=published)
-    make_folder(options.out)
-    with progress_line() as progress:
-        result = evaluate(models, splits, options.out, options.settings, progress)
-    write_file(options.out / "report.json", to_json(result))
-    write_report(options.out / "report.html", result, sheets_of(models, splits))
+    with results_folder(options.out):
+        with progress_line() as progress:
+            result = evaluate(models, splits, options.out, options.settings, progress)
+        write_file(options.out / "report.json", to_json(result))
+        write_report(options.out / "report.html", result, sheets_of(models, splits))
     print_evaluation(result, Console())
     print(f"report   {options.out / 'report.html'}\nnumbers  {options.out / 'report.json'}")
     return 0

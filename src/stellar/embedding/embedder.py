@@ -16,6 +16,7 @@ from stellar.images.sizes import ONE_SIZE, check_one_size
 from stellar.model import Stellar, check_model
 from stellar.model.fewer_tokens import can_keep
 from stellar.model.files.fingerprint import fingerprint
+from stellar.model.finite import check_finite
 from stellar.precision import inference
 
 Images = UInt8[Tensor, "B C H W"] | Float32[Tensor, "B C H W"]
@@ -77,18 +78,13 @@ class Embedder:
             )
 
     def rows(self, paths: Sequence[str], vectors: Sequence[Tensor]) -> pa.RecordBatch:
-        """What `encode` gave, as rows; waits for the device. Raises EmbeddingError for numbers that
-        half precision cannot hold.
+        """What `encode` gave, as rows; waits for the device. Raises UserError for numbers that half
+        precision cannot hold.
         """
         columns: list[pa.Array] = [pa.array(paths, pa.string())]
         for value, field in zip(vectors, list(self.schema)[1:], strict=True):
             values = value.cpu().numpy()
-            finite = np.isfinite(values).all(axis=1)
-            if not finite.all():
-                raise EmbeddingError(
-                    f"the model's {field.name} of {paths[int(finite.argmin())]} is not finite in "
-                    "half precision; its weights are damaged, or it was trained until it diverged"
-                )
+            check_finite(field.name, values, paths.__getitem__)
             flat = pa.array(values.reshape(-1))
             columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)

@@ -20,6 +20,7 @@ from stellar.data import Listed, open_source
 from stellar.data.picture_batches import pictures_at
 from stellar.embedding.embedder import Embedder
 from stellar.embedding.parts import ALONE, PART_SIZE, EmbedResult, Parts, open_parts
+from stellar.errors import UserError
 from stellar.model import Stellar
 from stellar.processes.launch import Ranks
 from stellar.storage import at_home
@@ -53,7 +54,8 @@ def embed(
     None: all. `progress` is called with (images done, images in all); it takes the other processes
     to be as fast as this one. Raises DataError for a folder without images, InputError for another
     fit, EmbeddingError for more tokens than there are, and when `out` exists or its parts come from
-    another model or other data, and ConfigError for numbers that are none or too small.
+    another model or other data, UserError for a model whose numbers are not finite, and ConfigError
+    for numbers that are none or too small.
     """
     check_count(batch_size, "batch_size")
     check_count(part_size, "part_size")
@@ -64,7 +66,12 @@ def embed(
     parts = open_parts(Path(at_home(out)), source, embedder, part_size)
     if num_workers is None:
         num_workers = suggested_workers(model.device)
-    _make_parts(parts, source, embedder, batch_size, num_workers, ranks, progress)
+    try:
+        _make_parts(parts, source, embedder, batch_size, num_workers, ranks, progress)
+    except UserError:
+        if ranks.world_size == 1:  # another process may be at its first part
+            parts.remove_if_none_is_done()
+        raise
     progress(parts.num_images, parts.num_images)
     return parts.finish() if ranks.rank == 0 else EmbedResult(parts.out, 0, 0)
 

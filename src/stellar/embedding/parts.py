@@ -140,6 +140,12 @@ class Parts:
                     "the same command goes on"
                 ) from error
 
+    def remove_if_none_is_done(self) -> None:
+        """The folder of parts goes, unless one is in it."""
+        if self._folder.exists() and not any(self._data.glob("*.parquet")):
+            with suppress(OSError):  # nothing can be removed there
+                remove_folder(self._folder)
+
     def finish(self) -> EmbedResult:
         """All parts as the result, in one step; then the folder of parts goes. Raises
         EmbeddingError, and leaves no result, where not one picture could be read, and where a part

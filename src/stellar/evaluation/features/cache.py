@@ -14,8 +14,8 @@ from torch import Tensor
 from stellar.config import Fit
 from stellar.data.folder import DataError, ImageSource
 from stellar.data.picture_batches import picture_batches
-from stellar.errors import UserError
 from stellar.model import Backbone, Factors, Stellar
+from stellar.model.finite import check_finite
 from stellar.precision import inference
 from stellar.storage import place_files
 
@@ -89,13 +89,7 @@ def write_rows(
 def _halved(name: str, rows: Tensor, images: ImageSource, indices: Sequence[int]) -> np.ndarray:
     """In half precision. Raises UserError for values that it cannot hold."""
     values = rows.half().cpu().numpy()
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if not finite.all():
-        picture = images.name(indices[int(finite.argmin())])
-        raise UserError(
-            f"the model's {name} of {picture} is not finite in half precision; "
-            "its weights are damaged, or it was trained until it diverged"
-        )
+    check_finite(name, values, lambda row: images.name(indices[row]))
     return values
 
 
