@@ -71,17 +71,18 @@ def test_names_of_what_is_no_file_do_not_tell_either(source: str, name: str) -> 
     assert public_name(source) == name
 
 
-def fresh(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW]:
+def fresh(config: RunConfig) -> tuple[PretrainingModel, torch.optim.AdamW, RunConfig]:
+    """A model of another seed and its optimizer, and what a checkpoint of `parts` was made with."""
     config = replace(config, objective=replace(config.objective, teacher="constant"))
     model = build_model(replace(config, training=replace(config.training, seed=1)))
-    return model, build_optimizer(model, config.training)
+    return model, build_optimizer(model, config.training), config
 
 
 def test_everything_comes_back(tmp_path: Path, config: RunConfig, parts) -> None:
     counters = Counters(step=7, skipped_in_a_row=2, skipped=3)
     save_checkpoint(tmp_path, parts[0], parts[1], counters)
-    model, optimizer = fresh(config)
-    assert restore(tmp_path, model, optimizer, warn=pytest.fail) == counters
+    model, optimizer, config = fresh(config)
+    assert restore(tmp_path, model, optimizer, config, warn=pytest.fail) == counters
     expected = parts[0].state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
     for ours, theirs in zip(optimizer.state.values(), parts[1].state.values(), strict=True):

@@ -28,7 +28,7 @@ from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.presets import PRESETS
 from stellar.processes.launch import Ranks
-from stellar.storage import checksum
+from stellar.storage import SUMS, checksum, place_folder
 from stellar.study.systems import dense, dino, mae, slots
 from stellar.training import RunError, TrainingStopped, pretrain, resume
 from stellar.training.loop import Training
@@ -204,6 +204,65 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path, config: RunConf
     assert resume(tmp_path / "run").step == 8
     assert (final_hash(tmp_path / "run"), rows(tmp_path / "run")) == (before, metrics)
     assert "finished already: all 8 steps are done" in (tmp_path / "run/log.txt").read_text()
+
+
+CHANGES = {
+    "training": {"steps": 3, "seed": 1, "batch_size": 2, "learning_rate": 0.5},
+    "model": {"embed_dim": 48},
+    "objective": {"teacher": "constant"},
+    "views": {"num_masked": 1},
+}
+
+
+@pytest.mark.parametrize("section", CHANGES)
+def test_a_resumed_run_keeps_its_settings(tmp_path: Path, config: RunConfig, section: str) -> None:
+    """The refusal names those that were edited, and changes nothing."""
+    run, changes = pretrain(config, tmp_path / "run").folder, CHANGES[section]
+    before = final_hash(run), rows(run)
+    edited = replace(config, **{section: replace(getattr(config, section), **changes)})
+    (run / "run.toml").write_text(to_toml(edited))
+    with pytest.raises(ConfigError, match=f"a resumed run keeps .* --init {run}$") as refusal:
+        resume(run)
+    for name, value in changes.items():
+        was = json.dumps(getattr(getattr(config, section), name))
+        assert f"{section}.{name} = {json.dumps(value)} (was {was})" in str(refusal.value)
+    assert (final_hash(run), rows(run)) == before
+
+
+def test_what_changes_no_number_may_be_edited_before_a_run_goes_on(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    pretrain(config, tmp_path / "whole")
+    parts = tmp_path / "parts"
+    assert not pretrain(config, parts, console=Console(file=Stopping(signal.SIGINT))).finished
+    edited = with_training(config, num_workers=1, checkpoint_every=2, keep_every=2, recompute=True)
+    (parts / "run.toml").write_text(to_toml(edited))
+    assert resume(parts).finished
+    assert rows(parts) == rows(tmp_path / "whole")
+    assert final_hash(parts) == final_hash(tmp_path / "whole")
+
+
+def test_a_checkpoint_that_does_not_tell_its_settings_is_taken_up(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """As those of an earlier version, which tell sizes and objective alone."""
+    pretrain(config, tmp_path / "whole")
+    parts = tmp_path / "parts"
+    assert not pretrain(config, parts, console=Console(file=Stopping(signal.SIGINT))).finished
+    (newest,) = checkpoints(parts)
+    told = json.loads((newest / "config.json").read_text())
+    files = {file.name: file.read_bytes() for file in newest.iterdir() if file.name != SUMS}
+    files["config.json"] = json.dumps(
+        {name: told[name] for name in ("model", "objective", "history")}
+    ).encode()
+
+    def write(folder: Path) -> None:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+
+    place_folder(newest, write)
+    assert resume(parts).finished
+    assert final_hash(parts) == final_hash(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])

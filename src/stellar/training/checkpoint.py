@@ -1,28 +1,30 @@
 """Checkpoints: the whole state of a run at one step, sealed with checksums.
 
 A folder `checkpoints/step-00001000` holds the model as `stellar.load` reads it (heads and teacher
-included), and `state.pt` with the optimizer and the counters. Everything random is a function of
-(seed, step), so nothing else is needed to continue exactly.
+included; the run's settings stand in its `config.json`), and `state.pt` with the optimizer and the
+counters. Everything random is a function of (seed, step), so nothing else is needed to continue
+exactly.
 """
 
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from stellar.model.files.config_json import HISTORY
+from stellar.config import RunConfig
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.model.files.prefixes import FROZEN
 from stellar.model.files.saving import own_tensors, save_model
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tensors import read_state
-from stellar.model.history import History
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import is_sharded, on_first, together
 from stellar.storage import damage, place_folder, torch_file
+from stellar.training.kept_settings import require_kept
 from stellar.training.optimizer import moments, set_moments
 
 STATE = "state.pt"
@@ -49,9 +51,10 @@ def save_checkpoint(
     model: PretrainingModel,
     optimizer: torch.optim.Optimizer,
     counters: Counters,
-    history: History | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write, sync and rename; a crash at any moment leaves the earlier checkpoints as they were.
+    `told` is what its `config.json` tells of the run, beside the model's sizes and objective.
 
     The first process calls it; where the model is sharded, the others must `give_parts` meanwhile.
     """
@@ -59,9 +62,7 @@ def save_checkpoint(
     tensors, state = own_tensors(model), moments(model, optimizer)
 
     def write(target: Path) -> None:
-        config = {"objective": asdict(model.objective)}
-        if history is not None:
-            config[HISTORY] = asdict(history)
+        config = {"objective": asdict(model.objective), **(told or {})}
         save_model(target, model, config, tensors)
         with torch_file(target / STATE) as file:
             torch.save({"moments": state, "counters": asdict(counters)}, file)
@@ -100,18 +101,20 @@ def restore(
     run: Path,
     model: PretrainingModel,
     optimizer: torch.optim.Optimizer,
+    config: RunConfig,
     warn: Callable[[str], object],
 ) -> Counters:
     """Load the newest checkpoint that is whole, as the first process finds it; `warn` is told of
     damaged ones. Without any, nothing changes.
 
-    Raises WeightsError when there are checkpoints, but none is whole.
+    Raises WeightsError when there are checkpoints, but none is whole, and ConfigError when it was
+    made with other settings than those of `config`.
     """
     newest = on_first(lambda: _newest_whole(run, warn))
     if newest is None:
         return Counters()
     with together():
-        return _read(newest, model, optimizer)
+        return _read(newest, model, optimizer, config)
 
 
 def _newest_whole(run: Path, warn: Callable[[str], object]) -> Path | None:
@@ -128,12 +131,15 @@ def _newest_whole(run: Path, warn: Callable[[str], object]) -> Path | None:
     return None
 
 
-def _read(folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer) -> Counters:
+def _read(
+    folder: Path, model: PretrainingModel, optimizer: torch.optim.Optimizer, config: RunConfig
+) -> Counters:
     if not folder.is_dir():
         raise WeightsError(
             f"{folder}, which the first process sees, is not on this machine; keep a run on a file "
             "system that all its machines share"
         )
+    require_kept(folder, config)
     load_weights(model, read_state(folder / WEIGHTS), ignore=FROZEN)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)

@@ -116,7 +116,9 @@ class Training:
 
     def restore(self, run: Path) -> int:
         """Take up the run's newest whole checkpoint; returns its step."""
-        self.counters = restore(run, self.model, self.optimizer, warn=self.recorder.warn)
+        self.counters = restore(
+            run, self.model, self.optimizer, self.config, warn=self.recorder.warn
+        )
         self.saved_step = self.counters.step
         return self.saved_step
 
@@ -259,7 +261,7 @@ class Training:
     def announce(self) -> None:
         """Say what is going to happen."""
         if self.counters.step >= self.total:
-            self.recorder.say(f"finished already: all {self.total:,} steps are done")
+            self.recorder.say(f"finished already: all {self.counters.step:,} steps are done")
             return
         count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         first = f" from step {self.counters.step}" if self.counters.step else ""

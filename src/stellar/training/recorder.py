@@ -3,6 +3,7 @@ than the first are silent.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from stellar.data import ImageSource
 from stellar.model import Stellar
+from stellar.model.files.config_json import HISTORY
 from stellar.model.history import History, public_name
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import together
 from stellar.training.checkpoint import Counters, give_parts, prune, save_checkpoint
 from stellar.training.health import Health
+from stellar.training.kept_settings import told_settings
 from stellar.training.run_folder import SKIPPED, RunFolder
 from stellar.training.samples import draw_samples
 
@@ -128,8 +131,9 @@ class Recorder:
             if self.run is None:
                 give_parts(model, optimizer)
             else:
-                history = self._history(self.run, counters)
-                save_checkpoint(self.run.path, model, optimizer, counters, history)
+                told = told_settings(self.run.config)
+                told[HISTORY] = asdict(self._history(self.run, counters))
+                save_checkpoint(self.run.path, model, optimizer, counters, told)
                 prune(self.run.path, self.run.config.training.keep_every)
 
     def _history(self, run: RunFolder, counters: Counters) -> History:
