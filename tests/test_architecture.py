@@ -19,6 +19,7 @@ BASE = {
     "precision",
     "presets",
     "processes",
+    "quantities",
     "storage",
     "styles",
 }

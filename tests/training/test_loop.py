@@ -5,6 +5,7 @@ exactly.
 import io
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -552,6 +553,10 @@ def test_unreadable_images_are_listed_in_the_run(tmp_path: Path, config: RunConf
     pretrain(replace(config, data=str(folder)), tmp_path / "run")
     assert (tmp_path / "run/skipped.txt").read_text().startswith("broken.jpg\t")
     assert rows(tmp_path / "run")[-1]["skipped_images"] == 1
+    log = (tmp_path / "run/log.txt").read_text()
+    assert re.search(
+        r"training [\d.]+ k parameters on 6 images \(1 of them cannot be read\): 8 steps of 4", log
+    )
 
 
 def test_tensorboard_is_an_extra(tmp_path: Path, config: RunConfig) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from stellar.cli.options import options_and_rest_of, options_of
+from stellar.quantities import digits, scaled
 
 if TYPE_CHECKING:
     from stellar.config import RunConfig
@@ -135,20 +136,6 @@ def shares(parts: dict[str, int]) -> str:
     """In percent, in the order that they came."""
     total = sum(parts.values())
     return ", ".join(f"{100 * value / total:.0f}" for value in parts.values()) + " %"
-
-
-def digits(value: int | float) -> str:
-    """Three of them, or a whole number."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def scaled(value: int | float, unit: str = "") -> str:
-    """Three digits and a prefix: 1.28 M, 671 GFLOP."""
-    prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
-    power = 0
-    while abs(value) >= 999.5 and power < len(prefixes) - 1:
-        value, power = value / 1000, power + 1
-    return f"{digits(value)} {prefixes[power]}{unit}".strip()
 
 
 def table(columns: dict[str, dict[str, str]]) -> str:

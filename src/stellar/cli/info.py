@@ -89,6 +89,7 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     from stellar.model import Stellar
     from stellar.model.files.fingerprint import fingerprint
     from stellar.model.files.opening import open_model
+    from stellar.quantities import scaled
     from stellar.training.run_folder import METRICS, read_metrics
 
     file = open_model(model, revision)
@@ -96,15 +97,15 @@ def describe_model(model: str, revision: str | None = None) -> dict[str, str]:
     with torch.device("meta"):
         whole = Stellar(config)
     parameters = {
-        name: sum(p.numel() for p in part.parameters()) / 1e6
+        name: scaled(sum(p.numel() for p in part.parameters()))
         for name, part in (("encoder", whole.encoder), ("decoder", whole.decoder))
     }
-    drawing = f"{parameters['decoder']:.1f} M parameters, draws {config.decoder.target}"
+    drawing = f"{parameters['decoder']} parameters, draws {config.decoder.target}"
     side = config.image_size // config.patch_size
     rows = {
         "weights": str(file.path),
         "sha256": fingerprint(build(file, purpose="encode")),
-        "encoder": f"{parameters['encoder']:.1f} M parameters: {config.depth} layers, "
+        "encoder": f"{parameters['encoder']} parameters: {config.depth} layers, "
         f"{config.embed_dim} wide, "
         f"{config.num_heads} heads, patch {config.patch_size}"
         f"{', gated MLPs' if config.gated_mlp else ''}",

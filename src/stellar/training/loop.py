@@ -20,6 +20,7 @@ from stellar.precision import autocast, resolve_precision
 from stellar.processes.exchange import all_max, gather_lists, sum_gradients
 from stellar.processes.launch import Ranks
 from stellar.processes.sharded import clip_gradients
+from stellar.quantities import counted, scaled
 from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.computation import compute_as
@@ -264,11 +265,14 @@ class Training:
             self.recorder.say(f"finished already: all {self.counters.step:,} steps are done")
             return
         count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        unreadable = self.recorder.num_unreadable
+        images = counted(len(self.source), "image")
+        images += f" ({unreadable:,} of them cannot be read)" if unreadable else ""
         first = f" from step {self.counters.step}" if self.counters.step else ""
+        batch = counted(self.config.training.batch_size, "image")
         self.recorder.say(
-            f"training {count / 1e6:.1f} M parameters on {len(self.source):,} images{first}: "
-            f"{self.total:,} steps of {self.config.training.batch_size} images, "
-            f"{self.precision} on {self.device}"
+            f"training {scaled(count)} parameters on {images}{first}: "
+            f"{counted(self.total, 'step')} of {batch}, {self.precision} on {self.device}"
         )
 
     def log(self, update: Update, images_per_second: float) -> None:

@@ -63,6 +63,11 @@ class Recorder:
                 f"{self.run.path / SKIPPED} lists them"
             )
 
+    @property
+    def num_unreadable(self) -> int:
+        """Images that are known to be unreadable, in the first process."""
+        return 0 if self.run is None else self.run.num_skipped
+
     def say(self, message: str, style: str = "") -> None:
         """To the terminal and the log."""
         if self.run is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from stellar.config import ModelConfig
 from stellar.model.history import History
+from stellar.quantities import scaled
 
 CARD = "README.md"
 
@@ -79,17 +80,17 @@ def model_card(
 def _configuration(config: ModelConfig, parameters: Mapping[str, int]) -> str:
     side = config.image_size // config.patch_size
     decoder = config.decoder
-    millions = {part: f"{count / 1e6:.1f} M parameters" for part, count in parameters.items()}
+    sizes = {part: f"{scaled(count)} parameters" for part, count in parameters.items()}
     drawing = [("decoder", "none")]
-    if "decoder" in millions:
-        size = f"{millions['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"
+    if "decoder" in sizes:
+        size = f"{sizes['decoder']}, depth {decoder.depth}, {decoder.num_heads} heads"
         drawing = [("decoder", size), ("draws", decoder.target)]
     rows = [
         ("image", f"{config.image_size} px, {config.in_chans} channels; other sizes work"),
         ("patches", f"{side} x {side} of {config.patch_size} px"),
         ("sparse tokens", f"{config.num_sparse_tokens} of width {config.embed_dim}"),
         ("positions", config.positions),
-        ("encoder", f"{millions['encoder']}, depth {config.depth}, {config.num_heads} heads"),
+        ("encoder", f"{sizes['encoder']}, depth {config.depth}, {config.num_heads} heads"),
         ("MLPs", "gated (SwiGLU)" if config.gated_mlp else "GELU"),
         *drawing,
         ("temperature of L", str(config.spatial_temperature)),

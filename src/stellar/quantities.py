@@ -1,0 +1,20 @@
+"""Numbers as people read them."""
+
+
+def counted(count: int, noun: str) -> str:
+    """1 step, 2,000 steps."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def digits(value: int | float) -> str:
+    """Three of them, or a whole number."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def scaled(value: int | float, unit: str = "") -> str:
+    """Three digits and a prefix: 1.28 M, 671 GFLOP."""
+    prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
+    power = 0
+    while abs(value) >= 999.5 and power < len(prefixes) - 1:
+        value, power = value / 1000, power + 1
+    return f"{digits(value)} {prefixes[power]}{unit}".strip()

@@ -1,0 +1,21 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from stellar.quantities import counted, scaled
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(640, "640"), (21_345, "21.3 k"), (999_700, "1 M"), (86_567_656, "86.6 M"), (2.5e12, "2.5 T")],
+)
+def test_a_number_has_three_digits_and_a_prefix(value: float, said: str) -> None:
+    assert scaled(value) == said
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(count, "step") for count in (1, 2, 2000)] == [
+        "1 step",
+        "2 steps",
+        "2,000 steps",
+    ]
