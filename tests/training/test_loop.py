@@ -411,6 +411,15 @@ def test_a_run_that_ends_in_skipped_steps_is_not_finished(
         assert found == ["step-00000003", "step-00000006"]
 
 
+def test_a_run_whose_very_last_step_is_skipped_is_finished(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    assert disturbed(config, tmp_path / "run", poison(range(7, 8)))
+    assert checkpoints(tmp_path / "run")[-1].name == "step-00000008"
+    whole = stellar.load(tmp_path / "run")
+    assert torch.isfinite(whole.encode(torch.rand(1, 3, 16, 16)).lowrank).all()
+
+
 def test_a_model_that_is_destroyed_is_no_success(
     tmp_path: Path, config: RunConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

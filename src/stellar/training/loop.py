@@ -156,9 +156,10 @@ class Training:
     def save(self) -> None:
         """Write a checkpoint, but not while steps are skipped: its weights may be what gives no
         finite loss, and the good ones before would be removed for it. A run that is resumed takes
-        these steps again.
+        these steps again. Where the very last step alone is skipped, the run has its weights.
         """
-        if not self.counters.skipped_in_a_row:
+        tolerated = 1 if self.counters.step == self.total else 0
+        if self.counters.skipped_in_a_row <= tolerated:
             self.recorder.checkpoint(self.model, self.optimizer, self.counters)
             self.saved_step = self.counters.step
 
@@ -235,13 +236,13 @@ class Training:
             )
 
     def require_finite_end(self) -> None:
-        """Raises TrainingStopped when the last steps were skipped: nobody knows whether a further
-        one could have been taken.
+        """Raises TrainingStopped when the last steps were skipped, more than one: nobody knows
+        whether a further one could have been taken.
         """
-        if self.counters.skipped_in_a_row:
+        if self.counters.skipped_in_a_row > 1:
             raise self.stopped(
                 f"the run skipped {self.counters.skipped:,} of {self.total:,} steps for a "
-                "non-finite loss or gradient, the last one too, so it was not finished"
+                "non-finite loss or gradient, the last ones too, so it was not finished"
             )
 
     def stopped(self, what: str) -> TrainingStopped:
