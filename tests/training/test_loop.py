@@ -230,12 +230,18 @@ def test_a_resumed_run_keeps_its_settings(tmp_path: Path, config: RunConfig, sec
     assert (final_hash(run), rows(run)) == before
 
 
+def whole_and_begun(folder: Path, config: RunConfig) -> Path:
+    """A run in `folder`/whole, and the same one, stopped on its way, in the folder returned."""
+    pretrain(config, folder / "whole")
+    begun = folder / "parts"
+    assert not pretrain(config, begun, console=Console(file=Stopping(signal.SIGINT))).finished
+    return begun
+
+
 def test_what_changes_no_number_may_be_edited_before_a_run_goes_on(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    pretrain(config, tmp_path / "whole")
-    parts = tmp_path / "parts"
-    assert not pretrain(config, parts, console=Console(file=Stopping(signal.SIGINT))).finished
+    parts = whole_and_begun(tmp_path, config)
     edited = with_training(config, num_workers=1, checkpoint_every=2, keep_every=2, recompute=True)
     (parts / "run.toml").write_text(to_toml(edited))
     assert resume(parts).finished
@@ -247,9 +253,7 @@ def test_a_checkpoint_that_does_not_tell_its_settings_is_taken_up(
     tmp_path: Path, config: RunConfig
 ) -> None:
     """As those of an earlier version, which tell sizes and objective alone."""
-    pretrain(config, tmp_path / "whole")
-    parts = tmp_path / "parts"
-    assert not pretrain(config, parts, console=Console(file=Stopping(signal.SIGINT))).finished
+    parts = whole_and_begun(tmp_path, config)
     (newest,) = checkpoints(parts)
     told = json.loads((newest / "config.json").read_text())
     files = {file.name: file.read_bytes() for file in newest.iterdir() if file.name != SUMS}

@@ -95,8 +95,10 @@ def _start(name: str) -> "RunConfig":
 def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> dict[str, str]:
     """One column: what, and how much of it."""
     training, image, memory = config.training, plan.image, plan.memory
-    encoder = {"full": image.full, "masked": image.masked, "local": image.local}
-    encoder["second"] = image.second + image.teacher
+    encoder = {
+        "full": image.full, "masked": image.masked, "local": image.local,
+        "second": image.second + image.teacher,
+    }  # fmt: skip
     parts = {"encoder": sum(encoder.values()), "tokenizer": image.tokenizer}
     parts |= {"decoder": image.decoder, "heads": image.heads}
     state = memory.total - memory.activations

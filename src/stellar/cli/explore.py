@@ -11,6 +11,7 @@ import tyro
 
 from stellar.cli.options import options_of
 from stellar.errors import MissingPackage, UserError
+from stellar.quantities import counted
 
 if TYPE_CHECKING:
     from stellar.exploring import Gallery, Workbench
@@ -87,7 +88,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         server = Server(workbench, options.port)
         if not is_quiet():
-            print(f"{_pictures(len(gallery.source))} of {gallery.title}, seen by {options.model}")
+            pictures = counted(len(gallery.source), "picture")
+            print(f"{pictures} of {gallery.title}, seen by {options.model}")
         print(server.address, flush=True)
         if not is_quiet():
             print("Ctrl-C ends it", flush=True)
@@ -114,16 +116,11 @@ def _export(options: Options, workbench: "Workbench") -> int:
         options.export, workbench.models[0].model, workbench.gallery.source,
         Path(options.model).name, options.fit,
     )  # fmt: skip
-    print(
-        f"{_pictures(taken.count)} -> {options.export}; try it: python {options.export / 'app.py'}"
-    )
+    pictures = counted(taken.count, "picture")
+    print(f"{pictures} -> {options.export}; try it: python {options.export / 'app.py'}")
     if taken.left_out:
         print(f"{taken.left_out} left out, which cannot be read, or are links out of the folder")
     return 0
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def _gallery(pictures: Sequence[str], model: "Stellar") -> "Gallery":

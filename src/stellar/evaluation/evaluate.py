@@ -23,6 +23,7 @@ from stellar.evaluation.subject import Progress, Subject, silent
 from stellar.images import preprocessing
 from stellar.model import Backbone, Stellar
 from stellar.model.files.fingerprint import fingerprint
+from stellar.quantities import counted
 
 FEW = 100
 """Test pictures below which a note says how little their numbers say: from there on the standard
@@ -94,7 +95,7 @@ def _scores(subject: Subject) -> ModelScores:
     scores = tuple(score for evaluator in evaluators for score in evaluator.scores(subject))
     if (count := len(subject.data.test)) < FEW:
         subject.note(
-            f"a share of only {count} test picture{'s' * (count > 1)} is uncertain by some "
+            f"a share of only {counted(count, 'test picture')} is uncertain by some "
             f"{50 / count**0.5:.0f} points, whatever its spread over seeds is; {FEW} or more tell "
             "more"
         )
