@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -48,9 +49,7 @@ def in_a_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             answer = work()
         except BaseException:
             answer = {"traceback": traceback.format_exc()}
-        for thread in threading.enumerate():  # as Python does at its end
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
+        wait_for_threads()
         os.write(into, json.dumps(answer).encode())
         os._exit(0)
     os.close(into)
@@ -58,6 +57,20 @@ def in_a_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     return json.loads(said) if said else {"killed": os.waitstatus_to_exitcode(status)}
+
+
+def wait_for_threads() -> None:
+    """As Python does at its end. A thread whose start was interrupted may begin a moment later, and
+    cannot be waited for before.
+    """
+    for thread in threading.enumerate():
+        if thread is threading.current_thread() or thread.daemon:
+            continue
+        moment = time.monotonic() + 1
+        while not thread.is_alive() and time.monotonic() < moment:
+            time.sleep(0.001)
+        if thread.is_alive():
+            thread.join()
 
 
 def called(
