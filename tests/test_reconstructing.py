@@ -76,7 +76,7 @@ def test_drawings_that_are_not_finite_are_refused(tmp_path: Path, model: Stellar
     Image.new("L", (20, 30), 77).save(tmp_path / "grey.png")
     with torch.no_grad():
         model.encoder.sparse_tokens.fill_(float("nan"))
-    with pytest.raises(UserError, match=r"drawing of grey\.png is not finite; .* diverged"):
+    with pytest.raises(UserError, match=r"grey\.png, its drawing, is not finite; .* diverged"):
         reconstruct(model, str(tmp_path / "grey.png"))
 
 

@@ -133,6 +133,16 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_a_hidden_folder_cannot_hold_is_said_of_its_place(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "model").write_text("a file where a folder should be")
+        write_file(folder / "model/config.json", "text")
+
+    with pytest.raises(NotWritten) as caught:
+        place_folder(tmp_path / "whole", write)
+    assert str(caught.value).startswith(f"{tmp_path / 'whole'} cannot be written (Not a directory)")
+
+
 def test_a_full_disk_is_said_without_what_a_library_says_around_it() -> None:
     full = os.strerror(errno.ENOSPC)
     for said in (f"lance error: LanceError(IO): {full} (os error 28), /src/writer.rs:191:9", full):

@@ -7,6 +7,7 @@ read.
 import errno
 import hashlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -37,7 +38,7 @@ class NotWritten(UserError, OSError):
             f"{path} cannot be written ({reason}); make room or the right to write there, or "
             "choose another place, and give the same command again"
         )
-        self.strerror = reason
+        self.path, self.strerror = Path(path), reason
 
 
 def at_home(named: str | Path) -> str:
@@ -78,11 +79,13 @@ def _is_too_long(path: str) -> bool:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises NotWritten where the disk refuses."""
+    """Raises NotWritten where the disk refuses; of what lies in a hidden folder, with this path."""
     try:
         yield
-    except NotWritten:
-        raise
+    except NotWritten as error:
+        if not any(_is_hidden(folder) for folder in error.path.parents):
+            raise
+        raise NotWritten(path, reason_of(error)) from error
     except (OSError, SafetensorError) as error:
         raise NotWritten(path, reason_of(error)) from error
 
@@ -191,6 +194,11 @@ def hidden(path: Path) -> Path:
     does, and has room where that one is as long as can be.
     """
     return path.with_name(f".{token_hex(4)}.{path.name[-40:]}")
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether it is named so."""
+    return re.match(r"\.[0-9a-f]{8}\.", path.name) is not None
 
 
 def make_folder(path: Path) -> None:

@@ -289,7 +289,7 @@ def test_a_model_that_gives_nan_is_no_embedding(
     spoiled = copy.deepcopy(model)
     with torch.no_grad():
         spoiled.encoder.sparse_tokens.fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the model's cls of .* is not finite"):
+    with pytest.raises(UserError, match=r"says of .*, its cls, is not finite"):
         embed(spoiled, photos, tmp_path / "out.parquet", num_workers=0)
     assert not [file.name for file in tmp_path.iterdir() if "out" in file.name]
 

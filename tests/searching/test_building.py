@@ -273,7 +273,7 @@ def test_tokens_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     tokens = random_tokens(5)
     tokens[3, 1, 2] = np.nan
     file = embedding(tmp_path / "x.parquet", tokens)
-    with pytest.raises(SearchError, match=r"the tokens of 003.jpg are not finite"):
+    with pytest.raises(stellar.UserError, match=r"says of 003.jpg, its tokens, is not finite"):
         stellar.build_index(file, tmp_path / "x.index")
 
 

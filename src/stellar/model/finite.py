@@ -15,6 +15,6 @@ def check_finite(what: str, values: np.ndarray, name_of: Callable[[int], str]) -
     if not finite.all():
         precision = " in half precision" if values.dtype == np.float16 else ""
         raise UserError(
-            f"the model's {what} of {name_of(int(finite.argmin()))} is not finite{precision}; "
-            "its weights are damaged, or it was trained until it diverged"
+            f"what a model says of {name_of(int(finite.argmin()))}, its {what}, is not "
+            f"finite{precision}; its weights are damaged, or it was trained until it diverged"
         )

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from stellar.embedding import Embeddings, row_groups
+from stellar.model.finite import check_finite
 from stellar.searching.places import places
 from stellar.searching.tables import (
     GROWING,
     WHOLE,
     Contents,
-    SearchError,
     connect,
     damaged,
     reading,
@@ -160,7 +160,7 @@ def _at_version(folder: Path, name: str, version: int, schema: pa.Schema) -> Any
 
 
 def _rows(group: Embeddings, rows: list[int]) -> Embeddings:
-    """Some rows. Raises SearchError for tokens that are not finite."""
+    """Some rows. Raises UserError for tokens and maps that are not finite."""
     chosen = Embeddings(
         [group.paths[row] for row in rows],
         group.cls[rows],
@@ -168,12 +168,8 @@ def _rows(group: Embeddings, rows: list[int]) -> Embeddings:
         group.maps[rows],
         group.metadata,
     )
-    finite = np.isfinite(chosen.tokens).all(axis=(1, 2)) & np.isfinite(chosen.maps).all((1, 2, 3))
-    if not finite.all():
-        raise SearchError(
-            f"the tokens of {chosen.paths[int(finite.argmin())]} are not finite numbers; embed the "
-            "pictures with a model that is whole"
-        )
+    check_finite("tokens", chosen.tokens, chosen.paths.__getitem__)
+    check_finite("maps", chosen.maps, chosen.paths.__getitem__)
     return chosen
 
 

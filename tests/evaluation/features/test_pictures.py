@@ -133,7 +133,7 @@ def test_features_that_are_not_finite_are_refused(
     """1e6 is more than half precision holds."""
     with torch.no_grad():
         next(p for n, p in model.encoder.named_parameters() if n == "norm.bias").fill_(value)
-    with pytest.raises(UserError, match=r"the model's cls of train/0/00\.png is not finite"):
+    with pytest.raises(UserError, match=r"says of train/0/00\.png, its cls, is not finite"):
         extract(model, images, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
