@@ -7,7 +7,6 @@ read.
 import errno
 import hashlib
 import os
-import re
 import shutil
 import signal
 import sys
@@ -79,13 +78,11 @@ def _is_too_long(path: str) -> bool:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises NotWritten where the disk refuses; of what lies in a hidden folder, with this path."""
+    """Raises NotWritten where the disk refuses."""
     try:
         yield
-    except NotWritten as error:
-        if not any(_is_hidden(folder) for folder in error.path.parents):
-            raise
-        raise NotWritten(path, reason_of(error)) from error
+    except NotWritten:
+        raise
     except (OSError, SafetensorError) as error:
         raise NotWritten(path, reason_of(error)) from error
 
@@ -144,7 +141,8 @@ def locked(path: Path) -> TextIO:
     """A file that this process alone holds until it closes it or ends. Raises BlockingIOError while
     another process has it.
 
-    On POSIX it is a record lock, which forked loader workers do not inherit.
+    On POSIX it is a record lock, which forked loader workers do not inherit, and which this process
+    gives up where it closes the same file opened a second time, as `sync` does.
     """
     file = path.open("a", encoding=UTF8)
     try:
@@ -196,11 +194,6 @@ def hidden(path: Path) -> Path:
     return path.with_name(f".{token_hex(4)}.{path.name[-40:]}")
 
 
-def _is_hidden(path: Path) -> bool:
-    """Whether it is named so."""
-    return re.match(r"\.[0-9a-f]{8}\.", path.name) is not None
-
-
 def make_folder(path: Path) -> None:
     """A folder for results, with those above it. Raises UserError when it cannot be made."""
     try:
@@ -248,20 +241,33 @@ def place_file(path: Path, write: Callable[[Path], object], staging: Path | None
         sync(path.parent)
 
 
+@contextmanager
+def filled(temporary: Path, place: Path) -> Iterator[None]:
+    """A new folder to be filled and moved to its place; what was not moved goes. Raises NotWritten,
+    of the place.
+    """
+    with writing(place):
+        try:
+            temporary.mkdir(parents=True)
+            yield
+        except NotWritten as error:
+            if temporary in error.path.parents:
+                raise NotWritten(place, reason_of(error)) from error
+            raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def place_files(folder: Path, write: Callable[[Path], Result]) -> Result:
     """Let `write` fill a hidden folder in an existing one, then move its files there, each in one
     step, the last name first. Other files stay; when `write` fails, all do. Raises NotWritten.
     """
     temporary = hidden(folder / "new")
-    with writing(folder):
-        try:
-            temporary.mkdir()
-            result = write(temporary)
-            for file in sorted(temporary.iterdir(), reverse=True):
-                _publish(file)
-                file.replace(folder / file.name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with filled(temporary, folder):
+        result = write(temporary)
+        for file in sorted(temporary.iterdir(), reverse=True):
+            _publish(file)
+            file.replace(folder / file.name)
         sync(folder)
     return result
 
@@ -271,21 +277,17 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
     step. Raises NotWritten.
     """
     temporary = hidden(path)
-    with writing(path):
-        try:
-            temporary.mkdir(parents=True)
-            write(temporary)
-            files = sorted(temporary.iterdir())
-            sums = "".join(f"{checksum(file)}  {file.name}\n" for file in files)
-            (temporary / SUMS).write_text(sums, UTF8, ESCAPED)
-            for file in [*files, temporary / SUMS]:
-                _publish(file)
-            sync(temporary)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with filled(temporary, path):
+        write(temporary)
+        files = sorted(temporary.iterdir())
+        sums = "".join(f"{checksum(file)}  {file.name}\n" for file in files)
+        (temporary / SUMS).write_text(sums, UTF8, ESCAPED)
+        for file in [*files, temporary / SUMS]:
+            _publish(file)
+        sync(temporary)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
         sync(path.parent)
 
 

@@ -17,7 +17,14 @@ from torch import nn
 
 from stellar.config import ModelConfig
 from stellar.data import ImageFolder
-from stellar.embedding import Embedder, EmbeddingError, embed, read_embeddings
+from stellar.embedding import (
+    Embedder,
+    EmbeddingError,
+    describe_embeddings,
+    embed,
+    read_embeddings,
+    row_groups,
+)
 from stellar.embedding.parts import open_parts
 from stellar.errors import UserError
 from stellar.model import Stellar
@@ -184,7 +191,13 @@ def test_the_folder_where_one_is_may_be_an_embedding(
     monkeypatch.chdir(folder / "_here" if out == ".." else folder)
     result = embed(model, photos, out)
     assert (result.file, result.num_images) == (folder, 6)
-    (folder / "notes.txt").touch()
+    for beside in ("notes.txt", "._hidden.parquet", "_also.parquet"):
+        (folder / beside).touch()
+    assert embed(model, photos, out).num_images == 6
+    whole = read_embeddings(folder).paths
+    assert whole == [path for group in row_groups(folder) for path in group.paths]
+    assert describe_embeddings(folder)[0] == len(whole) == 6
+    (folder / "a.parquet").touch()
     with pytest.raises(EmbeddingError, match="many exists and is no embedding; choose another"):
         embed(model, photos, out)
 

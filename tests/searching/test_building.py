@@ -21,8 +21,10 @@ from stellar.config import ModelConfig
 from stellar.embedding import EmbeddingError
 from stellar.model import Stellar
 from stellar.searching import SearchError
-from stellar.searching.tables import GROWING, WHOLE
+from stellar.searching.growing import Growing
+from stellar.searching.tables import GROWING, LOCK, WHOLE, read_contents, write_contents
 from stellar.searching.words import Origin, Words
+from stellar.storage import locked
 
 pytest.importorskip("lancedb")
 
@@ -476,6 +478,24 @@ def test_two_builds_at_once_are_refused(tmp_path: Path) -> None:
             stellar.build_index(file, folder)
         other.stdin.close()
     assert stellar.build_index(file, folder).num_pictures == 5
+
+
+def test_a_build_stays_alone_after_it_published(photos_index: Path) -> None:
+    """POSIX gives a lock up when its file is opened and closed once more."""
+    asking = (
+        "from pathlib import Path\nfrom stellar.storage import locked\n"
+        f"locked(Path({str(photos_index / LOCK)!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    contents = read_contents(photos_index / WHOLE)
+    assert contents is not None
+    with locked(photos_index / LOCK):
+        write_contents(photos_index / GROWING, contents)
+        Growing(photos_index, contents).publish()
+        refused = subprocess.run(
+            [sys.executable, "-c", asking], env=environment, capture_output=True, text=True
+        )
+    assert "BlockingIOError" in refused.stderr
 
 
 def test_names_of_tokens_in_a_row(photos_index: Path) -> None:

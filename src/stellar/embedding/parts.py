@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from stellar.data import Listed
 from stellar.embedding.embedder import STRONGEST, Embedder, EmbeddingError, schema_of
+from stellar.embedding.reading import files_of
 from stellar.json_text import parse_json
 from stellar.processes.launch import Ranks
 from stellar.storage import (
@@ -167,7 +168,7 @@ class Parts:
     def _counted(self) -> int:
         """Rows of the result. Raises EmbeddingError where it is not this embedding, whole."""
         num_rows = 0
-        for file in _files(self.out):
+        for file in files_of(self.out):
             try:
                 footer = pq.read_metadata(file)
                 is_own = self._is_own(footer.schema.to_arrow_schema())
@@ -345,19 +346,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _contents(out: Path) -> object:
     """What a finished embedding says that it holds; None for anything else."""
     try:
-        files = _files(out)
-        if all(is_file(file) for file in files):
-            return parse_json((pq.read_schema(files[0]).metadata or {})[b"stellar"])
+        return parse_json((pq.read_schema(files_of(out)[0]).metadata or {})[b"stellar"])
     except (OSError, LookupError, ValueError, pa.ArrowException):
         pass
     return None
-
-
-def _files(out: Path) -> list[Path]:
-    """The files of a result; readers pass over those whose names begin with a dot or _."""
-    if is_file(out):
-        return [out]
-    return sorted(path for path in out.iterdir() if not path.name.startswith((".", "_")))
 
 
 def _create(folder: Path, manifest: dict[str, Any]) -> None:

@@ -43,9 +43,9 @@ def read_embeddings(path: str | Path) -> Embeddings:
     """Read what `embed` wrote, a file or a folder of parts, arrays in their shapes. Raises
     EmbeddingError for anything else, and where the disk has changed it.
     """
-    path = at_home(path)
     with _readable(path):
-        return _in_shape(pq.read_table(path, page_checksum_verification=True))
+        parts = [pq.read_table(file, page_checksum_verification=True) for file in _files(path)]
+        return _in_shape(pa.concat_tables(parts))
 
 
 def row_groups(path: str | Path) -> Iterator[Embeddings]:
@@ -75,9 +75,18 @@ def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
         return sum(pq.read_metadata(file).num_rows for file in files), metadata
 
 
+def files_of(path: Path) -> list[Path]:
+    """The file that an embedding is, or those of a folder, in the order of their rows: without
+    what is hidden, as pyarrow's readers have it.
+    """
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.glob("*.parquet") if not file.name.startswith((".", "_")))
+
+
 def _files(path: str | Path) -> list[Path]:
     path = Path(at_home(path))
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    files = files_of(path)
     if not path.exists() or not files:
         problem = "holds no .parquet files" if path.exists() else "does not exist"
         raise EmbeddingError(

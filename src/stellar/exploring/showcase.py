@@ -21,7 +21,7 @@ from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage
 from stellar.json_text import parse_json
 from stellar.model import Stellar
-from stellar.storage import hidden, one_line, writing
+from stellar.storage import filled, hidden, one_line
 
 MOST_PICTURES = 200
 """That go along, evenly spread."""
@@ -105,24 +105,20 @@ def write_showcase(
     if not folder.absolute().parent.is_dir():
         raise UserError(f"the folder {folder.parent} does not exist; create it")
     temporary = hidden(folder)
-    with writing(folder):
-        try:
-            temporary.mkdir()
-            model.save_pretrained(temporary / MODEL)
-            taken = _copied(source, temporary)
-            about = {"title": title, "fit": fit, "pictures": taken.place}
-            heading = one_line(title)
-            quoted = json.dumps(heading, ensure_ascii=False)  # which is YAML too
-            texts = {
-                ABOUT: json.dumps(about, indent=2), "app.py": APP, "Dockerfile": DOCKERFILE,
-                "requirements.txt": REQUIREMENTS,
-                "README.md": README.format(title=heading, quoted=quoted, port=PORT),
-            }  # fmt: skip
-            for name, text in texts.items():
-                (temporary / name).write_text(text, encoding="utf-8")
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with filled(temporary, folder):
+        model.save_pretrained(temporary / MODEL)
+        taken = _copied(source, temporary)
+        about = {"title": title, "fit": fit, "pictures": taken.place}
+        heading = one_line(title)
+        quoted = json.dumps(heading, ensure_ascii=False)  # which is YAML too
+        texts = {
+            ABOUT: json.dumps(about, indent=2), "app.py": APP, "Dockerfile": DOCKERFILE,
+            "requirements.txt": REQUIREMENTS,
+            "README.md": README.format(title=heading, quoted=quoted, port=PORT),
+        }  # fmt: skip
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        temporary.rename(folder)
     return taken
 
 

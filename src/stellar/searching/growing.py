@@ -17,6 +17,7 @@ from stellar.model.finite import check_finite
 from stellar.searching.places import places
 from stellar.searching.tables import (
     GROWING,
+    LOCK,
     WHOLE,
     Contents,
     connect,
@@ -135,7 +136,8 @@ class Growing:
         """What was committed is what is searched from now on."""
         if (self.folder / GROWING).exists():
             for file in self.folder.rglob("*"):
-                sync(file)
+                if file.name != LOCK:  # which is given up by whoever opens and closes it again
+                    sync(file)
             (self.folder / GROWING).replace(self.folder / WHOLE)
             sync(self.folder)
 
