@@ -198,7 +198,7 @@ def test_the_folder_where_one_is_may_be_an_embedding(
     assert whole == [path for group in row_groups(folder) for path in group.paths]
     assert describe_embeddings(folder)[0] == len(whole) == 6
     (folder / "a.parquet").touch()
-    with pytest.raises(EmbeddingError, match="many exists and is no embedding; choose another"):
+    with pytest.raises(EmbeddingError, match=r"a\.parquet is no part of this embedding"):
         embed(model, photos, out)
 
 

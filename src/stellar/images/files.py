@@ -8,7 +8,6 @@ Plain JPEG files go through simplejpeg where that is installed: the same pixels,
 """
 
 import math
-import warnings
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
@@ -28,6 +27,7 @@ from stellar.images.pillow import (
     is_rotated,
     unreadable,
 )
+from stellar.images.quiet import UNWARNED
 from stellar.images.tiff import MAGIC, File, read_tiff
 
 try:
@@ -51,8 +51,7 @@ def read_picture(path: Path | str, channels: int = 3, data: bytes | None = None)
     MemoryError where the machine has no file handles or no memory left.
     """
     try:
-        # Pillow warns of large pictures and odd metadata; here a file decodes or it does not.
-        with warnings.catch_warnings(action="ignore"), _opened(path, data) as file:
+        with UNWARNED, _opened(path, data) as file:
             if Path(path).suffix.lower() == ".npy":
                 return from_array(_load_array(file), channels)
             return _decode(file, channels)

@@ -4,7 +4,6 @@ A picture is turned as its EXIF metadata says, and its mask with it: annotations
 as they are stored. Where its size shows that a mask was drawn on the turned picture, it stays.
 """
 
-import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from stellar.images.files import FORMATS, require_regular
 from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned_array
 from stellar.images.picture import UnreadableImage
 from stellar.images.pillow import DECODING_ERRORS, unreadable
+from stellar.images.quiet import UNWARNED
 
 MASK_EXTENSIONS = (".png", ".tif", ".tiff")
 """Names, in any case, that count as masks: formats that keep every number."""
@@ -64,7 +64,7 @@ def decode_mask(name: str, data: bytes, picture: bytes) -> UInt8[Tensor, "h w"]:
     """
     try:
         with (
-            warnings.catch_warnings(action="ignore"),
+            UNWARNED,
             Image.open(BytesIO(data), formats=["PNG"]) as image,
             Image.open(BytesIO(picture), formats=FORMATS) as shown,
         ):
@@ -98,7 +98,7 @@ def _read(path: Path, picture: Path, modes: tuple[str, ...], otherwise: str) -> 
     stored = _stored(picture)
     try:
         require_regular(path)
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+        with UNWARNED, Image.open(path, formats=FORMATS) as image:
             if image.mode not in modes:
                 raise ValueError(otherwise.format(image.mode))
             orientation = _orientation_of_mask(image.width, image.height, picture, stored)
@@ -131,7 +131,7 @@ def _stored(picture: Path) -> tuple[int, int, int]:
         if picture.suffix.lower() == ".npy":
             height, width = np.load(picture, mmap_mode="r", allow_pickle=False).shape[:2]
             return width, height, UPRIGHT
-        with warnings.catch_warnings(action="ignore"), Image.open(picture, formats=FORMATS) as file:
+        with UNWARNED, Image.open(picture, formats=FORMATS) as file:
             if isinstance(file, TiffImageFile):  # whose size is that of the turned picture
                 turn = file.tag_v2.get(TAG, UPRIGHT)
                 return file.tag_v2[IMAGEWIDTH], file.tag_v2[IMAGELENGTH], turn

@@ -6,7 +6,6 @@ kind of number. Models of 1 and 3 channels take Pillow's reading where there is 
 they see does not depend on what is installed; others have every band as it is stored.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import SEEK_END, BufferedReader, BytesIO
@@ -20,6 +19,7 @@ from stellar.images.arrays import from_array
 from stellar.images.orientation import turned_array
 from stellar.images.picture import InputError, Picture
 from stellar.images.pillow import DECODING_ERRORS, from_pillow, is_of_the_machine, reason_of
+from stellar.images.quiet import UNLOGGED
 from stellar.images.ranges import to_range
 
 try:
@@ -122,7 +122,7 @@ def _described(file: File) -> str:
 def _by_tifffile(file: File, channels: int, check_size: CheckSize) -> Picture:
     if tifffile is None:
         raise ValueError(HOW_TO)
-    with _told(), _silent(tifffile.logger()), tifffile.TiffFile(file) as tiff:
+    with _told(), UNLOGGED, tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
         one_band = page.samplesperpixel == 1
         if channels in (1, 3) or not one_band or len(tiff.pages) != channels:
@@ -142,16 +142,6 @@ def _told() -> Iterator[None]:
         yield
     except (getattr(tifffile, "TiffFileError", ValueError), ImportError) as error:
         raise ValueError(str(error)) from error
-
-
-@contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    """What a library says of a damaged file is for its own developers."""
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _bands(page: Any, file: File, check_size: CheckSize) -> np.ndarray:
