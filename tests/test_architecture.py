@@ -44,17 +44,18 @@ MAY_IMPORT = {
 }
 WITHIN = {
     "data": {
+        "short_names": set(),
         "indexfile": set(),
         "folderindex": {"indexfile"},
         "folder": {"folderindex", "indexfile"},
-        "shards": {"folder", "indexfile"},
+        "shards": {"folder", "indexfile", "short_names"},
         "labelled": {"folder", "folderindex", "indexfile"},
         "unreadable": {"folder"},
         "views": {"folder", "unreadable"},
         "scenes": {"folder", "labelled"},
         "sources": {"folder", "folderindex", "shards"},
         "embedded": {"scenes"},
-        "named_pictures": {"embedded", "folder", "sources"},
+        "named_pictures": {"embedded", "folder", "sources", "short_names"},
         "evaluation_data": {"labelled", "embedded", "scenes"},
         "loader": {"folder", "views"},
         "picture_batches": {"folder", "loader"},

@@ -1,13 +1,18 @@
 """Steps of an edit: read from JSON, done, and written as Python that does the same."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from stellar.data import open_pictures
+from stellar.data.shards.writing import write_shards
 from stellar.exploring import Workbench
+from stellar.exploring.gallery import Gallery
 from stellar.exploring.steps import KINDS, Move, Paint, Replace, Step, read_steps
 
 EVERY_KIND = [
@@ -60,6 +65,32 @@ def test_the_python_of_an_edit_draws_the_same(workbench: Workbench) -> None:
     exec(code, names)
     assert torch.allclose(names["picture"], drawn(workbench, "5", steps), atol=1e-5)
     assert not torch.allclose(names["picture"], drawn(workbench, "5"), atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["files", "a folder", "shards"])
+def test_pictures_of_any_kind_are_opened_again(
+    workbench: Workbench, tmp_path: Path, kind: str
+) -> None:
+    """Also of files of one name in two folders."""
+    for number in (0, 1):
+        (tmp_path / f"photos/{number}").mkdir(parents=True)
+        pixels = workbench.gallery.read(str(number), 3).permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(tmp_path / f"photos/{number}/same.png")
+    named: Any = tmp_path / "photos"
+    if kind == "files":
+        named = [str(tmp_path / f"photos/{number}/same.png") for number in (0, 1)]
+    elif kind == "shards":
+        write_shards(named, tmp_path / "shards")
+        named = tmp_path / "shards"
+    (model,) = workbench.models
+    gallery = Gallery(open_pictures(named, model.model.config), kind)
+    others = Workbench(workbench.models, gallery)
+    assert gallery.name("0") != gallery.name("1")
+    assert gallery.key_of(gallery.name("0")) == "0"
+    for key in ("0", "1"):
+        names: dict[str, Any] = {}
+        exec(others.as_python(key, 0, []), names)
+        assert torch.allclose(names["picture"], drawn(others, key), atol=1e-5)
 
 
 def test_without_steps_it_draws_the_picture(workbench: Workbench) -> None:

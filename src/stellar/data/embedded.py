@@ -23,3 +23,8 @@ def open_embedded(
     """
     size = min(max(config.image_size, SMALLEST), LARGEST)
     return Scenes(split, seed, size, length, config.in_chans, EMBEDDED[name])
+
+
+def name_of(scenes: Scenes) -> str:
+    """One of EMBEDDED: by which these were opened."""
+    return next(name for name, ground in EMBEDDED.items() if ground == scenes.ground)

@@ -2,12 +2,14 @@
 to align, to explore.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from stellar.config import ModelConfig
 from stellar.data.embedded import EMBEDDED, open_embedded
-from stellar.data.folder import DataError, ImageSource
+from stellar.data.folder import DataError, ImageSource, printable
+from stellar.data.short_names import short_names
 from stellar.data.sources import are_shards, open_source
 from stellar.images import Pixels, read_image
 from stellar.storage import at_home
@@ -24,16 +26,22 @@ class PictureFiles:
             if not path.is_file():
                 found = "is no regular file" if path.exists() else "does not exist"
                 raise DataError(f"expected a picture or a folder of pictures, but {path} {found}")
-        self.paths, self.channels = list(paths), channels
+        self._paths, self.channels = list(paths), channels
+        self._names = short_names([str(path) for path in paths])
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._paths)
 
     def read(self, index: int) -> Pixels:
-        return read_image(self.paths[index], self.channels)
+        return read_image(self._paths[index], self.channels)
 
     def name(self, index: int) -> str:
-        return self.paths[index].name
+        """The file's name, with folders before it where that would be another's as well."""
+        return printable(os.fsencode(self._names[index]))
+
+    def path(self, index: int) -> Path:
+        """The file."""
+        return self._paths[index]
 
 
 def open_pictures(named: NamedPictures, config: ModelConfig) -> ImageSource:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from secrets import token_hex
 
-from stellar.data import EMBEDDED, ImageSource, Scenes
+from stellar.data import ImageSource, Scenes, Shards
+from stellar.data.embedded import name_of
 from stellar.data.folder import ImageFiles
+from stellar.data.named_pictures import PictureFiles
 from stellar.errors import UserError
 from stellar.images import Pixels, read_image
 from stellar.searching.thumbnails import thumbnail
@@ -39,10 +41,11 @@ class Brought:
 class Opening:
     """How a picture is read again, in Python."""
 
-    before: tuple[str, ...]
-    """Lines that it needs, once."""
     picture: str
     """What `model.encode` takes."""
+    imports: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    """Lines that it needs, once."""
 
 
 class Gallery:
@@ -121,19 +124,26 @@ class Gallery:
     def opening(self, key: str) -> Opening:
         """Raises NoPicture."""
         if key in self._brought:
-            return Opening((), repr(self._brought[key].name))
+            return Opening(repr(self._brought[key].name))
         number = self._number(key)
-        if isinstance(self.source, Scenes):
-            name = next(name for name, ground in EMBEDDED.items() if ground == self.source.ground)
-            return Opening(
-                (
-                    "from stellar.data import open_embedded",
-                    f"scenes = open_embedded({name!r}, {self.source.split!r}, model.config)",
-                ),
-                f"scenes.read({number})",
-            )
-        path = getattr(self.source, "path", None)
-        return Opening((), repr(str(path(number)) if path else self.source.name(number)))
+        match self.source:
+            case Scenes():
+                scenes = f"{name_of(self.source)!r}, {self.source.split!r}, model.config"
+                return Opening(
+                    f"scenes.read({number})",
+                    ("from stellar.data import open_embedded",),
+                    (f"scenes = open_embedded({scenes})",),
+                )
+            case Shards():
+                return Opening(
+                    f"shards.read({number})",
+                    ("from stellar.data import open_source",),
+                    (f"shards = open_source({self.source.shards!r}, model.config.in_chans)",),
+                )
+            case ImageFiles() | PictureFiles():
+                return Opening(repr(str(self.source.path(number))))
+            case _:
+                return Opening(repr(self.source.name(number)))
 
     def _number(self, key: str) -> int:
         known = key.isascii() and key.isdecimal() and len(key) <= LONGEST_KEY

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from stellar.config import Fit
 from stellar.data import EMBEDDED, ImageFolder, ImageSource, Scenes, open_embedded
+from stellar.data.embedded import name_of
 from stellar.data.folder import ImageFiles, evenly_spread
 from stellar.errors import UserError
 from stellar.exploring.gallery import Gallery, NoPicture
@@ -145,8 +146,7 @@ def open_showcase(folder: Path) -> ASGIApp:
 def _copied(source: ImageSource, folder: Path) -> Taken:
     """What the page would show: files as they are, scenes by their name."""
     if isinstance(source, Scenes):
-        name = next(name for name, ground in EMBEDDED.items() if ground == source.ground)
-        return Taken(name, min(len(source), MOST_PICTURES))
+        return Taken(name_of(source), min(len(source), MOST_PICTURES))
     if not isinstance(source, ImageFiles):
         raise UserError("pictures for others are a folder, or scenes; shards cannot be exported")
     indices, left_out, gallery = evenly_spread(source, MOST_PICTURES), 0, Gallery(source, PICTURES)

@@ -114,15 +114,16 @@ def as_python(
     read.
     """
     others = [opening(step.picture) for step in steps if isinstance(step, Replace)]
+    imports = dict.fromkeys(line for one in (picture, *others) for line in one.imports)
     before = dict.fromkeys(line for one in (picture, *others) for line in one.before)
-    imports = ["import stellar", *(["from stellar.model import edits"] if steps else [])]
-    imports += [line for line in before if line.startswith("from ")]
     return "\n".join(
         [
+            "import stellar",
+            *(["from stellar.model import edits"] if steps else []),
             *imports,
             "",
             f"model = stellar.load({model!r})",
-            *(line for line in before if not line.startswith("from ")),
+            *before,
             f"factors = model.encode({picture.picture}, fit={fit!r})",
             *(_line(step, fit, opening) for step in steps),
             "picture = model.reconstruct(factors)[0]  # 3 x height x width, in [0, 1]",

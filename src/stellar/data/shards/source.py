@@ -8,7 +8,6 @@ order, shares of ranks and workers, and resuming do not depend on where the pict
 import hashlib
 import os
 import re
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -21,6 +20,7 @@ from stellar.data.indexfile import Arrays, Texts
 from stellar.data.shards.index import arrays_of, open_index, split_name
 from stellar.data.shards.ranges import AT_ONCE, open_files
 from stellar.data.shards.tar import BLOCK, ShardError, size_in
+from stellar.data.short_names import short_names
 from stellar.errors import first_line
 from stellar.images import Pixels, UnreadableImage, read_image
 
@@ -40,7 +40,7 @@ class Shards:
     """
 
     def __init__(self, shards: Path | str, channels: int = 3) -> None:
-        shards, self.channels = os.fspath(shards), channels
+        self.shards, self.channels = (shards := os.fspath(shards)), channels
         self._files = open_files(shards)
         exists = Path(shards).exists()
         found = self._files.find([shards] if exists else expand_braces(shards))
@@ -133,18 +133,6 @@ class Shards:
                 last = key
         chosen = [names[number] for number in kept]
         return arrays_of(arrays["blocks"][kept], arrays["sizes"][kept], chosen)
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """The last parts of some paths or addresses: one, or as many as all but what they share where
-    one would not tell them apart.
-    """
-    parts = [path.replace(os.sep, "/").split("/") for path in paths]
-    last = [each[-1] for each in parts]
-    if len(set(last)) == len(last):
-        return last
-    shared = next(n for n, level in enumerate(zip(*parts, strict=False)) if len(set(level)) > 1)
-    return ["/".join(each[shared:]) for each in parts]
 
 
 def expand_braces(pattern: str) -> list[str]:
