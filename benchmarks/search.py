@@ -33,8 +33,8 @@ from stellar.embedding.parts import LAYOUT, PART_SIZE
 from stellar.searching import EXACT_UP_TO, Index, Query
 from stellar.searching.growing import TOKENS_A_CELL
 from stellar.searching.places import PLACES
-from stellar.searching.scoring import unit
 from stellar.searching.tables import WHOLE, connect, read_contents, write_contents
+from stellar.searching.vectors import unit
 from table import header, peak_memory, table
 
 K, D, SIDE = 16, 192, 14

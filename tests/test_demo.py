@@ -50,11 +50,13 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
 def test_the_shipped_models_figures_are_its_reports_where_it_is_of_these_scenes(
     tmp_path: Path,
 ) -> None:
+    """Beside a model that does not draw."""
     config = preset().with_steps(1)
     small = replace(
         config.model, patch_size=24, embed_dim=16, depth=1, num_heads=1, num_sparse_tokens=2
     )
-    result = demo(tmp_path / "demo", replace(config, model=small), num_scenes=1000)
+    undrawn = replace(config.objective, reconstruction_weight=0.0)
+    result = demo(tmp_path / "demo", replace(config, model=small, objective=undrawn), 1000)
     untrained, trained, shipped = result.evaluation.models
     (reported,) = REPORTED.models
     there = {score.quantity for score in shipped.scores}
@@ -64,6 +66,8 @@ def test_the_shipped_models_figures_are_its_reports_where_it_is_of_these_scenes(
     assert trained.score(ENCODING)
     assert untrained.score(ENCODING)
     assert "shipped" in (tmp_path / "demo/report.html").read_text()
+    assert trained.score(likeness("PSNR")) is None
+    assert not (tmp_path / "demo/scenes.png").exists()
 
 
 def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:

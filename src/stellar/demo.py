@@ -27,7 +27,7 @@ from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.known_models import REPORT, SHIPPED
 from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
-from stellar.storage import at_home, write_file
+from stellar.storage import at_home, place_file, write_file
 from stellar.study.runs import trained
 from stellar.training.run_folder import CONFIG, METRICS, RunError, read_metrics
 from stellar.training.setup import build_model
@@ -84,7 +84,9 @@ def demo(
     sheets = sheets_of(models, scenes) + sheets_of({"shipped": shipped}, its_scenes)
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets, read_metrics(run / METRICS))
-    dict(sheets)["trained"].save(out / "scenes.png")
+    for name, sheet in sheets:
+        if name == "trained":  # where it draws
+            place_file(out / "scenes.png", sheet.save)
     if console is not None:
         print_evaluation(evaluation, console)
     return DemoResult(out / "report.html", evaluation)

@@ -20,7 +20,7 @@ from stellar.aligning import Alignment, align
 from stellar.aligning.align import AlignError, read_captions
 from stellar.aligning.examples import token_examples, token_part
 from stellar.cli import main
-from stellar.config import ModelConfig
+from stellar.config import ConfigError, ModelConfig
 from stellar.data import DataError, ImageFolder, Scenes, open_embedded
 from stellar.data.scenes.palette import COLOURS as NAMES
 from stellar.images import InputError
@@ -234,14 +234,19 @@ def test_wrong_captions_are_a_sentence(tmp_path: Path, text: str, message: str) 
         read_captions(tmp_path / "texts.csv")
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_aligned_is_a_sentence(model: Stellar, tmp_path: Path) -> None:
     source = open_embedded("scenes", "tuning", model.config)
     with pytest.raises(AlignError, match="give pictures, or a CSV file of captions, and not both"):
         align(model, ColourTower())
     with pytest.raises(InputError, match="fit must be crop or squash, got resize"):
         align(model, ColourTower(), source, fit="resize")
-    with pytest.raises(AlignError, match="at least 20 pictures and 1 crop are needed, got 3 and 4"):
+    with pytest.raises(ConfigError, match="count must be a whole number of at least 20, got 3"):
         align(model, ColourTower(), source, count=3)
+    with pytest.raises(AlignError, match="expected a tower, as load_tower gives one, got 'openai/"):
+        align(model, "openai/clip-vit-base-patch32", source)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="crops must be a whole number of at least 1, got '4'"):
+        align(model, ColourTower(), source, crops="4")  # pyright: ignore[reportArgumentType]
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     for pictures in (tmp_path, str(tmp_path / "a.png"), [tmp_path / "a.png"]):
         with pytest.raises(AlignError, match="at least 20 pictures, of which 1 were read"):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from stellar.aligning.examples import Examples
 from stellar.aligning.fitting import contrastive, fit_contrastive, fit_ridge, ridge
-from stellar.searching.scoring import unit
+from stellar.searching.vectors import unit
 
 RNG = np.random.default_rng(0)
 WEIGHT, BIAS = RNG.normal(size=(6, 10)).astype(np.float32), RNG.normal(size=6).astype(np.float32)

@@ -123,6 +123,17 @@ sys.exit(main(["explore", "--no-browser"]))
     )
 
 
+def test_a_page_for_others_is_written_without_starlette(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.modules["starlette"] = None
+from stellar.cli import main
+sys.exit(main(["explore", "stellar-scenes", "scenes", "--export", {str(tmp_path / "space")!r}]))
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert (tmp_path / "space/app.py").exists()
+
+
 def test_a_browser_is_started_without_the_token_in_its_call(tmp_path: Path) -> None:
     """Every user of the machine sees the call; the file that it names is its owner's alone."""
     pytest.importorskip("uvicorn")

@@ -1,5 +1,6 @@
 """Looking, editing and searching give what model and index give by themselves."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,16 @@ def test_many_pictures_need_an_index_of_their_own(workbench: Workbench) -> None:
         ExploreError, match=r"Up to 1,000 pictures .* start stellar explore with --index"
     ):
         many.search("0", [], [])
+
+
+def test_without_lancedb_it_is_said_before_anything_is_embedded(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Workbench(workbench.models, workbench.gallery)
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    assert few.why_no_search is not None
+    with pytest.raises(ExploreError, match="Searching needs LanceDB: pip install"):
+        few.search("0", [], [])
 
 
 def test_models_that_do_not_fit(small: ModelConfig) -> None:

@@ -19,7 +19,8 @@ from stellar.searching import Query, SearchError
 from stellar.searching.candidates import every_picture, nearest_pictures
 from stellar.searching.index import ROUNDED
 from stellar.searching.places import PLACES
-from stellar.searching.scoring import score, unit
+from stellar.searching.scoring import score
+from stellar.searching.vectors import unit
 from stellar.searching.words import Origin, Words
 
 pytest.importorskip("lancedb")

@@ -7,7 +7,8 @@ import torch
 from stellar.searching.candidates import every_picture
 from stellar.searching.places import PLACES, Box
 from stellar.searching.rows import InMemory
-from stellar.searching.scoring import SILENT, Query, score, unit
+from stellar.searching.scoring import SILENT, Query, score
+from stellar.searching.vectors import unit
 from stellar.searching.words import Origin, Words
 
 RNG = np.random.default_rng(0)

@@ -68,7 +68,9 @@ def test_all_systems_are_trained_alike_and_judged_alike(
     assert all(name in page for name in SYSTEMS)
     metrics = folder / "runs/mae-seed-0/metrics.jsonl"
     before = metrics.read_bytes()
-    again = compare(base, scenes, folder, ["mae"], num_seeds=2, settings=quick)
+    again = compare(base, scenes, folder, ["mae", "stellar"], num_seeds=2, settings=quick)
+    tests = {score.quantity.test for model in again.models for score in model.scores}
+    assert tests <= again.protocol.keys()
     assert metrics.read_bytes() == before
     assert again.models[0] == evaluation.models[3]
 

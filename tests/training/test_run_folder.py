@@ -87,7 +87,9 @@ def test_metrics_of_steps_to_come_are_forgotten(tmp_path: Path, config: RunConfi
             run.add_metrics({"step": step, "loss": step / 3})
         with (run.path / METRICS).open("a") as file:
             file.write('{"step": 6, "lo')
+        assert run.last_metrics == {"step": 5, "loss": 5 / 3}
         run.forget_after(3)
+        assert run.last_metrics == {"step": 3, "loss": 1.0}
         assert [row["step"] for row in read_metrics(run.path / METRICS)] == [1, 2, 3]
 
 
@@ -95,9 +97,11 @@ def test_what_is_not_finite_is_null(tmp_path: Path, config: RunConfig) -> None:
     """Also in lines of an earlier version that go through a resumed run's hands."""
     with RunFolder.create(tmp_path / "run", config) as run:
         run.add_metrics({"step": 1, "loss": math.nan, "gradient_norm": math.inf})
+        assert run.last_metrics == {"step": 1, "loss": None, "gradient_norm": None}
         with (run.path / METRICS).open("a") as file:
             file.write('{"step": 2, "loss": NaN, "gradient_norm": -Infinity}\n')
         run.forget_after(2)
+        assert run.last_metrics == {"step": 2, "loss": None, "gradient_norm": None}
         lines = (run.path / METRICS).read_text().splitlines()
     nothing = '"loss": null, "gradient_norm": null}'
     assert lines == [f'{{"step": 1, {nothing}', f'{{"step": 2, {nothing}']

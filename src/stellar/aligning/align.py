@@ -9,7 +9,7 @@ import numpy as np
 from stellar.aligning.examples import Examples, caption_examples, token_examples
 from stellar.aligning.fitting import fit_contrastive, fit_ridge
 from stellar.aligning.towers import Tower
-from stellar.config import Fit
+from stellar.config import Fit, check_count
 from stellar.data import NamedPictures, open_pictures
 from stellar.data.folder import DataError, ImageFiles, evenly_spread
 from stellar.data.labelled.csv_table import NoTable, csv_rows, on_disk
@@ -63,19 +63,20 @@ def align(
     path and text, whose paths are relative to it.
 
     `fit` is that of the embedding that is searched. Raises AlignError for too few pictures, for
-    models of other channels than RGB or without tokens, and where both or neither are given;
-    InputError for a fit that is not crop or squash, DataError for a wrong CSV file.
+    models of other channels than RGB or without tokens, for what is no tower, and where both or
+    neither are given; ConfigError for a `count` below 20 and `crops` below 1, InputError for a fit
+    that is not crop or squash, DataError for a wrong CSV file.
     """
     check_model(model)
     check_one_size(fit)
+    check_count(count, "count", FEWEST)
+    check_count(crops, "crops")
+    if not isinstance(tower, Tower):
+        raise AlignError(f"expected a tower, as load_tower gives one, got {tower!r}")
     if model.config.in_chans != 3 or not model.config.num_sparse_tokens:
         raise AlignError("words need a model of RGB pictures that has tokens")
     if (pictures is None) == (captions is None):
         raise AlignError("give pictures, or a CSV file of captions, and not both")
-    if count < FEWEST or crops < 1:
-        raise AlignError(
-            f"at least {FEWEST} pictures and 1 crop are needed, got {count} and {crops}"
-        )
     if captions is not None:
         files, texts = read_captions(Path(at_home(captions)))
         examples, unread = caption_examples(model, tower, files, texts, fit, progress)

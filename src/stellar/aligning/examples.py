@@ -16,12 +16,11 @@ from torch import Tensor
 from stellar.aligning.towers import Tower
 from stellar.config import Fit
 from stellar.data import ImageSource
-from stellar.images import InputError, Pixels, unit_range
+from stellar.images import InputError, Pixels, framed, unit_range
 from stellar.model import Stellar
 from stellar.precision import inference
-from stellar.searching import seen
 from stellar.searching.places import places
-from stellar.searching.scoring import unit
+from stellar.searching.vectors import unit
 
 Progress = Callable[[int, int], object]
 """Called with what is done, and what there is to do."""
@@ -126,8 +125,7 @@ def _drawn(maps: Float[Tensor, "K gh gw"], count: int, rng: np.random.Generator)
 
 def _whole(pixels: Pixels, fit: Fit) -> Float32[Tensor, "3 s t"]:
     """What the model saw, in the picture's own pixels."""
-    left, top, width, height = seen((pixels.shape[2], pixels.shape[1]), fit)
-    return unit_range(pixels[:, top : top + height, left : left + width]).float()
+    return unit_range(framed(pixels, fit)).float()
 
 
 def _factors(

@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from stellar.aligning.examples import Examples
-from stellar.searching.scoring import unit
+from stellar.searching.vectors import unit
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Of the ridge; the best one on the examples held out is taken."""

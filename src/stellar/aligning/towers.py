@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from stellar.errors import MissingPackage, UserError, first_line
-from stellar.images.sizes import resize
+from stellar.images.sizes import framed, resize
 from stellar.json_text import parse_json
 from stellar.precision import choose_device
 from stellar.storage import at_home
@@ -89,11 +89,8 @@ class TransformersTower:
         return torch.tensor(self._preparation.mean)
 
     def _prepared(self, picture: Float32[Tensor, "3 h w"]) -> Float32[Tensor, "3 s s"]:
-        size, (height, width) = self._preparation.size, picture.shape[1:]
-        if not self._preparation.squash:
-            side = min(height, width)
-            top, left = (height - side) // 2, (width - side) // 2
-            picture = picture[:, top : top + side, left : left + side]
+        size = self._preparation.size
+        picture = framed(picture, "squash" if self._preparation.squash else "crop")
         mean, std = (
             torch.tensor(values)[:, None, None]
             for values in (self._preparation.mean, self._preparation.std)

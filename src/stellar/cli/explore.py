@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from stellar.cli.options import options_of
-from stellar.errors import MissingPackage, UserError
+from stellar.errors import UserError
 from stellar.quantities import counted
 
 if TYPE_CHECKING:
@@ -103,12 +103,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _export(options: Options, workbench: "Workbench") -> int:
-    try:
-        from stellar.exploring.showcase import write_showcase
-    except ModuleNotFoundError as error:
-        raise MissingPackage(
-            "the page needs Starlette and uvicorn: pip install 'stellar-vision[explore]'"
-        ) from error
+    from stellar.exploring.showcase import write_showcase
+
     if options.compare is not None or options.index is not None:
         raise UserError("--export takes one model and no index; leave --compare and --index out")
     assert options.export is not None

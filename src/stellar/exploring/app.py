@@ -17,9 +17,8 @@ from stellar.exploring.payload import of_hit, of_look, of_the_page, png, view
 from stellar.exploring.steps import Step, read_steps
 from stellar.exploring.turns import Busy, Turns
 from stellar.exploring.workbench import ExploreError, Workbench
-from stellar.images import UnreadableImage
+from stellar.images import UnreadableImage, framed
 from stellar.json_text import parse_json
-from stellar.searching import Box, seen
 from stellar.styles import style_of
 
 MOST_ASKED, MOST_BROUGHT = 1 << 20, 32 << 20
@@ -114,8 +113,7 @@ class Answers:
 
         def work() -> tuple[bytes, str]:
             pixels = self._workbench.gallery.read(key, self._channels)
-            size = pixels.shape[2], pixels.shape[1]
-            return view(pixels, seen(size, self._workbench.fit))
+            return view(framed(pixels, self._workbench.fit))
 
         data, kind = await self._turns.run(work)
         return Response(data, media_type=kind)
@@ -143,7 +141,7 @@ class Answers:
         asked = await _asked(request)
         key, _, steps = _picture(asked)
         tokens, without = _numbers(asked, "tokens"), _numbers(asked, "without")
-        box, count = _box(asked.get("box")), asked.get("count", 12)
+        box, count = asked.get("box"), asked.get("count", 12)
         if type(count) is not int:
             raise ExploreError("count must be a whole number")
 
@@ -208,20 +206,6 @@ def _numbers(asked: dict[str, Any], name: str) -> list[int]:
     if len(values) > 64:
         raise ExploreError(f"{name} are at most 64")
     return values
-
-
-def _box(given: Any) -> Box | None:
-    if given is None:
-        return None
-    try:
-        if any(type(value) not in (int, float) for value in given):
-            raise TypeError
-        left, top, right, bottom = map(float, given)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ExploreError(
-            "a box is four numbers: left, top, right and bottom, from 0 to 1"
-        ) from error
-    return left, top, right, bottom
 
 
 def _number(text: str, name: str) -> int:

@@ -21,7 +21,7 @@ def can_have_own_index(source: ImageSource) -> bool:
 
 
 def build_own_index(model: Stellar, source: ImageSource, fit: Fit, folder: str) -> Index:
-    """Embed and index the pictures, in this folder. Raises MissingPackage without LanceDB."""
+    """Embed and index the pictures, in this folder."""
     place = Path(folder)
     if isinstance(source, ImageFolder):
         pictures = source.root

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from PIL import Image
 
 from stellar.exploring.workbench import Look, Workbench
-from stellar.images import Pixels, to_pillow
+from stellar.images import Pixels, frame, to_pillow
 from stellar.pictures.colours import token_colours
-from stellar.searching import Hit, seen
+from stellar.searching import Hit
 from stellar.searching.places import Places, in_words
 
 LONGEST = 1024
@@ -71,7 +71,7 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
     """A picture that was found, and where its strongest match lies."""
     (strongest,) = hit.strongest(1)
     size = hit.size if hit.size and min(hit.size) > 0 else (1, 1)
-    left, top, width, height = seen(size, workbench.fit)
+    left, top, width, height = frame(size, workbench.fit)
     return {
         "key": workbench.key_of(hit.path),
         "name": hit.path,
@@ -92,12 +92,11 @@ def _tokens(where: Places) -> list[dict[str, Any]]:
     return [{"share": share, "place": in_words(x, y, spread)} for share, (x, y), spread in each]
 
 
-def view(pixels: Pixels, frame: tuple[int, int, int, int]) -> tuple[bytes, str]:
-    """What a model sees of a picture, as people want to see it: its own pixels, up to LONGEST. The
-    bytes, and their media type.
+def view(pixels: Pixels) -> tuple[bytes, str]:
+    """A picture as people want to see it: its own pixels, up to LONGEST. The bytes, and their media
+    type.
     """
-    left, top, width, height = frame
-    image = to_pillow(pixels[:, top : top + height, left : left + width])
+    image = to_pillow(pixels)
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     if max(image.size) <= SMALL:
         return _encoded(image, format="PNG"), "image/png"

@@ -28,7 +28,7 @@ class Server:
     """
 
     def __init__(self, workbench: Workbench, port: int | None = None) -> None:
-        uvicorn, app, guard = _packages()
+        uvicorn, app, guard = packages()
         self._socket = _listening(port)
         number = self._socket.getsockname()[1]
         hosts = f"{HERE}:{number}", f"localhost:{number}"
@@ -78,7 +78,8 @@ def private_page(address: str) -> Iterator[str]:
         yield file.as_uri()
 
 
-def _packages() -> tuple[ModuleType, ModuleType, ModuleType]:
+def packages() -> tuple[ModuleType, ModuleType, ModuleType]:
+    """uvicorn, and what of ours needs Starlette: the app and its guard. Raises MissingPackage."""
     try:
         return (
             import_module("uvicorn"),

@@ -9,8 +9,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING
 
 from stellar.config import Fit
 from stellar.data import EMBEDDED, ImageFolder, ImageSource, Scenes, open_embedded
@@ -18,11 +17,15 @@ from stellar.data.embedded import name_of
 from stellar.data.folder import ImageFiles, evenly_spread
 from stellar.errors import UserError
 from stellar.exploring.gallery import Gallery, NoPicture
+from stellar.exploring.serving import packages
 from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage
 from stellar.json_text import parse_json
 from stellar.model import Stellar
 from stellar.storage import filled, hidden, one_line
+
+if TYPE_CHECKING:  # who writes it needs no Starlette
+    from starlette.types import ASGIApp
 
 MOST_PICTURES = 200
 """That go along, evenly spread."""
@@ -123,13 +126,11 @@ def write_showcase(
     return taken
 
 
-def open_showcase(folder: Path) -> ASGIApp:
+def open_showcase(folder: Path) -> "ASGIApp":
     """What the app file serves. Raises UserError for a folder that `write_showcase` did not write,
     and MissingPackage.
     """
-    from stellar.exploring.app import make_app
-    from stellar.exploring.guard import OpenDoor
-
+    _, app, guard = packages()
     try:
         about = About(**parse_json((folder / ABOUT).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -140,7 +141,8 @@ def open_showcase(folder: Path) -> ASGIApp:
     else:
         source = ImageFolder(folder / about.pictures, model.config.in_chans)
     gallery = Gallery(source, about.title, shared=True)
-    return OpenDoor(make_app(Workbench([Named(about.title, model)], gallery, about.fit)))
+    workbench = Workbench([Named(about.title, model)], gallery, about.fit)
+    return guard.OpenDoor(app.make_app(workbench))
 
 
 def _copied(source: ImageSource, folder: Path) -> Taken:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,13 +20,14 @@ from stellar.evaluation.evaluators.reconstruction import psnr
 from stellar.exploring.gallery import Gallery
 from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
 from stellar.exploring.steps import Step, as_python
-from stellar.images import one_batch, unit_range
+from stellar.images import frame, one_batch, unit_range
 from stellar.images.sizes import Sized, check_one_size, fitted
 from stellar.model import Factors, Stellar
 from stellar.model.files.fingerprint import fingerprint
-from stellar.searching import Box, Hit, Index, Query, seen
+from stellar.searching import Hit, Index, Query
 from stellar.searching.places import Places, check_box, places
-from stellar.searching.scoring import unit
+from stellar.searching.tables import NEEDS_LANCEDB, has_lancedb
+from stellar.searching.vectors import unit
 from stellar.storage import one_line
 
 KEPT = 64
@@ -77,8 +78,9 @@ class Look:
 class Workbench:
     """One model or two, the pictures, and an index of them.
 
-    Raises ExploreError for a model without tokens, models of different channels, a fit that gives
-    pictures of several sizes, and an index of another model, another fit or other pictures.
+    Raises ExploreError for a model without tokens, models of different channels, and an index of
+    another model, another fit or other pictures; InputError for a fit that gives pictures of
+    several sizes.
     """
 
     def __init__(
@@ -109,8 +111,10 @@ class Workbench:
     @property
     def why_no_search(self) -> str | None:
         """A sentence, where nothing can be searched for."""
-        if self._index is not None or can_have_own_index(self.gallery.source):
+        if self._index is not None:
             return None
+        if can_have_own_index(self.gallery.source):
+            return None if has_lancedb() else f"Searching {NEEDS_LANCEDB}."
         return (
             f"There is no index of these pictures. Up to {LARGEST:,} pictures of a folder get one "
             "here; for others, make one with stellar embed and stellar index, and start stellar "
@@ -135,7 +139,9 @@ class Workbench:
         return self._encoded[place]
 
     def look(self, key: str, number: int, steps: Sequence[Step] = ()) -> Look:
-        """Raises NoPicture, UnreadableImage and EditError."""
+        """Raises NoPicture, UnreadableImage and EditError, and ExploreError for a model or token
+        that there is none of.
+        """
         image, _, size = self.encoded(key, number)
         model, drawing, decibels = self.models[number].model, None, None
         factors = self._edited(key, number, steps)
@@ -144,13 +150,11 @@ class Workbench:
                 drawn = model.reconstruct(factors).cpu()
             drawing, decibels = drawn[0], psnr(unit_range(one_batch([image])), drawn).item()
         where = places(factors.maps[0].float().cpu().numpy())
-        frame = seen(size, self.fit)
-        return Look(
-            self.gallery.name(key), size, frame, image, factors, where, drawing, decibels
-        )  # fmt: skip
+        name, shown = self.gallery.name(key), frame(size, self.fit)
+        return Look(name, size, shown, image, factors, where, drawing, decibels)
 
     def as_python(self, key: str, number: int, steps: Sequence[Step]) -> str:
-        """The lines that draw the edited picture. Raises NoPicture and EditError."""
+        """The lines that draw the edited picture. Raises as `look` does."""
         self._edited(key, number, steps)
         opening = self.gallery.opening
         return as_python(self.models[number].name, self.fit, opening(key), steps, opening)
@@ -161,19 +165,20 @@ class Workbench:
         steps: Sequence[Step],
         tokens: Sequence[int],
         without: Sequence[int] = (),
-        box: Box | None = None,
+        box: Any = None,
         count: int = 12,
     ) -> list[Hit]:
         """Other pictures with all of some tokens that the first model sees in this one, as they are
-        after an edit, or like all of them where none are named. Raises ExploreError without an
-        index.
+        after an edit, or like all of them where none are named. `box` is
+        x0, y0, x1, y1, checked here. Raises ExploreError without an index, and UserError for what
+        is no box.
         """
         if (why := self.why_no_search) is not None:
             raise ExploreError(why)
         if not 1 <= count <= MOST_HITS:
             raise ExploreError(f"a search gives 1 to {MOST_HITS} pictures, got a count of {count}")
         if box is not None:
-            check_box(box)
+            box = check_box(box)
         index, factors = self._own_or_given(), self._edited(key, 0, steps)
         every = _vectors(factors)
         if any(not 0 <= token < len(every) for token in (*tokens, *without)):

@@ -21,7 +21,15 @@ from stellar.images.picture import (
     unit_range,
 )
 from stellar.images.pillow import MAX_PIXELS, from_pillow, is_of_the_machine, to_pillow
-from stellar.images.sizes import check_fit, fitted, nearest_multiple, one_batch, preprocessing
+from stellar.images.sizes import (
+    check_fit,
+    fitted,
+    frame,
+    framed,
+    nearest_multiple,
+    one_batch,
+    preprocessing,
+)
 
 __all__ = [
     "MASK_EXTENSIONS",
@@ -35,6 +43,8 @@ __all__ = [
     "decode_mask",
     "eight_bits",
     "fitted",
+    "frame",
+    "framed",
     "from_array",
     "from_pillow",
     "from_tensor",

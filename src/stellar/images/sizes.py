@@ -67,6 +67,23 @@ def check_one_size(fit: Fit) -> None:
         )
 
 
+def frame(size: tuple[int, int], fit: Fit) -> tuple[int, int, int, int]:
+    """What a model sees of a picture of this width and height: left, top, width and height in its
+    pixels; all of it, or the largest centred square.
+    """
+    width, height = size
+    if fit != "crop":
+        return 0, 0, width, height
+    side = min(size)
+    return (width - side) // 2, (height - side) // 2, side, side
+
+
+def framed(pixels: Pixels, fit: Fit) -> Sized:
+    """What a model sees of a picture, in the picture's own pixels."""
+    left, top, width, height = frame((pixels.shape[2], pixels.shape[1]), fit)
+    return pixels[:, top : top + height, left : left + width]
+
+
 def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
     """The picture at a size that the patch divides. Raises InputError for one that must be exact
     and is not, and for an unknown fit.
@@ -75,10 +92,7 @@ def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
     height, width = pixels.shape[1:]
     patch = config.patch_size
     if fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = pixels[:, top : top + side, left : left + side]
-        return resize(square, config.image_size, config.image_size)
+        return resize(framed(pixels, fit), config.image_size, config.image_size)
     if fit == "squash":
         return resize(pixels, config.image_size, config.image_size)
     if fit == "resize":

@@ -7,7 +7,7 @@ hits.
 """
 
 from stellar.searching.building import EXACT_UP_TO, IndexResult, build_index
-from stellar.searching.example import Example, seen
+from stellar.searching.example import Example
 from stellar.searching.hits import Hit, Match
 from stellar.searching.index import Index, open_index
 from stellar.searching.places import PLACES, Box, parse_place
@@ -31,5 +31,4 @@ __all__ = [
     "open_index",
     "parse_place",
     "read_words",
-    "seen",
 ]

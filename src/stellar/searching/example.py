@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from stellar.config import Fit
-from stellar.images import read_image
+from stellar.images import frame, read_image
 from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 from stellar.searching.places import patch_at
-from stellar.searching.scoring import unit
 from stellar.searching.tables import Contents, SearchError
+from stellar.searching.vectors import unit
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def token_at(example: Example, pixel: tuple[float, float]) -> int:
             f"the size of {example.path} is not known, so no pixel can be found in it; call "
             "stellar index again, with --pictures"
         )
-    x0, y0, width, height = seen(example.size, example.fit)
+    x0, y0, width, height = frame(example.size, example.fit)
     x, y = (pixel[0] + 0.5 - x0) / width, (pixel[1] + 0.5 - y0) / height
     if not (0 <= x < 1 and 0 <= y < 1):
         raise SearchError(
@@ -79,12 +79,3 @@ def token_at(example: Example, pixel: tuple[float, float]) -> int:
         )
     row, column = patch_at(x, y, *example.maps.shape[1:])
     return int(example.maps[:, row, column].argmax())
-
-
-def seen(size: tuple[int, int], fit: Fit) -> tuple[int, int, int, int]:
-    """What the model saw of a picture: left, top, width and height in its pixels."""
-    width, height = size
-    if fit == "squash":
-        return 0, 0, width, height
-    side = min(size)
-    return (width - side) // 2, (height - side) // 2, side, side

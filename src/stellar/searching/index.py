@@ -15,8 +15,9 @@ from stellar.searching.example import Example, encoded, token_at
 from stellar.searching.hits import Hit, hits
 from stellar.searching.places import Box, check_box, parse_place
 from stellar.searching.rows import Rows
-from stellar.searching.scoring import Query, Scores, best_of, no_scores, score, unit
+from stellar.searching.scoring import Query, Scores, best_of, no_scores, score
 from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
+from stellar.searching.vectors import unit
 from stellar.searching.words import Words, as_words, read_words
 from stellar.storage import at_home
 

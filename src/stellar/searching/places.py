@@ -103,9 +103,11 @@ def check_box(given: Any) -> Box:
     else, and for a box that has no area in [0, 1].
     """
     expected = "a box is x0,y0,x1,y1 in [0, 1], its left and upper edges first"
+    if isinstance(given, str):
+        raise UserError(f"{expected}, got {given!r}")
     try:
         x0, y0, x1, y1 = map(float, given)
-    except (TypeError, ValueError, RuntimeError):  # the last is PyTorch's, for a row of several
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # PyTorch's, of a row of several
         raise UserError(f"{expected}, got {given!r}") from None
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):  # NaN compares as false
         raise UserError(f"{expected}, got {x0:g},{y0:g},{x1:g},{y1:g}")

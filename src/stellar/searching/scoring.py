@@ -14,37 +14,15 @@ any of the picture's. So MaxSim of cosines that are no less than 0 is a bound th
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from stellar.searching.places import Box, mass_within
+from stellar.searching.words import Words
 
 SILENT = 1 / 3
 """Of an even share, 1 / K of the picture: tokens with less do not answer to words."""
-
-
-@runtime_checkable
-class Mapping(Protocol):
-    """From tokens to another space (words.py)."""
-
-    def __call__(self, sparse: Float[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n E"]:
-        """Of length 1."""
-        ...
-
-    def directions(self, texts: Float32[np.ndarray, "q E"]) -> Float32[np.ndarray, "q D"]:
-        """Where tokens lie that are mapped near these vectors, of length 1."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """E."""
-        ...
-
-    def check(self, indexed: dict[str, Any]) -> None:
-        """Raises SearchError where an index is of another model."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +34,7 @@ class Query:
     unwanted: Float32[np.ndarray, "u D"]
     box: Box | None = None
     """Where the wanted tokens have to lie; None: anywhere."""
-    words: Mapping | None = None
+    words: Words | None = None
     """What takes tokens to the space of the wanted vectors; None: they are tokens."""
 
 
@@ -73,15 +51,8 @@ class Scores:
     """Of these two; at a place, times the mass there."""
 
 
-def unit(vectors: Float[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n D"]:
-    """Vectors of length 1, in the same directions; zeros stay zeros."""
-    vectors = vectors.astype(np.float32)
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1)
-
-
 def said(
-    words: Mapping,
+    words: Words,
     sparse: Float[np.ndarray, "n K D"],
     shares: Float[np.ndarray, "n K"],
     texts: Float32[np.ndarray, "q E"],

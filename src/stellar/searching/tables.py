@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from stellar.storage import reason_of, write_file
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
 WORDS = "words.safetensors"
 """What words is, where the index knows some."""
+NEEDS_LANCEDB = "needs LanceDB: pip install 'stellar-vision[search]'"
 FORMAT = 1
 """Of the tables and the files beside them."""
 
@@ -98,6 +100,11 @@ def schemas(model: dict[str, Any]) -> dict[str, pa.Schema]:
     return {"pictures": pa.schema(pictures), "tokens": pa.schema(tokens)}
 
 
+def has_lancedb() -> bool:
+    """Whether indices can be made and searched here."""
+    return find_spec("lancedb") is not None
+
+
 def connect(folder: Path) -> Any:
     """The tables' database. Raises MissingPackage without LanceDB."""
     # Its notes about tables and clusters, on stderr, are not for who calls a command.
@@ -105,9 +112,7 @@ def connect(folder: Path) -> Any:
     try:
         lancedb = import_module("lancedb")
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            "an index needs LanceDB: pip install 'stellar-vision[search]'"
-        ) from error
+        raise MissingPackage(f"an index {NEEDS_LANCEDB}") from error
     return lancedb.connect(folder)
 
 

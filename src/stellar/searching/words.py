@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from stellar.json_text import parse_json
-from stellar.searching.scoring import unit
 from stellar.searching.tables import SearchError
+from stellar.searching.vectors import unit
 from stellar.storage import at_home, place_file
 
 FORMAT = 1
@@ -106,8 +106,10 @@ def read_words(file: str | Path) -> Words:
                     f"{file} is of another version of stellar; make it again with stellar align"
                 )
             weight, bias = opened.get_tensor("weight"), opened.get_tensor("bias")
-        if weight.ndim != 2 or bias.shape != weight.shape[:1] or not np.isfinite(weight).all():
+        if weight.ndim != 2 or bias.shape != weight.shape[:1]:
             raise ValueError("its tensors do not fit together")
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError("some of its numbers are not finite")
         return Words(weight.astype(np.float32), bias.astype(np.float32), Origin(**about))
     except FileNotFoundError as error:
         raise SearchError(

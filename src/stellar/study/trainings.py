@@ -56,8 +56,9 @@ def over_trainings(
         with watch() as progress:
             found[name].append(judged(name, model, data, run, settings, progress, decoder))
     evaluation = next(iter(found.values()))[0]
+    tests = {test: how for runs in found.values() for test, how in runs[0].protocol.items()}
     models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found.values())
-    return replace(evaluation, protocol={**evaluation.protocol, **said}, models=models), first
+    return replace(evaluation, protocol={**tests, **said}, models=models), first
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:

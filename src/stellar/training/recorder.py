@@ -152,7 +152,7 @@ class Recorder:
             batch_size=run.config.training.batch_size,
             metrics={
                 name: value
-                for name, value in run.last_metrics().items()
+                for name, value in run.last_metrics.items()
                 if name not in NOT_OF_THE_MODEL and value is not None
             },
         )

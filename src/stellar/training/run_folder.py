@@ -38,6 +38,8 @@ class RunFolder:
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
+        self.last_metrics: dict[str, Any] = {}
+        """The newest line, empty before the first."""
         try:
             self._lock = locked(path / LOCK)
         except BlockingIOError:
@@ -102,13 +104,8 @@ class RunFolder:
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """One JSON line."""
-        append(self.path / METRICS, _line(row))
-
-    def last_metrics(self) -> dict[str, Any]:
-        """The newest line, empty before the first."""
-        path = self.path / METRICS
-        rows = read_metrics(path) if path.exists() else []
-        return rows[-1] if rows else {}
+        append(self.path / METRICS, line := _line(row))
+        self.last_metrics = parse_json(line)
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a resumed run will take again, and a half-written last
@@ -118,6 +115,7 @@ class RunFolder:
         if path.exists():
             rows = [row for row in read_metrics(path) if row["step"] <= step]
             write_file(path, "".join(map(_line, rows)))
+            self.last_metrics = parse_json(_line(rows[-1])) if rows else {}
 
     def add_skipped(self, images: Iterable[tuple[str, str]]) -> int:
         """List images that could not be read, each once. Returns how many were not listed yet."""

@@ -156,6 +156,7 @@ def _refused(folder: Path, out: Path) -> None:
         write_shards(folder, out)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_calls_are_one_sentence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):
@@ -164,4 +165,8 @@ def test_wrong_calls_are_one_sentence(folder: Path, tmp_path: Path) -> None:
         ShardingError, match="at least 1 MB and at most 1,000,000, got --shard-size 0"
     ):
         write_shards(folder, tmp_path / "out", shard_size=0)
+    with pytest.raises(ShardingError, match=r"at least 1 MB .*, got --shard-size '1'"):
+        write_shards(folder, tmp_path / "out", shard_size="1")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ShardingError, match=r"a seed is a whole number .*, got --seed 1\.5"):
+        write_shards(folder, tmp_path / "out", seed=1.5)  # pyright: ignore[reportArgumentType]
     assert not (tmp_path / "out").exists()

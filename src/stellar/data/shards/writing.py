@@ -18,6 +18,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from stat import S_ISREG
 
@@ -67,12 +68,12 @@ def write_shards(
     is called with (pictures done, pictures in all). Raises DataError for a folder without pictures,
     and ShardingError when `out` holds other shards, or is being written.
     """
-    if not 1 <= shard_size <= LARGEST:
+    if not (isinstance(shard_size, Integral) and 1 <= shard_size <= LARGEST):
         raise ShardingError(
-            f"a shard holds at least 1 MB and at most {LARGEST:,}, got --shard-size {shard_size}"
+            f"a shard holds at least 1 MB and at most {LARGEST:,}, got --shard-size {shard_size!r}"
         )
-    if not 0 <= seed < 2**63:
-        raise ShardingError(f"a seed is a whole number from 0 on, below 2^63, got --seed {seed}")
+    if not (isinstance(seed, Integral) and 0 <= seed < 2**63):
+        raise ShardingError(f"a seed is a whole number from 0 on, below 2^63, got --seed {seed!r}")
     source, out = ImageFolder(at_home(folder)), Path(at_home(out))
     sizes = _sizes(source)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes >= 0))

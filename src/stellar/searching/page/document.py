@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from stellar.config import Fit
-from stellar.searching.example import seen
+from stellar.images import frame
 from stellar.searching.hits import Hit, Match
 from stellar.storage import write_file
 from stellar.styles import style_of
@@ -85,7 +85,7 @@ def _frame(hit: Hit, fit: Fit) -> str:
     if hit.size is None:
         return "left:0;top:0;width:100%;height:100%"
     width, height = hit.size
-    left, top, across, down = seen(hit.size, fit)
+    left, top, across, down = frame(hit.size, fit)
     return (
         f"left:{100 * left / width:.3f}%;top:{100 * top / height:.3f}%;"
         f"width:{100 * across / width:.3f}%;height:{100 * down / height:.3f}%"
