@@ -44,6 +44,18 @@ def test_quiet_training_says_its_results_alone(
     assert logs[0].count("\n") == logs[1].count("\n") > 0
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a process of one core")
+def test_workers_on_one_core_are_nobodys_concern(tmp_path: Path) -> None:
+    """PyTorch warns of them; here warnings are errors."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        run = ["pretrain", "--data", "scenes", *SMALL.split(), "--training.steps", "1"]
+        assert main([*run, "--training.num-workers", "2", "--out", str(tmp_path / "run")]) == 0
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def test_a_progress_line_says_names_as_they_are_and_goes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ more. And how wide.
 import logging
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
@@ -35,8 +36,11 @@ ON_TERMINAL = _OnTerminal()
 
 
 def set_loudness(arguments: Sequence[str]) -> list[str]:
-    """Takes -q and -v, wherever they stand, and returns the other arguments."""
+    """Takes -q and -v, wherever they stand, and returns the other arguments. PyTorch's advice on
+    how many workers a machine with few cores should have is for nobody.
+    """
     LOGGER.addHandler(ON_TERMINAL)  # once, however often it is called
+    warnings.filterwarnings("ignore", "This DataLoader will create")
     end = arguments.index("--") if "--" in arguments else len(arguments)
     asked, rest = arguments[:end], arguments[end:]
     if any(each in QUIET for each in asked):
