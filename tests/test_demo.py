@@ -47,27 +47,35 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.long
-def test_the_shipped_models_figures_are_its_reports_where_it_is_of_these_scenes(
-    tmp_path: Path,
+def test_it_goes_on_with_its_run_and_takes_the_shipped_models_figures_from_its_report(
+    tmp_path: Path, capsys
 ) -> None:
-    """Beside a model that does not draw."""
+    """Which is of larger scenes here, and beside a model that does not draw."""
     config = preset().with_steps(1)
     small = replace(
-        config.model, patch_size=24, embed_dim=16, depth=1, num_heads=1, num_sparse_tokens=2
-    )
+        config.model, image_size=24, patch_size=12, embed_dim=16, depth=1, num_heads=1,
+        num_sparse_tokens=2,
+    )  # fmt: skip
     undrawn = replace(config.objective, reconstruction_weight=0.0)
-    result = demo(tmp_path / "demo", replace(config, model=small, objective=undrawn), 1000)
+    config = replace(config, model=small, objective=undrawn)
+    run = pretrain(config, tmp_path / "demo/run").folder
+    before = (run / METRICS).read_bytes()
+    result = demo(tmp_path / "demo", config, num_scenes=1000, console=Console(width=120))
+    assert (run / METRICS).read_bytes() == before
     untrained, trained, shipped = result.evaluation.models
+    assert trained.sha256 == fingerprint(load(run))
     (reported,) = REPORTED.models
     there = {score.quantity for score in shipped.scores}
     assert shipped.scores == tuple(s for s in reported.scores if s.quantity in there)
     assert {s.quantity for s in reported.scores} - there == {ENCODING}
-    assert "stellar evaluate stellar-scenes --data scenes" in shipped.notes[-1]
-    assert trained.score(ENCODING)
-    assert untrained.score(ENCODING)
-    assert "shipped" in (tmp_path / "demo/report.html").read_text()
+    assert psnr(shipped) > 20
+    assert all(model.score(ENCODING) for model in (untrained, trained))
     assert trained.score(likeness("PSNR")) is None
+    assert "shipped" in (tmp_path / "demo/report.html").read_text()
     assert not (tmp_path / "demo/scenes.png").exists()
+    assert any("stellar evaluate stellar-scenes --data scenes" in note for note in shipped.notes)
+    size = load("stellar-scenes").config.image_size
+    assert f"shipped: judged on the embedded scenes at {size} px" in capsys.readouterr().out
 
 
 def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:
@@ -81,23 +89,6 @@ def test_a_report_of_other_scenes_or_other_weights_is_not_taken() -> None:
     with torch.no_grad():
         next(shipped.parameters()).add_(1e-3)
     assert scores_of_report(shipped, scenes) is None
-
-
-@pytest.mark.long
-def test_it_goes_on_with_its_run_and_judges_the_shipped_model_at_its_own_size(
-    tmp_path: Path, capsys
-) -> None:
-    config = preset().with_steps(1)
-    config = replace(config, model=replace(config.model, image_size=24, patch_size=12))
-    run = pretrain(config, tmp_path / "demo/run").folder
-    before = (run / METRICS).read_bytes()
-    result = demo(tmp_path / "demo", config, num_scenes=20, console=Console(width=120))
-    assert (run / METRICS).read_bytes() == before
-    _, trained, shipped = result.evaluation.models
-    assert trained.sha256 == fingerprint(load(run))
-    assert psnr(shipped) > 20
-    size = load("stellar-scenes").config.image_size
-    assert f"shipped: judged on the embedded scenes at {size} px" in capsys.readouterr().out
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

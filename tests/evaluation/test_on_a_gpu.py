@@ -16,14 +16,14 @@ from stellar.load_model import load
 
 
 def test_scores_are_those_of_a_cpu(tmp_path: Path, gpu: torch.device) -> None:
-    found = []
-    for device in (torch.device("cpu"), gpu):
+    cpu, found = torch.device("cpu"), {}
+    for device in {cpu, gpu}:  # which a rehearsal has as one
         model = load("stellar-scenes", device)
         scenes = open_scenes(model.config, 24, 24)
         settings = EvaluationConfig(epochs=1, num_seeds=1)
         (scores,) = evaluate({"model": model}, scenes, tmp_path, settings).models
-        found.append(scores)
-    expected, ours = found
+        found[device] = scores
+    expected, ours = found[cpu], found[gpu]
     assert [s.quantity for s in ours.scores] == [s.quantity for s in expected.scores]
     assert all(isfinite(score.value) for score in ours.scores)
     for quantity, tolerance in ((likeness("PSNR"), 0.05), (agreement_of("ARI"), 0.02)):

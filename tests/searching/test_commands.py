@@ -119,6 +119,8 @@ def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:
     assert second.endswith(".jpg")
     done = stellar("search", "photos.index", "--like", "003.jpg", "--token", "2", "--token", "0")
     assert done.out.splitlines()[1].split()[:2] == ["1.000", "2,0"]
+    done = stellar("search", "photos.index", "--like", "003.jpg", "--count", "1")
+    assert done.out == " score  path\n 1.000  003.jpg\n"
 
 
 def test_json_for_machines(stellar: Callable[..., Done]) -> None:

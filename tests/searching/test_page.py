@@ -76,7 +76,7 @@ def test_nothing_is_loaded_from_anywhere() -> None:
 def test_a_score_that_is_nearly_nothing_has_no_sign() -> None:
     nearly = replace(hit(), score=-0.0002)
     assert ">0.000</span>" in render_page("Most like a.jpg", [nearly], "crop")
-    assert _as_table([nearly]).splitlines()[1].split()[0] == "0.000"
+    assert _as_table([nearly], whole=False).splitlines()[1].split()[0] == "0.000"
 
 
 def test_what_explains_most_of_a_picture_comes_first() -> None:
@@ -90,7 +90,7 @@ def test_what_explains_most_of_a_picture_comes_first() -> None:
     paper = match(2, 0.4, 0.5, 0.4, 0.6)
     found = Hit(1.0, "a.jpg", (speck, paper, thing), None, b"")
     assert found.strongest(3) == [thing, paper, speck]
-    assert "left (0.20, 0.50)  " in _as_table([found])
+    assert "left (0.20, 0.50)  " in _as_table([found], whole=False)
     captions = re.findall(r"<figcaption>token (\d)", render_page("x", [found], "crop"))
     assert captions == ["0", "2", "1"]
 
@@ -99,7 +99,7 @@ def test_what_is_scattered_lies_in_many_places() -> None:
     """Its centre says little, and is not told."""
     one = hit().matches[0]
     scattered = replace(hit(), matches=(replace(one, spread=0.3),))
-    assert re.search(r"  in many places  +a\.jpg", _as_table([scattered]))
+    assert re.search(r"  in many places  +a\.jpg", _as_table([scattered], whole=False))
     assert "in many places, 44% of the picture" in render_page("x", [scattered], "crop")
 
 

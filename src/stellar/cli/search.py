@@ -92,7 +92,8 @@ def run(arguments: Sequence[str]) -> int:
             None if options.at is None else _pixel(options.at), without, options.where,
             options.count, model, options.exact,
         )  # fmt: skip
-    print(_as_json(hits) if options.json else _as_table(hits))
+    whole = not (options.texts or options.token or options.at)
+    print(_as_json(hits) if options.json else _as_table(hits, whole))
     if options.out is not None:
         shown = hits if options.pictures is None else _with_pictures(hits, options.pictures)
         write_page(options.out, _in_words(options), shown, index.contents.model["fit"])
@@ -167,9 +168,13 @@ def _path_and_token(text: str) -> tuple[str, int]:
     return path, int(number)
 
 
-def _as_table(hits: "list[Hit]") -> str:
+def _as_table(hits: "list[Hit]", whole: bool) -> str:
+    """A line for each; where it was asked with the `whole` picture, no place says why."""
     from stellar.storage import one_line
 
+    if whole:
+        lines = [f"{hit.score:z6.3f}  {one_line(hit.path)}" for hit in hits]
+        return "\n".join([" score  path", *lines])
     lines = [f"{'score':>6}  {'tokens':<9} {'where':<24} path"]
     for hit in hits:
         tokens = [str(match.token) for match in hit.matches]
