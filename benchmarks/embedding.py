@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import torch
 
 from loader import NUM_FILES, write_photographs
+from sizes import run_config
 from stellar.data import ImageFolder
 from stellar.data.picture_batches import picture_batches
 from stellar.embedding import Embedder, embed
@@ -26,7 +27,6 @@ from stellar.model import Stellar
 from stellar.precision import choose_device, inference
 from stellar.presets import PRESETS
 from table import Row, medians, print_rows
-from toy import run_config
 
 
 def rows(

@@ -22,13 +22,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from loader import NUM_FILES, write_photographs
 from settings import LARGE, in_words
+from sizes import run_config, tokenizer_config
 from stellar.config import RunConfig
 from stellar.model.vqgan import VQGAN
 from stellar.precision import choose_device
 from stellar.training import pretrain
 from stellar.training.run_folder import METRICS, read_metrics
 from table import Row, print_rows, unmeasured
-from toy import run_config, tokenizer_config
 
 BATCH, STEPS = 128, 40
 RUNS: dict[str, dict[str, Any]] = {

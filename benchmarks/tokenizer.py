@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from sizes import tokenizer_config
 from stellar.config import TrainingConfig
 from stellar.images import read_image, unit_range
 from stellar.model.vqgan import VQGAN
 from stellar.precision import autocast, choose_device, resolve_precision
 from stellar.training.computation import compute_as
 from table import Row, medians, print_rows
-from toy import tokenizer_config
 
 
 def photographs(count: int, size: int) -> Tensor:

@@ -29,18 +29,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 import limits
 from plain_step import plain_step
 from profiling import profile_of
+from sizes import SIZES, run_config, tokenizer_config
 from stellar.config import RunConfig
 from stellar.cost import training_flops
 from stellar.data.views.masking import num_kept
 from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, choose_device, resolve_precision
-from stellar.presets import PRESETS
 from stellar.training.computation import compute_as
 from stellar.training.cuda_graph import WARM_UP, CapturedStep
 from stellar.training.optimizer import build_optimizer
 from table import Row, forget_peak, in_turns, peak_memory, print_rows, unmeasured
-from toy import run_config, tokenizer_config
 
 OURS: dict[str, Any] = {"compile": "auto", "cuda_graph": True}
 SIDES: dict[str, dict[str, Any]] = {
@@ -235,13 +234,13 @@ def rows_on_a_cpu() -> Iterator[Row]:
     """Each round is a process of its own, so that its peak memory is its own; rounds alternate."""
     for batch, target in ((128, 1.9), (8, 3.0)):
         yield unmeasured(f"training step, b16, batch {batch}, on a GPU", "images/s", target)
-    for preset, batch in (("b16", 2), ("tiny", 64)):
+    for preset, batch in (("b16", 2), ("small", 64)):
         yield from preset_rows(preset, batch, steps=2, rounds=3)
     found = in_turns(
-        __file__, ("ours", "compiled", "recomputed"), options_of("tiny", 64, 3), rounds=3
+        __file__, ("ours", "compiled", "recomputed"), options_of("small", 64, 3), rounds=3
     )
     changes = {side: (side, "ours") for side in ("compiled", "recomputed")}
-    yield from changed_rows("training step, tiny, batch 64", 64, found, changes)
+    yield from changed_rows("training step, small, batch 64", 64, found, changes)
 
 
 def preset_rows(preset: str, batch: int, steps: int, rounds: int) -> Iterator[Row]:
@@ -262,7 +261,7 @@ def rows(toy: bool = False) -> Iterator[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=(*PRESETS, "toy"), help="one preset alone")
+    parser.add_argument("--preset", choices=tuple(SIZES), help="one preset alone")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)

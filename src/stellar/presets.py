@@ -78,13 +78,20 @@ def tiny() -> RunConfig:
             embed_dim=192,
             depth=9,
             num_heads=3,
-            num_sparse_tokens=8,
+            num_sparse_tokens=12,
             decoder=DecoderConfig(target="pixels", embed_dim=128, depth=2, num_heads=4),
         ),
-        views=ViewConfig(num_masked=4, num_local=4, local_size=48, masking_ratio=0.6),
-        objective=ObjectiveConfig(num_prototypes=2048, prototype_dim=128, head_hidden_dim=512),
+        # Few views and small batches, so many steps: docs/trials.md has what they are worth.
+        views=ViewConfig(num_masked=2, num_local=1, local_size=48, masking_ratio=0.5),
+        objective=ObjectiveConfig(
+            num_prototypes=2048, prototype_dim=128, head_hidden_dim=512, spatial_noise=1.0
+        ),
         training=TrainingConfig(
-            epochs=100.0, batch_size=64, learning_rate=5e-4, checkpoint_every=500, sample_every=500
+            epochs=100.0,
+            batch_size=16,
+            learning_rate=1e-3,
+            checkpoint_every=1000,
+            sample_every=1000,
         ),
     )
 
