@@ -169,9 +169,8 @@ class Workbench:
         count: int = 12,
     ) -> list[Hit]:
         """Other pictures with all of some tokens that the first model sees in this one, as they are
-        after an edit, or like all of them where none are named. `box` is
-        x0, y0, x1, y1, checked here. Raises ExploreError without an index, and UserError for what
-        is no box.
+        after an edit, or like all of them where none are named; in a box x0, y0, x1, y1, where one
+        is given. Raises ExploreError without an index, and UserError for what is no box.
         """
         if (why := self.why_no_search) is not None:
             raise ExploreError(why)
