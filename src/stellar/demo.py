@@ -29,7 +29,7 @@ from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
 from stellar.storage import at_home, place_file, write_file
 from stellar.study.runs import trained
-from stellar.training.run_folder import CONFIG, METRICS, RunError, read_metrics
+from stellar.training.run_folder import METRICS, SETTINGS, RunError, read_metrics
 from stellar.training.setup import build_model
 
 JUDGED = EvaluationConfig(num_seeds=1, num_voting=2000, num_drawn=250)
@@ -94,7 +94,7 @@ def demo(
 
 def _require_own(out: Path, run: Path) -> None:
     """Raises RunError for a folder that holds anything else than a demo, such as pictures."""
-    if not out.is_dir() or (run / CONFIG).exists():
+    if not out.is_dir() or (run / SETTINGS).exists():
         return
     if any(file != run and not file.name.startswith(".") for file in out.iterdir()):
         raise RunError(f"{out} exists and is not a demo; choose another --out")

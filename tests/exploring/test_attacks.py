@@ -224,5 +224,5 @@ def test_two_hundred_at_once_do_not_end_it(
 
 
 def test_a_question_is_limited(visitor: Visitor) -> None:
-    answer = visitor.ask("/api/look", b" " * (app.MOST_ASKED + 1))
+    answer = visitor.ask("/api/look", b" " * (app.LARGEST_QUESTION + 1))
     assert answer.status == 413

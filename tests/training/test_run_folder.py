@@ -12,10 +12,10 @@ from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.data import Scenes
 from stellar.training.run_folder import (
-    CONFIG,
     LOG,
     METRICS,
     PICTURES,
+    SETTINGS,
     RunError,
     RunFolder,
     read_metrics,
@@ -35,7 +35,7 @@ except RunError as error:
 
 def test_a_new_run_describes_itself(tmp_path: Path, config: RunConfig) -> None:
     with RunFolder.create(tmp_path / "deep" / "run", config) as run:
-        assert read_run_config(run.path / CONFIG) == config
+        assert read_run_config(run.path / SETTINGS) == config
 
 
 def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
@@ -72,7 +72,7 @@ def test_a_run_that_took_no_step_gives_way_to_another(tmp_path: Path, config: Ru
         run.log("first")
     other = replace(config, data="photos")
     with RunFolder.create(tmp_path / "run", other) as run:
-        assert read_run_config(run.path / CONFIG) == other
+        assert read_run_config(run.path / SETTINGS) == other
         assert run.num_skipped == 0
         run.require_pictures(Scenes("train", size=24, length=20))
         run.log("second")

@@ -21,7 +21,7 @@ from stellar.images import UnreadableImage, framed
 from stellar.json_text import parse_json
 from stellar.styles import style_of
 
-MOST_ASKED, MOST_BROUGHT = 1 << 20, 32 << 20
+LARGEST_QUESTION, LARGEST_PICTURE = 1 << 20, 32 << 20
 """Bytes of a question, and of a picture that is given."""
 MOST_LISTED = 200
 PAGE = files("stellar.exploring.page")
@@ -155,7 +155,7 @@ class Answers:
     async def bring(self, request: Request) -> Response:
         """A picture, as the body; its name is only shown."""
         name = request.query_params.get("name", "picture")[:200]
-        data = await _body(request, MOST_BROUGHT)
+        data = await _body(request, LARGEST_PICTURE)
         gallery = self._workbench.gallery
         key = await self._turns.run(lambda: gallery.bring(name, data, self._channels))
         return Answer({"key": key, "name": gallery.name(key)})
@@ -181,7 +181,7 @@ async def _body(request: Request, most: int) -> bytes:
 async def _asked(request: Request) -> dict[str, Any]:
     """The JSON object of a question. Raises ExploreError."""
     try:
-        asked = parse_json(await _body(request, MOST_ASKED))
+        asked = parse_json(await _body(request, LARGEST_QUESTION))
     except ValueError as error:
         if isinstance(error, UserError):
             raise

@@ -19,7 +19,7 @@ from stellar.model.history import public_name
 from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
 from stellar.training.recorder import Look
-from stellar.training.run_folder import CONFIG
+from stellar.training.run_folder import SETTINGS
 from stellar.training.setup import resolved, with_whole_path
 from stellar.training.speed import seconds_of_steps
 
@@ -37,7 +37,7 @@ def trained(
 
     Raises RunError when it holds a run of another configuration, Interrupted when it was stopped.
     """
-    if not (run / CONFIG).is_file():
+    if not (run / SETTINGS).is_file():
         result = pretrain(config, run, console=console, look=look)
     else:
         _require_same_settings(config, run)
@@ -51,7 +51,7 @@ def _require_same_settings(config: RunConfig, run: Path) -> None:
     """Raises RunError when a run has other settings. What it started from is opened only where the
     sizes of a backbone may be all that differs.
     """
-    written = read_run_config(run / CONFIG)
+    written = read_run_config(run / SETTINGS)
     try:
         same = written == with_whole_path(config) or written == resolved(config)
     except WeightsError:  # what it started from is gone, or another is named
@@ -66,8 +66,8 @@ def within(config: RunConfig, minutes: float, run: Path) -> RunConfig:
 
     Raises Interrupted when it was stopped meanwhile.
     """
-    if (run / CONFIG).is_file():
-        return config.with_steps(read_run_config(run / CONFIG).training.steps)
+    if (run / SETTINGS).is_file():
+        return config.with_steps(read_run_config(run / SETTINGS).training.steps)
     seconds = median(seconds_of_steps(config, TRIAL_STEPS)[SLOW_STEPS:])
     return config.with_steps(max(1, math.floor(60 * minutes / seconds)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from stellar.errors import UserError
 from stellar.processes.exchange import on_first
 from stellar.training.checkpoint import Counters, newest_before
-from stellar.training.run_folder import CONFIG
+from stellar.training.run_folder import SETTINGS
 
 
 class TrainingStopped(UserError):
@@ -36,4 +36,4 @@ def _whence(run: Path | None, taken: int) -> str:
         return ""
     good = newest_before(run, taken)
     weights = "" if good is None else f" and its last good weights (--init {good})"
-    return f"from its settings (--config {run / CONFIG}){weights}, "
+    return f"from its settings (--config {run / SETTINGS}){weights}, "

@@ -9,7 +9,7 @@ from typing import Any
 from stellar.config import ConfigError, RunConfig
 from stellar.json_text import parse_json
 from stellar.model.files.config_json import CONFIG, read_json
-from stellar.training.run_folder import CONFIG as FILE
+from stellar.training.run_folder import SETTINGS
 
 SECTIONS = ("model", "objective", "views", "training")
 """Tables of a run's settings that its checkpoints have too. The pictures are compared by what they
@@ -47,9 +47,9 @@ def require_kept(checkpoint: Path, config: RunConfig) -> None:
     ]
     if changed:
         raise ConfigError(
-            f"a resumed run keeps its settings, and {run / FILE} has others than {checkpoint.name} "
-            f"was made with: {', '.join(changed)}; change them back, or start a new run with "
-            f"--init {run}"
+            f"a resumed run keeps its settings, and {run / SETTINGS} has others than "
+            f"{checkpoint.name} was made with: {', '.join(changed)}; change them back, or start a "
+            f"new run with --init {run}"
         )
 
 

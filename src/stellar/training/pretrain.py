@@ -23,7 +23,7 @@ from stellar.processes.launch import Ranks, own_ranks
 from stellar.storage import at_home
 from stellar.training.loop import Training
 from stellar.training.recorder import Look
-from stellar.training.run_folder import CONFIG, RunError, RunFolder
+from stellar.training.run_folder import SETTINGS, RunError, RunFolder
 from stellar.training.setup import (
     prepare,
     require_possible,
@@ -90,11 +90,11 @@ def resume(
 
 def config_of(run: Path) -> RunConfig:
     """The configuration of a run. Raises RunError where there is none."""
-    if not (run / CONFIG).is_file():
+    if not (run / SETTINGS).is_file():
         raise RunError(
-            f"{run} holds no run to resume ({CONFIG} is missing); start one without --resume"
+            f"{run} holds no run to resume ({SETTINGS} is missing); start one without --resume"
         )
-    return read_run_config(run / CONFIG)
+    return read_run_config(run / SETTINGS)
 
 
 @torch.inference_mode(False)

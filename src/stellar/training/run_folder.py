@@ -21,11 +21,11 @@ from stellar.errors import UserError
 from stellar.json_text import parse_json
 from stellar.storage import append, locked, one_line, place_file, write_file, writing
 
-CONFIG, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
+SETTINGS, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
 """How many there are, and their fingerprint, as the run was begun."""
 LOCK = ".lock"
-BEGUN = {CONFIG, PICTURES, LOG, SKIPPED, LOCK}
+BEGUN = {SETTINGS, PICTURES, LOG, SKIPPED, LOCK}
 """What a run has before its first step: its log is written on, the rest is made again."""
 
 
@@ -53,7 +53,7 @@ class RunFolder:
         """A new run, also in place of one that ended before its first step. Raises RunError when
         the folder holds one that took steps, or anything else.
         """
-        is_run = (path / CONFIG).exists()
+        is_run = (path / SETTINGS).exists()
         if path.exists() and not is_run and (not path.is_dir() or _names(path) - {LOCK}):
             raise RunError(f"{path} exists and is not a run; choose another --out")
         try:
@@ -71,7 +71,7 @@ class RunFolder:
         with writing(path):
             for name in (PICTURES, SKIPPED):
                 (path / name).unlink(missing_ok=True)
-        write_file(path / CONFIG, to_toml(config))
+        write_file(path / SETTINGS, to_toml(config))
         return run
 
     def __enter__(self) -> "RunFolder":
