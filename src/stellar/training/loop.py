@@ -38,7 +38,7 @@ from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, teacher_momentum
 from stellar.training.setup import Ingredients
 
-SETTLING, MOST_SETTLING = 0.2, 200
+SETTLING, MOST_SETTLING = 0.5, 200
 """Share of a run, and steps at most, before anything is said of its health."""
 
 
