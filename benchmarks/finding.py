@@ -6,7 +6,7 @@ things that are pointed at, and as whole pictures.
 
 Among the ten best, without the picture that is asked with: the share of pictures that have a thing
 of the same colour, the same kind, and one of both. With whole pictures: of the colours that either
-has, how many both have.
+has, how many both have, and of the kinds; beside one vector for each picture, by cosine.
 """
 
 import sys
@@ -21,6 +21,7 @@ import stellar
 from stellar.data import open_embedded
 from stellar.data.scenes import SceneObject, Scenes
 from stellar.searching import Hit, Index
+from stellar.searching.vectors import unit
 from table import header, table
 
 SEARCHED, ASKED, BEST = 1000, 300, 10
@@ -30,26 +31,28 @@ ALIKE: dict[str, Callable[[SceneObject, SceneObject], bool]] = {
     "of its kind": lambda one, other: one.kind == other.kind,
     "of both": lambda one, other: (one.colour, one.kind) == (other.colour, other.kind),
 }
+Found = Callable[[int], list[int]]
+"""The scenes that are found by one, by their numbers; it may be among them."""
 
 
 def searched(name: str, scenes: Scenes, folder: Path) -> Index:
-    """The index of the scenes' pictures."""
+    """The index of the scenes' pictures, beside their embedding."""
     (pictures := folder / "scenes").mkdir()
     for number in range(SEARCHED):
         pixels = scenes.read(number).permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).save(pictures / f"{number}.png")
+        Image.fromarray(pixels).save(pictures / f"{number:03d}.png")
     stellar.embed(stellar.load(name), pictures, folder / "scenes.parquet")
     stellar.build_index(folder / "scenes.parquet", folder / "index", pictures=pictures)
     return stellar.open_index(folder / "index")
 
 
-def number_of(hit: Hit) -> int:
-    return int(Path(hit.path).stem)
+def numbers(hits: list[Hit]) -> list[int]:
+    return [int(Path(hit.path).stem) for hit in hits]
 
 
-def best(hits: list[Hit], asked: int) -> list[int]:
-    """The numbers of the scenes that were found, without the one that was asked with."""
-    return [number for number in map(number_of, hits) if number != asked][:BEST]
+def others(found: list[int], asked: int) -> list[int]:
+    """Without the scene that was asked with."""
+    return [number for number in found if number != asked][:BEST]
 
 
 def by_things(index: Index, scenes: Scenes, there: bool) -> list[str]:
@@ -62,54 +65,84 @@ def by_things(index: Index, scenes: Scenes, there: bool) -> list[str]:
         for thing in things[asked]:
             y, x = (place * scenes.size for place in thing.centre)
             hits = index.search(
-                f"{asked}.png", at=(x, y), where=QUADRANTS[thing.quadrant] if there else None,
+                f"{asked:03d}.png", at=(x, y), where=QUADRANTS[thing.quadrant] if there else None,
                 count=BEST + 1,
             )  # fmt: skip
             for name, alike in ALIKE.items():
                 has = np.array([
                     any(
                         alike(thing, other) and (not there or other.quadrant == thing.quadrant)
-                        for other in others
+                        for other in some
                     )
-                    for others in things
+                    for some in things
                 ])  # fmt: skip
-                found[name].append(has[best(hits, asked)].mean())
+                found[name].append(has[others(numbers(hits), asked)].mean())
                 chance[name].append(has.mean())
     return [f"{np.mean(found[name]):.2f} ({np.mean(chance[name]):.2f})" for name in ALIKE]
 
 
-def by_pictures(index: Index, scenes: Scenes) -> str:
-    """How many of their colours pictures share with those that are found for them."""
-    colours = [
-        {thing.colour for thing in scenes.scene(number).objects} for number in range(SEARCHED)
+def ways(index: Index, scenes: Scenes, embedding: Path) -> dict[str, Found]:
+    """Of finding pictures by a whole one."""
+    rows = stellar.read_embeddings(embedding)
+    colours = np.stack([
+        scenes.read(number).float().mean(dim=(1, 2)).numpy() for number in range(SEARCHED)
+    ])  # fmt: skip
+    vectors = {
+        "cls": rows.cls,
+        "mean of S": rows.tokens.astype(np.float32).mean(axis=1),
+        "mean colour": colours - colours.mean(axis=0),
+    }
+
+    def by_tokens(asked: int) -> list[int]:
+        return numbers(index.search(f"{asked:03d}.png", count=BEST + 1))
+
+    def nearest(vectors: np.ndarray) -> Found:
+        directions = unit(vectors)
+        return lambda asked: (-directions @ directions[asked]).argsort()[: BEST + 1].tolist()
+
+    return {
+        "S against S, the search": by_tokens,
+        **{name: nearest(each) for name, each in vectors.items()},
+        "the next ones": lambda asked: [(asked + n) % SEARCHED for n in range(1, BEST + 1)],
+    }
+
+
+def by_pictures(found: Found, scenes: Scenes) -> list[str]:
+    """How many of their colours, and of their kinds, pictures share with those found by them."""
+    has = [
+        [
+            {getattr(thing, name) for thing in scenes.scene(number).objects}
+            for number in range(SEARCHED)
+        ]
+        for name in ("colour", "kind")
     ]
-
-    def shared(one: int, other: int) -> float:
-        return len(colours[one] & colours[other]) / len(colours[one] | colours[other])
-
-    found, chance = [], []
-    for asked in range(ASKED):
-        hits = index.search(f"{asked}.png", count=BEST + 1)
-        found += [shared(asked, other) for other in best(hits, asked)]
-        chance += [shared(asked, other) for other in range(SEARCHED)]
-    return f"{np.mean(found):.2f} ({np.mean(chance):.2f})"
+    shared = [
+        [len(of[asked] & of[other]) / len(of[asked] | of[other]) for of in has]
+        for asked in range(ASKED)
+        for other in others(found(asked), asked)
+    ]
+    return [f"{value:.2f}" for value in np.mean(shared, axis=0)]
 
 
 def main(name: str = "stellar-scenes") -> None:
     scenes = open_embedded("scenes", "heldout", stellar.load(name).config, length=SEARCHED)
     with TemporaryDirectory() as folder:
         index = searched(name, scenes, Path(folder))
-        rows = [
+        things = [
             ["--at a thing", *by_things(index, scenes, there=False)],
             ["--at a thing --where its quadrant", *by_things(index, scenes, there=True)],
         ]
-        whole = by_pictures(index, scenes)
+        pictures = [
+            [how, *by_pictures(found, scenes)]
+            for how, found in ways(index, scenes, Path(folder) / "scenes.parquet").items()
+        ]
     print(header("What searches find"))
     print(
         f"{SEARCHED:,} held-out scenes, asked with the things of {ASKED}; in brackets all scenes\n"
     )
-    print(table(("", *ALIKE), rows))
-    print(f"\nA whole picture: {whole} of the colours are shared.")
+    print(table(("", *ALIKE), things))
+    print(f"\nAsked with {ASKED} whole pictures: what they share\n")
+    print(table(("by", "of their colours", "of their kinds"), pictures))
 
 
 if __name__ == "__main__":
