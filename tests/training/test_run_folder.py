@@ -117,6 +117,20 @@ def test_skipped_images_are_listed_once(tmp_path: Path, config: RunConfig) -> No
         assert (run.path / "skipped.txt").read_text().count("\n") == 3
 
 
+def test_scenes_on_another_ground_are_other_pictures(tmp_path: Path, config: RunConfig) -> None:
+    """A run from before, which did not note the ground, goes on."""
+    paper = Scenes("train", length=100)
+    with RunFolder.create(tmp_path / "run", config) as run:
+        run.require_pictures(paper)
+        run.require_pictures(paper)
+        noted = run.path / PICTURES
+        noted.write_text(noted.read_text().replace("paper", "photographs"))
+        with pytest.raises(RunError, match=r"holds other pictures .* \(100 now, 100 then;"):
+            run.require_pictures(paper)
+        noted.write_text('{"images": 100}\n')
+        run.require_pictures(paper)
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", "null", "\x00", '{"names": "x"}', "[" * 100_000]
 )

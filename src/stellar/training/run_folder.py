@@ -16,7 +16,7 @@ from PIL import Image
 
 from stellar.config import RunConfig
 from stellar.config_toml import to_toml
-from stellar.data import ImageSource, Listed
+from stellar.data import ImageSource, Listed, Scenes
 from stellar.errors import UserError
 from stellar.json_text import parse_json
 from stellar.storage import append, locked, one_line, place_file, write_file, writing
@@ -87,10 +87,12 @@ class RunFolder:
         found: dict[str, Any] = {"images": len(source)}
         if isinstance(source, Listed):
             found["fingerprint"] = source.fingerprint()
+        elif isinstance(source, Scenes):
+            found["ground"] = source.ground
         file = self.path / PICTURES
         if not file.exists():
             write_file(file, json.dumps(found) + "\n")
-        elif (before := _pictures_of(file)) != found:
+        elif not (before := _pictures_of(file)).items() <= found.items():
             raise RunError(
                 f"{self.config.data} holds other pictures than this run was begun with "
                 f"({found['images']:,} now, {before['images']:,} then; or names or files were "
