@@ -15,11 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from PIL import Image
 
 import stellar
 from stellar.data import open_embedded
 from stellar.data.scenes import SceneObject, Scenes
+from stellar.images import to_pillow
 from stellar.searching import Hit, Index
 from stellar.searching.vectors import unit
 from table import header, table
@@ -39,8 +39,7 @@ def searched(name: str, scenes: Scenes, folder: Path) -> Index:
     """The index of the scenes' pictures, beside their embedding."""
     (pictures := folder / "scenes").mkdir()
     for number in range(SEARCHED):
-        pixels = scenes.read(number).permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).save(pictures / f"{number:03d}.png")
+        to_pillow(scenes.read(number)).save(pictures / f"{number:03d}.png")
     stellar.embed(stellar.load(name), pictures, folder / "scenes.parquet")
     stellar.build_index(folder / "scenes.parquet", folder / "index", pictures=pictures)
     return stellar.open_index(folder / "index")

@@ -248,7 +248,7 @@ def filled(temporary: Path, place: Path) -> Iterator[None]:
     """
     with writing(place):
         try:
-            temporary.mkdir(parents=True)
+            temporary.mkdir()
             yield
         except NotWritten as error:
             if temporary in error.path.parents:
@@ -277,6 +277,8 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
     step. Raises NotWritten.
     """
     temporary = hidden(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with filled(temporary, path):
         write(temporary)
         files = sorted(temporary.iterdir())

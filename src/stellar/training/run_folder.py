@@ -115,9 +115,9 @@ class RunFolder:
         """
         path = self.path / METRICS
         if path.exists():
-            rows = [row for row in read_metrics(path) if row["step"] <= step]
-            write_file(path, "".join(map(_line, rows)))
-            self.last_metrics = parse_json(_line(rows[-1])) if rows else {}
+            lines = [_line(row) for row in read_metrics(path) if row["step"] <= step]
+            write_file(path, "".join(lines))
+            self.last_metrics = parse_json(lines[-1]) if lines else {}
 
     def add_skipped(self, images: Iterable[tuple[str, str]]) -> int:
         """List images that could not be read, each once. Returns how many were not listed yet."""
