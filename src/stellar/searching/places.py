@@ -103,7 +103,8 @@ def check_box(given: Any) -> Box:
     else, and for a box that has no area in [0, 1].
     """
     expected = "a box is x0,y0,x1,y1 in [0, 1], its left and upper edges first"
-    if isinstance(given, str):
+    parts = given if isinstance(given, list | tuple) else (given,)
+    if any(isinstance(part, str) for part in parts):  # which float would read
         raise UserError(f"{expected}, got {given!r}")
     try:
         x0, y0, x1, y1 = map(float, given)
