@@ -1,9 +1,11 @@
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import torch
 
 from stellar.evaluation.features.objects import Objects
+from stellar.evaluation.probes import objects
 from stellar.evaluation.probes.objects import (
     largest_class_share,
     linear_predict,
@@ -54,6 +56,22 @@ def oracle_objects(num_objects, seed):
     labels = {"class": kind, "colour": colour, "place": place}
     area = torch.rand(num_objects, generator=generator)
     return Objects(features, labels, area, {})
+
+
+def test_regressions_share_the_threads(monkeypatch):
+    """As many at once as torch computes in, and none comes out otherwise for it."""
+    train, heldout = oracle_objects(200, seed=0), oracle_objects(100, seed=1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = probe_matrix(train, heldout)
+    three = Barrier(3)  # 12 regressions: 3 features, 4 labels
+
+    def together(*arguments):
+        three.wait(timeout=60)
+        return linear_predict(*arguments)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setitem(objects.PREDICT, "linear", together)
+    assert probe_matrix(train, heldout) == alone
 
 
 def test_the_matrix_shows_what_in_s_and_where_in_l():

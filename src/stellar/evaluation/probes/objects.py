@@ -12,7 +12,10 @@ the test objects.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -49,20 +52,42 @@ class ProbeScore:
 
 def probe_matrix(
     train: Objects, test: Objects, probes: Sequence[Probe] = PROBES
-) -> Iterator[ProbeScore]:
+) -> list[ProbeScore]:
     """Every feature that is there against every label that is known."""
     known, asked = (labels_of(objects, train) for objects in (train, test))
-    for label in (name for name in LABELS if name in known):
-        chance = largest_class_share(asked[label])
-        for feature in (name for name in FEATURES if name in train.features):
-            x, queries = train.features[feature], test.features[feature]
-            if feature.startswith("colour"):
-                mean, spread = x.mean(dim=0), x.std(dim=0).clamp_min(1e-6)
-                x, queries = (x - mean) / spread, (queries - mean) / spread
-            for probe in probes:
-                predicted = PREDICT[probe](x, known[label], queries)
-                right = (predicted == asked[label]).double().mean().item()
-                yield ProbeScore(feature, label, probe, right, chance)
+    chance = {label: largest_class_share(asked[label]) for label in known}
+
+    def ask(cell: tuple[str, str, Probe]) -> ProbeScore:
+        label, feature, probe = cell
+        x, queries = train.features[feature], test.features[feature]
+        if feature.startswith("colour"):
+            mean, spread = x.mean(dim=0), x.std(dim=0).clamp_min(1e-6)
+            x, queries = (x - mean) / spread, (queries - mean) / spread
+        predicted = PREDICT[probe](x, known[label], queries)
+        right = (predicted == asked[label]).double().mean().item()
+        return ProbeScore(feature, label, probe, right, chance[label])
+
+    labels = [label for label in LABELS if label in known]
+    features = [feature for feature in FEATURES if feature in train.features]
+    cells = product(labels, features, probes)
+    if "linear" not in probes:
+        return list(map(ask, cells))
+    with _threads() as threads:
+        return list(threads.map(ask, cells))
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """As many as torch computes in, for logistic regressions: each in one, since on matrices this
+    small more take 20 times as long.
+    """
+    import sklearn.linear_model  # noqa: F401 - a limit holds for the libraries that are loaded
+    from threadpoolctl import threadpool_limits
+
+    # OpenBLAS has one limit for the process, OpenMP one for each thread.
+    pool = ThreadPoolExecutor(torch.get_num_threads(), initializer=threadpool_limits, initargs=(1,))
+    with threadpool_limits(limits=1), pool:
+        yield pool
 
 
 def labels_of(objects: Objects, train: Objects) -> dict[str, Int64[Tensor, " n"]]:
@@ -90,8 +115,6 @@ def linear_predict(
 
     The penalty is chosen on the last fifth of the training objects, then all of them are fitted.
     """
-    from threadpoolctl import threadpool_limits
-
     some = torch.arange(0, len(labels), -(-len(labels) // MOST))
     features, labels = features[some], labels[some]
     cut = len(labels) * 4 // 5
@@ -102,9 +125,8 @@ def linear_predict(
     def score(inverse_penalty: float) -> float:
         return _fit_regression(x[:cut], y[:cut], inverse_penalty).score(x[cut:], y[cut:])
 
-    with threadpool_limits(limits=1):  # on matrices this small, more threads take 20 times as long
-        model = _fit_regression(x, y, max(INVERSE_PENALTIES, key=score))
-        return torch.from_numpy(model.predict(queries.double().numpy()))
+    model = _fit_regression(x, y, max(INVERSE_PENALTIES, key=score))
+    return torch.from_numpy(model.predict(queries.double().numpy()))
 
 
 def _fit_regression(x: np.ndarray, y: np.ndarray, inverse_penalty: float) -> Any:
