@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from stellar.config import EvaluationConfig
+from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import open_labelled
 from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.evaluators.localisation import agreement_of
 from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.load_model import load
+from stellar.model import Stellar
 
 
 def test_scores_are_those_of_a_cpu(tmp_path: Path, gpu: torch.device) -> None:
@@ -33,8 +34,10 @@ def test_scores_are_those_of_a_cpu(tmp_path: Path, gpu: torch.device) -> None:
         assert abs(one.value - other.value) < tolerance
 
 
-def test_the_published_protocol_runs(tmp_path: Path, gpu: torch.device) -> None:
-    model = load("stellar-scenes", gpu)
+def test_the_published_protocol_runs(
+    tmp_path: Path, gpu: torch.device, small: ModelConfig
+) -> None:
+    model = Stellar(small).to(gpu).eval()
     scenes = open_scenes(model.config, 24, 24)
     settings = EvaluationConfig(protocol="published", published_epochs=1, num_seeds=1)
     (scores,) = evaluate({"model": model}, scenes, tmp_path, settings).models
@@ -44,9 +47,9 @@ def test_the_published_protocol_runs(tmp_path: Path, gpu: torch.device) -> None:
 
 
 def test_probes_of_labelled_pictures_run(
-    tmp_path: Path, gpu: torch.device, coloured: Callable[..., Path]
+    tmp_path: Path, gpu: torch.device, small: ModelConfig, coloured: Callable[..., Path]
 ) -> None:
-    model, data = load("stellar-scenes", gpu), open_labelled(coloured())
+    model, data = Stellar(small).to(gpu).eval(), open_labelled(coloured())
     for settings, test in (
         (EvaluationConfig(attentive=True, epochs=1, num_seeds=1), "attentive probe"),
         (
