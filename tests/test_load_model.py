@@ -245,6 +245,25 @@ def test_a_tokenizer_is_given_cached_or_missed(
     assert stellar.load(tmp_path, purpose="encode").tokenizer is None
 
 
+def test_a_tokenizer_of_other_codes_is_refused(
+    hub_cache: Path, tmp_path: Path, codes: ModelConfig, place_in_hub_cache: Place
+) -> None:
+    """Before anything is trained for it, or drawn with it."""
+    file = tokenizer_file(tmp_path)
+    apart = replace(codes, decoder=replace(codes.decoder, num_codes=64))
+    said = r"has 20 codes, and the decoder names 64 \(model.decoder.num_codes\); set them alike"
+    save_model(tmp_path, Stellar(apart))
+    with pytest.raises(WeightsError, match=said):
+        stellar.load(tmp_path, tokenizer=file)
+    own = replace(apart, decoder=replace(apart.decoder, tokenizer=str(file)))
+    run = RunConfig(data="scenes", model=own, views=ViewConfig(local_size=8))
+    with pytest.raises(stellar.UserError, match=said):
+        prepare(run)
+    place_in_hub_cache(hub_cache, TOKENIZER_REPOSITORY, {TOKENIZER_FILE: file})
+    with pytest.raises(stellar.UserError, match=said):
+        prepare(replace(run, model=apart))
+
+
 def test_a_tokenizer_that_has_no_effect_is_said(
     tmp_path: Path, small: ModelConfig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -117,16 +117,17 @@ def _with_weights(file: ModelFile, purpose: Purpose) -> Stellar:
 
 def _tokenizer(file: ModelFile, given: str | Path | None, local_files_only: bool) -> VQGAN | None:
     """The tokenizer that goes with a model, or None when there is none to be had."""
+    num_codes = file.config.decoder.num_codes
     if given is not None:
-        return load_tokenizer(Path(at_home(given)))
+        return load_tokenizer(Path(at_home(given)), num_codes)
     named = file.config.decoder.tokenizer
     if named and Path(named).exists():
-        return load_tokenizer(Path(named))
+        return load_tokenizer(Path(named), num_codes)
     inside = _part(file.state, "tokenizer.")
     if inside:
         return VQGAN.from_state(inside)
     try:
-        return fetch_tokenizer(local_files_only or not file.from_hub)
+        return fetch_tokenizer(num_codes, local_files_only or not file.from_hub)
     except WeightsError:  # the model encodes without it, and says what it misses when it draws
         return None
 

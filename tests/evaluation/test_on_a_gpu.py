@@ -34,9 +34,7 @@ def test_scores_are_those_of_a_cpu(tmp_path: Path, gpu: torch.device) -> None:
         assert abs(one.value - other.value) < tolerance
 
 
-def test_the_published_protocol_runs(
-    tmp_path: Path, gpu: torch.device, small: ModelConfig
-) -> None:
+def test_the_published_protocol_runs(tmp_path: Path, gpu: torch.device, small: ModelConfig) -> None:
     model = Stellar(small).to(gpu).eval()
     scenes = open_scenes(model.config, 24, 24)
     settings = EvaluationConfig(protocol="published", published_epochs=1, num_seeds=1)

@@ -43,7 +43,7 @@ def test_a_file_says_its_own_sizes(tmp_path: Path, suffix: str) -> None:
         torch.save(model.state_dict(), path)
     else:
         save_file(model.state_dict(), path)
-    loaded, images = load_tokenizer(path), torch.rand(2, 3, 16, 16)
+    loaded, images = load_tokenizer(path, SMALL.num_codes), torch.rand(2, 3, 16, 16)
     assert VQGANConfig.from_state(model.state_dict()) == SMALL
     torch.testing.assert_close(loaded.codes(images), model.codes(images))
 
@@ -100,7 +100,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     torch.save({"encoder.conv_in.weight": Malicious()}, tmp_path / "bad.bin")
     with pytest.raises(WeightsError, match=r"asks for posix.system, .* nothing of it was run"):
-        load_tokenizer(tmp_path / "bad.bin")
+        load_tokenizer(tmp_path / "bad.bin", 1024)
     assert not (tmp_path / "owned").exists()
 
 
@@ -113,4 +113,4 @@ def test_other_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
         ("missing.bin", "does not exist"),
     ):
         with pytest.raises(WeightsError, match=message):
-            load_tokenizer(tmp_path / name)
+            load_tokenizer(tmp_path / name, 1024)

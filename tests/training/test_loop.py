@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from stellar.data import DataError, Scenes
 from stellar.model import Stellar
 from stellar.model.encoder import Tokens
 from stellar.model.files.locating import WEIGHTS, checkpoints
+from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.presets import PRESETS
 from stellar.processes.launch import Ranks
 from stellar.storage import SUMS, checksum, place_folder
@@ -297,6 +299,24 @@ def test_a_run_may_lie_at_home(
     assert pretrain(config, "~/runs/x").folder == tmp_path / "home/runs/x"
     assert resume("~/runs/x").finished
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_run_goes_on_in_another_folder(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its files were named from the one that it began in, and no checkpoint is there."""
+    sizes = VQGANConfig(channels=32, multipliers=(1, 1, 1), num_blocks=1, code_dim=8, num_codes=20)
+    torch.save(VQGAN(sizes).state_dict(), tmp_path / "vqgan.bin")
+    decoder = replace(config.model.decoder, target="codes", num_codes=20, tokenizer="vqgan.bin")
+    config = replace(config, model=replace(config.model, decoder=decoder))
+    monkeypatch.chdir(tmp_path)
+    pretrain(config, "first")
+    pretrain(replace(config, init="first"), "second")
+    shutil.rmtree("second/checkpoints")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert resume("../second").finished
+    assert stellar.load("../second").can_draw
 
 
 def test_resuming_nothing_is_an_error(tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ class VQGAN(nn.Module):
         self.decoder = VQDecoder(config)
         self.quantize = Quantizer(config)
         self.factor = 2 ** (len(config.multipliers) - 1)
+        self.num_codes = config.num_codes
         self.requires_grad_(False)
 
     @classmethod

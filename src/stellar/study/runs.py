@@ -20,7 +20,7 @@ from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
 from stellar.training.recorder import Look
 from stellar.training.run_folder import SETTINGS
-from stellar.training.setup import resolved, with_whole_path
+from stellar.training.setup import resolved, with_whole_paths
 from stellar.training.speed import seconds_of_steps
 
 TRIAL_STEPS = 12
@@ -53,7 +53,7 @@ def _require_same_settings(config: RunConfig, run: Path) -> None:
     """
     written = read_run_config(run / SETTINGS)
     try:
-        same = written == with_whole_path(config) or written == resolved(config)
+        same = written == with_whole_paths(config) or written == resolved(config)
     except WeightsError:  # what it started from is gone, or another is named
         same = False
     if not same:

@@ -28,7 +28,7 @@ from stellar.training.setup import (
     prepare,
     require_possible,
     require_the_same_data,
-    with_whole_path,
+    with_whole_paths,
 )
 
 
@@ -67,7 +67,13 @@ def pretrain(
     ranks = own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
         return _train(
-            with_whole_path(config), Path(at_home(out)), ranks, chosen, console, look, resumed=False
+            with_whole_paths(config),
+            Path(at_home(out)),
+            ranks,
+            chosen,
+            console,
+            look,
+            resumed=False,
         )
 
 

@@ -28,6 +28,7 @@ from stellar.model.vqgan import VQGAN
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import gather_lists, is_first
 from stellar.processes.launch import Ranks
+from stellar.storage import at_home
 from stellar.training.computation import find_compiler
 
 
@@ -133,16 +134,28 @@ def build_model(config: RunConfig) -> PretrainingModel:
         return PretrainingModel(config.model, config.objective, tokenizer)
 
 
-def with_whole_path(config: RunConfig) -> RunConfig:
-    """The run with its data named from the root, so that it can be resumed from anywhere."""
-    if config.data in EMBEDDED:
-        return config
-    return replace(config, data=sources.whole_path(config.data))
+def with_whole_paths(config: RunConfig) -> RunConfig:
+    """The run with its files named from the root, so that it can be resumed from anywhere."""
+    if config.data not in EMBEDDED:
+        config = replace(config, data=sources.whole_path(config.data))
+    decoder = replace(
+        config.model.decoder, tokenizer=_from_the_root(config.model.decoder.tokenizer)
+    )
+    model = replace(config.model, decoder=decoder)
+    return replace(config, model=model, init=_from_the_root(config.init))
+
+
+def _from_the_root(named: str) -> str:
+    """A file or folder that is there; the name of a model, and what is missing, as it is."""
+    if not named:
+        return named
+    path = Path(at_home(named))
+    return str(path.resolve()) if path.exists() else named
 
 
 def resolved(config: RunConfig) -> RunConfig:
-    """The configuration as its run writes it down: the data's whole path, a backbone's sizes."""
-    config = with_whole_path(config)
+    """The configuration as its run writes it down: whole paths, a backbone's sizes."""
+    config = with_whole_paths(config)
     init = open_weights(config.init) if config.init else None
     return take_over(config, init)[0] if isinstance(init, BackboneFile) else config
 
@@ -197,9 +210,9 @@ def _tokenizer(config: RunConfig) -> VQGAN | None:
     if decoder.target == "pixels":
         return None
     if decoder.tokenizer:
-        return load_tokenizer(Path(decoder.tokenizer))
+        return load_tokenizer(Path(at_home(decoder.tokenizer)), decoder.num_codes)
     try:
-        return fetch_tokenizer()
+        return fetch_tokenizer(decoder.num_codes)
     except WeightsError as error:
         raise ConfigError(
             f"model.decoder.target = codes needs a MaskGIT-VQGAN, but {error}: "
