@@ -73,7 +73,7 @@ def test_from_a_folder_to_its_tokens(
 
 
 def test_the_embedded_scenes_are_rgb(tmp_path: Path, small: ModelConfig) -> None:
-    config = RunConfig(model=of_channels(small, 1), views=ViewConfig(local_size=8))
+    config = RunConfig(data="scenes", model=of_channels(small, 1), views=ViewConfig(local_size=8))
     with pytest.raises(DataError, match="scenes are RGB, but the model takes 1 channels"):
         pretrain(config, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

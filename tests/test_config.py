@@ -148,7 +148,6 @@ def test_the_published_recipe() -> None:
             ),
             "views.blur_kernel must be below 8 for views of 4 pixels, got 9",
         ),
-        (lambda: RunConfig(data=""), "data must be a folder .*, got an empty text"),
     ],
 )
 def test_bad_values_are_refused(build, message: str) -> None:

@@ -275,7 +275,7 @@ def test_a_tokenizer_that_has_no_effect_is_said(
 def test_a_run_finds_the_published_tokenizer(
     hub_cache: Path, tmp_path: Path, codes: ModelConfig, place_in_hub_cache: Place
 ) -> None:
-    run = RunConfig(model=codes, views=ViewConfig(local_size=8))
+    run = RunConfig(data="scenes", model=codes, views=ViewConfig(local_size=8))
     with pytest.raises(ConfigError, match=r"fun-research/TiTok .* set model.decoder.tokenizer"):
         prepare(run)
     place_in_hub_cache(hub_cache, TOKENIZER_REPOSITORY, {TOKENIZER_FILE: tokenizer_file(tmp_path)})
@@ -460,7 +460,7 @@ def test_a_run_starts_from_a_published_name(
 ) -> None:
     place_published(hub_cache, published, place_in_hub_cache)
     config = RunConfig(
-        init="stellar-b16", model=trained.config, objective=trained.objective,
+        data="scenes", init="stellar-b16", model=trained.config, objective=trained.objective,
         views=ViewConfig(local_size=8, masking_ratio=0.5),
     )  # fmt: skip
     assert_same(prepare(config).model, trained)

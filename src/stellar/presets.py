@@ -6,7 +6,9 @@ published with it): 16 GPUs x 128 images. They start from masked-autoencoder wei
 has to name. docs/models.md lists what still differs from them, and why.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Never
 
 from stellar.config import (
     ConfigError,
@@ -101,6 +103,7 @@ def demo() -> RunConfig:
     cores.
     """
     return RunConfig(
+        data="scenes",
         model=ModelConfig(
             image_size=48,
             patch_size=6,
@@ -141,17 +144,19 @@ def demo() -> RunConfig:
     )
 
 
-PRESETS = {
-    preset.__name__.replace("_", "-"): preset
-    for preset in (demo, tiny, b16, l16, h16, b16_scratch, b16_global)
-}
+class Presets(dict[str, Callable[[], RunConfig]]):
+    """By name. Raises ConfigError for any other."""
 
-
-def preset_of(name: str) -> RunConfig:
-    """A preset by its name. Raises ConfigError for any other."""
-    if name not in PRESETS:
+    def __missing__(self, name: str) -> Never:
         raise ConfigError(
-            f"a preset is one of {', '.join(PRESETS)} (a run has its settings in its run.toml), "
-            f"got {name!r}{nearest(name, PRESETS)}"
+            f"a preset is one of {', '.join(self)} (a run has its settings in its run.toml), "
+            f"got {name!r}{nearest(str(name), self)}"
         )
-    return PRESETS[name]()
+
+
+PRESETS = Presets(
+    {
+        preset.__name__.replace("_", "-"): preset
+        for preset in (demo, tiny, b16, l16, h16, b16_scratch, b16_global)
+    }
+)

@@ -95,7 +95,7 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("qqqq", 2, "error: 'qqqq' is not a command. See stellar --help.\n"),
         ("pretrain", 1, "pretrain needs --data"),
         ("pretrain --data nowhere", 1, "nowhere does not exist"),
-        ("pretrain --data=", 1, "got an empty text"),
+        ("pretrain --data=", 1, "pretrain needs --data"),
         ("pretrain --data . --preset tyni", 1, "run.toml), got 'tyni'; did you mean 'tiny'?"),
         ("pretrain --preset tiny --config a.toml", 1, "a preset; leave out --preset tiny"),
         ("compare --preset tiny --config a.toml", 1, "a preset; leave out --preset tiny"),

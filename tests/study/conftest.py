@@ -17,6 +17,7 @@ from stellar.data.labelled import MaskedSplits
 @pytest.fixture(scope="session")
 def base(small, small_objective) -> RunConfig:
     return RunConfig(
+        data="scenes",
         model=small,
         views=ViewConfig(num_masked=2, num_local=1, local_size=8, masking_ratio=0.5),
         objective=small_objective,

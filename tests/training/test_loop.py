@@ -291,6 +291,13 @@ def test_what_is_no_configuration_gets_a_sentence(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_needs_data(tmp_path: Path) -> None:
+    """A preset has none of its own: pictures are not those of the demo by default."""
+    with pytest.raises(ConfigError, match=r"needs data: .* dataclasses.replace\(config, data='ph"):
+        pretrain(PRESETS["tiny"](), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_may_lie_at_home(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -588,7 +595,9 @@ def test_unreadable_images_are_listed_in_the_run(tmp_path: Path, config: RunConf
     assert rows(tmp_path / "run")[-1]["skipped_images"] == 1
     log = (tmp_path / "run/log.txt").read_text()
     assert re.search(
-        r"training [\d.]+ k parameters on 6 images \(1 of them cannot be read\): 8 steps of 4", log
+        r"training [\d.]+ k parameters on 6 images of photos \(1 of them cannot be read\): "
+        r"8 steps of 4 images \(epochs: 5.33\)",
+        log,
     )
 
 

@@ -87,9 +87,9 @@ def count(text: str) -> int:
 def _start(name: str) -> "RunConfig":
     """The settings of a preset or a run.toml. Raises ConfigError for anything else."""
     from stellar.config_toml import read_run_config
-    from stellar.presets import preset_of
+    from stellar.presets import PRESETS
 
-    return read_run_config(Path(name)) if name.endswith(".toml") else preset_of(name)
+    return read_run_config(Path(name)) if name.endswith(".toml") else PRESETS[name]()
 
 
 def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> dict[str, str]:

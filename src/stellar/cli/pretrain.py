@@ -12,7 +12,7 @@ from stellar.cli.options import options_and_rest_of, options_of
 from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import read_run_config
 from stellar.errors import UserError
-from stellar.presets import PRESETS, preset_of
+from stellar.presets import PRESETS
 from stellar.processes.launch import own_ranks
 
 DESCRIPTION = """Train a model on a folder of images, without labels.
@@ -97,7 +97,7 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
     base = start_from(options.preset, options.config, "tiny")
     if options.data is not None:
         base = replace(base, data=options.data)
-    elif options.config is None and not options.settings:
+    if not base.data and not options.settings:
         raise UserError("pretrain needs --data: a folder of images, or scenes, the embedded ones")
     given = {option.partition("=")[0] for option in rest}
     if "--training.epochs" in given and "--training.steps" not in given:
@@ -114,7 +114,7 @@ def configure(options: Options, rest: Sequence[str]) -> RunConfig:
 def start_from(preset: str | None, config: Path | None, default: str) -> RunConfig:
     """The settings of a run.toml, or else of a preset. Raises ConfigError for both at once."""
     if config is None:
-        return preset_of(default if preset is None else preset)
+        return PRESETS[default if preset is None else preset]()
     if preset is not None:
         raise ConfigError(f"--config {config} is in place of a preset; leave out --preset {preset}")
     return read_run_config(config)

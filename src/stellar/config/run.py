@@ -17,9 +17,10 @@ OF_TOKENS = ("token_clustering", "set_alignment", "koleo")
 class RunConfig:
     """One training run, whole: with the data, this is all that its result depends on."""
 
-    data: str = "scenes"
+    data: str = ""
     """A folder of images; shards, as a folder of .tar files, a pattern or an address; or `scenes`:
-    drawn things on paper, which come with the package.
+    drawn things on paper, which come with the package. Empty: not chosen yet, so nothing can be
+    trained.
     """
     init: str = ""
     """What to start from: a model by name (stellar-scenes, stellar-b16), a run, checkpoint or
@@ -38,10 +39,6 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         settle_types(self)
-        require(
-            self.data != "",
-            "data must be a folder of images, shards, or scenes, got an empty text",
-        )
         patch = self.model.patch_size
         require(
             self.views.local_size % patch == 0,

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from stellar.config import RunConfig
 from stellar.data import ImageSource
+from stellar.model.history import public_name
 from stellar.objective import Losses, PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
 from stellar.processes.exchange import all_max, gather_lists, sum_gradients
 from stellar.processes.launch import Ranks
 from stellar.processes.sharded import clip_gradients
-from stellar.quantities import counted, scaled
+from stellar.quantities import counted, digits, scaled
 from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.checkpoint import Counters, restore
 from stellar.training.computation import compute_as
@@ -267,13 +268,15 @@ class Training:
             return
         count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         unreadable = self.recorder.num_unreadable
-        images = counted(len(self.source), "image")
+        images = f"{counted(len(self.source), 'image')} of {public_name(self.config.data)}"
         images += f" ({unreadable:,} of them cannot be read)" if unreadable else ""
         first = f" from step {self.counters.step}" if self.counters.step else ""
-        batch = counted(self.config.training.batch_size, "image")
+        size = self.config.training.batch_size
+        epochs = digits(self.total * size / len(self.source))
         self.recorder.say(
             f"training {scaled(count)} parameters on {images}{first}: "
-            f"{counted(self.total, 'step')} of {batch}, {self.precision} on {self.device}"
+            f"{counted(self.total, 'step')} of {counted(size, 'image')} (epochs: {epochs}), "
+            f"{self.precision} on {self.device}"
         )
 
     def log(self, update: Update, images_per_second: float) -> None:

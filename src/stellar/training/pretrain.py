@@ -115,8 +115,8 @@ def _train(
     resumed: bool,
 ) -> PretrainResult:
     with together():
-        require_outside(out, config.data)
         require_possible(config, ranks, device)
+        require_outside(out, config.data)
         ingredients = prepare(config, start=not (resumed and checkpoints(out)))
     require_the_same_data(ingredients.source)
     config = ingredients.config

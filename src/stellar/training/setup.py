@@ -49,7 +49,12 @@ class Ingredients:
 
 
 def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> None:
-    """Raises ConfigError for what these processes, on this machine, cannot do."""
+    """Raises ConfigError for what these processes, on this machine, cannot do, and without data."""
+    if not config.data:
+        raise ConfigError(
+            "a run needs data: a folder of images, shards, or scenes, the embedded ones; on the "
+            "command line --data photos, in Python dataclasses.replace(config, data='photos')"
+        )
     training = config.training
     if training.batch_size < training.accumulate * ranks.world_size:
         raise ConfigError(
@@ -136,7 +141,7 @@ def build_model(config: RunConfig) -> PretrainingModel:
 
 def with_whole_paths(config: RunConfig) -> RunConfig:
     """The run with its files named from the root, so that it can be resumed from anywhere."""
-    if config.data not in EMBEDDED:
+    if config.data and config.data not in EMBEDDED:
         config = replace(config, data=sources.whole_path(config.data))
     decoder = replace(
         config.model.decoder, tokenizer=_from_the_root(config.model.decoder.tokenizer)
