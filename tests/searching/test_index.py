@@ -206,6 +206,11 @@ def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
             lambda: index.search("03.jpg"),
             r"03.jpg is not in .*photos.index; did you mean '\d+.jpg'",
         ),
+        (lambda: index.search("my/photos/003.jpg"), r"did you mean '003.jpg'\?"),
+        (
+            lambda: index.search("a cat.jpg"),
+            "a cat.jpg is not in .*; to search by a file, give the",
+        ),
         (lambda: index.search("~"), "~ is not in .*; to search by a file, give the model"),
         (lambda: index.search(""), "expected the path of a picture, got ''"),
         (lambda: index.search("003.jpg", token=[3]), "003.jpg has the tokens 0 to 2, got token 3"),

@@ -20,9 +20,11 @@ class ConfigError(UserError):
     """A setting that cannot work; the message names it, what was expected and what came."""
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
-    """`; did you mean ...?` when a known word is near, else nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """`; did you mean ...?` when a known word is near, else nothing. `cutoff` is the least ratio of
+    difflib: 0.5 sees two letters of four that changed places.
+    """
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -143,7 +143,7 @@ class Index:
         if path not in self.rows.numbers:
             if model is not None:
                 return encoded(Path(at_home(picture)), model, self.contents)
-            hint = nearest(path, self.paths) or "; to search by a file, give the model as well"
+            hint = _meant(path, self.rows) or "; to search by a file, give the model as well"
             raise SearchError(f"{path} is not in {self.folder}{hint}")
         number = np.array([self.rows.numbers[path]])
         (row,), (sparse,), (maps,) = (
@@ -243,3 +243,17 @@ def open_index(path: str | Path) -> Index:
         problem = "is no index made by stellar index" if folder.exists() else "does not exist"
         raise SearchError(f"expected an index, but {folder} {problem}")
     return Index(Rows(folder, contents))
+
+
+def _meant(path: str, rows: Rows) -> str:
+    """Which picture of the index was probably meant: the path with fewer or more folders before it,
+    as a shell completes it; else one that is spelt nearly so.
+    """
+    parts = Path(path).parts
+    for tail in ("/".join(parts[start:]) for start in range(1, len(parts))):
+        if tail in rows.numbers:
+            return f"; did you mean {tail!r}?"
+    for longer in rows.paths:
+        if longer.endswith(f"/{path}"):
+            return f"; did you mean {longer!r}?"
+    return nearest(path, rows.paths, cutoff=0.8)
