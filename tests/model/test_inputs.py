@@ -116,6 +116,9 @@ def test_a_tensor_batch_of_a_fitting_size_goes_in_as_it_is(model: Stellar) -> No
     assert images.grad is not None
     assert model.encode(images, fit="crop").grid == (4, 4)
     assert same(model.encode(images, fit="exact"), factors)
+    for values in (images * 2 - 1, torch.full_like(images, float("nan"))):
+        with pytest.raises(InputError, match=r"must lie in \[0, 1\] .* do not normalise"):
+            model.encode(values)
     for height, width in ((9, 20), (0, 20)):
         with pytest.raises(InputError, match=f"multiples of the patch .* got {height} x {width}"):
             model.encode(torch.rand(2, 3, height, width))

@@ -3,7 +3,7 @@
 A picture is (C h w): uint8, or float32 in [0, 1] where it holds more than 8 bits.
 """
 
-from stellar.images.arrays import from_array, from_tensor
+from stellar.images.arrays import from_array, from_tensor, in_range
 from stellar.images.files import read_image, read_picture
 from stellar.images.mask_files import (
     MASK_EXTENSIONS,
@@ -48,6 +48,7 @@ __all__ = [
     "from_array",
     "from_pillow",
     "from_tensor",
+    "in_range",
     "is_of_the_machine",
     "nearest_multiple",
     "one_batch",

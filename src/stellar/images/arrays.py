@@ -48,10 +48,10 @@ def from_tensor(tensor: Shaped[Tensor, "..."], channels: int) -> Picture:
         )
     changes = []
     if tensor.dtype in _SIXTEEN_BITS:
-        tensor = _checked(tensor.float(), 65535) / 65535
+        tensor = in_range(tensor.float(), 65535) / 65535
         changes.append("16 bits scaled to [0, 1]")
     elif tensor.dtype in _FLOATS:
-        tensor = _checked(tensor.float(), 1)
+        tensor = in_range(tensor.float())
     elif tensor.dtype != torch.uint8:
         raise InputError(f"{_EXPECTED}, got {_name(tensor.dtype)}")
     if len(tensor) == 1 and channels == 3:
@@ -71,7 +71,8 @@ def from_tensor(tensor: Shaped[Tensor, "..."], channels: int) -> Picture:
     return Picture(tensor, tuple(changes))
 
 
-def _checked(values: Tensor, largest: int) -> Tensor:
+def in_range(values: Tensor, largest: int = 1) -> Tensor:
+    """The same values. Raises InputError for NaN, and for such as are not in [0, largest]."""
     low, high = (value.item() for value in values.detach().aminmax())
     if not (low >= 0 and high <= largest):  # NaN is neither
         kind = "16 bits" if largest > 1 else "floating point numbers"

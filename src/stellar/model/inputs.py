@@ -16,6 +16,7 @@ from stellar.images import (
     from_array,
     from_pillow,
     from_tensor,
+    in_range,
     is_of_the_machine,
     one_batch,
     read_picture,
@@ -47,7 +48,8 @@ class Prepared:
 def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) -> Prepared:
     """A batch on the device, and if it is floating point in the precision, of `like`.
 
-    Without a `fit`, a tensor batch (B C H W) stays as it is, and everything else is cropped. Raises
+    Without a `fit`, a tensor batch (B C H W) stays as it is, and everything else is cropped; the
+    values of one that is on a GPU already are not looked at, since that would wait for it. Raises
     InputError for what is no picture, has other channels or values than the model takes, or ends
     at different sizes.
     """
@@ -55,6 +57,8 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
         _check_readable(inputs, like)
     if isinstance(inputs, Tensor) and inputs.ndim == 4 and fit is None:
         if inputs.shape[1] == config.in_chans and inputs.dtype in _USUAL:
+            if _can_be_looked_at(inputs):
+                in_range(inputs.detach().float())
             return Prepared(_in_precision(inputs, like))
         fit = "exact"
     fit = fit or "crop"
@@ -67,6 +71,13 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
     count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     sizes = described(before, _size(images), fit)
     return Prepared(_in_precision(images, like), "; ".join([f"{count}, {sizes}", *changes]))
+
+
+def _can_be_looked_at(batch: Tensor) -> bool:
+    """Whether its values, if they are fractions, are at hand: a GPU would have to be waited for."""
+    at_hand = batch.device.type == "cpu" and batch.numel() > 0
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return batch.is_floating_point() and at_hand and not traced
 
 
 def _in_precision(images: Images, like: Tensor) -> Images:
