@@ -210,6 +210,13 @@ def test_a_teacher_comes_along(
     assert loaded.encoder.cls_token.requires_grad
 
 
+def test_a_loaded_model_learns_once_it_is_told_to(tmp_path: Path, small: ModelConfig) -> None:
+    save_model(tmp_path, Stellar(small))
+    model = stellar.load(tmp_path, purpose="encode").requires_grad_(True).train()
+    model(torch.rand(2, 3, 16, 16)).sparse.mean(dim=1).sum().backward()
+    assert model.encoder.cls_token.grad is not None
+
+
 def test_without_heads_training_cannot_go_on(tmp_path: Path, small: ModelConfig) -> None:
     stellar.save_published(Stellar(small), tmp_path)
     assert_same(stellar.load(tmp_path), stellar.load(tmp_path, purpose="encode"))

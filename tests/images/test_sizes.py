@@ -113,6 +113,18 @@ def test_resize_goes_to_the_nearest_multiple(
     assert int(out[0, -1].min()) >= size[0] - 2
 
 
+def test_pictures_that_keep_a_large_size_are_warned_of_once(
+    small: ModelConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At 16 px, from 64 px a side on."""
+    fitted(torch.zeros(3, 64, 64, dtype=torch.uint8), "resize", small)
+    fitted(torch.zeros(3, 65, 66, dtype=torch.uint8), "crop", small)
+    assert not caplog.text
+    for side in (68, 72):
+        fitted(torch.zeros(3, side, 64, dtype=torch.uint8), "resize", small)
+    assert caplog.text.count("fit resize gives pictures of more than 16 times the patches") == 1
+
+
 def test_pad_repeats_the_last_row_and_column(small: ModelConfig) -> None:
     image = ramps(9, 14)
     out = fitted(image, "pad", small)

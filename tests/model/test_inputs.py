@@ -2,6 +2,7 @@
 done.
 """
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,19 @@ def test_lists_keep_their_order(model: Stellar, pixels: np.ndarray) -> None:
         torch.testing.assert_close(together.sparse[place], model.encode(form).sparse[0])
 
 
+def test_images_of_a_batch_are_chosen(model: Stellar) -> None:
+    factors = model.encode(torch.rand(3, 3, 16, 16))
+    assert len(factors) == 3
+    assert same(factors[0], factors[:1])
+    assert torch.equal(factors[np.int64(-1)].sparse, factors.sparse[2:])
+    assert torch.equal(factors[[2, 0]].maps, factors.maps[[2, 0]])
+    assert torch.equal(factors[factors.cls[:, 0] < torch.inf].lowrank, factors.lowrank)
+    assert [len(each) for each in factors] == [1, 1, 1]
+    with pytest.raises(IndexError, match="the images 0 to 2, got 3"):
+        factors[3]
+    assert model.reconstruct(factors[1]).shape == (1, 3, 16, 16)
+
+
 def test_a_tensor_batch_of_a_fitting_size_goes_in_as_it_is(model: Stellar) -> None:
     images = torch.rand(2, 3, 8, 20, requires_grad=True)
     factors = model.encode(images)
@@ -190,6 +204,7 @@ def test_it_says_what_was_done(
             lambda p: p.transpose(2, 0, 1),
             r"last in an array \(h w c\), got .* \(30, 3, 22\); move that axis",
         ),
+        (lambda _: ["https://example.com/a.jpg"], "^picture 0: https://example.com/a.jpg is an ad"),
         (lambda _: torch.zeros(3, 16, 16, device="meta"), "got a meta one"),
         (lambda _: torch.zeros(1, 3, 16, 16, device="meta"), "got a meta one"),
         (lambda _: [torch.zeros(3, 16, 16).to_sparse()], "^picture 0: .* got a sparse_coo one"),
@@ -208,6 +223,13 @@ def test_what_is_no_picture_gets_a_sentence(
     with pytest.raises(InputError, match=message) as caught:
         model.encode(make(pixels))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("given", [io.BytesIO(), b"", iter(()), None])
+def test_what_could_be_made_a_picture_is_told_how(model: Stellar, given: Any) -> None:
+    with pytest.raises(InputError, match=r"open bytes and streams with PIL.Image.open, and make a"):
+        model.encode(given)
 
 
 def test_files_that_cannot_be_read_and_sizes_that_differ(

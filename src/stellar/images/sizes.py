@@ -12,12 +12,15 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from stellar.config import Fit, ModelConfig, nearest
+from stellar.config.checks import warn
 from stellar.images.picture import InputError, Pixels, unit_range
 
 Sized = UInt8[Tensor, "C H W"] | Float32[Tensor, "C H W"]
 """Pixels at another size."""
 ONE_SIZE: tuple[Fit, ...] = ("crop", "squash")
 """The fits that give every picture the model's image_size."""
+MANY = 16
+"""Times the patches of the model's own size, above which the fits that keep sizes are warned of."""
 
 _WORDS: dict[Fit, str] = {
     "crop": "largest centred square, bicubic, antialiased",
@@ -90,11 +93,16 @@ def fitted(pixels: Pixels, fit: Fit, config: ModelConfig) -> Sized:
     """
     check_fit(fit)
     height, width = pixels.shape[1:]
-    patch = config.patch_size
+    patch, own = config.patch_size, config.image_size
     if fit == "crop":
-        return resize(framed(pixels, fit), config.image_size, config.image_size)
+        return resize(framed(pixels, fit), own, own)
     if fit == "squash":
-        return resize(pixels, config.image_size, config.image_size)
+        return resize(pixels, own, own)
+    if height * width > MANY * own**2:
+        warn(
+            f"fit {fit} gives pictures of more than {MANY} times the patches that the model was "
+            "made for, and attention takes the square of that in time; crop and squash do not"
+        )
     if fit == "resize":
         return resize(pixels, nearest_multiple(height, patch), nearest_multiple(width, patch))
     if fit == "pad":

@@ -1,7 +1,8 @@
 """The factors of a batch of images: what (S), where (L), and what they were made from (cls, U)."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from numbers import Integral
+from typing import Any, SupportsIndex
 
 from jaxtyping import Float
 from torch import Tensor
@@ -34,6 +35,21 @@ class Factors:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {tuple(getattr(self, name).shape)}" for name in TENSORS)
         return f"Factors({shapes}, grid {self.grid}, preparation {self.preparation!r})"
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.cls)
+
+    def __getitem__(self, some: SupportsIndex | slice | Tensor | list[int]) -> "Factors":
+        """Some of the images, still as a batch: `factors[0]` is a batch of one. Raises IndexError
+        for an image that there is none of.
+        """
+        if isinstance(some, Integral):
+            place = int(some)
+            if place not in range(-len(self), len(self)):
+                raise IndexError(f"the batch has the images 0 to {len(self) - 1}, got {place}")
+            some = slice(place, place + 1 or None)
+        return replace(self, **{name: getattr(self, name)[some] for name in TENSORS})
 
     @property
     def lowrank(self) -> Float[Tensor, "B P D"]:

@@ -24,7 +24,7 @@ from stellar.images import (
 from stellar.images.pillow import DECODING_ERRORS, reason_of
 from stellar.images.sizes import described
 from stellar.model.encoder import Images
-from stellar.storage import at_home
+from stellar.storage import at_home, is_address
 
 AS_IT_CAME = "taken as it came"
 
@@ -76,8 +76,7 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
 def _can_be_looked_at(batch: Tensor) -> bool:
     """Whether its values, if they are fractions, are at hand: a GPU would have to be waited for."""
     at_hand = batch.device.type == "cpu" and batch.numel() > 0
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return batch.is_floating_point() and at_hand and not traced
+    return batch.is_floating_point() and at_hand and not torch.compiler.is_compiling()
 
 
 def _in_precision(images: Images, like: Tensor) -> Images:
@@ -109,7 +108,13 @@ def _each(inputs: Inputs) -> list[tuple[str, OneInput]]:
 
 def _picture(one: OneInput, channels: int, place: str, like: Tensor) -> Picture:
     if isinstance(one, str | Path):
-        return read_picture(Path(at_home(one)), channels)
+        named = at_home(one)
+        if is_address(named):
+            raise InputError(
+                f"{place}{named} is an address, and pictures are read from files; fetch it, and "
+                "give PIL.Image.open(io.BytesIO(content))"
+            )
+        return read_picture(Path(named), channels)
     try:
         match one:
             case Image.Image():
@@ -123,7 +128,8 @@ def _picture(one: OneInput, channels: int, place: str, like: Tensor) -> Picture:
         raise InputError(f"{place}{error}") from error
     raise InputError(
         f"{place}expected a path, a PIL image, an array (h w) or (h w c) or a tensor (C h w), "
-        f"got {type(one).__name__}"
+        f"got {type(one).__name__}; open bytes and streams with PIL.Image.open, and make a list of "
+        "what gives pictures one by one"
     )
 
 
