@@ -555,13 +555,32 @@ def test_starting_from_a_masked_autoencoder(tmp_path: Path, config: RunConfig) -
         torch.testing.assert_close(tensor, (untouched if new else before)[name])
 
 
+def test_heads_and_a_decoder_of_other_sizes_start_anew(tmp_path: Path, config: RunConfig) -> None:
+    """Encoder and tokens are those of the run, and its log says what is not."""
+    pretrain(config, tmp_path / "first")
+    deeper = replace(config.model, decoder=replace(config.model.decoder, depth=2))
+    finer = replace(config.objective, num_prototypes=20)
+    second = replace(config, init=str(tmp_path / "first"), model=deeper, objective=finer)
+    started = prepare(second)
+    assert started.taken_over.endswith("model.safetensors; heads and decoder start anew")
+    before = stellar.load(tmp_path / "first").state_dict()
+    untouched = build_model(second).state_dict()
+    for name, tensor in started.model.state_dict().items():
+        new = name.startswith(("sparse_head.", "cls_head.", "decoder."))
+        assert torch.equal(tensor, (untouched if new else before)[name])
+    pretrain(with_training(second, steps=1), tmp_path / "second")
+    assert "heads and decoder start anew" in (tmp_path / "second/log.txt").read_text()
+
+
 def test_starting_from_a_model_without_a_decoder(tmp_path: Path, config: RunConfig) -> None:
     """One that was saved after a training without reconstruction: the decoder is as initialised."""
     saved = Stellar(config.model, draws=False)
     saved.learned_to_draw = False
     saved.save_pretrained(tmp_path / "saved")
     second = replace(config, init=str(tmp_path / "saved"))
-    started, untouched = prepare(second).model.state_dict(), build_model(second).state_dict()
+    ingredients, untouched = prepare(second), build_model(second).state_dict()
+    assert ingredients.taken_over.endswith("; heads and decoder start anew")
+    started = ingredients.model.state_dict()
     for name, tensor in saved.state_dict().items():
         assert torch.equal(started[name], tensor)
     for name in untouched.keys() - saved.state_dict().keys():

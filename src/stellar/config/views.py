@@ -8,8 +8,8 @@ from stellar.config.field_types import settle_types
 
 
 def num_kept(num_patches: int, masking_ratio: float) -> int:
-    """How many patches a masked view keeps."""
-    return int(num_patches * (1 - masking_ratio))
+    """How many patches a masked view keeps: all whole ones of the share."""
+    return int(num_patches * (1 - masking_ratio) + 1e-6)  # 100 * (1 - 0.9) is 9.999...
 
 
 @dataclass(frozen=True)

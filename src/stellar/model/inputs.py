@@ -74,9 +74,12 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
 
 
 def _can_be_looked_at(batch: Tensor) -> bool:
-    """Whether its values, if they are fractions, are at hand: a GPU would have to be waited for."""
-    at_hand = batch.device.type == "cpu" and batch.numel() > 0
-    return batch.is_floating_point() and at_hand and not torch.compiler.is_compiling()
+    """Whether it holds fractions that are at hand: a GPU would have to be waited for, and what is
+    traced has none.
+    """
+    plain = type(batch) is Tensor and not torch.compiler.is_compiling()
+    at_hand = plain and batch.device.type == "cpu" and batch.numel() > 0
+    return at_hand and batch.is_floating_point()
 
 
 def _in_precision(images: Images, like: Tensor) -> Images:

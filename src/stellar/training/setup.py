@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch.torch_version import TorchVersion
 
-from stellar.config import ConfigError, RunConfig
+from stellar.config import ConfigError, DecoderConfig, ModelConfig, ObjectiveConfig, RunConfig
 from stellar.data import (
     EMBEDDED,
     DataError,
@@ -20,7 +20,7 @@ from stellar.data.folder import evenly_spread
 from stellar.images import nearest_multiple
 from stellar.model.backbones import load_into_encoder
 from stellar.model.files.opening import BackboneFile, ModelFile, open_weights
-from stellar.model.files.prefixes import FROZEN, TOKENS, TRAINING_ONLY
+from stellar.model.files.prefixes import FROZEN, HEADS, OF_ONE_RUN, TOKENS
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tokenizer import fetch_tokenizer, load_tokenizer
 from stellar.model.resizing import resize_weights
@@ -45,7 +45,7 @@ class Ingredients:
     at.
     """
     taken_over: str
-    """What was taken over from a backbone, in a sentence."""
+    """What was taken over from `init`, in a sentence."""
 
 
 def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> None:
@@ -104,7 +104,7 @@ def prepare(config: RunConfig, start: bool = True) -> Ingredients:
     if isinstance(init, BackboneFile):
         load_into_encoder(model.encoder, config.model, init)
     elif init is not None:
-        load_run(model, init)
+        taken_over = load_run(model, init)
     if init is not None and model.teacher is not None:
         model.teacher.update(model, momentum=0.0)
     unreadable = check_readable(source) if is_first() else []
@@ -165,23 +165,39 @@ def resolved(config: RunConfig) -> RunConfig:
     return take_over(config, init)[0] if isinstance(init, BackboneFile) else config
 
 
-def load_run(model: PretrainingModel, file: ModelFile) -> None:
-    """Start where a run of stellar stands: its heads too, if it has them. Of a run with another
-    number of tokens, or none, as a masked autoencoder, encoder and decoder are taken; tokens and
-    heads start anew, and so does the decoder where the file has none. What depends on the sizes of
+def load_run(model: PretrainingModel, file: ModelFile) -> str:
+    """Start where a run of stellar stands, and say in a sentence what starts anew all the same:
+    tokens and heads where it has another number of tokens, or none, as a masked autoencoder; heads
+    and decoder where it lacks them, or has them in other sizes. What depends on the sizes of
     pictures and patches is resized.
     """
-    has_heads = any(name.startswith("sparse_head.") for name in file.state)
-    ignore = (*FROZEN, "mask_token", "teacher.") if has_heads else (*FROZEN, *TRAINING_ONLY)
     ours, theirs = model.config, file.config
-    if any(
-        getattr(ours, field) != getattr(theirs, field)
+    tokens = all(
+        getattr(ours, field) == getattr(theirs, field)
         for field in ("num_sparse_tokens", "slot_rounds", "bottleneck")
-    ):
-        ignore = (*FROZEN, *TRAINING_ONLY, *TOKENS)
-    if not file.has_decoder:
-        ignore = (*ignore, "decoder.")
-    load_weights(model, resize_weights(file.state, theirs, ours), ignore)
+    )
+    heads = file.objective is not None and _head(file.objective) == _head(model.objective)
+    kept = {
+        "tokens": (TOKENS, tokens),
+        "heads": (HEADS, tokens and heads),
+        "decoder": (("decoder.",), file.has_decoder and _drawn(theirs) == _drawn(ours)),
+    }
+    anew = [name for name, (_, is_kept) in kept.items() if not is_kept]
+    ignore = [*FROZEN, *OF_ONE_RUN, *(part for name in anew for part in kept[name][0])]
+    load_weights(model, resize_weights(file.state, theirs, ours), tuple(ignore))
+    said = f"starting from {file.path}"
+    return f"{said}; {' and '.join(anew)} start anew" if anew else said
+
+
+def _head(objective: ObjectiveConfig) -> tuple[int, ...]:
+    """The sizes of a prototype head."""
+    return objective.head_hidden_dim, objective.prototype_dim, objective.num_prototypes
+
+
+def _drawn(model: ModelConfig) -> DecoderConfig:
+    """The decoder, without what its weights do not depend on."""
+    codes = model.decoder.num_codes if model.decoder.target == "codes" else 1
+    return replace(model.decoder, tokenizer="", num_codes=codes)
 
 
 def take_over(config: RunConfig, backbone: BackboneFile) -> tuple[RunConfig, str]:

@@ -17,7 +17,11 @@ WRAPPERS = ("module.", "_orig_mod.", "model.")
 """Prefixes that data parallelism, compilation and Lightning put before every name."""
 FROZEN = ("tokenizer.",)
 """Parts of a model of ours that are never saved with it."""
-TRAINING_ONLY = ("sparse_head.", "cls_head.", "mask_token", "teacher.")
+HEADS = ("sparse_head.", "cls_head.")
+"""The prototypes, and what leads to them."""
+OF_ONE_RUN = ("mask_token", "teacher.")
+"""Parts that a run does not take over from another."""
+TRAINING_ONLY = (*HEADS, *OF_ONE_RUN)
 """Parts that only training needs."""
 TOKENS = ("encoder.sparse_tokens", "encoder.bottleneck.", "factorization.")
 """Parts that make S and L."""
