@@ -10,11 +10,11 @@ from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
 from stellar.model.vqgan import VQGAN, VQGANConfig
-from stellar.objective import PretrainingModel, StepResult, Views, Weights, step
+from stellar.objective import Losses, PretrainingModel, StepResult, Views, step
 from stellar.study.systems import dense, dino, mae
 from stellar.training.computation import recompute_blocks
 
-TERMS = tuple(Weights.__dataclass_fields__)
+TERMS = tuple(Losses.__dataclass_fields__)
 VQGAN_SIZES = VQGANConfig(channels=32, multipliers=(1, 1, 2), num_blocks=1, num_codes=64)
 
 

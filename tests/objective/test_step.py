@@ -9,9 +9,9 @@ from torch import Tensor
 
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model.encoder import Encoder, Tokens
-from stellar.objective import PretrainingModel, StepResult, Views, Weights, step
+from stellar.objective import Losses, PretrainingModel, StepResult, Views, step
 
-TERMS = tuple(Weights.__dataclass_fields__)
+TERMS = tuple(Losses.__dataclass_fields__)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_all_terms_are_there(small: ModelConfig, small_objective: ObjectiveConfi
     assert {name for name, _ in result.losses.present()} == set(TERMS)
     assert torch.isfinite(result.total)
     assert not result.total.requires_grad
-    weighted = sum(v * getattr(model.weights, n) for n, v in result.losses.present())
+    weighted = sum(v * model.weights[n] for n, v in result.losses.present())
     torch.testing.assert_close(result.total, weighted)
 
 

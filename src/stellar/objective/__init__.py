@@ -1,6 +1,6 @@
 """The seven terms, their targets, and the step that runs them."""
 
-from stellar.objective.losses import Losses, Weights
+from stellar.objective.losses import Losses
 from stellar.objective.pretraining_model import PretrainingModel, Teacher
 from stellar.objective.reference import Targets
 from stellar.objective.step import StepResult, step
@@ -13,6 +13,5 @@ __all__ = [
     "Targets",
     "Teacher",
     "Views",
-    "Weights",
     "step",
 ]

@@ -2,7 +2,7 @@
 `ObjectiveConfig.x_weight`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -38,9 +38,9 @@ class Losses:
             if value is not None:
                 yield field.name, value
 
-    def total(self, weights: "Weights") -> Scalar | None:
+    def total(self, weights: Mapping[str, float]) -> Scalar | None:
         """The weighted sum; None when no term is there."""
-        terms = [value * getattr(weights, name) for name, value in self.present()]
+        terms = [value * weights[name] for name, value in self.present()]
         return torch.stack(terms).sum() if terms else None
 
     def __add__(self, other: "Losses") -> "Losses":
@@ -67,28 +67,14 @@ class Losses:
         return Losses(**{name: value.detach() for name, value in self.present()})
 
 
-@dataclass(frozen=True)
-class Weights:
-    """The weight of each term; a term of weight 0 is not computed."""
-
-    reconstruction: float
-    token_clustering: float
-    cls_clustering: float
-    set_alignment: float
-    cls_masked: float
-    cls_local: float
-    koleo: float
-    masked_reconstruction: float
-
-    @classmethod
-    def of(cls, config: ObjectiveConfig, target: str) -> "Weights":
-        """From the configuration; the default for reconstruction depends on its target, pixels or
-        codes.
-        """
-        given = {field.name: getattr(config, f"{field.name}_weight") for field in fields(cls)}
-        if given["reconstruction"] is None:
-            given["reconstruction"] = RECONSTRUCTION_WEIGHT[target]
-        return cls(**given)
+def weights_of(objective: ObjectiveConfig, target: str) -> dict[str, float]:
+    """The weight of each term; by default that of reconstruction depends on its target, pixels or
+    codes.
+    """
+    weights = {field.name: getattr(objective, f"{field.name}_weight") for field in fields(Losses)}
+    if weights["reconstruction"] is None:
+        weights["reconstruction"] = RECONSTRUCTION_WEIGHT[target]
+    return weights
 
 
 def term(

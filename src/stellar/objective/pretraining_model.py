@@ -10,7 +10,7 @@ from torch import nn
 from stellar.config import ModelConfig, ObjectiveConfig
 from stellar.model import VQGAN, Stellar
 from stellar.model.transformer import normal
-from stellar.objective.losses import Weights
+from stellar.objective.losses import weights_of
 from stellar.objective.prototypes import PrototypeHead
 from stellar.processes.sharded import by_kind
 
@@ -45,7 +45,7 @@ class PretrainingModel(Stellar):
         super().__init__(model, tokenizer)
         self.objective = objective
         self.learned_to_draw = objective.on("reconstruction")
-        self.weights = Weights.of(objective, model.decoder.target)
+        self.weights = weights_of(objective, model.decoder.target)
         sizes = (objective.head_hidden_dim, objective.prototype_dim, objective.num_prototypes)
         self.sparse_head = PrototypeHead(model.embed_dim, *sizes)
         self.cls_head = PrototypeHead(model.embed_dim, *sizes)
