@@ -25,7 +25,7 @@ SETTINGS, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipp
 PICTURES = "pictures.json"
 """How many there are, and their fingerprint, as the run was begun."""
 LOCK = ".lock"
-BEGUN = {SETTINGS, PICTURES, LOG, SKIPPED, LOCK}
+BEGUN = {SETTINGS, PICTURES, LOG, SKIPPED}
 """What a run has before its first step: its log is written on, the rest is made again."""
 
 
@@ -54,7 +54,7 @@ class RunFolder:
         the folder holds one that took steps, or anything else.
         """
         is_run = (path / SETTINGS).exists()
-        if path.exists() and not is_run and (not path.is_dir() or _names(path) - {LOCK}):
+        if path.exists() and not is_run and (not path.is_dir() or _names(path)):
             raise RunError(f"{path} exists and is not a run; choose another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,8 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
+    """What is in it, without hidden names: the lock, and what a killed process left half-written."""
+    return {file.name for file in folder.iterdir() if not file.name.startswith(".")}
 
 
 def _pictures_of(file: Path) -> dict[str, Any]:
