@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -579,6 +580,30 @@ def test_tensorboard_is_an_extra(tmp_path: Path, config: RunConfig) -> None:
         pytest.skip("tensorboard is installed")
     with pytest.raises(ConfigError, match=r"pip install .stellar-vision\[tensorboard\]"):
         pretrain(with_training(config, tensorboard=True), tmp_path / "run")
+
+
+def test_tensorboard_shows_each_step_once(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose first step fails leaves none and gives way; one that is resumed takes steps
+    again, which are shown as it took them last.
+    """
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config, run = with_training(config, tensorboard=True), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "run_step", fails)
+        with pytest.raises(MemoryError):
+            pretrain(config, run)
+    pretrain(config, run)
+    shutil.rmtree(checkpoints(run)[-1])
+    resume(run)
+    shown = accumulator.EventAccumulator(str(run / "tensorboard"))
+    shown.Reload()
+    assert [row.step for row in shown.Scalars("loss")] == list(range(1, 9))
+
+
+def fails(*_: object) -> None:
+    raise MemoryError
 
 
 def test_metrics_are_json_lines(tmp_path: Path, config: RunConfig) -> None:

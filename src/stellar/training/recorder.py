@@ -49,8 +49,6 @@ class Recorder:
         self._samples, self._look = samples, look
         self._warned: set[str] = set()
         self._tensorboard: Any = None
-        if run is not None and run.config.training.tensorboard:
-            self._tensorboard = _open_tensorboard(run)
 
     def begin(self, source: ImageSource, unreadable: list[tuple[str, str]]) -> None:
         """Tell of images that cannot be read."""
@@ -105,12 +103,14 @@ class Recorder:
             "skipped_steps": counters.skipped,
             "skipped_images": self.run.num_skipped,
         }
+        if self.run.config.training.tensorboard:
+            self._tensorboard = self._tensorboard or _open_tensorboard(self.run)
+            for name, value in row.items():
+                self._tensorboard.add_scalar(name, value, counters.step)
+            self._tensorboard.flush()
         self.run.add_metrics(row)
         if settled:
             self._warn_once(health)
-        if self._tensorboard is not None:
-            for name, value in row.items():
-                self._tensorboard.add_scalar(name, value, counters.step)
 
     def draw(self, model: PretrainingModel, counters: Counters) -> None:
         """A sample picture, which the first process keeps, and says where it lies, and what the
@@ -167,6 +167,10 @@ class Recorder:
 
 
 def _open_tensorboard(run: RunFolder) -> Any:
+    """A writer, opened for its first row, so that a run that took no step leaves none; TensorBoard
+    forgets the steps that the run's metrics have forgotten.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(run.path / "tensorboard"))
+    next_step = run.last_metrics.get("step", 0) + 1
+    return SummaryWriter(str(run.path / "tensorboard"), purge_step=next_step)

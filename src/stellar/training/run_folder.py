@@ -159,7 +159,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _names(folder: Path) -> set[str]:
-    """What is in it, without hidden names: the lock, and what a killed process left half-written."""
+    """What is in it, but hidden names: the lock, and what a killed process left half-written."""
     return {file.name for file in folder.iterdir() if not file.name.startswith(".")}
 
 
