@@ -13,6 +13,7 @@ from stellar.config_toml import read_run_config
 from stellar.data import Scenes
 from stellar.storage import hidden
 from stellar.training.run_folder import (
+    LOCK,
     LOG,
     METRICS,
     PICTURES,
@@ -92,6 +93,17 @@ def test_what_a_kill_left_half_written_is_no_run(
     hidden(tmp_path / SETTINGS).touch()
     with RunFolder.create(tmp_path, replace(config, data="photos")) as run:
         assert read_run_config(run.path / SETTINGS).data == "photos"
+
+
+def test_what_a_kill_left_half_written_goes(tmp_path: Path, config: RunConfig) -> None:
+    """Where its writer is gone. Results of others may be on their way into the folder."""
+    RunFolder.create(tmp_path, config).__exit__()
+    (tmp_path / "checkpoints").mkdir()
+    others = {hidden(tmp_path / "tokens.parquet"), tmp_path / "checkpoints/.gitignore"}
+    for file in (*others, hidden(tmp_path / METRICS), hidden(tmp_path / "checkpoints/step-2")):
+        file.touch()
+    RunFolder(tmp_path, config).__exit__()
+    assert set(tmp_path.rglob(".*")) == {*others, tmp_path / LOCK}
 
 
 def test_metrics_of_steps_to_come_are_forgotten(tmp_path: Path, config: RunConfig) -> None:
