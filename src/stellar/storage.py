@@ -200,7 +200,15 @@ def sweep(place: Path) -> None:
     """
     for left in place.parent.glob(f".{'[0-9a-f]' * 8}.{place.name}"):
         with suppress(OSError):  # it is in nobody's way
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """A folder with all that is in it, or a file."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def make_folder(path: Path) -> None:
@@ -297,7 +305,7 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
             _publish(file)
         sync(temporary)
         if path.exists():
-            shutil.rmtree(path)
+            remove(path)
         temporary.replace(path)
         sync(path.parent)
 

@@ -139,7 +139,7 @@ class Recorder:
                 told = told_settings(self.run.config)
                 told[HISTORY] = asdict(self._history(self.run, counters))
                 save_checkpoint(self.run.path, model, optimizer, counters, told)
-                prune(self.run.path, self.run.config.training.keep_every)
+                prune(self.run.path, counters.step, self.run.config.training.keep_every)
 
     def _history(self, run: RunFolder, counters: Counters) -> History:
         """What a checkpoint tells of the run so far."""
