@@ -145,6 +145,27 @@ def test_pictures_are_read_at_the_start_where_they_will_be_drawn(
         assert [reads(4, run), reads(0, run), reads(4, None)] == [6, 0, 0]
 
 
+def test_only_processes_that_show_something_look_at_the_model(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """The first, or all where the model is sharded, since none can run it alone."""
+
+    def looks(parallel: str, run: RunFolder | None) -> int:
+        looked: list[Stellar] = []
+
+        def look(model: Stellar) -> str:
+            looked.append(model)
+            return ""
+
+        ingredients, device = prepare(with_training(config, parallel=parallel)), torch.device("cpu")
+        training = Training.set_up(ingredients, run, Ranks(), device, None, look)
+        training.recorder.draw(training.model, training.counters)
+        return len(looked)
+
+    with RunFolder.create(tmp_path / "run", config) as run:
+        assert [looks("ddp", run), looks("ddp", None), looks("fsdp", None)] == [1, 0, 1]
+
+
 def test_learning_lowers_the_reconstruction_error(tmp_path: Path, config: RunConfig) -> None:
     run = pretrain(with_training(config, steps=40, batch_size=16), tmp_path / "run").folder
     errors = [row["reconstruction"] for row in rows(run)]

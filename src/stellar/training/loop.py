@@ -101,12 +101,12 @@ class Training:
         """
         config, source = ingredients.config, ingredients.source
         training = config.training
-        # A process draws to write, or because a model that is sharded cannot be run by one alone.
-        # Where there are no tokens, there are no maps to look at.
-        draws = training.sample_every and config.model.num_sparse_tokens
-        draws = draws and (run is not None or training.parallel == "fsdp")
+        # A process draws and looks to write, or because a model that is sharded cannot be run by
+        # one alone. Where there are no tokens, there are no maps to draw.
+        shows = run is not None or training.parallel == "fsdp"
+        draws = shows and training.sample_every and config.model.num_sparse_tokens
         samples = sample_images(source, config.model, count=6 if draws else 0)
-        recorder = Recorder(run, console, samples, look)
+        recorder = Recorder(run, console, samples, look if shows else None)
         recorder.begin(source, ingredients.unreadable)
         model = ingredients.model.to(device)
         compute_as(model, training, device)
