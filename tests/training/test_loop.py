@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,57 @@ def test_only_processes_that_show_something_look_at_the_model(
 
     with RunFolder.create(tmp_path / "run", config) as run:
         assert [looks("ddp", run), looks("ddp", None), looks("fsdp", None)] == [1, 0, 1]
+
+
+class Greys:
+    """A source that is nobody's but its user's."""
+
+    def __init__(self, channels: int = 3, length: int = 10) -> None:
+        self.channels, self.length = channels, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, index: int) -> torch.Tensor:
+        return torch.full((self.channels, 20, 24), 20 * index, dtype=torch.uint8)
+
+    def name(self, index: int) -> str:
+        return f"grey {index}"
+
+
+def test_a_source_of_ones_own_is_learned_from(tmp_path: Path, config: RunConfig) -> None:
+    config, out = replace(config, data="greys"), tmp_path / "run"
+    assert pretrain(config, out, source=Greys()).finished
+    history = stellar.load(out).history
+    assert history is not None
+    assert (history.data, history.num_images) == ("greys", 10)
+    shutil.rmtree(checkpoints(out)[-1])
+    with pytest.raises(DataError, match="greys does not exist"):
+        resume(out)
+    with pytest.raises(RunError, match=r"greys holds other pictures .* \(11 now, 10 then"):
+        resume(out, source=Greys(length=11))
+    assert resume(out, source=Greys()).step == 8
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_source_that_cannot_be_learned_from_gets_a_sentence(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    for source, message in (
+        (torch.zeros(10, 3, 24, 24), "a source of images has channels, .* got a Tensor"),
+        (Greys(length=0), "holds no images"),
+        (Greys(channels=1), "have 1 channels and the model 3; set model.in_chans"),
+    ):
+        with pytest.raises(DataError, match=message):
+            pretrain(config, tmp_path / "run", source=source)  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "run").exists()
+
+
+def test_metrics_are_told_as_they_are_written(tmp_path: Path, config: RunConfig) -> None:
+    told: list[Mapping[str, Any]] = []
+    run = pretrain(with_training(config, log_every=3), tmp_path / "run", told=told.append).folder
+    assert [row["step"] for row in told] == [3, 6, 8]
+    assert told == read_metrics(run / METRICS)
 
 
 def test_learning_lowers_the_reconstruction_error(tmp_path: Path, config: RunConfig) -> None:

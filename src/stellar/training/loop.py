@@ -32,7 +32,7 @@ from stellar.training.interruption import Interruption
 from stellar.training.optimizer import build_optimizer
 from stellar.training.prefetch import Prefetch
 from stellar.training.progress import TrainingProgress
-from stellar.training.recorder import Look, Recorder
+from stellar.training.recorder import Look, Recorder, Told
 from stellar.training.run_folder import RunFolder
 from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, teacher_momentum
@@ -94,6 +94,7 @@ class Training:
         device: torch.device,
         console: Console | None,
         look: Look | None = None,
+        told: Told | None = None,
     ) -> "Training":
         """A run before its first step: its recorder knows the images that cannot be read and those
         to draw; its model lies on the device, computed and sharded as the settings say, and has an
@@ -106,7 +107,7 @@ class Training:
         shows = run is not None or training.parallel == "fsdp"
         draws = shows and training.sample_every and config.model.num_sparse_tokens
         samples = sample_images(source, config.model, count=6 if draws else 0)
-        recorder = Recorder(run, console, samples, look if shows else None)
+        recorder = Recorder(run, console, samples, look if shows else None, told)
         recorder.begin(source, ingredients.unreadable)
         model = ingredients.model.to(device)
         compute_as(model, training, device)

@@ -2,7 +2,7 @@
 than the first are silent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,11 +31,14 @@ them out.
 
 Look = Callable[[Stellar], str]
 """Looks at a model that is learning, and says in a line what it knows by now."""
+Told = Callable[[Mapping[str, Any]], object]
+"""Is told each row of metrics, as `metrics.jsonl` has it."""
 
 
 class Recorder:
     """Writes into the run's folder and to the terminal; with `run` None, it is silent. `samples`
-    are the images that are drawn now and then; `look` is asked about the model then.
+    are the images that are drawn now and then; `look` is asked about the model then; `told` gets
+    the metrics.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class Recorder:
         console: Console | None,
         samples: UInt8[Tensor, "n C h w"],
         look: Look | None = None,
+        told: Told | None = None,
     ) -> None:
         self.run, self.console = run, console if run is not None else None
-        self._samples, self._look = samples, look
+        self._samples, self._look, self._told = samples, look, told
         self._warned: set[str] = set()
         self._tensorboard: Any = None
 
@@ -109,6 +113,8 @@ class Recorder:
                 self._tensorboard.add_scalar(name, value, counters.step)
             self._tensorboard.flush()
         self.run.add_metrics(row)
+        if self._told is not None:
+            self._told(self.run.last_metrics)
         if settled:
             self._warn_once(health)
 
