@@ -19,11 +19,13 @@ from stellar.storage import (
     NotWritten,
     append,
     damage,
+    hidden,
     one_line,
     place_file,
     place_files,
     place_folder,
     reason_of,
+    sweep,
     write_file,
 )
 
@@ -75,6 +77,20 @@ def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         place_folder(tmp_path / "new", fail)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_was_being_written_is_swept(tmp_path: Path) -> None:
+    """Not what others hide, nor what is on its way to another place."""
+    kept = {".gitignore", ".step-1", ".me.step-1", ".0123abcd", "step-1", ".0123abcd.notes.txt"}
+    for name in kept:
+        (tmp_path / name).touch()
+    hidden(tmp_path / "step-1").touch()
+    half = hidden(tmp_path / "step-2")
+    half.mkdir()
+    write_two(half)
+    sweep(tmp_path / "step-*")
+    assert {file.name for file in tmp_path.iterdir()} == kept
+    sweep(tmp_path / "nowhere" / "step-*")
 
 
 def test_a_sealed_folder_is_whole_until_it_is_not(tmp_path: Path) -> None:

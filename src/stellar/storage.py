@@ -194,6 +194,23 @@ def hidden(path: Path) -> Path:
     return path.with_name(f".{token_hex(4)}.{path.name[-40:]}")
 
 
+def sweep(place: Path) -> None:
+    """Remove what killed processes left `hidden` beside a place, whose name may be a pattern, as
+    `step-*`. Only for who alone may write there: what another process is writing would go too.
+    """
+    for left in place.parent.glob(f".{'[0-9a-f]' * 8}.{place.name}"):
+        with suppress(OSError):  # it is in nobody's way
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """A folder with all that is in it, or a file."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def make_folder(path: Path) -> None:
     """A folder for results, with those above it. Raises UserError when it cannot be made."""
     try:
@@ -288,7 +305,7 @@ def place_folder(path: Path, write: Callable[[Path], object]) -> None:
             _publish(file)
         sync(temporary)
         if path.exists():
-            shutil.rmtree(path)
+            remove(path)
         temporary.replace(path)
         sync(path.parent)
 

@@ -2,6 +2,9 @@
 
 import copy
 import json
+import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +28,7 @@ from stellar.embedding import (
     read_embeddings,
     row_groups,
 )
-from stellar.embedding.parts import open_parts
+from stellar.embedding.parts import Parts, open_parts
 from stellar.errors import UserError
 from stellar.model import Stellar
 from stellar.processes.launch import Ranks
@@ -111,6 +114,29 @@ def test_a_process_takes_over_from_one_that_died(
     assert result.num_images == 5
     assert read_embeddings(out).paths[2] == "made before"
     assert "also before\ta reason\n" in out.with_name("out.parquet.unreadable.txt").read_text()
+
+
+def test_killed_while_parts_are_joined_it_goes_on_and_tidies_up(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    out, embedder, source = tmp_path / "out.parquet", Embedder(model), ImageFolder(photos)
+    parts = open_parts(out, source, embedder, part_size=len(source))
+    images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    unread = [(f"{number}", "a reason") for number in range(len(source) - 1)]
+    parts.write(0, [embedder(["one"], images)], unread)
+    process = multiprocessing.get_context("fork").Process(target=_joined_and_killed, args=(parts,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert embed(model, photos, out).num_images == 1
+    listed = out.with_name("out.parquet.unreadable.txt")
+    assert set(tmp_path.iterdir()) == {photos, out, listed}
+
+
+def _joined_and_killed(parts: Parts) -> None:
+    """In a process of its own."""
+    setattr(pq.ParquetWriter, "write_table", lambda *_: os.kill(os.getpid(), signal.SIGKILL))  # noqa: B010
+    parts.finish()
 
 
 def test_a_late_process_finds_nothing_to_do(

@@ -1,5 +1,7 @@
 """Checkpoints: everything comes back, damage is noticed, old ones go."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +10,14 @@ import torch
 
 from stellar.config import RunConfig
 from stellar.load_model import load
+from stellar.model import Stellar
 from stellar.model.files.config_json import CONFIG
 from stellar.model.files.locating import WEIGHTS, checkpoints
 from stellar.model.files.strict_loading import WeightsError
 from stellar.model.history import public_name
 from stellar.objective import PretrainingModel, Views, step
 from stellar.storage import place_folder
-from stellar.training import pretrain
+from stellar.training import pretrain, resume
 from stellar.training.checkpoint import STATE, Counters, prune, restore, save_checkpoint
 from stellar.training.optimizer import build_optimizer
 from stellar.training.setup import build_model
@@ -170,5 +173,24 @@ def test_none_whole_is_an_error_and_none_at_all_is_a_start(
 def test_the_newest_and_every_nth_are_kept(tmp_path: Path, parts) -> None:
     for number in (5, 10, 15, 20, 25):
         save_checkpoint(tmp_path, parts[0], parts[1], Counters(step=number))
-        prune(tmp_path, keep_every=10)
+        prune(tmp_path, number, keep_every=10)
     assert [folder.name[-2:] for folder in checkpoints(tmp_path)] == ["10", "20", "25"]
+
+
+def test_the_first_after_damaged_ones_takes_their_place(tmp_path: Path, config: RunConfig) -> None:
+    """And not before it is written, so that a whole one is there at every moment."""
+    training = replace(config.training, steps=12, checkpoint_every=6, sample_every=7)
+    run = pretrain(replace(config, training=training), tmp_path / "run").folder
+    whole, last = checkpoints(run)
+    (last / WEIGHTS).write_bytes(b"damaged")
+    (run / "checkpoints/step-00000013").touch()
+    before = checkpoints(run)
+
+    def stop(_model: Stellar) -> str:
+        assert checkpoints(run) == before
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ""
+
+    assert resume(run, look=stop).step == 8
+    assert checkpoints(run) == [whole, run / "checkpoints/step-00000008"]
+    assert resume(run).finished

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,78 @@ def test_pictures_are_read_at_the_start_where_they_will_be_drawn(
 
     with RunFolder.create(tmp_path / "run", config) as run:
         assert [reads(4, run), reads(0, run), reads(4, None)] == [6, 0, 0]
+
+
+def test_only_processes_that_show_something_look_at_the_model(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """The first, or all where the model is sharded, since none can run it alone."""
+
+    def looks(parallel: str, run: RunFolder | None) -> int:
+        looked: list[Stellar] = []
+
+        def look(model: Stellar) -> str:
+            looked.append(model)
+            return ""
+
+        ingredients, device = prepare(with_training(config, parallel=parallel)), torch.device("cpu")
+        training = Training.set_up(ingredients, run, Ranks(), device, None, look)
+        training.recorder.draw(training.model, training.counters)
+        return len(looked)
+
+    with RunFolder.create(tmp_path / "run", config) as run:
+        assert [looks("ddp", run), looks("ddp", None), looks("fsdp", None)] == [1, 0, 1]
+
+
+class Greys:
+    """A source that is nobody's but its user's."""
+
+    def __init__(self, channels: int = 3, length: int = 10) -> None:
+        self.channels, self.length = channels, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, index: int) -> torch.Tensor:
+        return torch.full((self.channels, 20, 24), 20 * index, dtype=torch.uint8)
+
+    def name(self, index: int) -> str:
+        return f"grey {index}"
+
+
+def test_a_source_of_ones_own_is_learned_from(tmp_path: Path, config: RunConfig) -> None:
+    config, out = replace(config, data="greys"), tmp_path / "run"
+    assert pretrain(config, out, source=Greys()).finished
+    history = stellar.load(out).history
+    assert history is not None
+    assert (history.data, history.num_images) == ("greys", 10)
+    shutil.rmtree(checkpoints(out)[-1])
+    with pytest.raises(DataError, match="greys does not exist"):
+        resume(out)
+    with pytest.raises(RunError, match=r"greys holds other pictures .* \(11 now, 10 then"):
+        resume(out, source=Greys(length=11))
+    assert resume(out, source=Greys()).step == 8
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_source_that_cannot_be_learned_from_gets_a_sentence(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    for source, message in (
+        (torch.zeros(10, 3, 24, 24), "a source of images has channels, .* got a Tensor"),
+        (Greys(length=0), "holds no images"),
+        (Greys(channels=1), "have 1 channels and the model 3; set model.in_chans"),
+    ):
+        with pytest.raises(DataError, match=message):
+            pretrain(config, tmp_path / "run", source=source)  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "run").exists()
+
+
+def test_metrics_are_told_as_they_are_written(tmp_path: Path, config: RunConfig) -> None:
+    told: list[Mapping[str, Any]] = []
+    run = pretrain(with_training(config, log_every=3), tmp_path / "run", told=told.append).folder
+    assert [row["step"] for row in told] == [3, 6, 8]
+    assert told == read_metrics(run / METRICS)
 
 
 def test_learning_lowers_the_reconstruction_error(tmp_path: Path, config: RunConfig) -> None:
@@ -627,6 +699,30 @@ def test_tensorboard_is_an_extra(tmp_path: Path, config: RunConfig) -> None:
         pytest.skip("tensorboard is installed")
     with pytest.raises(ConfigError, match=r"pip install .stellar-vision\[tensorboard\]"):
         pretrain(with_training(config, tensorboard=True), tmp_path / "run")
+
+
+def test_tensorboard_shows_each_step_once(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose first step fails leaves none and gives way; one that is resumed takes steps
+    again, which are shown as it took them last.
+    """
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config, run = with_training(config, tensorboard=True), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "run_step", fails)
+        with pytest.raises(MemoryError):
+            pretrain(config, run)
+    pretrain(config, run)
+    shutil.rmtree(checkpoints(run)[-1])
+    resume(run)
+    shown = accumulator.EventAccumulator(str(run / "tensorboard"))
+    shown.Reload()
+    assert [row.step for row in shown.Scalars("loss")] == list(range(1, 9))
+
+
+def fails(*_: object) -> None:
+    raise MemoryError
 
 
 def test_metrics_are_json_lines(tmp_path: Path, config: RunConfig) -> None:

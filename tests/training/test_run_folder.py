@@ -11,7 +11,9 @@ import pytest
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config
 from stellar.data import Scenes
+from stellar.storage import hidden
 from stellar.training.run_folder import (
+    LOCK,
     LOG,
     METRICS,
     PICTURES,
@@ -79,6 +81,29 @@ def test_a_run_that_took_no_step_gives_way_to_another(tmp_path: Path, config: Ru
         first, second = (run.path / LOG).read_text().splitlines()
     assert first.endswith("first")
     assert second.endswith("second")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_a_kill_left_half_written_is_no_run(
+    tmp_path: Path, config: RunConfig, begun: bool
+) -> None:
+    """As of its settings, which are the first file of all, and are written again by the next."""
+    if begun:
+        RunFolder.create(tmp_path, config).__exit__()
+    hidden(tmp_path / SETTINGS).touch()
+    with RunFolder.create(tmp_path, replace(config, data="photos")) as run:
+        assert read_run_config(run.path / SETTINGS).data == "photos"
+
+
+def test_what_a_kill_left_half_written_goes(tmp_path: Path, config: RunConfig) -> None:
+    """Where its writer is gone. Results of others may be on their way into the folder."""
+    RunFolder.create(tmp_path, config).__exit__()
+    (tmp_path / "checkpoints").mkdir()
+    others = {hidden(tmp_path / "tokens.parquet"), tmp_path / "checkpoints/.gitignore"}
+    for file in (*others, hidden(tmp_path / METRICS), hidden(tmp_path / "checkpoints/step-2")):
+        file.touch()
+    RunFolder(tmp_path, config).__exit__()
+    assert set(tmp_path.rglob(".*")) == {*others, tmp_path / LOCK}
 
 
 def test_metrics_of_steps_to_come_are_forgotten(tmp_path: Path, config: RunConfig) -> None:

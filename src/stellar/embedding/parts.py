@@ -221,7 +221,8 @@ class Parts:
 
     def _place(self) -> None:
         if is_file(self.out):
-            place_file(self.out, self._join)
+            # Beside the parts, so that it goes with them where a kill leaves it half-written.
+            place_file(self.out, self._join, staging=self._folder)
         else:
             self._look_through(lambda _table: None)  # each is whole
             self._data.replace(self.out)

@@ -7,7 +7,6 @@ exactly.
 """
 
 import pickle
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tensors import read_state
 from stellar.objective import PretrainingModel
 from stellar.processes.exchange import is_sharded, on_first, together
-from stellar.storage import damage, place_folder, torch_file
+from stellar.storage import damage, place_folder, remove, torch_file
 from stellar.training.kept_settings import require_kept
 from stellar.training.optimizer import moments, set_moments
 
@@ -80,11 +79,17 @@ def give_parts(model: PretrainingModel, optimizer: torch.optim.Optimizer) -> Non
         moments(model, optimizer)
 
 
-def prune(run: Path, keep_every: int, newest: int = 2) -> None:
-    """Remove all checkpoints but the newest ones and every `keep_every`-th step."""
-    for folder in checkpoints(run)[:-newest]:
-        if not (keep_every and _step_of(folder) % keep_every == 0):
-            shutil.rmtree(folder)
+def prune(run: Path, step: int, keep_every: int, newest: int = 2) -> None:
+    """Of the checkpoints up to this step, which was written just now, keep the newest ones and
+    every `keep_every`-th step. Later ones were damaged when the run was resumed from before them;
+    now that it has gone on, they go too.
+    """
+    found = checkpoints(run)
+    past = [folder for folder in found if _step_of(folder) <= step]
+    kept = {*past[-newest:], *(f for f in past if keep_every and _step_of(f) % keep_every == 0)}
+    for folder in found:
+        if folder not in kept:
+            remove(folder)
 
 
 def newest_before(run: Path, step: int) -> Path | None:

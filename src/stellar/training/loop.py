@@ -33,7 +33,7 @@ from stellar.training.interruption import Interruption
 from stellar.training.optimizer import build_optimizer
 from stellar.training.prefetch import Prefetch
 from stellar.training.progress import TrainingProgress
-from stellar.training.recorder import Look, Recorder
+from stellar.training.recorder import Look, Recorder, Told
 from stellar.training.run_folder import RunFolder
 from stellar.training.samples import sample_images
 from stellar.training.schedule import learning_rate, teacher_momentum
@@ -95,6 +95,7 @@ class Training:
         device: torch.device,
         console: Console | None,
         look: Look | None = None,
+        told: Told | None = None,
     ) -> "Training":
         """A run before its first step: its recorder knows the images that cannot be read and those
         to draw; its model lies on the device, computed and sharded as the settings say, and has an
@@ -102,12 +103,12 @@ class Training:
         """
         config, source = ingredients.config, ingredients.source
         training = config.training
-        # A process draws to write, or because a model that is sharded cannot be run by one alone.
-        # Where there are no tokens, there are no maps to look at.
-        draws = training.sample_every and config.model.num_sparse_tokens
-        draws = draws and (run is not None or training.parallel == "fsdp")
+        # A process draws and looks to write, or because a model that is sharded cannot be run by
+        # one alone. Where there are no tokens, there are no maps to draw.
+        shows = run is not None or training.parallel == "fsdp"
+        draws = shows and training.sample_every and config.model.num_sparse_tokens
         samples = sample_images(source, config.model, count=6 if draws else 0)
-        recorder = Recorder(run, console, samples, look)
+        recorder = Recorder(run, console, samples, look if shows else None, told)
         recorder.begin(source, ingredients.unreadable)
         model = ingredients.model.to(device)
         compute_as(model, training, device)
@@ -268,7 +269,8 @@ class Training:
             return
         count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         unreadable = self.recorder.num_unreadable
-        images = f"{counted(len(self.source), 'image')} of {public_name(self.config.data)}"
+        images = counted(len(self.source), "image")
+        images += f" of {public_name(self.config.data)}" if self.config.data else ""
         images += f" ({unreadable:,} of them cannot be read)" if unreadable else ""
         first = f" from step {self.counters.step}" if self.counters.step else ""
         size = self.config.training.batch_size

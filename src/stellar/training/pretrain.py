@@ -15,6 +15,7 @@ from rich.console import Console
 
 from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import read_run_config
+from stellar.data import ImageSource
 from stellar.data.sources import require_outside
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
@@ -22,7 +23,7 @@ from stellar.processes.exchange import on_first, own_device, process_group, toge
 from stellar.processes.launch import Ranks, own_ranks
 from stellar.storage import at_home
 from stellar.training.loop import Training
-from stellar.training.recorder import Look
+from stellar.training.recorder import Look, Told
 from stellar.training.run_folder import SETTINGS, RunError, RunFolder
 from stellar.training.setup import (
     prepare,
@@ -50,6 +51,8 @@ def pretrain(
     device: str = "auto",
     console: Console | None = None,
     look: Look | None = None,
+    told: Told | None = None,
+    source: ImageSource | None = None,
 ) -> PretrainResult:
     """Train STELLAR on a folder of images, or on the embedded scenes, and write everything into
     the folder `out`.
@@ -57,24 +60,22 @@ def pretrain(
     Raises ConfigError, DataError, RunError or WeightsError, each with a sentence, before a step
     is taken, and TrainingStopped when the loss stays non-finite, or is so at the end. `console`
     shows progress; None is silent. `look` is called with the model every `training.sample_every`
-    steps, and what it says is shown.
+    steps, and what it says is shown. `told` is called with every row that `metrics.jsonl` gets, in
+    the first process: what W&B and the like need.
+
+    A `source` of yours is read in the place of `config.data`, which then only says what it is. It
+    must be picklable, as each of the loader's workers has a copy: a large array stays in its file.
+    Where it has a `fingerprint()`, a run is not resumed with another.
     """
     if not isinstance(config, RunConfig):
         raise ConfigError(
             "a run is described by a RunConfig, as stellar.PRESETS['tiny']() is one, got "
             f"a {type(config).__name__}"
         )
-    ranks = own_ranks()
+    out, ranks = Path(at_home(out)), own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
-        return _train(
-            with_whole_paths(config),
-            Path(at_home(out)),
-            ranks,
-            chosen,
-            console,
-            look,
-            resumed=False,
-        )
+        config = with_whole_paths(config)
+        return _train(config, out, ranks, chosen, console, look, told, source, resumed=False)
 
 
 def resume(
@@ -82,16 +83,19 @@ def resume(
     device: str = "auto",
     console: Console | None = None,
     look: Look | None = None,
+    told: Told | None = None,
+    source: ImageSource | None = None,
 ) -> PretrainResult:
     """Go on with the run in `out`, under its own configuration, exactly where its newest whole
-    checkpoint is. The number of processes may be another.
+    checkpoint is. The number of processes may be another. A run on a `source` of yours needs it
+    again.
 
     Raises as `pretrain` does.
     """
     out, ranks = Path(at_home(out)), own_ranks()
     with process_group(ranks, chosen := own_device(choose_device(device), ranks)):
         config = on_first(lambda: config_of(out))
-        return _train(config, out, ranks, chosen, console, look, resumed=True)
+        return _train(config, out, ranks, chosen, console, look, told, source, resumed=True)
 
 
 def config_of(run: Path) -> RunConfig:
@@ -112,12 +116,15 @@ def _train(
     device: torch.device,
     console: Console | None,
     look: Look | None,
+    told: Told | None,
+    source: ImageSource | None,
     resumed: bool,
 ) -> PretrainResult:
     with together():
         require_possible(config, ranks, device)
-        require_outside(out, config.data)
-        ingredients = prepare(config, start=not (resumed and checkpoints(out)))
+        if source is None and config.data:
+            require_outside(out, config.data)
+        ingredients = prepare(config, start=not (resumed and checkpoints(out)), source=source)
     require_the_same_data(ingredients.source)
     config = ingredients.config
     first: AbstractContextManager[RunFolder | None] = nullcontext()
@@ -128,7 +135,7 @@ def _train(
         with together():
             if run is not None:
                 run.require_pictures(ingredients.source)
-        training = Training.set_up(ingredients, run, ranks, device, console, look)
+        training = Training.set_up(ingredients, run, ranks, device, console, look, told)
         if resumed:
             step = training.restore(out)
             if run is not None:

@@ -2,7 +2,7 @@
 than the first are silent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,11 +31,14 @@ them out.
 
 Look = Callable[[Stellar], str]
 """Looks at a model that is learning, and says in a line what it knows by now."""
+Told = Callable[[Mapping[str, Any]], object]
+"""Is told each row of metrics, as `metrics.jsonl` has it."""
 
 
 class Recorder:
     """Writes into the run's folder and to the terminal; with `run` None, it is silent. `samples`
-    are the images that are drawn now and then; `look` is asked about the model then.
+    are the images that are drawn now and then; `look` is asked about the model then; `told` gets
+    the metrics.
     """
 
     def __init__(
@@ -44,13 +47,12 @@ class Recorder:
         console: Console | None,
         samples: UInt8[Tensor, "n C h w"],
         look: Look | None = None,
+        told: Told | None = None,
     ) -> None:
         self.run, self.console = run, console if run is not None else None
-        self._samples, self._look = samples, look
+        self._samples, self._look, self._told = samples, look, told
         self._warned: set[str] = set()
         self._tensorboard: Any = None
-        if run is not None and run.config.training.tensorboard:
-            self._tensorboard = _open_tensorboard(run)
 
     def begin(self, source: ImageSource, unreadable: list[tuple[str, str]]) -> None:
         """Tell of images that cannot be read."""
@@ -105,12 +107,16 @@ class Recorder:
             "skipped_steps": counters.skipped,
             "skipped_images": self.run.num_skipped,
         }
-        self.run.add_metrics(row)
-        if settled:
-            self._warn_once(health)
-        if self._tensorboard is not None:
+        if self.run.config.training.tensorboard:
+            self._tensorboard = self._tensorboard or _open_tensorboard(self.run)
             for name, value in row.items():
                 self._tensorboard.add_scalar(name, value, counters.step)
+            self._tensorboard.flush()
+        self.run.add_metrics(row)
+        if self._told is not None:
+            self._told(self.run.last_metrics)
+        if settled:
+            self._warn_once(health)
 
     def draw(self, model: PretrainingModel, counters: Counters) -> None:
         """A sample picture, which the first process keeps, and says where it lies, and what the
@@ -139,7 +145,7 @@ class Recorder:
                 told = told_settings(self.run.config)
                 told[HISTORY] = asdict(self._history(self.run, counters))
                 save_checkpoint(self.run.path, model, optimizer, counters, told)
-                prune(self.run.path, self.run.config.training.keep_every)
+                prune(self.run.path, counters.step, self.run.config.training.keep_every)
 
     def _history(self, run: RunFolder, counters: Counters) -> History:
         """What a checkpoint tells of the run so far."""
@@ -167,6 +173,10 @@ class Recorder:
 
 
 def _open_tensorboard(run: RunFolder) -> Any:
+    """A writer, opened for its first row, so that a run that took no step leaves none; TensorBoard
+    forgets the steps that the run's metrics have forgotten.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(run.path / "tensorboard"))
+    next_step = run.last_metrics.get("step", 0) + 1
+    return SummaryWriter(str(run.path / "tensorboard"), purge_step=next_step)

@@ -19,14 +19,16 @@ from stellar.config_toml import to_toml
 from stellar.data import ImageSource, Listed, Scenes
 from stellar.errors import UserError
 from stellar.json_text import parse_json
-from stellar.storage import append, locked, one_line, place_file, write_file, writing
+from stellar.storage import append, locked, one_line, place_file, sweep, write_file, writing
 
 SETTINGS, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
 """How many there are, and their fingerprint, as the run was begun."""
 LOCK = ".lock"
-BEGUN = {SETTINGS, PICTURES, LOG, SKIPPED, LOCK}
+BEGUN = {SETTINGS, PICTURES, LOG, SKIPPED}
 """What a run has before its first step: its log is written on, the rest is made again."""
+REPLACED = (SETTINGS, PICTURES, METRICS, "samples/step-*", "checkpoints/step-*")
+"""What is written beside its place first. Others may put results of theirs into the folder."""
 
 
 class RunError(UserError):
@@ -34,7 +36,9 @@ class RunError(UserError):
 
 
 class RunFolder:
-    """An open run; a context manager that holds its lock. Raises RunError when another has it."""
+    """An open run; a context manager that holds its lock, and has removed what a killed process
+    left half-written. Raises RunError when another has the lock.
+    """
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
@@ -47,6 +51,8 @@ class RunFolder:
                 f"{path} is being written by another process; "
                 "wait for it, stop it, or choose another folder"
             ) from None
+        for name in REPLACED:
+            sweep(path / name)
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunFolder":
@@ -54,7 +60,7 @@ class RunFolder:
         the folder holds one that took steps, or anything else.
         """
         is_run = (path / SETTINGS).exists()
-        if path.exists() and not is_run and (not path.is_dir() or _names(path) - {LOCK}):
+        if path.exists() and not is_run and (not path.is_dir() or _names(path)):
             raise RunError(f"{path} exists and is not a run; choose another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -159,7 +165,8 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
+    """What is in it, but hidden names: the lock, and what a killed process left half-written."""
+    return {file.name for file in folder.iterdir() if not file.name.startswith(".")}
 
 
 def _pictures_of(file: Path) -> dict[str, Any]:

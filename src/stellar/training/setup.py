@@ -49,12 +49,7 @@ class Ingredients:
 
 
 def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> None:
-    """Raises ConfigError for what these processes, on this machine, cannot do, and without data."""
-    if not config.data:
-        raise ConfigError(
-            "a run needs data: a folder of images, shards, or scenes, the embedded ones; on the "
-            "command line --data photos, in Python dataclasses.replace(config, data='photos')"
-        )
+    """Raises ConfigError for what these processes, on this machine, cannot do."""
     training = config.training
     if training.batch_size < training.accumulate * ranks.world_size:
         raise ConfigError(
@@ -90,8 +85,11 @@ def require_possible(config: RunConfig, ranks: Ranks, device: torch.device) -> N
         )
 
 
-def prepare(config: RunConfig, start: bool = True) -> Ingredients:
+def prepare(
+    config: RunConfig, start: bool = True, source: ImageSource | None = None
+) -> Ingredients:
     """Build what a run is made of. Without `start`, `init` is not read: a checkpoint follows.
+    A `source` takes the place of the data that is named.
 
     Raises ConfigError, DataError or WeightsError with a sentence.
     """
@@ -99,7 +97,7 @@ def prepare(config: RunConfig, start: bool = True) -> Ingredients:
     taken_over = ""
     if isinstance(init, BackboneFile):
         config, taken_over = take_over(config, init)
-    source = open_source(config)
+    source = open_source(config) if source is None else _own(source, config)
     model = build_model(config)
     if isinstance(init, BackboneFile):
         load_into_encoder(model.encoder, config.model, init)
@@ -112,10 +110,32 @@ def prepare(config: RunConfig, start: bool = True) -> Ingredients:
 
 
 def open_source(config: RunConfig) -> ImageSource:
-    """The data of a run. Raises DataError with a sentence."""
+    """The data of a run. Raises ConfigError and DataError with a sentence."""
+    if not config.data:
+        raise ConfigError(
+            "a run needs data: a folder of images, shards, or scenes, the embedded ones; on the "
+            "command line --data photos, in Python dataclasses.replace(config, data='photos')"
+        )
     if config.data in EMBEDDED:
         return open_embedded(config.data, "train", config.model, config.training.seed)
     return sources.open_source(config.data, config.model.in_chans)
+
+
+def _own(source: ImageSource, config: RunConfig) -> ImageSource:
+    """A source of the user's. Raises DataError for what is none, or none for this model."""
+    if not isinstance(source, ImageSource):
+        raise DataError(
+            "a source of images has channels, len(), read(index) and name(index), got "
+            f"a {type(source).__name__}"
+        )
+    if not len(source):
+        raise DataError("the source holds no images")
+    if source.channels != config.model.in_chans:
+        raise DataError(
+            f"the source's images have {source.channels} channels and the model "
+            f"{config.model.in_chans}; set model.in_chans, image_mean and image_std to theirs"
+        )
+    return source
 
 
 def require_the_same_data(source: ImageSource) -> None:

@@ -28,7 +28,7 @@ from stellar.data.folder import ImageFolder, printable
 from stellar.data.shards.index import open_index
 from stellar.data.shards.ranges import LocalFiles
 from stellar.errors import UserError
-from stellar.storage import at_home, locked, make_folder, place_file, write_file
+from stellar.storage import at_home, locked, make_folder, place_file, sweep, write_file
 
 MANIFEST = "shards.json"
 LEFT_OUT = "left-out.txt"
@@ -174,8 +174,7 @@ def _only_writer(out: Path) -> Iterator[None]:
     except BlockingIOError:
         raise ShardingError(f"{out} is being written by another process") from None
     with lock:
-        for file in out.glob(".*.tar*"):
-            file.unlink()
+        sweep(out / "*.tar*")
         yield
 
 
