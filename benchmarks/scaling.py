@@ -24,9 +24,9 @@ from stellar.config import DecoderConfig, RunConfig
 from stellar.objective import PretrainingModel, step
 from stellar.precision import autocast, resolve_precision
 from stellar.presets import PRESETS
-from stellar.processes.exchange import process_group, sum_gradients
+from stellar.processes.exchange import process_group
 from stellar.processes.launch import own_ranks
-from stellar.processes.sharded import clip_gradients
+from stellar.processes.sharded import clip_gradients, sum_gradients
 from stellar.training.optimizer import build_optimizer
 from table import Row, print_rows
 from training_step import random_views

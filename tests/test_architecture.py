@@ -291,6 +291,13 @@ def graph() -> dict[str, set[str]]:
     return named
 
 
+def test_the_network_knows_nothing_of_processes() -> None:
+    """Only what reads and writes its files, since weights may be split."""
+    for path in files_of("model"):
+        if "files" not in path.parts:
+            assert not any(module.startswith("stellar.processes") for module in imports(path)), path
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     list(TopologicalSorter(graph()).static_order())
 

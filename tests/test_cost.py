@@ -33,7 +33,7 @@ from stellar.model import transformer
 from stellar.model.vqgan import VQGAN, VQGANConfig
 from stellar.objective import PretrainingModel, Views, step
 from stellar.presets import b16, demo, h16, tiny
-from stellar.study.systems import dense, dino, slots
+from stellar.study.systems import dense, dino, mae, slots
 from stellar.training.computation import recompute_blocks
 
 BATCH = 2
@@ -183,6 +183,9 @@ def test_number_of_parameters(name: str) -> None:
     others = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in learning)
     memory = training_memory(RUNS[name], batch=1)
     assert memory.weights - memory.gradients == pytest.approx(4 * others, rel=0.02)
+    taught = 0 if model.teacher is None else sum(p.numel() for p in model.teacher.parameters())
+    checkpoint = plan(RUNS[name], 1000, Machines()).checkpoint
+    assert checkpoint == 12 * num_parameters(RUNS[name]) + 4 * taught
 
 
 class Kept:
@@ -299,6 +302,34 @@ def test_a_split_state_takes_less_memory_and_more_network() -> None:
     assert split.memory.moments == pytest.approx(whole.memory.moments / 16, rel=0.5)
     assert split.memory.activations == whole.memory.activations
     assert split.exchange > whole.exchange
+
+
+def test_the_precision_is_that_of_the_run() -> None:
+    config = b16()
+    fp32 = replace(config, training=replace(config.training, precision="fp32"))
+    in_bf16, in_fp32 = (plan(each, 1000, Machines()).memory for each in (config, fp32))
+    assert in_fp32.activations == pytest.approx(1.7 * in_bf16.activations, rel=0.1)
+    assert in_fp32.copies == 0 < in_bf16.copies
+
+
+@pytest.mark.parametrize("run", [tiny(), dino(demo()), mae(demo()), RUNS["global"]])
+def test_what_split_weights_send_is_what_the_step_runs(run: RunConfig) -> None:
+    """Gathered for each forward and each backward pass, which a teacher has not."""
+    training = replace(run.training, parallel="fsdp", batch_size=2 * BATCH, views_at_once=BATCH)
+    config = replace(run, training=replace(training, precision="fp32"))
+    model, sent = build(config), []
+    stacks = [model.encoder, model.decoder] + ([model.teacher.encoder] if model.teacher else [])
+    sizes = [sum(p.numel() for p in stack.parameters()) for stack in stacks]
+
+    def gather(size: int, *_) -> None:
+        sent.append(size * (4 + 8 * torch.is_grad_enabled()))
+
+    for stack, size in zip(stacks, sizes, strict=True):
+        stack.blocks[0].register_forward_hook(partial(gather, size))
+    with without_numbers():
+        run_step(config, model, Tensor.backward)
+    whole = 8 * (num_parameters(config) - sum(sizes[:2]))
+    assert plan(config, 1000, Machines(gpus=2)).exchange == (sum(sent) + whole) / 2
 
 
 def test_terms_that_are_off_cost_nothing() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stellar.model.factorization import Factorization, perturbed, pooled, spatial_distribution
+from stellar.model.factorization import Factorization, pooled, spatial_distribution
 from stellar.model.factors import Factors
 
 
@@ -52,22 +52,6 @@ def test_half_precision_inputs_are_compared_in_full() -> None:
         _, spatial = factorization(dense, sparse)
     assert spatial.dtype == torch.float32
     assert (spatial - factorization(dense, sparse)[1]).abs().max() < 0.1
-
-
-def test_noise_of_one_samples_from_l() -> None:
-    """The largest share is token k as often as L says; without noise L stays as it is."""
-    spatial = torch.tensor([[0.7, 0.2, 0.1]]).expand(1, 20_000, 3)
-    winners = perturbed(spatial, 1.0, torch.Generator().manual_seed(0)).argmax(dim=2)
-    often = torch.bincount(winners.flatten(), minlength=3) / 20_000
-    torch.testing.assert_close(often, spatial[0, 0], atol=0.01, rtol=0)
-    torch.testing.assert_close(perturbed(spatial, 0.0), spatial)
-
-
-def test_noise_leaves_rows_finite_that_sum_to_one() -> None:
-    spatial = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])
-    noisy = perturbed(spatial, 2.0)
-    torch.testing.assert_close(noisy.sum(dim=2), torch.ones(1, 2))
-    assert torch.isfinite(noisy).all()
 
 
 def test_pooled_is_the_mean_of_a_tokens_patches() -> None:

@@ -23,9 +23,10 @@ from stellar.evaluation.evaluators.segmentation import quality
 from stellar.evaluation.evaluators.size_and_speed import NUMBERS
 from stellar.evaluation.evaluators.what_where import accuracy
 from stellar.evaluation.scores import Evaluation
-from stellar.study.compare import compare
+from stellar.study.compare import BUDGET, compare
 from stellar.study.systems import SYSTEMS
 from stellar.study.trainings import EVALUATION
+from stellar.training import RunError
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,24 @@ def test_an_unknown_system_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_of_another_budget_are_not_compared(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs/mae-seed-0"
+    run.mkdir(parents=True)
+    (run / "run.toml").write_text(to_toml(base))
+    for begun, minutes, asked in (
+        ("an unknown budget", 5.0, "5 minutes"),
+        ("20 minutes", 5.0, "5 minutes"),
+        ("20 minutes", None, "4 steps"),
+        ("500 steps", 5.0, "5 minutes"),
+    ):
+        if begun != "an unknown budget":
+            (tmp_path / BUDGET).write_text(begun)
+        with pytest.raises(RunError, match=f"holds runs of {begun}, and {asked} are asked"):
+            compare(base, scenes, tmp_path, ["mae"], minutes)
+
+
 def test_a_run_may_count_epochs(
     base: RunConfig, scenes: MaskedSplits, quick: EvaluationConfig, tmp_path: Path
 ) -> None:
@@ -129,9 +148,12 @@ def test_from_the_command_line(base: RunConfig, tmp_path: Path, capsys) -> None:
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (16, 16), (20 * index, 100, 255 * (index % 2))).save(picture)
     start = ["--config", str(tmp_path / "run.toml"), "--test", str(tmp_path / "pictures")]
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "comparison" / BUDGET).write_text("9 minutes")  # of a call that began no run
     call = ["compare", "stellar", "mae", *start, "--budget", "2", "--decoder-steps", "0"]
     assert main([*call, "--num-seeds", "1", "--out", str(tmp_path / "comparison")]) == 0
     assert (tmp_path / "comparison/report.html").exists()
+    assert (tmp_path / "comparison" / BUDGET).read_text() == "2 steps"
     call = ["ablate", "without koleo", *start, "--steps", "2", "--num-seeds", "1"]
     assert main([*call, "--out", str(tmp_path / "ablation")]) == 0
     out = capsys.readouterr().out

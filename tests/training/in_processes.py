@@ -14,7 +14,7 @@ import torch
 
 from stellar.config import RunConfig
 from stellar.config_toml import read_run_config, to_toml
-from stellar.processes import exchange
+from stellar.processes import sharded
 from stellar.processes.exchange import process_group
 from stellar.processes.launch import own_ranks
 from stellar.training import pretrain, resume
@@ -22,7 +22,7 @@ from stellar.training.loop import Training
 from stellar.training.run_folder import METRICS, read_metrics
 
 COMPILED = "compiled_graphs"
-exchange.LARGE = 64  # of a model this small, too, some gradients are exchanged by themselves
+sharded.LARGE = 64  # of a model this small, too, some gradients are exchanged by themselves
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.embedding import embed
     from stellar.load_model import load
     from stellar.precision import choose_device
-    from stellar.processes.exchange import own_device
+    from stellar.processes.device import own_device
 
     ranks = own_ranks() if options.share is None else _share(options.share)
     first = ranks.rank == 0

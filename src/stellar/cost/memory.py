@@ -50,8 +50,9 @@ def training_memory(config: RunConfig, batch: int, shards: int = 1, number: int 
     alive = sum if config.training.pack_views else max
     learning = 4 * (divided // shards + num_parameters(config) - divided)
     frozen = 4 * TOKENIZER_WEIGHTS if config.model.decoder.target == "codes" else 0
-    if config.objective.teacher != "none":
-        frozen += 4 * (_encoder_parameters(config.model) // shards + 2 * _head_parameters(config))
+    if taught := teacher_parameters(config):
+        encoder = encoder_parameters(config.model)
+        frozen += 4 * (taught - encoder + encoder // shards)
     return Memory(
         weights=learning + frozen,
         gradients=learning,
@@ -69,13 +70,20 @@ def num_parameters(config: RunConfig) -> int:
     if model.slot_rounds:
         factorization = _slot_parameters(model)
     mask_token = width if config.objective.on("masked_reconstruction") else 0
-    own = _encoder_parameters(model) + factorization + _decoder_parameters(model)
+    own = encoder_parameters(model) + factorization + decoder_parameters(model)
     return own + mask_token + 2 * _head_parameters(config)
+
+
+def teacher_parameters(config: RunConfig) -> int:
+    """Of a teacher's encoder and heads; it has no factorization and no decoder."""
+    if config.objective.teacher == "none":
+        return 0
+    return encoder_parameters(config.model) + 2 * _head_parameters(config)
 
 
 def split_parameters(config: RunConfig) -> int:
     """Of encoder and decoder, which FSDP splits; the rest is whole everywhere."""
-    return _encoder_parameters(config.model) + _decoder_parameters(config.model)
+    return encoder_parameters(config.model) + decoder_parameters(config.model)
 
 
 def _cast_parameters(config: RunConfig) -> int:
@@ -161,7 +169,7 @@ def _block_parameters(width: int, hidden: int, gated: bool = False) -> int:
     return attention + mlp + 4 * width
 
 
-def _encoder_parameters(model: ModelConfig) -> int:
+def encoder_parameters(model: ModelConfig) -> int:
     width = model.embed_dim
     block = _block_parameters(width, model.hidden_dim, model.gated_mlp)
     block += 2 * width if model.layer_scale else 0
@@ -182,7 +190,7 @@ def _slot_parameters(model: ModelConfig) -> int:
     return own + 3 * width**2 + gates + _linear(width, 2 * width) + _linear(2 * width, width)
 
 
-def _decoder_parameters(model: ModelConfig) -> int:
+def decoder_parameters(model: ModelConfig) -> int:
     decoder = model.decoder
     width = decoder.embed_dim
     block = _block_parameters(width, decoder.hidden_dim)

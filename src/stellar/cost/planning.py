@@ -19,7 +19,14 @@ from stellar.cost.flops import (
     kept_patches,
     training_flops,
 )
-from stellar.cost.memory import Memory, num_parameters, split_parameters, training_memory
+from stellar.cost.memory import (
+    Memory,
+    decoder_parameters,
+    encoder_parameters,
+    num_parameters,
+    teacher_parameters,
+    training_memory,
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     rate = machines.gpus * machines.flops / image.total
     batch = training.images_at_once(machines.gpus)
     parameters = num_parameters(config)
+    shards = machines.gpus if training.parallel == "fsdp" else 1
     return Plan(
         image=image,
         parameters=parameters,
@@ -78,9 +86,9 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
         flop=flop,
         gpu_hours=flop / machines.flops / 3600,
         images_per_second=rate,
-        memory=training_memory(config, batch, machines.gpus if training.parallel == "fsdp" else 1),
+        memory=training_memory(config, batch, shards, bytes_of_a_number(config)),
         exchange=exchanged_bytes(config, machines),
-        checkpoint=12 * parameters + 4 * parameters * (config.objective.teacher != "none"),
+        checkpoint=12 * parameters + 4 * teacher_parameters(config),
         cores=rate / machines.core_rate,
         pixels=pixel_bytes(config),
         encoding=encoding_flops(config.model),
@@ -88,27 +96,34 @@ def plan(config: RunConfig, images: int, machines: Machines) -> Plan:
     )
 
 
+def bytes_of_a_number(config: RunConfig) -> int:
+    """In the networks' precision, which is bf16 on a GPU unless the settings say otherwise."""
+    return 4 if config.training.precision == "fp32" else 2
+
+
 def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
     """What each GPU sends in a step, by rings of n GPUs.
 
-    DDP: 2 (n - 1) / n of the fp32 gradients, once. FSDP: for each portion of views, (n - 1) / n of
-    the bf16 weights twice, for the forward and the backward pass, and of the fp32 gradients.
+    DDP: 2 (n - 1) / n of the fp32 gradients, once. FSDP: (n - 1) / n of the weights of encoder and
+    decoder, in the networks' precision, for each forward and each backward pass of theirs, and of
+    the fp32 gradients of each backward pass; the rest as in DDP.
     """
     share = (machines.gpus - 1) / machines.gpus
     if config.training.parallel == "ddp":
         return 2 * share * 4 * num_parameters(config)
-    divided = split_parameters(config)
-    whole = num_parameters(config) - divided
     views, objective, training = config.views, config.objective, config.training
+    encoder, decoder = encoder_parameters(config.model), decoder_parameters(config.model)
     at_once = training.views_of_each(training.images_at_once(machines.gpus))
-    passes = (
-        1
-        + objective.aligns_globally
-        + objective.uses_masked * math.ceil(views.num_masked / at_once)
-    )
-    passes += objective.on("cls_local") * math.ceil(views.num_local / at_once)
-    passes *= training.accumulate
-    return share * (passes * (2 * 2 + 4) * divided + 2 * 4 * whole)
+    masked = objective.uses_masked * math.ceil(views.num_masked / at_once)
+    local = objective.on("cls_local") * math.ceil(views.num_local / at_once)
+    encoded = objective.uses_full + objective.aligns_globally + masked + local
+    drawn = objective.on("reconstruction") + masked * objective.on("masked_reconstruction")
+    only_forward = (not objective.uses_full) + (objective.teacher != "none")
+    number = bytes_of_a_number(config)
+    learning = (2 * number + 4) * (encoded * encoder + drawn * decoder)
+    divided = training.accumulate * (learning + number * only_forward * encoder)
+    whole = num_parameters(config) - encoder - decoder
+    return share * (divided + 2 * 4 * whole)
 
 
 def pixel_bytes(config: RunConfig) -> int:

@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from stellar.data.folder import DataError
 from stellar.data.views import Batch, MultiView
 from stellar.errors import UserError
-from stellar.processes.exchange import share
 from stellar.processes.timeouts import WORKER, worker_timeout
 from stellar.storage import stopping_later
 
@@ -215,6 +214,13 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
     def _draw_permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
+
+
+def share(total: int, rank: int, world_size: int) -> range:
+    """The places, of `total`, that are a process's: contiguous, and as many as any other's, or one
+    more or less.
+    """
+    return range(total * rank // world_size, total * (rank + 1) // world_size)
 
 
 def prepare_worker(_: int) -> None:

@@ -120,3 +120,5 @@ class Evaluation:
     models: tuple[ModelScores, ...]
     fingerprint: str = ""
     """Of the pictures and their labels; empty in a file from before it was kept."""
+    asked: str = ""
+    """Of what a study asked for, in the file that it keeps; empty elsewhere."""

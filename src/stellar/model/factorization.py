@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stellar.processes.exchange import uniform
-
 COSINE_EPS = 1e-7
 
 
@@ -23,19 +21,6 @@ def spatial_distribution(
     dense = F.normalize(dense, dim=2, eps=COSINE_EPS)
     sparse = F.normalize(sparse, dim=2, eps=COSINE_EPS)
     return (dense @ sparse.mT / temperature).softmax(dim=2)
-
-
-def perturbed(
-    spatial: Float[Tensor, "B P K"], noise: float, generator: torch.Generator | None = None
-) -> Float[Tensor, "B P K"]:
-    """softmax(log L + noise * g), g Gumbel: at noise 1 the largest share is a sample from L.
-
-    log L is the logits but for a constant of each row, so this is noise on the logits.
-    """
-    tiny = torch.finfo(torch.float32).tiny
-    exponential = -uniform(spatial.shape, spatial.device, generator).clamp_min(tiny).log()
-    gumbel = -exponential.clamp_min(tiny).log()
-    return (spatial.clamp_min(tiny).log() + noise * gumbel).softmax(dim=2)
 
 
 def pooled(

@@ -13,9 +13,9 @@ from torch import Tensor
 from stellar.images import unit_range
 from stellar.model import Factors
 from stellar.model.encoder import Images
-from stellar.model.factorization import perturbed
 from stellar.objective.losses import Scalar
 from stellar.objective.pretraining_model import PretrainingModel
+from stellar.objective.spatial_noise import perturbed
 from stellar.precision import Autocast
 
 

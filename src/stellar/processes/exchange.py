@@ -4,7 +4,7 @@ alone, nothing is exchanged.
 
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from stellar.errors import FailedElsewhere, UserError, first_line
@@ -23,10 +23,6 @@ Result = TypeVar("Result")
 PAUSE = 0.5
 """Seconds that gloo's threads are given to drop what they hold. It was enough in every trial, on a
 busy machine too; nothing guarantees it.
-"""
-LARGE = 1 << 18
-"""From so many numbers on, a gradient is exchanged by itself, without a copy; smaller ones share a
-message.
 """
 FAILED = "failed"
 """The key under which the first process to fail leaves its reason for the others."""
@@ -113,24 +109,6 @@ def _reason(error: BaseException) -> str:
     return line if isinstance(error, UserError) or line == kind else f"{kind}: {line}"
 
 
-def own_device(device: torch.device, ranks: Ranks) -> torch.device:
-    """The GPU of this process where there are several, else what was asked for."""
-    if device.type != "cuda":
-        return device
-    if device.index is None:
-        # SLURM may show each process its own GPU alone.
-        count = torch.cuda.device_count()
-        index = ranks.local_rank if count > 1 else 0
-        if index >= count:
-            raise LaunchError(
-                f"process {ranks.local_rank} of this machine has no GPU, since there are {count}; "
-                f"start {count} processes on each machine"
-            )
-        device = torch.device("cuda", index)
-    torch.cuda.set_device(device)
-    return device
-
-
 def is_distributed() -> bool:
     """True when more than one process takes part."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
@@ -180,13 +158,6 @@ def gather_lists(own: list[Any]) -> list[Any]:
     return [item for part in parts for item in part]
 
 
-def share(total: int, rank: int, world_size: int) -> range:
-    """The places, of `total`, that are a process's: contiguous, and as many as any other's, or one
-    more or less.
-    """
-    return range(total * rank // world_size, total * (rank + 1) // world_size)
-
-
 def all_sum(value: Tensor) -> Tensor:
     """The sum over all processes."""
     if is_distributed():
@@ -220,42 +191,3 @@ def first_rows(value: Tensor, limit: int) -> Tensor:
     whole = value.new_zeros(min(total, limit), *value.shape[1:])
     whole[first : first + len(own)] = own
     return all_sum(whole)
-
-
-def uniform(
-    shape: Sequence[int], device: torch.device, generator: torch.Generator | None = None
-) -> Tensor:
-    """Random numbers in [0, 1) for this process's rows of a batch that all processes share.
-
-    With generators of the same seed, the batch has the same numbers on any number of processes.
-    """
-    first, total = place(shape[0], device)
-    whole = torch.rand(total, *shape[1:], generator=generator, device=device)
-    return whole[first : first + shape[0]]
-
-
-def is_sharded(tensor: Tensor) -> bool:
-    """True for a tensor that is split over the processes. Its class is not imported for the
-    answer: that is slow.
-    """
-    return hasattr(tensor, "full_tensor")
-
-
-def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over all processes: large ones in place, the others in one
-    message. Those of sharded parameters were summed in their backward pass.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p)]
-    if not is_distributed() or not gradients:
-        return
-    large, small = [], []
-    for gradient in gradients:
-        alone = gradient.numel() >= LARGE and gradient.is_contiguous()
-        (large if alone else small).append(gradient)
-    message = torch.cat([gradients[0].new_empty(0), *(gradient.flatten() for gradient in small)])
-    exchanges = [dist.all_reduce(each, async_op=True) for each in (*large, message)]
-    for exchange in filter(None, exchanges):
-        exchange.wait()
-    sizes = [gradient.numel() for gradient in small]
-    for gradient, total in zip(small, message.split(sizes), strict=True):
-        gradient.copy_(total.view_as(gradient))

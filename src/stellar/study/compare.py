@@ -18,6 +18,11 @@ from stellar.storage import make_folder, write_file
 from stellar.study.runs import within
 from stellar.study.systems import SYSTEMS
 from stellar.study.trainings import Watch, folder_of, over_trainings
+from stellar.training import RunError
+from stellar.training.run_folder import SETTINGS
+
+BUDGET = "budget.txt"
+"""What each system of a comparison was given, in its folder."""
 
 
 def compare(
@@ -36,7 +41,8 @@ def compare(
     The decoder on frozen features is the run's own with the paper's 6 layers. `watch` is entered
     while they are evaluated.
 
-    Raises ConfigError for a system that is not known, Interrupted when it was stopped.
+    Raises ConfigError for a system that is not known, RunError when `out` holds runs of another
+    budget, Interrupted when it was stopped.
     """
     make_folder(out)
     configs = {}
@@ -44,6 +50,7 @@ def compare(
         if name not in SYSTEMS:
             raise ConfigError(f"a system must be one of {', '.join(SYSTEMS)}, got {name!r}")
         configs[name] = SYSTEMS[name](base)
+    _require_same_budget(out, base.training.length, minutes)
     if minutes is not None:
         configs = {n: within(c, minutes, folder_of(out, n, 0)) for n, c in configs.items()}
     decoder = replace(base.model.decoder, target="pixels", tokenizer="", depth=6)
@@ -54,3 +61,20 @@ def compare(
     write_file(out / "report.json", to_json(evaluation))
     write_report(out / "report.html", evaluation, sheets_of(models, data))
     return evaluation
+
+
+def _require_same_budget(out: Path, length: str, minutes: float | None) -> None:
+    """Write down what is asked. Raises RunError when runs that are there had another budget: they
+    would keep their steps beside those of this one. Runs of which none is written are from before
+    it was; their steps tell whether they had as many as are asked, but not how many minutes.
+    """
+    file, asked = out / BUDGET, length if minutes is None else f"{minutes:g} minutes"
+    begun = asked if minutes is None else "an unknown budget"
+    if file.is_file():
+        begun = file.read_text(encoding="utf-8")
+    if begun != asked and any(out.glob(f"runs/*/{SETTINGS}")):
+        raise RunError(
+            f"{out} holds runs of {begun}, and {asked} are asked; remove it, or choose another "
+            "--out"
+        )
+    write_file(file, asked)

@@ -1,5 +1,6 @@
 """Several trainings of each of some runs, judged alike: mean and spread over their seeds."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -11,12 +12,15 @@ from rich.console import Console
 
 from stellar.config import DecoderConfig, EvaluationConfig, RunConfig
 from stellar.data import MaskedSplits, Splits
+from stellar.errors import MissingPackage
 from stellar.evaluation.evaluate import evaluate, fingerprint_of
+from stellar.evaluation.metrics import inception, lpips
 from stellar.evaluation.report.report_json import read_evaluation, to_json
 from stellar.evaluation.scores import Evaluation, ModelScores, Quantity, Score
 from stellar.evaluation.subject import Progress, silent
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
+from stellar.model.files.strict_loading import WeightsError
 from stellar.storage import write_file
 from stellar.study.runs import trained, trained_on
 
@@ -75,19 +79,34 @@ def judged(
     progress: Progress = silent,
     decoder: DecoderConfig | None = None,
 ) -> Evaluation:
-    """The evaluation of a run, kept in its folder: not made again for the same weights, pictures
-    and settings. Raises UserError when the one that is kept cannot be read.
+    """The evaluation of a run, kept in its folder: not made again where it answers what is asked
+    of these weights and pictures. Raises UserError when the one that is kept cannot be read.
     """
-    file = run / EVALUATION
+    file, asked = run / EVALUATION, asked_of(settings, decoder)
     if file.is_file():
         found = read_evaluation(file)
         hashes = [one.sha256 for one in found.models]
-        same = (hashes, found.fingerprint) == ([fingerprint(model)], fingerprint_of(data))
-        if same and found.protocol.items() >= settings.in_words.items():
+        wanted = ([fingerprint(model)], fingerprint_of(data), asked)
+        if (hashes, found.fingerprint, found.asked) == wanted:
             return found
-    found = evaluate({name: model}, data, run, settings, progress, decoder)
+    found = replace(evaluate({name: model}, data, run, settings, progress, decoder), asked=asked)
     write_file(file, to_json(found))
     return found
+
+
+def asked_of(settings: EvaluationConfig, decoder: DecoderConfig | None) -> str:
+    """Tells settings, decoders and versions of stellar apart, and the weights of metrics that are
+    there: an evaluation from before they were lacks what they measure.
+    """
+    from stellar import __version__
+
+    sizes = []
+    for find_weights in (lpips.find_weights, inception.find_weights):
+        try:
+            sizes.append([file.stat().st_size for file in find_weights(settings.metric_weights)])
+        except (MissingPackage, WeightsError):
+            sizes.append([])
+    return hashlib.sha256(repr((__version__, settings, decoder, sizes)).encode()).hexdigest()
 
 
 def mean_and_spread(runs: list[ModelScores]) -> ModelScores:

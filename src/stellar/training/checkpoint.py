@@ -21,7 +21,8 @@ from stellar.model.files.saving import own_tensors, save_model
 from stellar.model.files.strict_loading import WeightsError, load_weights
 from stellar.model.files.tensors import read_state
 from stellar.objective import PretrainingModel
-from stellar.processes.exchange import is_sharded, on_first, together
+from stellar.processes.exchange import on_first, together
+from stellar.processes.sharded import is_sharded
 from stellar.storage import damage, place_folder, remove, torch_file
 from stellar.training.kept_settings import require_kept
 from stellar.training.optimizer import moments, set_moments

@@ -18,9 +18,9 @@ from stellar.data import ImageSource
 from stellar.model.history import public_name
 from stellar.objective import Losses, PretrainingModel, StepResult, Views, step
 from stellar.precision import autocast, resolve_precision
-from stellar.processes.exchange import all_max, gather_lists, sum_gradients
+from stellar.processes.exchange import all_max, gather_lists
 from stellar.processes.launch import Ranks
-from stellar.processes.sharded import clip_gradients
+from stellar.processes.sharded import clip_gradients, sum_gradients
 from stellar.quantities import counted, digits, scaled
 from stellar.training.batch_parts import BatchPart, batch_parts
 from stellar.training.checkpoint import Counters, restore

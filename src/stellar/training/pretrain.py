@@ -19,7 +19,8 @@ from stellar.data import ImageSource
 from stellar.data.sources import require_outside
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
-from stellar.processes.exchange import on_first, own_device, process_group, together
+from stellar.processes.device import own_device
+from stellar.processes.exchange import on_first, process_group, together
 from stellar.processes.launch import Ranks, own_ranks
 from stellar.storage import at_home
 from stellar.training.loop import Training

@@ -6,7 +6,7 @@ from dataclasses import replace
 from stellar.config import RunConfig
 from stellar.errors import Interrupted
 from stellar.precision import choose_device
-from stellar.processes.exchange import own_device
+from stellar.processes.device import own_device
 from stellar.processes.launch import Ranks
 from stellar.training.interruption import Interruption
 from stellar.training.loop import Training

@@ -134,6 +134,18 @@ def test_the_test_pictures_choose_nothing(
     assert details[0] == details[1]
 
 
+def test_a_rate_that_nothing_chose_is_said(
+    small: ModelConfig, mosaics: Make, subject_of: Callable[..., Subject]
+) -> None:
+    """Held-out pictures without a pixel that counts give no mIoU to choose by."""
+    subject = subject_of(Stellar(small).eval(), replace(mosaics(), train=mosaics(ignored=1).train))
+    scores = list(segmentation(subject))
+    assert len(scores) == 6
+    assert all(s.detail.startswith("learning rate not chosen, not chosen;") for s in scores)
+    (note,) = subject.notes
+    assert note.startswith("segmentation took the learning rate 1e-03 where the training pictures")
+
+
 def test_degenerate_data(
     small: ModelConfig, mosaics: Make, subject_of: Callable[..., Subject]
 ) -> None:
@@ -144,7 +156,7 @@ def test_degenerate_data(
     unlabelled = mosaics(ignored=1)
     subject = subject_of(model, unlabelled)
     assert not values(subject)
-    assert subject.notes == ["segmentation needs test pictures whose masks name a class"]
+    assert subject.notes[-1] == "segmentation needs test pictures whose masks name a class"
     more = replace(mosaics(), classes=("ground", "red", "green", "blue", "none"))
     assert len(values(subject_of(model, more))) == 6
 

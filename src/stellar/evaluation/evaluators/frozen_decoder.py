@@ -89,11 +89,13 @@ class FrozenDecoder:
 def frozen_features(
     model: Stellar | Backbone, images: Tensor
 ) -> tuple[Float[Tensor, "b p d"], tuple[int, int]]:
-    """What is drawn from, without gradients, and its grid: Z of our models, U of others."""
+    """What is drawn from, without gradients, and its grid: Z, which is U where there are no
+    tokens.
+    """
     with inference(model):
         factors = model.encode(images.to(model.device))
-        own = factors.lowrank if isinstance(model, Stellar) else factors.dense
-    return own.float().clone(), factors.grid
+        lowrank = factors.lowrank
+    return lowrank.float().clone(), factors.grid
 
 
 def train_decoder(subject: Subject, seed: int) -> FrozenDecoder:

@@ -5,6 +5,7 @@ Scores of classes are enlarged bilinearly to each mask's own resolution, and the
 pictures are counted in one confusion matrix.
 """
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TypeVar
 
@@ -53,7 +54,7 @@ def segmentation(subject: Subject) -> Iterator[Score]:
     if not subject.model.config.num_sparse_tokens:
         features = ("U",)
     heads: dict[Feature, PatchHeads] = {}
-    chosen_rates: dict[Feature, list[float]] = {}
+    chosen_rates: dict[Feature, list[float | None]] = {}
     for feature in features:
         heads[feature], chosen_rates[feature] = _fit(feature, subject)
     confusions = count_pixels(
@@ -67,14 +68,15 @@ def segmentation(subject: Subject) -> Iterator[Score]:
         if not occurring:
             subject.note("segmentation needs test pictures whose masks name a class")
             return
-        chosen = ", ".join(f"{rate:.0e}" for rate in chosen_rates[feature])
+        rates = chosen_rates[feature]
+        chosen = ", ".join("not chosen" if rate is None else f"{rate:.0e}" for rate in rates)
         detail = f"learning rate {chosen}; {occurring} classes in the test pictures"
         for metric, measure in METRICS.items():
             values = [100 * measure(confusion) for confusion in confusions[feature]]
             yield Score.over_seeds(quality(metric, feature), values, detail)
 
 
-def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float]]:
+def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float | None]]:
     """A head for each seed, and the learning rates that they were chosen with."""
     settings = subject.settings
     heads, rates = [], []
@@ -86,9 +88,9 @@ def _fit(feature: Feature, subject: Subject) -> tuple[PatchHeads, list[float]]:
     return together(heads), rates
 
 
-def head_on(feature: Feature, subject: Subject, seed: int) -> tuple[PatchHeads, float]:
-    """`fit_head` on the training pictures, once for each seed."""
-    return subject.once(
+def head_on(feature: Feature, subject: Subject, seed: int) -> tuple[PatchHeads, float | None]:
+    """`fit_head` on the training pictures, once for each seed; a note where no rate was chosen."""
+    head, rate = subject.once(
         ("head", feature, seed),
         lambda: fit_head(
             feature,
@@ -98,6 +100,12 @@ def head_on(feature: Feature, subject: Subject, seed: int) -> tuple[PatchHeads, 
             seed,
         ),
     )
+    if rate is None:
+        subject.note(
+            f"segmentation took the learning rate {LEARNING_RATES[0]:.0e} where the training "
+            "pictures that are to choose it have no mask that names a class; more of them help"
+        )
+    return head, rate
 
 
 def norm_of(feature: Feature, subject: Subject) -> BatchNorm:
@@ -109,15 +117,18 @@ def norm_of(feature: Feature, subject: Subject) -> BatchNorm:
 
 def fit_head(
     feature: Feature, norm: BatchNorm, patches: Patches, epochs: int, seed: int
-) -> tuple[PatchHeads, float]:
+) -> tuple[PatchHeads, float | None]:
     """The head, and its learning rate, of the highest mIoU on a tenth of the training pictures that
-    no head was trained on. A lone picture is both.
+    no head was trained on. A lone picture is both. Where they have no pixel that counts, the head
+    of the first rate, and None.
     """
     generator = torch.Generator().manual_seed(seed)
     heldout, fitted = hold_out(len(patches), generator)
     batches = [rows.tolist() for rows in shuffled(fitted, epochs, BATCH, generator)]
     heads = train_heads(feature, norm, patches, batches)
     scores = [mean_iou(confusion) for confusion in patch_confusions(heads, patches, heldout)]
+    if all(map(math.isnan, scores)):
+        return heads.only(0), None
     best = max(range(len(scores)), key=scores.__getitem__)
     return heads.only(best), LEARNING_RATES[best]
 

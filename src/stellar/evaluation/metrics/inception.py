@@ -210,11 +210,17 @@ def _interpolation(length: int, side: int) -> Float[Tensor, "{side} {length}"]:
     return (1 - share) * F.one_hot(low, length) + share * F.one_hot(high, length)
 
 
-def load_inception(folder: Path | None = None) -> Inception:
-    """With the FID's weights out of a folder; by default, torch's cache of downloads. Raises
+def find_weights(folder: Path | None = None) -> tuple[Path]:
+    """The file of the FID's weights, out of a folder or torch's cache of downloads. Raises
     WeightsError with a sentence.
     """
-    state = read_state(find_metric_file("rFID", FILES, ADDRESS, folder))
+    return (find_metric_file("rFID", FILES, ADDRESS, folder),)
+
+
+def load_inception(folder: Path | None = None) -> Inception:
+    """With the weights that `find_weights` finds, and its errors."""
+    (file,) = find_weights(folder)
+    state = read_state(file)
     with torch.device("meta"):
         inception = Inception()
     counters = tuple(name for name in state if name.endswith("num_batches_tracked"))

@@ -61,9 +61,9 @@ class LPIPS(nn.Module):
         return total
 
 
-def load_lpips(folder: Path | None = None) -> LPIPS:
-    """With AlexNet out of a folder; by default, torch's cache of downloads. Raises MissingPackage
-    and WeightsError with a sentence.
+def find_weights(folder: Path | None = None) -> tuple[Path, Path]:
+    """The files of AlexNet, out of a folder or torch's cache of downloads, and of w. Raises
+    MissingPackage and WeightsError with a sentence.
     """
     package = find_spec("torchmetrics")
     if package is None or package.origin is None:
@@ -72,7 +72,13 @@ def load_lpips(folder: Path | None = None) -> LPIPS:
             'install it with: pip install "stellar-vision[metrics]"'
         )
     judged = Path(package.origin).parent / "functional/image/lpips_models/alex.pth"
-    state = dict(read_state(find_metric_file("LPIPS", (FILE,), ADDRESS, folder)))
+    return find_metric_file("LPIPS", (FILE,), ADDRESS, folder), judged
+
+
+def load_lpips(folder: Path | None = None) -> LPIPS:
+    """With the weights that `find_weights` finds, and its errors."""
+    alexnet, judged = find_weights(folder)
+    state = dict(read_state(alexnet))
     for name, weight in read_state(judged).items():
         state[name.replace("lin", "weights.").removesuffix(".model.1.weight")] = weight
     with torch.device("meta"):
