@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stellar.config.checks import warn
 from stellar.errors import UserError
-from stellar.model.backbones import Backbone, build_backbone
+from stellar.model.backbones import build_backbone
 from stellar.model.files.config_json import CONFIG, read_history
 from stellar.model.files.opening import BackboneFile, ModelFile, open_model, open_weights
 from stellar.model.files.prefixes import FROZEN, TRAINING_ONLY
@@ -64,7 +64,7 @@ def load(
     return build(file, device, tokenizer, purpose, local_files_only)
 
 
-def load_any(source: str | Path, device: str | torch.device = "cpu") -> Stellar | Backbone:
+def load_any(source: str | Path, device: str | torch.device = "cpu") -> Stellar:
     """Whatever a name or a path stands for: a model of ours as from `load`, somebody else's as from
     `load_backbone`. Raises WeightsError with a sentence.
     """

@@ -15,7 +15,7 @@ from stellar.data.labelled import MaskedSplits, Splits
 from stellar.data.picture_batches import PictureBatch, picture_batches
 from stellar.evaluation.evaluators.reconstruction import draw_again
 from stellar.images import check_fit, one_batch
-from stellar.model import Backbone, Stellar, check_model
+from stellar.model import Stellar, check_model
 from stellar.model.finite import check_finite
 from stellar.pictures import picture_sheet, stacked
 
@@ -93,7 +93,7 @@ def _drawn(
 
 
 def sheets_of(
-    models: Mapping[str, Stellar | Backbone], data: Splits | MaskedSplits, count: int = 6
+    models: Mapping[str, Stellar], data: Splits | MaskedSplits, count: int = 6
 ) -> list[tuple[str, Image.Image]]:
     """Name and sheet of every model that has maps and draws, on test pictures that are evenly
     spread.
@@ -102,5 +102,5 @@ def sheets_of(
     return [
         (name, reconstruct(model, data.test, count, fit).sheet)
         for name, model in models.items()
-        if isinstance(model, Stellar) and model.can_draw and model.config.num_sparse_tokens
+        if model.can_draw and model.config.num_sparse_tokens
     ]

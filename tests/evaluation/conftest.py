@@ -116,7 +116,7 @@ def seeing_backbone(small: ModelConfig) -> Backbone:
 def subject_of(tmp_path: Path) -> Callable[..., Subject]:
     """A model on data, with two seeds."""
 
-    def make(model: Stellar | Backbone, data: MaskedSplits, **settings: Any) -> Subject:
+    def make(model: Stellar, data: MaskedSplits, **settings: Any) -> Subject:
         return Subject(
             "model", model, data, replace(EvaluationConfig(num_seeds=2), **settings), tmp_path
         )

@@ -21,7 +21,7 @@ from stellar.evaluation.probes.objects import largest_class_share
 from stellar.evaluation.scores import Evaluation, ModelScores
 from stellar.evaluation.subject import Progress, Subject, silent
 from stellar.images import preprocessing
-from stellar.model import Backbone, Stellar
+from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.quantities import counted
 
@@ -32,7 +32,7 @@ error of a share is at most 5 points.
 
 
 def evaluate(
-    models: Mapping[str, Stellar | Backbone],
+    models: Mapping[str, Stellar],
     data: Splits | MaskedSplits,
     folder: str | Path,
     settings: EvaluationConfig | None = None,

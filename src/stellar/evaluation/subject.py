@@ -14,7 +14,7 @@ from stellar.data.labelled import MaskedSplits, Splits
 from stellar.evaluation.features.cache import Unreadable
 from stellar.evaluation.features.patches import Patches, extract_patches
 from stellar.evaluation.features.pictures import Features, extract
-from stellar.model import Backbone, Stellar
+from stellar.model import Stellar
 from stellar.storage import one_line
 
 Made = TypeVar("Made")
@@ -31,7 +31,7 @@ class Subject:
     """One model on one data set. Features are extracted when the first test asks for them."""
 
     name: str
-    model: Stellar | Backbone
+    model: Stellar
     data: Splits | MaskedSplits
     settings: EvaluationConfig
     folder: Path

@@ -7,43 +7,25 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from stellar.config import ConfigError, DecoderConfig, Fit, ModelConfig
+from stellar.config import ConfigError, DecoderConfig, ModelConfig
 from stellar.model.encoder import Encoder
-from stellar.model.factors import Factors
 from stellar.model.files.opening import BackboneFile, open_backbone
 from stellar.model.files.strict_loading import WeightsError, load_weights
-from stellar.model.inputs import Inputs, prepare
 from stellar.model.positions import resize_table
+from stellar.model.stellar import Stellar
 from stellar.precision import choose_device
 
 
-class Backbone(nn.Module):
-    """Somebody else's vision transformer under the encoder's contract: cls and patch features
-    after its final norm, no sparse tokens.
+class Backbone(Stellar):
+    """Somebody else's vision transformer: a model of ours without tokens that draws nothing. Its
+    factors have K = 0, so that Z is U.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = Encoder(config)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.encoder.cls_token.device
-
-    def encode(self, images: Inputs, fit: Fit | None = None) -> Factors:
-        """Features of pictures, given as to `Stellar.encode`; sparse and spatial have K = 0."""
-        prepared = prepare(images, self.config, fit, like=self.encoder.cls_token)
-        tokens, grid = self.encoder(prepared.images), self.encoder.grid(prepared.images)
-        spatial = tokens.dense.new_empty(*tokens.dense.shape[:2], 0)
-        return Factors(tokens.cls, tokens.sparse, spatial, tokens.dense, grid, prepared.description)
-
-    def forward(self, images: Inputs) -> Factors:
-        """`encode`."""
-        return self.encode(images)
+        super().__init__(config, draws=False)
+        self.learned_to_draw = False
 
 
 def load_backbone(

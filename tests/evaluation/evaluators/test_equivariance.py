@@ -87,7 +87,7 @@ def test_tokens_are_matched_whatever_their_order_and_length() -> None:
     assert nearest_tokens(torch.zeros(1, 2, 8), tokens[:1])[0].tolist() == [[0, 0]]
 
 
-def subject_of(model: Stellar | Backbone, folder: Path, count: int = 6) -> Subject:
+def subject_of(model: Stellar, folder: Path, count: int = 6) -> Subject:
     train, test = (Scenes(split, size=16, length=count) for split in ("train", "heldout"))
     data = MaskedSplits(train, test, CLASSES, "scenes")
     return Subject("model", model, data, EvaluationConfig(batch_size=4), folder)

@@ -45,7 +45,7 @@ def test_known_and_perfect_values() -> None:
 
 
 def subject_of(
-    model: Stellar | Backbone,
+    model: Stellar,
     folder: Path,
     settings: EvaluationConfig,
     size: int = 16,

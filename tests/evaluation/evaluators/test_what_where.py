@@ -14,7 +14,7 @@ from stellar.evaluation.subject import Subject
 from stellar.model import Backbone, Stellar
 
 
-def on_scenes(model: Stellar | Backbone, folder: Path) -> Subject:
+def on_scenes(model: Stellar, folder: Path) -> Subject:
     train, test = (Scenes(split, size=24, length=10) for split in ("train", "heldout"))
     data = MaskedSplits(train, test, CLASSES, "scenes")
     return Subject("model", model, data, EvaluationConfig(), folder)

@@ -37,7 +37,7 @@ def images(tmp_path: Path) -> LabelledImages:
 
 
 def expected(
-    model: Stellar | Backbone, images: LabelledImages
+    model: Stellar, images: LabelledImages
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Each readable picture by itself: its features and its label."""
     rows, labels = {"cls": [], "S": [], "U": []}, []

@@ -61,7 +61,7 @@ def fewer_tokens(subject: Subject) -> Iterator[Score]:
             f"for up to {COUNTS[-1]}"
         )
     counts = counts_of(config.num_sparse_tokens)
-    if not counts or not isinstance(model, Stellar):
+    if not counts:
         return
     patches = (config.image_size // config.patch_size) ** 2
     for count in counts:

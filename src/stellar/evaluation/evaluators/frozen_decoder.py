@@ -24,7 +24,7 @@ from stellar.evaluation.evaluators.reconstruction import NAMES, judge, likeness
 from stellar.evaluation.scores import Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
-from stellar.model import Backbone, Stellar
+from stellar.model import Stellar
 from stellar.model.decoder import Decoder
 from stellar.precision import autocast, inference, resolve_precision
 
@@ -54,7 +54,7 @@ def frozen_reconstruction(subject: Subject) -> Iterator[Score]:
 class FrozenDecoder:
     """A decoder behind a model that stays as it is."""
 
-    model: Stellar | Backbone
+    model: Stellar
     decoder: Decoder
     mean: Float[Tensor, " D"]
     """Of every channel of the features, which the decoder gets without it."""
@@ -62,9 +62,7 @@ class FrozenDecoder:
     """Of every channel of the features, which the decoder gets divided by it."""
 
     @classmethod
-    def untrained(
-        cls, model: Stellar | Backbone, config: DecoderConfig, images: Tensor
-    ) -> "FrozenDecoder":
+    def untrained(cls, model: Stellar, config: DecoderConfig, images: Tensor) -> "FrozenDecoder":
         """Mean and variance of the features are those of `images` (b c h w), as they were read."""
         decoder = Decoder(replace(model.config, decoder=config))
         colour = unit_range(images).mean(dim=(0, 2, 3))
@@ -87,7 +85,7 @@ class FrozenDecoder:
 
 
 def frozen_features(
-    model: Stellar | Backbone, images: Tensor
+    model: Stellar, images: Tensor
 ) -> tuple[Float[Tensor, "b p d"], tuple[int, int]]:
     """What is drawn from, without gradients, and its grid: Z, which is U where there are no
     tokens.

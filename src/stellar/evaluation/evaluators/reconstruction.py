@@ -55,7 +55,7 @@ def likeness(metric: str, test: str = TEST) -> Quantity:
 def reconstruction(subject: Subject) -> Iterator[Score]:
     """Of a model that draws: from Z = L S alone."""
     model = subject.model
-    if isinstance(model, Stellar) and model.can_draw:
+    if model.can_draw:
         yield from judge(
             subject, subject.data.test, lambda images: draw_again(model, images)[1], TEST
         )

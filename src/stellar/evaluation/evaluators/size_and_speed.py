@@ -15,7 +15,7 @@ from stellar.config import ModelConfig
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
-from stellar.model import Backbone, Stellar
+from stellar.model import Stellar
 from stellar.precision import inference
 
 PARTS = tuple(ModelConfig().numbers_per_image())
@@ -42,16 +42,14 @@ def cost(subject: Subject) -> Iterator[Score]:
     yield Score(ENCODING, images_per_second(subject.model, pictures))
 
 
-def images_per_second(
-    model: Stellar | Backbone, images: UInt8[Tensor, "b C h w"], rounds: int = 5
-) -> float:
+def images_per_second(model: Stellar, images: UInt8[Tensor, "b C h w"], rounds: int = 5) -> float:
     """Encoding speed on this batch, already on the model's device: the median after one warm-up."""
     images = images.to(model.device)
     times = [_encoding_seconds(model, images) for _ in range(rounds + 1)]
     return len(images) / median(times[1:])
 
 
-def _encoding_seconds(model: Stellar | Backbone, images: Tensor) -> float:
+def _encoding_seconds(model: Stellar, images: Tensor) -> float:
     _wait_for(model.device)
     start = perf_counter()
     with inference(model):

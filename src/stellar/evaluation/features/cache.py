@@ -14,7 +14,7 @@ from torch import Tensor
 from stellar.config import Fit
 from stellar.data.folder import DataError, ImageSource
 from stellar.data.picture_batches import picture_batches
-from stellar.model import Backbone, Factors, Stellar
+from stellar.model import Factors, Stellar
 from stellar.model.finite import check_finite
 from stellar.precision import inference
 from stellar.storage import place_files
@@ -37,7 +37,7 @@ Unreadable = tuple[tuple[str, str], ...]
 
 
 def write_rows(
-    model: Stellar | Backbone,
+    model: Stellar,
     images: ImageSource,
     fit: Fit,
     folder: Path,

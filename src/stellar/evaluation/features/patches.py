@@ -20,7 +20,7 @@ from torch import Tensor
 
 from stellar.data.labelled import MaskedSource
 from stellar.evaluation.features.cache import Rows, Unreadable, write_rows
-from stellar.model import Backbone, Factors, Stellar
+from stellar.model import Factors, Stellar
 
 AT_ONCE = 1 << 24
 """Numbers about the pixels of some pictures that are in memory together: 64 MiB in fp32."""
@@ -75,7 +75,7 @@ class Patches:
 
 
 def extract_patches(
-    model: Stellar | Backbone,
+    model: Stellar,
     source: MaskedSource,
     num_classes: int,
     folder: Path,

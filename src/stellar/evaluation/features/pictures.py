@@ -17,7 +17,7 @@ from torch import Tensor
 from stellar.data.labelled import LabelledImages
 from stellar.errors import UserError
 from stellar.evaluation.features.cache import Rows, Unreadable, write_rows
-from stellar.model import Backbone, Factors, Stellar
+from stellar.model import Factors, Stellar
 
 PARTS = {
     "cls": ("cls",),
@@ -70,7 +70,7 @@ class Features:
 
 
 def extract(
-    model: Stellar | Backbone,
+    model: Stellar,
     images: LabelledImages,
     folder: Path,
     batch_size: int = 64,

@@ -28,7 +28,7 @@ from stellar.evaluation.evaluators.published.steps import (
 )
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
-from stellar.model import Backbone, Stellar
+from stellar.model import Stellar
 from stellar.precision import inference
 
 TEST = "published linear probe"
@@ -60,7 +60,7 @@ def published_linear(subject: Subject) -> Iterator[Score]:
             yield Score.over_seeds(accuracy(metric, feature), shares, detail)
 
 
-def means(model: Stellar | Backbone, images: Tensor) -> dict[str, Float[Tensor, "b D"]]:
+def means(model: Stellar, images: Tensor) -> dict[str, Float[Tensor, "b D"]]:
     """Of pictures (b c h w) as they were read: the mean of S, where a model has tokens, the mean of
     U, and cls.
     """

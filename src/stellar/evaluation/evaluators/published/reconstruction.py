@@ -30,7 +30,7 @@ from stellar.evaluation.evaluators.reconstruction import NAMES, judge, likeness
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 from stellar.images import unit_range
-from stellar.model import Backbone, Stellar
+from stellar.model import Stellar
 from stellar.model.decoder import Decoder
 from stellar.precision import autocast, resolve_precision
 
@@ -53,8 +53,8 @@ def drawn_by(metric: str, target: Target) -> Quantity:
 def published_reconstruction(subject: Subject) -> Iterator[Score]:
     """The measures of `reconstruction` on one random crop of each test picture."""
     model, settings = subject.model, subject.settings
-    target: Target = model.config.decoder.target if isinstance(model, Stellar) else "pixels"
-    if target == "codes" and isinstance(model, Stellar) and model.tokenizer is None:
+    target: Target = model.config.decoder.target
+    if target == "codes" and model.tokenizer is None:
         subject.note(f"{TEST} was not measured: the model draws codes, and needs its tokenizer")
         return
     runs = []
@@ -72,7 +72,7 @@ def published_reconstruction(subject: Subject) -> Iterator[Score]:
 class Probe:
     """A decoder behind a model that stays as it is."""
 
-    model: Stellar | Backbone
+    model: Stellar
     decoder: Decoder
 
     def loss(self, images: Tensor) -> Float[Tensor, ""]:
@@ -81,7 +81,7 @@ class Probe:
         """
         prediction, _ = self._predicted(images)
         pictures = unit_range(images.to(self.model.device))
-        if isinstance(self.model, Stellar) and self.model.config.decoder.target == "codes":
+        if self.model.config.decoder.target == "codes":
             codes = self.model.codes(pictures)
             return CODES_WEIGHT * F.cross_entropy(prediction.flatten(0, 1), codes.flatten().long())
         return PIXELS_WEIGHT * F.mse_loss(prediction, pictures)
@@ -90,9 +90,7 @@ class Probe:
         """Drawings of pictures (b c h w) as they were read, in [0, 1], on the CPU."""
         with torch.inference_mode():
             prediction, grid = self._predicted(images)
-            if isinstance(self.model, Stellar):
-                return self.model.drawn(prediction, grid).cpu()
-            return prediction.clamp(0, 1).cpu()
+            return self.model.drawn(prediction, grid).cpu()
 
     def _predicted(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Pixels or logits of codes in fp32, and the grid."""
