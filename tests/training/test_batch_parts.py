@@ -47,6 +47,31 @@ def test_the_second_view_is_the_second_masked_one_or_the_only_one_in_its_colours
 
 
 @pytest.mark.parametrize(
+    ("off", "masked", "local"),
+    [
+        ({}, 2, 1),
+        ({"cls_local_weight": 0.0}, 2, 0),
+        ({"set_alignment_weight": 0.0, "cls_masked_weight": 0.0, "koleo_weight": 0.0}, 0, 1),
+    ],
+)
+def test_views_that_no_term_reads_are_not_cut(
+    config: RunConfig, off: dict[str, float], masked: int, local: int
+) -> None:
+    """And where they are the last that are drawn, the others stay what they were."""
+    source = Scenes("train", size=16)
+    run = replace(config, objective=replace(config.objective, **off))
+    (all_of_them,), (found,) = (
+        list(batch_parts(each, source, range(1), Ranks(), CPU)) for each in (config, run)
+    )
+    images = len(found.views.full)
+    assert torch.equal(found.views.full, all_of_them.views.full)
+    assert len(found.views.masked) == masked * images
+    assert len(found.views.local) == local * images
+    if masked:
+        assert torch.equal(found.views.masked, all_of_them.views.masked)
+
+
+@pytest.mark.parametrize(
     ("changes", "there"),
     [({}, False), ({"teacher": "constant"}, True), ({"global_alignment": "matched"}, True)],
 )

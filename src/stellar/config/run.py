@@ -37,6 +37,17 @@ class RunConfig:
         """The same run, shorter or longer; None: for its epochs."""
         return replace(self, training=replace(self.training, steps=steps))
 
+    @property
+    def views_read(self) -> ViewConfig:
+        """The views that some term reads: no others are cut, or sent to a device."""
+        objective, views = self.objective, self.views
+        masked = objective.uses_masked or objective.uses_second
+        return replace(
+            views,
+            num_masked=views.num_masked if masked else 0,
+            num_local=views.num_local if objective.on("cls_local") else 0,
+        )
+
     def __post_init__(self) -> None:
         settle_types(self)
         patch = self.model.patch_size

@@ -128,7 +128,7 @@ def exchanged_bytes(config: RunConfig, machines: Machines) -> float:
 
 def pixel_bytes(config: RunConfig) -> int:
     """uint8 views of an image, and the indices of the patches that are kept."""
-    model, views = config.model, config.views
+    model, views = config.model, config.views_read
     large = (1 + views.num_masked) * model.image_size**2
     small = views.num_local * views.local_size**2
     return model.in_chans * (large + small) + 8 * views.num_masked * kept_patches(config)

@@ -32,15 +32,15 @@ def batch_parts(
     config: RunConfig, source: ImageSource, steps: range, ranks: Ranks, device: torch.device
 ) -> Iterator[BatchPart]:
     """The parts of these steps' batches, one step's after the other's, for this process."""
-    training, model = config.training, config.model
+    training, model, seen = config.training, config.model, config.views_read
     batches = view_batches(
         MultiView(
             source,
             model.image_size,
             model.patch_size,
-            config.views,
+            seen,
             training.seed,
-            uncut=cut_on(device, config.views),
+            uncut=cut_on(device, seen),
         ),
         training.batch_size // training.accumulate,
         training.seed,
@@ -52,7 +52,7 @@ def batch_parts(
         device=device,
     )
     for batch in batches:
-        views = views_on(device, batch, config.views, config.objective.uses_second)
+        views = views_on(device, batch, seen, config.objective.uses_second)
         yield BatchPart(views, len(batch.index) / training.batch_size, batch.skipped)
 
 
