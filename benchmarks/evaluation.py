@@ -44,7 +44,7 @@ def rows(toy: bool = False) -> Iterator[Row]:
     if device.type != "cuda" and not toy:
         yield unmeasured(what, "s", None)
         return
-    model, count = load(MODEL, device), 24 if toy else NUM_SCENES
+    model, count = load(MODEL, device), 10 if toy else NUM_SCENES
     settings = EvaluationConfig(epochs=1, num_seeds=1) if toy else EvaluationConfig(num_workers=2)
     start = perf_counter()
     with TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from stellar.data.evaluation_data import open_scenes
 from stellar.demo import demo, scores_of_report
+from stellar.evaluation.evaluators import what_where
 from stellar.evaluation.evaluators.reconstruction import likeness
 from stellar.evaluation.evaluators.size_and_speed import ENCODING
 from stellar.evaluation.report.report_json import read_evaluation
@@ -48,9 +49,10 @@ def test_a_short_demo(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.long
 def test_it_goes_on_with_its_run_and_takes_the_shipped_models_figures_from_its_report(
-    tmp_path: Path, capsys
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which is of larger scenes here, and beside a model that does not draw."""
+    monkeypatch.setattr(what_where, "MOST_PICTURES", 60)  # it takes most of the time
     config = preset().with_steps(1)
     small = replace(
         config.model, image_size=24, patch_size=12, embed_dim=16, depth=1, num_heads=1,
