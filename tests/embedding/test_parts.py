@@ -1,6 +1,7 @@
 """Parts are the unit of work: whoever makes them, and whatever dies, the result is the same."""
 
 import copy
+import errno
 import json
 import multiprocessing
 import os
@@ -304,6 +305,23 @@ def test_parts_of_nobody_knows_what_are_refused(
         embed(model, photos, out, part_size=2)
 
 
+@pytest.mark.parametrize("name", ["out", "out.parquet"])
+def test_a_part_that_cannot_be_read_is_named(
+    tmp_path: Path, model: Stellar, photos: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is not said that something cannot be written, and nothing is placed."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    parts = open_parts(tmp_path / name, ImageFolder(photos), Embedder(model), 2)
+    parts.write(0, [Embedder(model)(["a"], torch.zeros(1, 3, 16, 16, dtype=torch.uint8))], [])
+    monkeypatch.setattr(pq, "read_table", fails)
+    with pytest.raises(EmbeddingError, match=r"0.parquet cannot be read \(Input/output error\)"):
+        parts.finish()
+    assert not (tmp_path / name).exists()
+
+
 def test_a_file_of_somebody_else_is_no_part(tmp_path: Path, model: Stellar, photos: Path) -> None:
     embed(model, photos, tmp_path / "out", part_size=2, ranks=Ranks(1, 2))
     stranger = tmp_path / "out.parts/data/1x.parquet"
@@ -375,4 +393,4 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, model: Stellar, photos: Path)
     parts = open_parts(tmp_path / "out", ImageFolder(photos), Embedder(model), 2)
     (tmp_path / "out.parts/data").write_text("in the way")
     with pytest.raises(EmbeddingError, match=r"cannot be written .* the same command goes on"):
-        parts.write(0, [], [])
+        parts.write(0, [Embedder(model)(["a"], torch.zeros(1, 3, 16, 16, dtype=torch.uint8))], [])

@@ -233,7 +233,9 @@ class Parts:
             self._look_through(writer.write_table)
 
     def _read(self, number: int) -> pa.Table:
-        """A part. Raises EmbeddingError, and removes it, where the disk has changed it."""
+        """A part. Raises EmbeddingError where it cannot be read, and removes it where the disk has
+        changed it.
+        """
         try:
             table = pq.read_table(self._path(number), page_checksum_verification=True)
             if not self._is_own(table.schema) or UNREADABLE not in table.schema.metadata:
@@ -241,7 +243,12 @@ class Parts:
             return table
         except (OSError, ValueError, pa.ArrowException) as error:
             if getattr(error, "errno", None) is not None:  # of the disk, not of what it holds
-                raise
+                if self.out.exists():  # another process has placed it, and the parts are gone
+                    raise
+                raise EmbeddingError(
+                    f"{self._path(number)} cannot be read ({reason_of(error)}); without that file "
+                    "the same command makes it again"
+                ) from error
             self._path(number).unlink()
             raise EmbeddingError(
                 f"{self._path(number)} was damaged on the disk ({error}), and is removed; the same "
