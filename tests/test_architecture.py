@@ -97,7 +97,7 @@ WITHIN = {
             "vqgan",
         },
         "files": {"decoder", "history", "stellar", "vqgan"},
-        "backbones": {"encoder", "factors", "files", "inputs", "positions"},
+        "backbones": {"encoder", "files", "positions", "stellar"},
     },
     "searching": {
         "places": set(),
