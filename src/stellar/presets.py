@@ -150,7 +150,7 @@ class Presets(dict[str, Callable[[], RunConfig]]):
     def __missing__(self, name: str) -> Never:
         raise ConfigError(
             f"a preset is one of {', '.join(self)} (a run has its settings in its run.toml), "
-            f"got {name!r}{nearest(str(name), self)}"
+            f"got {name!r}{nearest(name, self)}"
         )
 
 

@@ -58,7 +58,7 @@ def prepare(inputs: Inputs, config: ModelConfig, fit: Fit | None, like: Tensor) 
     if isinstance(inputs, Tensor) and inputs.ndim == 4 and fit is None:
         if inputs.shape[1] == config.in_chans and inputs.dtype in _USUAL:
             if _can_be_looked_at(inputs):
-                in_range(inputs.detach().float())
+                in_range(inputs.float())
             return Prepared(_in_precision(inputs, like))
         fit = "exact"
     fit = fit or "crop"

@@ -87,8 +87,7 @@ class Stellar(nn.Module):
 
         uint8 is 0 to 255, uint16 and int32 are 16 bits, floats lie in [0, 1]. `fit` is the way to a
         size that the patch divides; by default a tensor (B C H W) must have one, and is taken as it
-        is, while all else is cropped. `Factors.preparation` says what was done. Raises
-        InputError.
+        is, while all else is cropped. `Factors.preparation` says what was done. Raises InputError.
         """
         prepared = prepare(images, self.config, fit, like=self.encoder.cls_token)
         tokens, grid = self.encoder(prepared.images), self.encoder.grid(prepared.images)

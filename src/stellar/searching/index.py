@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -250,10 +251,8 @@ def _meant(path: str, rows: Rows) -> str:
     as a shell completes it; else one that is spelt nearly so.
     """
     parts = Path(path).parts
-    for tail in ("/".join(parts[start:]) for start in range(1, len(parts))):
-        if tail in rows.numbers:
-            return f"; did you mean {tail!r}?"
-    for longer in rows.paths:
-        if longer.endswith(f"/{path}"):
-            return f"; did you mean {longer!r}?"
-    return nearest(path, rows.paths, cutoff=0.8)
+    tails = ("/".join(parts[start:]) for start in range(1, len(parts)))
+    shorter = (tail for tail in tails if tail in rows.numbers)
+    longer = (known for known in rows.paths if known.endswith(f"/{path}"))
+    meant = next(chain(shorter, longer), None)
+    return f"; did you mean {meant!r}?" if meant else nearest(path, rows.paths, cutoff=0.8)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -197,14 +198,15 @@ def load_run(model: PretrainingModel, file: ModelFile) -> str:
         for field in ("num_sparse_tokens", "slot_rounds", "bottleneck")
     )
     heads = file.objective is not None and _head(file.objective) == _head(model.objective)
-    kept = {
-        "tokens": (TOKENS, tokens),
-        "heads": (HEADS, tokens and heads),
-        "decoder": (("decoder.",), file.has_decoder and _drawn(theirs) == _drawn(ours)),
-    }
-    anew = [name for name, (_, is_kept) in kept.items() if not is_kept]
-    ignore = [*FROZEN, *OF_ONE_RUN, *(part for name in anew for part in kept[name][0])]
-    load_weights(model, resize_weights(file.state, theirs, ours), tuple(ignore))
+    anew: dict[str, tuple[str, ...]] = {}
+    if not tokens:
+        anew["tokens"] = TOKENS
+    if not (tokens and heads):
+        anew["heads"] = HEADS
+    if not file.has_decoder or _drawn(theirs) != _drawn(ours):
+        anew["decoder"] = ("decoder.",)
+    ignore = (*FROZEN, *OF_ONE_RUN, *chain.from_iterable(anew.values()))
+    load_weights(model, resize_weights(file.state, theirs, ours), ignore)
     said = f"starting from {file.path}"
     return f"{said}; {' and '.join(anew)} start anew" if anew else said
 

@@ -11,7 +11,6 @@ from stellar.data.labelled import MaskedSplits
 from stellar.data.scenes import CLASSES, Scenes
 from stellar.evaluation.evaluators.published.reconstruction import (
     TEST,
-    Target,
     drawn_by,
     published_reconstruction,
     train_probe,
@@ -48,16 +47,12 @@ def model(request: pytest.FixtureRequest, small: ModelConfig) -> Stellar:
     return drawing_codes(small) if request.param == "codes" else Stellar(small).eval()
 
 
-def target_of(model: Stellar) -> Target:
-    return model.config.decoder.target if isinstance(model, Stellar) else "pixels"
-
-
 def test_learns_and_leaves_the_model_as_it_was(model: Stellar, tmp_path: Path) -> None:
     pictures = torch.stack([Scenes("heldout", size=16).read(index) for index in range(20)])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     losses = []
     for epochs in (1, 60):
-        probe = train_probe(subject_of(model, tmp_path, epochs), target_of(model), 0)
+        probe = train_probe(subject_of(model, tmp_path, epochs), 0)
         with torch.no_grad():
             losses.append(probe.loss(pictures).item())
     assert losses[1] < 0.95 * losses[0]
@@ -72,7 +67,7 @@ def test_learns_and_leaves_the_model_as_it_was(model: Stellar, tmp_path: Path) -
 def test_the_loss_of_pixels_is_ten_times_their_squared_error(
     small: ModelConfig, tmp_path: Path
 ) -> None:
-    probe = train_probe(subject_of(Stellar(small).eval(), tmp_path, 1), "pixels", 0)
+    probe = train_probe(subject_of(Stellar(small).eval(), tmp_path, 1), 0)
     pictures = torch.rand(4, 3, 16, 16)
     expected = 10 * (probe._predicted(pictures)[0] - unit_range(pictures)).square().mean()
     torch.testing.assert_close(probe.loss(pictures), expected)
@@ -83,16 +78,17 @@ def test_a_seed_decides_everything(model: Stellar, tmp_path: Path) -> None:
     weights = []
     for seed in (0, 0, 1):
         torch.rand(seed + 5)  # whatever was drawn before
-        weights.append(train_probe(subject, target_of(model), seed).decoder.proj.weight)
+        weights.append(train_probe(subject, seed).decoder.proj.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    assert train_probe(subject, target_of(model), 0).draw(pictures).shape == pictures.shape
+    assert train_probe(subject, 0).draw(pictures).shape == pictures.shape
 
 
 def test_codes_and_pixels_are_numbers_of_their_own(model: Stellar, tmp_path: Path) -> None:
     scores = list(published_reconstruction(subject_of(model, tmp_path, 1)))
     assert {score.quantity for score in scores} == {
-        drawn_by(metric, target_of(model)) for metric in ("PSNR", "SSIM", "Frechet distance")
+        drawn_by(metric, model.config.decoder.target)
+        for metric in ("PSNR", "SSIM", "Frechet distance")
     }
     assert {score.quantity.test for score in scores} == {TEST}
     assert all("1 epoch, not the 20 that are published; 40 test" in s.detail for s in scores)

@@ -60,7 +60,7 @@ def published_reconstruction(subject: Subject) -> Iterator[Score]:
     runs = []
     for seed in settings.seeds:
         crops = RandomCrops(subject.data.test, model.config.image_size, SCALE, seed)
-        probe = train_probe(subject, target, seed)
+        probe = train_probe(subject, seed)
         runs.append(list(judge(subject, crops, probe.draw, TEST)))
     for scores in zip(*runs, strict=True):
         first, values = scores[0], [score.value for score in scores]
@@ -100,16 +100,16 @@ class Probe:
             return self.decoder(features, grid).float(), grid
 
 
-def train_probe(subject: Subject, target: Target, seed: int) -> Probe:
-    """After the last epoch. Raises DataError when no picture can be read."""
+def train_probe(subject: Subject, seed: int) -> Probe:
+    """To what the model draws, after the last epoch. Raises DataError if no picture can be read."""
     model, settings, images = subject.model, subject.settings, subject.data.train
     size = model.config.image_size
     crops = RandomCrops(images, size, SCALE, seed, epochs_of(settings, EPOCHS))
     steps = Steps(len(images), crops.epochs, BATCH, BATCH, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        num_codes = model.config.decoder.num_codes
-        decoder = replace(subject.decoder, target=target, num_codes=num_codes)
+        own = model.config.decoder
+        decoder = replace(subject.decoder, target=own.target, num_codes=own.num_codes)
         probe = Probe(model, Decoder(replace(model.config, decoder=decoder)).to(model.device))
     parameters = list(probe.decoder.parameters())
     optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=WEIGHT_DECAY)
