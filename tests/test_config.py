@@ -109,6 +109,7 @@ def test_the_published_recipe() -> None:
         (lambda: ViewConfig(global_scale=(0.9, 0.3)), "0 < low <= high <= 1, got 0.9, 0.3"),
         (lambda: ViewConfig(blur_kernel=4), "odd and positive, got 4"),
         (lambda: ViewConfig(flip_probability=1.5), "between 0 and 1, got 1.5"),
+        (lambda: ViewConfig(turn_probability=-1), r"views.turn_probability must be .*, got -1"),
         (lambda: ViewConfig(masking_ratio=1.0), r"in \[0, 1\), got 1.0"),
         (lambda: ViewConfig(num_masked=-1), "must not be negative, got -1"),
         (lambda: ObjectiveConfig(koleo_weight=-1.0), "koleo_weight must not be negative"),

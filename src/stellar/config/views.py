@@ -34,6 +34,12 @@ class ViewConfig:
     """The same for a local crop."""
     flip_probability: float = 0.5
     """Chance of a horizontal flip, for each view."""
+    vertical_flip_probability: float = 0.0
+    """Chance of a vertical flip, for each view: for pictures that have no top, as of a microscope or
+    from above.
+    """
+    turn_probability: float = 0.0
+    """Chance of a turn by 90, 180 or 270 degrees, for each view: for such pictures too."""
     antialias: bool = True
     """Antialias when a crop is made smaller. The published crops are not antialiased."""
     crops: Literal["auto", "workers", "device"] = "auto"
@@ -86,7 +92,7 @@ class ViewConfig:
                 0 < low <= high <= 1,
                 f"views.{name} must be two shares 0 < low <= high <= 1, got {low}, {high}",
             )
-        for name in ("flip", "masking", "jitter", "grey", "blur"):
+        for name in ("flip", "vertical_flip", "turn", "masking", "jitter", "grey", "blur"):
             value = getattr(self, f"{name}_probability")
             require(
                 0 <= value <= 1, f"views.{name}_probability must be between 0 and 1, got {value}"

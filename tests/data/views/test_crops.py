@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stellar.data.views.crops import RATIO, cut, draw_box, draw_crop
+from stellar.data.views.crops import QUARTER_TURNS, RATIO, cut, draw_box, draw_crop, laid
 
 
 def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -53,3 +53,30 @@ def test_flips_happen_as_often_as_asked() -> None:
         ]
         flipped = [bool(crop[0, 0, 0] > crop[0, 0, -1]) for crop in crops]
         assert np.mean(flipped) == pytest.approx(probability, abs=0.08)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_turns_are_those_of_torch(turns: int) -> None:
+    image = picture(30, 40)
+    assert torch.equal(laid(image, QUARTER_TURNS[turns - 1]), image.rot90(turns, (1, 2)))
+
+
+def test_a_view_lies_in_each_of_eight_ways_as_often_as_asked() -> None:
+    def ways(*probabilities: float) -> list[float]:
+        rng = np.random.default_rng(2)
+        drawn = [draw_crop(rng, 9, 9, (0.3, 1.0), *probabilities)[4] for _ in range(800)]
+        return [drawn.count(way) / len(drawn) for way in range(8)]
+
+    assert ways(0.0, 0.3, 0.0) == pytest.approx([0.7, 0, 0.3, 0, 0, 0, 0, 0], abs=0.05)
+    assert ways(0.5, 0.5, 0.75) == pytest.approx([1 / 8] * 8, abs=0.05)
+    # Turns alone mirror nothing: writing stays writing.
+    assert ways(0.0, 0.0, 0.6) == pytest.approx([0.4, 0, 0, 0.2, 0, 0.2, 0.2, 0], abs=0.05)
+
+
+def test_what_is_not_asked_for_draws_nothing() -> None:
+    """Seeds mean what they meant before there were turns."""
+    first, second = np.random.default_rng(0), np.random.default_rng(0)
+    plain = [draw_crop(first, 99, 70, (0.3, 1.0), 0.5) for _ in range(20)]
+    assert plain == [
+        (*draw_box(second, 99, 70, (0.3, 1.0)), int(second.random() < 0.5)) for _ in plain
+    ]

@@ -129,6 +129,24 @@ def test_one_masked_view_may_be_cut_as_the_full_view_is(source: Scenes) -> None:
         assert torch.equal(getattr(shared, name), getattr(plain, name))
 
 
+def test_views_of_pictures_without_a_top_lie_in_any_way(source: Scenes) -> None:
+    """The same crops as upright ones, where each chance is 0 or 1."""
+    upright = replace(VIEWS, flip_probability=0.0)
+    plain = dataset(source, upright)[1, 4]
+    upended = dataset(source, replace(upright, vertical_flip_probability=1.0))[1, 4]
+    assert torch.equal(upended.full, plain.full.flip(2))
+    turned = dataset(source, replace(upright, turn_probability=1.0))
+    samples = [turned[0, index] for index in range(30)]
+    same = [dataset(source, upright)[0, index].full for index in range(30)]
+    ways = {
+        turns
+        for sample, full in zip(samples, same, strict=True)
+        for turns in (1, 2, 3)
+        if torch.equal(sample.full, full.rot90(turns, (2, 3)))
+    }
+    assert ways == {1, 2, 3}
+
+
 def test_random_numbers_do_not_touch_the_global_state(source: Scenes) -> None:
     before = torch.get_rng_state()
     first = dataset(source)[0, 0]

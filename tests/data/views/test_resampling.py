@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from stellar.data.views.crops import cut, draw_crop
+from stellar.data.views.crops import cut, draw_crop, laid
 from stellar.data.views.resampling import canvases, cut_all, resampled, weights
 
 SHAPES = ((75, 100), (100, 75), (40, 30), (1, 1), (1, 90), (90, 2))
@@ -28,21 +28,25 @@ def smooth() -> list[torch.Tensor]:
     ]
 
 
-def drawn(pictures: list[torch.Tensor], views: int = 4) -> torch.Tensor:
+def drawn(pictures: list[torch.Tensor], views: int = 6) -> torch.Tensor:
+    """Crops that lie in any way."""
     rng = np.random.default_rng(1)
     return torch.tensor(
         [
-            [draw_crop(rng, p.shape[0], p.shape[1], (0.06, 1.0)) for _ in range(views)]
+            [
+                draw_crop(rng, p.shape[0], p.shape[1], (0.06, 1.0), 0.5, 0.5, 0.5)
+                for _ in range(views)
+            ]
             for p in pictures
         ]
     )
 
 
 def by_torch(picture: torch.Tensor, crop: list[int], size: int, antialias: bool) -> torch.Tensor:
-    top, left, height, width, mirrored = crop
+    top, left, height, width, lies = crop
     box = picture.permute(2, 0, 1)[None, :, top : top + height, left : left + width].double()
     pixels = F.interpolate(box, (size, size), mode="bicubic", antialias=antialias)[0]
-    return pixels.flip(2) if mirrored else pixels
+    return laid(pixels, lies)
 
 
 @pytest.mark.parametrize("antialias", [True, False])

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
 from stellar.images.sizes import resize
@@ -19,7 +19,13 @@ RATIO = (3 / 4, 4 / 3)
 Box = tuple[int, int, int, int]
 """Top, left, height, width, in pixels."""
 Crop = Sequence[int]
-"""A box, and then 1 where it is mirrored, else 0."""
+"""A box, and then how its view lies: the sum of what was done to it."""
+MIRRORED, UPENDED, TRANSPOSED = 1, 2, 4
+"""Left and right exchanged; top and bottom; and then rows and columns. Together: every way that a
+square can lie.
+"""
+QUARTER_TURNS = (MIRRORED | TRANSPOSED, MIRRORED | UPENDED, UPENDED | TRANSPOSED)
+"""By 90, 180 and 270 degrees, anticlockwise."""
 CROP_NUMBERS = 5
 """Numbers that a crop consists of."""
 
@@ -50,15 +56,32 @@ def draw_crop(
     width: int,
     scale: tuple[float, float],
     flip_probability: float = 0.5,
+    vertical_flip_probability: float = 0.0,
+    turn_probability: float = 0.0,
 ) -> Crop:
-    """A random box of an image of so many pixels, perhaps mirrored."""
-    return *draw_box(rng, height, width, scale), int(rng.random() < flip_probability)
+    """A random box of an image of so many pixels, perhaps mirrored, upended or turned. A chance of
+    0 draws nothing, but for that of the mirrored.
+    """
+    box = draw_box(rng, height, width, scale)
+    lies = MIRRORED if rng.random() < flip_probability else 0
+    if vertical_flip_probability and rng.random() < vertical_flip_probability:
+        lies ^= UPENDED
+    if turn_probability and rng.random() < turn_probability:
+        lies ^= QUARTER_TURNS[rng.integers(len(QUARTER_TURNS))]
+    return *box, lies
 
 
 def cut(
     image: UInt8[Tensor, "C h w"], crop: Crop, size: int, antialias: bool = True
 ) -> UInt8[Tensor, "C size size"]:
     """The crop, `size` by `size` pixels."""
-    top, left, height, width, mirrored = crop
+    top, left, height, width, lies = crop
     pixels = resize(image[:, top : top + height, left : left + width], size, size, antialias)
-    return pixels.flip(2) if mirrored else pixels
+    return laid(pixels, lies)
+
+
+def laid(pixels: Shaped[Tensor, "*C h w"], lies: int) -> Shaped[Tensor, "*C y x"]:
+    """Pixels as a crop's view lies."""
+    exchanged = [side for side, bit in ((-1, MIRRORED), (-2, UPENDED)) if lies & bit]
+    pixels = pixels.flip(exchanged) if exchanged else pixels
+    return pixels.mT if lies & TRANSPOSED else pixels

@@ -84,8 +84,9 @@ class MultiView(Dataset[Batch]):
         if self.uncut:
             image = shrunk(image, shortest_side(self.image_size, views))
         height, width = image.shape[1:]
-        large = (height, width, views.global_scale, views.flip_probability)
-        small = (height, width, views.local_scale, views.flip_probability)
+        lies = (views.flip_probability, views.vertical_flip_probability, views.turn_probability)
+        large = (height, width, views.global_scale, *lies)
+        small = (height, width, views.local_scale, *lies)
         kept = num_kept(math.prod(self.grid), views.masking_ratio)
         keep = torch.empty(1, views.num_masked, kept, dtype=torch.int64)
         masked_colour = torch.empty(1, views.num_masked, photometric.NUM_PARAMS)

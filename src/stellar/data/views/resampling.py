@@ -6,9 +6,9 @@ Resampling is linear and separable, so a view of size n x n is
 
 where c_i = top + (i + 1/2) s' is the place of its row i in the picture X, s' the rows of the box
 for each row of the view, s = max(s', 1) and k the cubic of Keys (1981). Weights outside the box are
-zero, and a mirrored view has the rows of C in reverse. With a = -1/2, antialiased, this is what
-`resize` does to uint8 images, but for its rounding; without antialiasing, s = 1, a = -3/4 and the
-box's border is repeated.
+zero; a mirrored view has the rows of C in reverse, an upended one those of R. With a = -1/2,
+antialiased, this is what `resize` does to uint8 images, but for its rounding; without antialiasing,
+s = 1, a = -3/4 and the box's border is repeated.
 
 On a CPU the products are in double precision, which no setting (autocast, TF32, matmul precision)
 touches. On a GPU they are in half precision, summed in single, for its matrix units: 8-bit values
@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from stellar.data.views.crops import CROP_NUMBERS
+from stellar.data.views.crops import CROP_NUMBERS, MIRRORED, TRANSPOSED, UPENDED
 
 PICTURES_AT_ONCE = 16
 """Pictures of a GPU's batch that share a canvas: enough for few kernels, with little padding."""
@@ -71,36 +71,41 @@ def resampled(
 ) -> Float[Tensor, "n views C size size"]:
     """The crops of each picture, neither rounded nor clamped, in the precision of the canvas."""
     num_pictures, height, channels, width = canvas.shape
-    top, left, rows, columns, mirrored = crops.unbind(2)
-    down = weights(top, rows, torch.zeros_like(top), height, size, antialias, canvas)
-    across = weights(left, columns, mirrored, width, size, antialias, canvas)
+    top, left, rows, columns, lies = crops.unbind(2)
+    down = weights(top, rows, lies & UPENDED, height, size, antialias, canvas)
+    across = weights(left, columns, lies & MIRRORED, width, size, antialias, canvas)
     with torch.autocast(canvas.device.type, enabled=False):
         lines = down.flatten(1, 2) @ canvas.flatten(2)
         lines = lines.view(-1, size * channels, width)
         pixels = lines @ across.flatten(0, 1).mT
-    return pixels.view(num_pictures, -1, size, channels, size).transpose(2, 3)
+    views = pixels.view(num_pictures, -1, size, channels, size).transpose(2, 3)
+    turned = (lies & TRANSPOSED) > 0
+    if not turned.any():
+        return views
+    turned = turned.to(views.device, non_blocking=True)
+    return torch.where(turned[:, :, None, None, None], views.mT, views)
 
 
 def weights(
     start: Int64[Tensor, "n views"],
     length: Int64[Tensor, "n views"],
-    mirrored: Int64[Tensor, "n views"],
+    reverse: Int64[Tensor, "n views"],
     source: int,
     size: int,
     antialias: bool,
     like: Float[Tensor, "..."],
 ) -> Float[Tensor, "n views size source"]:
-    """The matrices that turn `source` values into `size`, each from its own part of them; device
-    and precision are those of `like`.
+    """The matrices that turn `source` values into `size`, each from its own part of them, in reverse
+    order where `reverse` is not 0; device and precision are those of `like`.
     """
     longest = int(length.max()) / size
     reach = math.ceil(2 * max(longest, 1)) if antialias else 2
-    start, length, mirrored = (
+    start, length, reverse = (
         numbers.to(like.device, non_blocking=True)[:, :, None]
-        for numbers in (start, length, mirrored)
+        for numbers in (start, length, reverse)
     )
     row = torch.arange(size, device=like.device)
-    row = torch.where(mirrored > 0, size - 1 - row, row)
+    row = torch.where(reverse > 0, size - 1 - row, row)
     # In whole numbers, so that a place far into a large picture is as exact as the first.
     whole = (2 * row + 1) * length // (2 * size)
     rest = (2 * row + 1) * length % (2 * size) / (2 * size)

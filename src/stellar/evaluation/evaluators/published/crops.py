@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stellar.config import ModelConfig
 from stellar.data.folder import ImageSource
-from stellar.data.views.crops import draw_crop
+from stellar.data.views.crops import draw_crop, laid
 from stellar.images import Pixels
 from stellar.images.sizes import resize
 
@@ -57,9 +57,8 @@ class RandomCrops:
         """What the crop keeps, mirrored where it is."""
         rng = np.random.default_rng([self.seed, *divmod(index, len(self.source))])
         height, width = pixels.shape[-2:]
-        top, left, height, width, mirrored = draw_crop(rng, height, width, self.scale)
-        kept = pixels[..., top : top + height, left : left + width]
-        return kept.flip(-1) if mirrored else kept
+        top, left, height, width, lies = draw_crop(rng, height, width, self.scale)
+        return laid(pixels[..., top : top + height, left : left + width], lies)
 
 
 class CentreCrops:
