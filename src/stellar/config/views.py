@@ -35,8 +35,8 @@ class ViewConfig:
     flip_probability: float = 0.5
     """Chance of a horizontal flip, for each view."""
     vertical_flip_probability: float = 0.0
-    """Chance of a vertical flip, for each view: for pictures that have no top, as of a microscope or
-    from above.
+    """Chance of a vertical flip, for each view: for pictures that have no top, as those of a
+    microscope or from above.
     """
     turn_probability: float = 0.0
     """Chance of a turn by 90, 180 or 270 degrees, for each view: for such pictures too."""

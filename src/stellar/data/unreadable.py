@@ -45,7 +45,7 @@ def read_from(source: ImageSource, index: int) -> Found:
     )
 
 
-def check_readable(source: ImageSource, sample: int = 512) -> list[tuple[str, str]]:
+def check_readable(source: ImageSource, sample: int = 64) -> list[tuple[str, str]]:
     """Read up to `sample` pictures, evenly spread: name and reason of those that cannot be read.
     Raises DataError when they are more than half.
     """

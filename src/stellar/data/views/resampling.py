@@ -95,8 +95,8 @@ def weights(
     antialias: bool,
     like: Float[Tensor, "..."],
 ) -> Float[Tensor, "n views size source"]:
-    """The matrices that turn `source` values into `size`, each from its own part of them, in reverse
-    order where `reverse` is not 0; device and precision are those of `like`.
+    """The matrices that turn `source` values into `size`, each from its own part of them, in
+    reverse order where `reverse` is not 0; device and precision are those of `like`.
     """
     longest = int(length.max()) / size
     reach = math.ceil(2 * max(longest, 1)) if antialias else 2
