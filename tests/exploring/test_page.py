@@ -170,6 +170,32 @@ def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
     changed(page, moved)
 
 
+def test_a_copy_that_is_pointed_at_can_be_undone(opened: Opened, address: str) -> None:
+    """By its card, and on the picture."""
+    page = opened(address)
+    page.click(".card[data-token='4']")
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.hover(".card[data-token='12']")
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".card[data-token='12']", state="detached")
+    page.click(".card[data-token='4']")
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.click(".tool [data-value=paint]")
+    drag(page, at_patch(page, 5, 1), at_patch(page, 5, 9))
+    settled(page)
+    page.click(".tool [data-value=look]")
+    page.mouse.move(*at_patch(page, 5, 5))
+    page.wait_for_selector(".card.lit[data-token='12']")
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    page.wait_for_selector(".card[data-token='12']", state="detached")
+    page.click(f"{PICTURES} >> nth=3")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/3 ')")
+    assert page.locator(".message.error").count() == 0
+
+
 def test_what_is_done_before_an_answer_comes_chooses_its_own_token(
     opened: Opened, address: str
 ) -> None:

@@ -114,24 +114,30 @@ export class View {
       this.root.setAttribute("aria-busy", "true");
       this.root.classList.toggle("stale", !this.look);
     }, SLOW);
-    while (this.wanted) {
-      this.wanted = false;
-      const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
-      const { next } = this; // of these steps: what is done meanwhile has its own
-      this.next = null;
-      try {
-        const look = await ask("/api/look", { picture: key, model: this.number, steps });
-        if (key !== this.key) continue;
-        if (steps === this.steps) this.history.confirm();
-        this.show(look, next);
-      } catch (error) {
-        if (key === this.key) this.fail(error);
-      }
+    try {
+      while (this.wanted) await this.answered();
+    } finally {
+      clearTimeout(slow);
+      this.root.removeAttribute("aria-busy");
+      this.root.classList.remove("stale");
+      this.asking = false;
     }
-    clearTimeout(slow);
-    this.root.removeAttribute("aria-busy");
-    this.root.classList.remove("stale");
-    this.asking = false;
+  }
+
+  // One question, of what is wanted now, and what its answer shows.
+  async answered() {
+    this.wanted = false;
+    const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
+    const { next } = this; // of these steps: what is done meanwhile has its own
+    this.next = null;
+    try {
+      const look = await ask("/api/look", { picture: key, model: this.number, steps });
+      if (key !== this.key) return;
+      if (steps === this.steps) this.history.confirm();
+      this.show(look, next);
+    } catch (error) {
+      if (key === this.key) this.fail(error);
+    }
   }
 
   fail(error) {
@@ -159,6 +165,7 @@ export class View {
     this.maps = split(decoded(look.maps), look.grid);
     this.owner = largest(this.maps);
     this.chosen = (next ?? this.chosen).filter((token) => token < this.maps.length);
+    if (this.hovered >= this.maps.length) this.hovered = null; // a copy that is no more
     const others = first || next != null;
     this.root.style.setProperty("--aspect", clamped(look.aspect));
     this.facts();
