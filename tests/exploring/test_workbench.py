@@ -168,6 +168,17 @@ def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path, tmp_path: 
     same_answer(workbench.search("4", [], [], count=5), index.search("04.png", count=30)[1:])
 
 
+def test_what_was_removed_is_not_looked_for(workbench: Workbench) -> None:
+    """With all tokens but one removed, the picture is like that one's."""
+    pytest.importorskip("lancedb")
+    share = workbench.look("3", 0).where.share
+    largest = int(share.argmax())
+    removed = [Scale(token, 0.0) for token in range(len(share)) if token != largest]
+    found = workbench.search("3", removed, [], count=5)
+    assert all(len(hit.matches) == 1 for hit in found)
+    same_answer(found, workbench.search("3", [], [largest], count=39))
+
+
 def test_many_pictures_need_an_index_of_their_own(workbench: Workbench) -> None:
     model = workbench.models[0].model
     scenes = open_embedded("scenes", "heldout", model.config, length=1001)

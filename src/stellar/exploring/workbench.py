@@ -26,7 +26,7 @@ from stellar.model import Factors, Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Hit, Index, Query
 from stellar.searching.places import Places, check_box, places
-from stellar.searching.tables import NEEDS_LANCEDB, has_lancedb
+from stellar.searching.tables import NEEDS_LANCEDB, Contents, has_lancedb
 from stellar.searching.vectors import unit
 from stellar.storage import one_line
 
@@ -169,8 +169,9 @@ class Workbench:
         count: int = 12,
     ) -> list[Hit]:
         """Other pictures with all of some tokens that the first model sees in this one, as they are
-        after an edit, or like all of them where none are named; in a box x0, y0, x1, y1, where one
-        is given. Raises ExploreError without an index, and UserError for what is no box.
+        after an edit, or like all that are left of them where none are named; in a box x0, y0, x1,
+        y1, where one is given. Raises ExploreError without an index, and UserError for what is no
+        box.
         """
         if (why := self.why_no_search) is not None:
             raise ExploreError(why)
@@ -182,9 +183,7 @@ class Workbench:
         every = _vectors(factors)
         if any(not 0 <= token < len(every) for token in (*tokens, *without)):
             raise ExploreError(f"the tokens are 0 to {len(every) - 1}")
-        wanted = every[list(tokens)] if tokens else every
-        if not tokens and index.contents.keeps_strongest:
-            wanted = _vectors(factors.strongest(index.contents.num_tokens))
+        wanted = every[list(tokens)] if tokens else _whole(factors, index.contents)
         query = Query(wanted, every[list(without)], box)
         hits = index.find(query, count + 1)
         return [hit for hit in hits if self._may_show(hit, key)][:count]
@@ -236,6 +235,16 @@ class Workbench:
 def _vectors(factors: Factors) -> Float32[np.ndarray, "K D"]:
     """The tokens of one picture, as searches compare them."""
     return unit(factors.sparse[0].half().cpu().numpy())
+
+
+def _whole(factors: Factors, contents: Contents) -> Float32[np.ndarray, "k D"]:
+    """The tokens that make up one picture, as many as an index keeps of each. A token that was
+    removed is still in S, with a map of zeros.
+    """
+    if contents.keeps_strongest:
+        factors = factors.strongest(contents.num_tokens)
+    left = factors.spatial[0].amax(dim=0) > 0
+    return _vectors(factors)[left.cpu().numpy()]
 
 
 def _check(models: Sequence[Named], fit: Fit, index: Index | None) -> None:
