@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ from PIL import Image
 import stellar
 from stellar.config import ModelConfig
 from stellar.data import ImageFolder, open_embedded
-from stellar.exploring import ExploreError, Gallery, Workbench
+from stellar.exploring import ExploreError, Gallery, Workbench, own_index
 from stellar.exploring.steps import Duplicate, Scale
 from stellar.exploring.workbench import Named
 from stellar.images import InputError
 from stellar.model import Stellar
-from stellar.searching import open_index
+from stellar.searching import SearchError, open_index
 from stellar.searching.hits import Hit
 
 
@@ -91,6 +92,26 @@ def test_few_pictures_get_an_index_when_it_is_asked_for(photos: Path) -> None:
     workbench.close()
     assert folder is not None
     assert not folder.exists()
+
+
+def test_an_index_that_could_not_be_made_is_begun_anew(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the pictures are others by then."""
+    pytest.importorskip("lancedb")
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    workbench = Workbench(named, Gallery(ImageFolder(photos), "photos"))
+
+    def full(*_: Any) -> None:
+        raise SearchError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own_index, "build_index", full)
+        with pytest.raises(SearchError, match="disk is full"):
+            workbench.search("7", [], [])
+    (photos / "99.png").write_bytes((photos / "07.png").read_bytes())
+    assert workbench.search("7", [], [])[0].path == "99.png"
+    workbench.close()
 
 
 def test_a_link_out_of_the_folder_is_not_found_either(photos: Path, tmp_path: Path) -> None:

@@ -225,7 +225,8 @@ class Workbench:
 
     def _own_or_given(self) -> Index:
         if self._index is None:
-            self._folder = self._folder or TemporaryDirectory(prefix="stellar-explore-")
+            self.close()  # what is left of an attempt that failed
+            self._folder = TemporaryDirectory(prefix="stellar-explore-")
             self._index = build_own_index(
                 self.models[0].model, self.gallery.source, self.fit, self._folder.name
             )
