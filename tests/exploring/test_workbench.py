@@ -15,6 +15,7 @@ import stellar
 from stellar.config import ModelConfig
 from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import ExploreError, Gallery, Workbench, own_index
+from stellar.exploring.payload import of_hit
 from stellar.exploring.steps import Duplicate, Scale
 from stellar.exploring.workbench import Named
 from stellar.images import InputError
@@ -187,6 +188,30 @@ def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path, tmp_path: 
     gallery = Gallery(ImageFolder(photos), "photos")
     workbench = Workbench([Named("stellar-scenes", model)], gallery, index=index)
     same_answer(workbench.search("4", [], [], count=5), index.search("04.png", count=30)[1:])
+
+
+def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path, tmp_path: Path) -> None:
+    """An index of fewer tokens numbers them by their strength."""
+    pytest.importorskip("lancedb")
+    model = stellar.load("stellar-scenes")
+    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=4)
+    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
+    index = open_index(tmp_path / "photos.index")
+    gallery = Gallery(ImageFolder(photos), "photos")
+    workbench = Workbench([Named("stellar-scenes", model)], gallery, index=index)
+    hits = workbench.search("4", [], [2, 5], count=6)
+    for hit in hits:
+        tokens = of_hit(hit, workbench)["tokens"]
+        sparse = workbench.encoded(of_hit(hit, workbench)["key"], 0).factors.sparse[0]
+        matched = index.example(hit.path).sparse[[match.token for match in hit.matches]]
+        cosines = torch.cosine_similarity(
+            sparse[tokens][None], torch.from_numpy(matched)[:, None], -1
+        )
+        assert cosines.amax(dim=1).min() > 0.999
+    assert of_hit(workbench.search("4", [], [], count=1)[0], workbench)["tokens"] == []
+    (photos / hits[0].path).unlink()
+    again = Workbench([Named("stellar-scenes", model)], gallery, index=index)
+    assert again.tokens_of(hits[0]) == []
 
 
 def test_what_was_removed_is_not_looked_for(workbench: Workbench) -> None:

@@ -19,6 +19,8 @@ LONGEST = 1024
 """Pixels of the longer side of a picture that is shown, at most."""
 SMALL = 512
 """Pixels of the longer side up to which a picture is sent without loss."""
+MOST_CHOSEN = 3
+"""Tokens that are chosen when a hit is opened; of more that matched, none."""
 
 
 def of_the_page(workbench: Workbench) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
         "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
-        "tokens": [match.token for match in hit.matches],
+        "tokens": workbench.tokens_of(hit) if len(hit.matches) <= MOST_CHOSEN else [],
         "place": strongest.place,
         "grid": list(strongest.map.shape),
         "map": floats(np.max([match.map for match in hit.matches], axis=0)),

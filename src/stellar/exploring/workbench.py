@@ -17,12 +17,13 @@ from torch import Tensor
 from stellar.config import Fit
 from stellar.errors import UserError
 from stellar.evaluation.evaluators.reconstruction import psnr
-from stellar.exploring.gallery import Gallery
+from stellar.exploring.gallery import Gallery, NoPicture
 from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
 from stellar.exploring.steps import Step, as_python
-from stellar.images import frame, one_batch, unit_range
+from stellar.images import UnreadableImage, frame, one_batch, unit_range
 from stellar.images.sizes import Sized, check_one_size, fitted
 from stellar.model import Factors, Stellar
+from stellar.model.fewer_tokens import by_mass
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Hit, Index, Query
 from stellar.searching.places import Places, check_box, places
@@ -193,6 +194,22 @@ class Workbench:
         files.
         """
         return self.gallery.key_of(path) or self.gallery.key_of(path.removesuffix(".png"))
+
+    def tokens_of(self, hit: Hit) -> list[int]:
+        """The tokens that matched, as a look numbers them: an index of the strongest tokens counts
+        them by their strength. None for a picture that cannot be shown.
+        """
+        key, numbers = self.key_of(hit.path), dict.fromkeys(match.token for match in hit.matches)
+        if key is None:
+            return []
+        assert self._index is not None
+        if not self._index.contents.keeps_strongest:
+            return list(numbers)
+        try:
+            ranked = by_mass(self.encoded(key, 0).factors.spatial)[0].tolist()
+        except (NoPicture, UnreadableImage):
+            return []
+        return [ranked[number] for number in numbers]
 
     def _check_pictures(self, index: Index) -> None:
         """Raises ExploreError for an index that has none of the pictures."""
