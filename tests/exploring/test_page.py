@@ -364,6 +364,27 @@ def test_what_is_no_picture_says_so_and_the_page_goes_on(
     assert "like the whole" in page.inner_text(".asked")
 
 
+def test_pictures_of_a_busy_server_are_asked_for_again(opened: Opened, address: str) -> None:
+    page, refused = opened(address), set()
+
+    def busy_once(route: Any) -> None:
+        if route.request.url in refused:
+            return route.continue_()
+        refused.add(route.request.url)
+        return route.fulfill(status=503, json={"error": "the machine is busy"})
+
+    page.route(re.compile(r"/(thumbnail|view)\?"), busy_once)
+    page.reload()
+    page.wait_for_selector(".card")
+    for shown in (f"{PICTURES} img", ".picture", ".card img"):
+        until(page, f"document.querySelector({shown!r}).naturalWidth === 48")
+    until(page, f"[...document.querySelectorAll({f'{PICTURES} img'!r})].slice(0, 6)"
+          ".every((image) => image.naturalWidth === 48)")  # fmt: skip
+    assert page.locator("#gallery .unreadable").count() == 0
+    page.hover(".card[data-token='2']")
+    assert page.eval_on_selector(".picture", "image => image.naturalWidth") == 48
+
+
 def test_a_server_that_is_gone_is_said(opened: Opened, address: str) -> None:
     page = opened(address)
     page.route("**/api/look", lambda route: route.abort())

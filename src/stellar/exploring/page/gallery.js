@@ -2,6 +2,7 @@
 
 import { get, pictureURL } from "./api.js";
 import { ALONG } from "./choice.js";
+import { show } from "./images.js";
 import { trying } from "./messages.js";
 
 const AT_ONCE = 60;
@@ -71,8 +72,8 @@ export class Gallery {
     button.dataset.key = key;
     button.setAttribute("aria-label", name);
     const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy" });
-    image.src = pictureURL(key, "thumbnail");
-    image.onerror = () => button.classList.add("unreadable");
+    show(image, pictureURL(key, "thumbnail"));
+    image.addEventListener("refused", () => button.classList.add("unreadable"));
     button.append(image);
     button.onclick = () => this.open(key);
     item.append(button);

@@ -7,6 +7,7 @@ import { ask, pictureURL } from "./api.js";
 import { Cards } from "./cards.js";
 import { choice } from "./choice.js";
 import { History } from "./history.js";
+import { show } from "./images.js";
 import { clamped, clear, decoded, largest, paintSegments, paintShade, split, sum } from "./maps.js";
 import { say, trying } from "./messages.js";
 import { Tools } from "./tools.js";
@@ -82,7 +83,7 @@ export class View {
     this.failed = false;
     this.find(".patch").hidden = true;
     this.find(".over").removeAttribute("src");
-    this.find(".picture").src = pictureURL(key, "view");
+    show(this.find(".picture"), pictureURL(key, "view"));
     this.find(".which").textContent = "";
     clear(this.canvas);
     this.enable(false);
@@ -194,7 +195,7 @@ export class View {
   paint() {
     this.root.dataset.mode = this.mode;
     const source = this.mode === "input" ? pictureURL(this.key, "input", this.number) : pictureURL(this.key, "view");
-    if (!this.find(".picture").src.endsWith(source)) this.find(".picture").src = source;
+    if (this.find(".picture").dataset.url !== source) show(this.find(".picture"), source);
     if (!this.maps) return;
     const lit = this.hovered != null ? [this.hovered] : this.chosen;
     if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.owner, this.colours, lit);
