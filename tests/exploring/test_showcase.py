@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -89,6 +90,17 @@ def test_everybody_sees_it_and_what_is_brought_its_owner_alone(shown: str, tmp_p
     assert re.fullmatch(r"brought-[0-9a-f]{32}", brought["key"])
     assert visitor.ask(f"/api/pictures/{brought['key']}/view").status == 200
     assert visitor.ask("/api/start").json["brought"] == []
+
+
+def test_its_python_is_of_the_folder_and_tells_nobody_where_it_lies(
+    shown: str, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = Visitor(shown).ask("/api/python", {"picture": "1"}).json["code"]
+    assert str(space.parent) not in code
+    monkeypatch.chdir(space)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["picture"].shape == (3, 48, 48)
 
 
 def test_other_pages_may_not_ask(shown: str) -> None:

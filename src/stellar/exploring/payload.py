@@ -25,17 +25,17 @@ MOST_CHOSEN = 3
 
 def of_the_page(workbench: Workbench) -> dict[str, Any]:
     """What stays while the page is open."""
-    most = max(model.config.num_sparse_tokens for _, model in workbench.models)
+    most = max(each.model.config.num_sparse_tokens for each in workbench.models)
     return {
         "models": [
             {
-                "name": name,
-                "patch": model.config.patch_size,
-                "size": model.config.image_size,
-                "tokens": model.config.num_sparse_tokens,
-                "draws": model.can_draw,
+                "name": each.name,
+                "patch": each.model.config.patch_size,
+                "size": each.model.config.image_size,
+                "tokens": each.model.config.num_sparse_tokens,
+                "draws": each.model.can_draw,
             }
-            for name, model in workbench.models
+            for each in workbench.models
         ],
         # Copies of tokens are tokens too.
         "colours": [f"rgb({r} {g} {b})" for r, g, b in token_colours(2 * most)],

@@ -141,7 +141,7 @@ def open_showcase(folder: Path) -> "ASGIApp":
     else:
         source = ImageFolder(folder / about.pictures, model.config.in_chans)
     gallery = Gallery(source, about.title, shared=True)
-    workbench = Workbench([Named(about.title, model)], gallery, about.fit)
+    workbench = Workbench([Named(about.title, model, MODEL)], gallery, about.fit)
     return guard.OpenDoor(app.make_app(workbench))
 
 

@@ -40,11 +40,23 @@ class ExploreError(UserError):
     """Models, pictures and an index that do not go together, or a question that has no answer."""
 
 
-class Named(NamedTuple):
-    """A model by what it was loaded by."""
+@dataclass(frozen=True)
+class Named:
+    """A model, its name, and what `stellar.load` takes to load it again."""
 
     name: str
     model: Stellar
+    place: str | None = None
+    """Where that is not the name."""
+    tokenizer: str | None = None
+    revision: str | None = None
+
+    @property
+    def loading(self) -> str:
+        """The call, in Python."""
+        options = {"tokenizer": self.tokenizer, "revision": self.revision}
+        given = [f"{name}={value!r}" for name, value in options.items() if value is not None]
+        return f"stellar.load({', '.join([repr(self.place or self.name), *given])})"
 
 
 class Encoded(NamedTuple):
@@ -158,7 +170,7 @@ class Workbench:
         """The lines that draw the edited picture. Raises as `look` does."""
         self._edited(key, number, steps)
         opening = self.gallery.opening
-        return as_python(self.models[number].name, self.fit, opening(key), steps, opening)
+        return as_python(self.models[number].loading, self.fit, opening(key), steps, opening)
 
     def search(
         self,
@@ -266,13 +278,15 @@ def _whole(factors: Factors, contents: Contents) -> Float32[np.ndarray, "k D"]:
 
 
 def _check(models: Sequence[Named], fit: Fit, index: Index | None) -> None:
-    for name, model in models:
-        if not model.config.num_sparse_tokens:
-            raise ExploreError(f"{name} has no tokens to look at; choose a model of STELLAR")
-        if model.config.in_chans != models[0].model.config.in_chans:
+    channels = models[0].model.config.in_chans
+    for each in models:
+        config = each.model.config
+        if not config.num_sparse_tokens:
+            raise ExploreError(f"{each.name} has no tokens to look at; choose a model of STELLAR")
+        if config.in_chans != channels:
             raise ExploreError(
-                f"{models[0].name} is for pictures of {models[0].model.config.in_chans} channels, "
-                f"{name} for {model.config.in_chans}; compare models of the same pictures"
+                f"{models[0].name} is for pictures of {channels} channels, {each.name} for "
+                f"{config.in_chans}; compare models of the same pictures"
             )
     check_one_size(fit)
     if index is None:
