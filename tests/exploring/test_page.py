@@ -234,6 +234,29 @@ def test_a_token_goes_over_the_shelf_to_another_picture(opened: Opened, address:
     changed(page, before)
 
 
+def test_a_token_that_was_put_elsewhere_is_still_itself_on_the_shelf(
+    opened: Opened, address: str, workbench: Workbench
+) -> None:
+    """With the map that it has in its own picture."""
+    page, expected = opened(address), maps(workbench, "0")
+    page.click(".card[data-token='4']")
+    page.click(".take")
+    page.click(f"{PICTURES} >> nth=2")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
+    page.click(".card[data-token='1']")
+    before = drawing(page)
+    page.click(".put")
+    changed(page, before)
+    page.click(".kept + .away")
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.click(".take")
+    assert page.get_attribute(".kept", "title") == "Token 4 of scenes/heldout/0/0"
+    shape, values = page.eval_on_selector(".kept canvas", PIXELS)
+    shown = np.array(values).reshape(shape)[..., 3]
+    assert np.abs(shown - 255 * 0.8 * (1 - expected[4])).max() <= 1
+
+
 def test_it_searches_by_tokens_at_a_place_and_opens_what_it_finds(
     opened: Opened, address: str
 ) -> None:

@@ -12,7 +12,7 @@ import { clamped, clear, decoded, largest, paintSegments, paintShade, split, sum
 import { say, trying } from "./messages.js";
 import { Tools } from "./tools.js";
 
-const names = new Map(); // of pictures that were seen, by their keys
+const put = new WeakMap(); // by steps that replace a token: what they put there, as the shelf has it
 const SLOW = 150; // milliseconds before it is said that something is being waited for
 
 export class View {
@@ -161,7 +161,6 @@ export class View {
   show(look, next) {
     const first = !this.look;
     this.look = look;
-    names.set(this.key, look.name);
     this.enable(true);
     this.maps = split(decoded(look.maps), look.grid);
     this.owner = largest(this.maps);
@@ -317,22 +316,20 @@ export class View {
     }
     if (!this.look) return;
     this.next = [token];
-    this.add({ kind: "replace", token, picture: what.picture, other: what.token });
+    const step = { kind: "replace", token, picture: what.picture, other: what.token };
+    put.set(step, what);
+    this.add(step);
   }
 
+  // What a token is, after replacements and copies, as the shelf has it.
   given(token) {
     if (!this.look) return null;
-    const { grid, aspect } = this.look;
-    const { picture, token: own } = this.original(token);
-    return { model: this.number, picture, token: own, name: names.get(picture) ?? "another picture", grid, aspect, map: this.maps[token] };
-  }
-
-  // The picture and the token of it that a token is, after replacements and copies.
-  original(token) {
-    const are = Array.from({ length: this.model.tokens }, (_, own) => ({ picture: this.key, token: own }));
+    const { name, grid, aspect } = this.look;
+    const are = Array.from({ length: this.model.tokens }, (_, own) =>
+      ({ model: this.number, picture: this.key, token: own, name, grid, aspect, map: this.maps[token] }));
     for (const step of this.steps) {
       if (step.kind === "duplicate") are.push(are[step.token]);
-      if (step.kind === "replace") are[step.token] = { picture: step.picture, token: step.other };
+      if (step.kind === "replace") are[step.token] = put.get(step);
     }
     return are[token];
   }
