@@ -14,6 +14,7 @@ from stellar.data import ImageSource, Scenes, Shards
 from stellar.data.folder import ImageFiles
 from stellar.data.named_pictures import PictureFiles
 from stellar.errors import UserError
+from stellar.exploring.names import Names
 from stellar.images import Pixels, read_image
 from stellar.searching.thumbnails import thumbnail
 
@@ -62,8 +63,7 @@ class Gallery:
         if not containing:
             some = range(start, min(start + count, len(self.source)))
             return len(self.source), [str(index) for index in some]
-        text = containing.casefold()
-        found = [index for index, name in enumerate(self._names) if text in name.casefold()]
+        found = self._names.containing(containing)
         return len(found), [str(index) for index in found[start : start + count]]
 
     def name(self, key: str) -> str:
@@ -103,7 +103,7 @@ class Gallery:
 
     def key_of(self, name: str) -> str | None:
         """Of a picture of the source, by its name."""
-        number = self._numbers.get(name)
+        number = self._names.numbers.get(name)
         return None if number is None else str(number)
 
     def bring(self, name: str, data: bytes, channels: int) -> str:
@@ -155,9 +155,5 @@ class Gallery:
         return int(key)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return [self.source.name(index) for index in range(len(self.source))]
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self._names)}
+    def _names(self) -> Names:
+        return Names(self.source)
