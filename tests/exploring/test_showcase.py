@@ -17,7 +17,7 @@ from visiting import Visitor
 
 import stellar
 from stellar.cli import main
-from stellar.data import ImageFolder, open_embedded
+from stellar.data import ImageFolder, open_embedded, open_pictures
 from stellar.errors import UserError
 
 pytest.importorskip("starlette")
@@ -164,6 +164,9 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
         write_showcase(tmp_path / "a/b", model, ImageFolder(tmp_path / "photos"), "x")
     with pytest.raises(UserError, match="is not what stellar explore --export wrote"):
         open_showcase(tmp_path)
+    files = open_pictures([tmp_path / "photos/a.png"], model.config)
+    with pytest.raises(UserError, match="put single files, or what is in shards, into a folder"):
+        write_showcase(tmp_path / "new", model, files, "x")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / ABOUT).write_text("[" * 100_000)
     with pytest.raises(UserError, match="is not what stellar explore --export wrote"):
