@@ -38,7 +38,7 @@ def of_the_page(workbench: Workbench) -> dict[str, Any]:
             for each in workbench.models
         ],
         # Copies of tokens are tokens too.
-        "colours": [f"rgb({r} {g} {b})" for r, g, b in token_colours(2 * most)],
+        "colours": token_colours(2 * most),
         "brought": [
             {"key": key, "name": workbench.gallery.name(key)} for key in workbench.gallery.brought
         ],

@@ -19,8 +19,7 @@ export class View {
   // `shelf` has the tokens to put here; `changed` is called when tokens are chosen or the picture is
   // another.
   constructor(model, number, colours, shelf, changed) {
-    Object.assign(this, { model, number, shelf, changed });
-    this.colours = colours.map((colour) => colour.match(/\d+/g).map(Number));
+    Object.assign(this, { model, number, colours, shelf, changed });
     this.root = document.getElementById("view").content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.root.querySelector(selector);
     this.find("h2").textContent = model.name;
