@@ -325,6 +325,29 @@ def test_names_are_filtered_and_none_is_said(opened: Opened, address: str) -> No
     assert page.inner_text("#gallery .hint") == "No picture has “zebra” in its name."
 
 
+def test_an_answer_that_a_newer_filter_overtook_lists_nothing_twice(
+    opened: Opened, address: str
+) -> None:
+    page, held = opened(address), {"heldout": [], "scenes": []}
+    until(page, f"document.querySelectorAll({PICTURES!r}).length === 40")
+    page.route(re.compile(r"/api/pictures\?"),
+               lambda route: held[route.request.url.rpartition("=")[2]].append(route))  # fmt: skip
+    for text, routes in held.items():
+        page.fill("#gallery input", text)
+        end = time.monotonic() + 20
+        while not routes:
+            assert time.monotonic() < end
+            page.wait_for_timeout(20)
+    held["heldout"][0].continue_()
+    page.wait_for_timeout(200)
+    for shown in ("none", ""):  # as it comes into sight
+        page.eval_on_selector("#gallery ul", f"list => list.style.display = '{shown}'")
+        page.wait_for_timeout(200)
+    assert len(held["scenes"]) == 1
+    held["scenes"][0].continue_()
+    until(page, f"document.querySelectorAll({PICTURES!r}).length === 40")
+
+
 def test_it_is_used_with_the_keyboard_alone(opened: Opened, address: str) -> None:
     page = opened(address)
     page.focus(".card[data-token='0']")

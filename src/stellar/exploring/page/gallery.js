@@ -49,8 +49,9 @@ export class Gallery {
     const name = encodeURIComponent(this.filter);
     const found = await trying(() =>
       get(`/api/pictures?start=${this.loaded}&count=${AT_ONCE}&name=${name}`));
+    if (round !== this.round) return; // another filter is being answered
     this.loading = null;
-    if (!found || round !== this.round) return;
+    if (!found) return;
     this.total = found.total;
     this.loaded += found.pictures.length;
     this.end.before(...found.pictures.map((picture) => this.item(picture)));
