@@ -44,7 +44,7 @@ def test_it_starts_with_models_and_pictures(visitor: Visitor) -> None:
         {"name": "stellar-scenes", "patch": 3, "size": 48, "tokens": 12, "draws": True}
     ]
     assert start["count"] == 40
-    assert len(start["colours"]) == 24
+    assert [len(colour) for colour in start["colours"]] == 24 * [3]
     listed = visitor.ask("/api/pictures?start=38&count=9").json
     assert [each["key"] for each in listed["pictures"]] == ["38", "39"]
     assert listed["total"] == 40

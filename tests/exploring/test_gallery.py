@@ -1,5 +1,6 @@
 """Pictures by their keys; nothing outside of the folder, and nothing brought is written."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from stellar.data import ImageFolder
+from stellar.data.folder import ImageFiles
 from stellar.exploring import Gallery, gallery
 from stellar.exploring.gallery import NoPicture
 from stellar.images import UnreadableImage
@@ -48,6 +50,25 @@ def test_pictures_are_listed_and_found_by_name(photos: Gallery) -> None:
     assert [photos.name(key) for key in keys] == ["b/Cat.png"]
     assert photos.listed(0, 10, "bird") == (0, [])
     assert photos.key_of("nothing") is None
+
+
+def test_names_are_looked_through_in_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one by one, which takes seconds of a million; and no name goes on in the next one."""
+    paths = ["a.png", "b/\N{LATIN CAPITAL LETTER E WITH ACUTE}t\u00e9.PNG", "b\n.png", "x.*", "xx"]
+    source = ImageFiles(Path("photos"), [*map(os.fsencode, paths), b"\xff.png"])
+    names = [source.name(index) for index in range(len(source))]
+    for text in ("\u00c9T\u00c9", ".png", ".PNGB", "X", ".*", "\n", r"\xff"):
+        expected = [str(i) for i, name in enumerate(names) if text.casefold() in name.casefold()]
+        assert Gallery(source, "photos").listed(0, 9, text)[1] == expected
+    assert [Gallery(source, "photos").key_of(name) for name in names] == [*"012345"]
+    gallery = Gallery(source, "photos")
+
+    def asked_for_one(*_: object) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(ImageFiles, "name", asked_for_one)
+    assert gallery.listed(1, 1, ".png") == (4, ["1"])
+    assert gallery.key_of("xx") == "4"
 
 
 def test_links_may_lead_within_the_folder_and_not_out_of_it(photos: Gallery) -> None:

@@ -170,6 +170,32 @@ def test_weight_remove_duplicate_and_move(opened: Opened, address: str) -> None:
     changed(page, moved)
 
 
+def test_a_copy_that_is_pointed_at_can_be_undone(opened: Opened, address: str) -> None:
+    """By its card, and on the picture."""
+    page = opened(address)
+    page.click(".card[data-token='4']")
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.hover(".card[data-token='12']")
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".card[data-token='12']", state="detached")
+    page.click(".card[data-token='4']")
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.click(".tool [data-value=paint]")
+    drag(page, at_patch(page, 5, 1), at_patch(page, 5, 9))
+    settled(page)
+    page.click(".tool [data-value=look]")
+    page.mouse.move(*at_patch(page, 5, 5))
+    page.wait_for_selector(".card.lit[data-token='12']")
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    page.wait_for_selector(".card[data-token='12']", state="detached")
+    page.click(f"{PICTURES} >> nth=3")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/3 ')")
+    assert page.locator(".message.error").count() == 0
+
+
 def test_what_is_done_before_an_answer_comes_chooses_its_own_token(
     opened: Opened, address: str
 ) -> None:
@@ -206,6 +232,29 @@ def test_a_token_goes_over_the_shelf_to_another_picture(opened: Opened, address:
     until(page, f"document.querySelector('.drawing').src === {before!r}")
     drag(page, middle(page, ".card[data-token='0']"), middle(page, ".card[data-token='1']"))
     changed(page, before)
+
+
+def test_a_token_that_was_put_elsewhere_is_still_itself_on_the_shelf(
+    opened: Opened, address: str, workbench: Workbench
+) -> None:
+    """With the map that it has in its own picture."""
+    page, expected = opened(address), maps(workbench, "0")
+    page.click(".card[data-token='4']")
+    page.click(".take")
+    page.click(f"{PICTURES} >> nth=2")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
+    page.click(".card[data-token='1']")
+    before = drawing(page)
+    page.click(".put")
+    changed(page, before)
+    page.click(".kept + .away")
+    page.click(".duplicate")
+    page.wait_for_selector(".card[data-token='12'][aria-pressed=true]")
+    page.click(".take")
+    assert page.get_attribute(".kept", "title") == "Token 4 of scenes/heldout/0/0"
+    shape, values = page.eval_on_selector(".kept canvas", PIXELS)
+    shown = np.array(values).reshape(shape)[..., 3]
+    assert np.abs(shown - 255 * 0.8 * (1 - expected[4])).max() <= 1
 
 
 def test_it_searches_by_tokens_at_a_place_and_opens_what_it_finds(
@@ -276,6 +325,29 @@ def test_names_are_filtered_and_none_is_said(opened: Opened, address: str) -> No
     assert page.inner_text("#gallery .hint") == "No picture has “zebra” in its name."
 
 
+def test_an_answer_that_a_newer_filter_overtook_lists_nothing_twice(
+    opened: Opened, address: str
+) -> None:
+    page, held = opened(address), {"heldout": [], "scenes": []}
+    until(page, f"document.querySelectorAll({PICTURES!r}).length === 40")
+    page.route(re.compile(r"/api/pictures\?"),
+               lambda route: held[route.request.url.rpartition("=")[2]].append(route))  # fmt: skip
+    for text, routes in held.items():
+        page.fill("#gallery input", text)
+        end = time.monotonic() + 20
+        while not routes:
+            assert time.monotonic() < end
+            page.wait_for_timeout(20)
+    held["heldout"][0].continue_()
+    page.wait_for_timeout(200)
+    for shown in ("none", ""):  # as it comes into sight
+        page.eval_on_selector("#gallery ul", f"list => list.style.display = '{shown}'")
+        page.wait_for_timeout(200)
+    assert len(held["scenes"]) == 1
+    held["scenes"][0].continue_()
+    until(page, f"document.querySelectorAll({PICTURES!r}).length === 40")
+
+
 def test_it_is_used_with_the_keyboard_alone(opened: Opened, address: str) -> None:
     page = opened(address)
     page.focus(".card[data-token='0']")
@@ -336,6 +408,27 @@ def test_what_is_no_picture_says_so_and_the_page_goes_on(
     assert page.locator(".problem:not([hidden])").count() == 0
     assert page.locator(f":is({resting}):disabled").count() == 0
     assert "like the whole" in page.inner_text(".asked")
+
+
+def test_pictures_of_a_busy_server_are_asked_for_again(opened: Opened, address: str) -> None:
+    page, refused = opened(address), set()
+
+    def busy_once(route: Any) -> None:
+        if route.request.url in refused:
+            return route.continue_()
+        refused.add(route.request.url)
+        return route.fulfill(status=503, json={"error": "the machine is busy"})
+
+    page.route(re.compile(r"/(thumbnail|view)\?"), busy_once)
+    page.reload()
+    page.wait_for_selector(".card")
+    for shown in (f"{PICTURES} img", ".picture", ".card img"):
+        until(page, f"document.querySelector({shown!r}).naturalWidth === 48")
+    until(page, f"[...document.querySelectorAll({f'{PICTURES} img'!r})].slice(0, 6)"
+          ".every((image) => image.naturalWidth === 48)")  # fmt: skip
+    assert page.locator("#gallery .unreadable").count() == 0
+    page.hover(".card[data-token='2']")
+    assert page.eval_on_selector(".picture", "image => image.naturalWidth") == 48
 
 
 def test_a_server_that_is_gone_is_said(opened: Opened, address: str) -> None:

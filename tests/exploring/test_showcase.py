@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from visiting import Visitor
 
 import stellar
 from stellar.cli import main
-from stellar.data import ImageFolder, open_embedded
+from stellar.data import ImageFolder, open_embedded, open_pictures
 from stellar.errors import UserError
 
 pytest.importorskip("starlette")
@@ -91,8 +92,19 @@ def test_everybody_sees_it_and_what_is_brought_its_owner_alone(shown: str, tmp_p
     assert visitor.ask("/api/start").json["brought"] == []
 
 
+def test_its_python_is_of_the_folder_and_tells_nobody_where_it_lies(
+    shown: str, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = Visitor(shown).ask("/api/python", {"picture": "1"}).json["code"]
+    assert str(space.parent) not in code
+    monkeypatch.chdir(space)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["picture"].shape == (3, 48, 48)
+
+
 def test_other_pages_may_not_ask(shown: str) -> None:
-    for origin in ("http://evil.example", "null", None):
+    for origin in ("http://evil.example", "null", "http://[", None):
         answer = Visitor(shown).ask("/api/look", {"picture": "1"}, Origin=origin)
         assert answer.status == 403
 
@@ -152,6 +164,9 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
         write_showcase(tmp_path / "a/b", model, ImageFolder(tmp_path / "photos"), "x")
     with pytest.raises(UserError, match="is not what stellar explore --export wrote"):
         open_showcase(tmp_path)
+    files = open_pictures([tmp_path / "photos/a.png"], model.config)
+    with pytest.raises(UserError, match="put single files, or what is in shards, into a folder"):
+        write_showcase(tmp_path / "new", model, files, "x")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / ABOUT).write_text("[" * 100_000)
     with pytest.raises(UserError, match="is not what stellar explore --export wrote"):

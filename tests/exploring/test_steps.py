@@ -1,6 +1,7 @@
 """Steps of an edit: read from JSON, done, and written as Python that does the same."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import stellar
 from stellar.data import open_pictures
 from stellar.data.shards.writing import write_shards
 from stellar.exploring import Workbench
 from stellar.exploring.gallery import Gallery
 from stellar.exploring.steps import KINDS, Move, Paint, Replace, Step, read_steps
+from stellar.exploring.workbench import Named
+from stellar.model import Stellar
 
 EVERY_KIND = [
     {"kind": "replace", "token": 0, "picture": "3", "other": 2},
@@ -91,6 +95,29 @@ def test_pictures_of_any_kind_are_opened_again(
         names: dict[str, Any] = {}
         exec(others.as_python(key, 0, []), names)
         assert torch.allclose(names["picture"], drawn(others, key), atol=1e-5)
+
+
+def test_a_second_model_of_another_size_sees_the_same_scenes(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = workbench.models
+    torch.manual_seed(0)
+    larger = Stellar(replace(first.model.config, image_size=96)).eval().requires_grad_(False)
+    both = Workbench([first, Named("larger", larger)], workbench.gallery)
+    monkeypatch.setattr(stellar, "load", lambda name: {"larger": larger}[name])
+    names: dict[str, Any] = {}
+    exec(both.as_python("5", 1, []), names)
+    expected = both.look("5", 1).drawing
+    assert expected is not None
+    assert torch.allclose(names["picture"], expected, atol=1e-5)
+
+
+def test_the_model_is_loaded_as_it_was(workbench: Workbench) -> None:
+    model = workbench.models[0].model
+    named = Named("photos", model, "runs/photos", tokenizer="vqgan.pt", revision="main")
+    code = Workbench([named], workbench.gallery).as_python("5", 0, [])
+    call = "stellar.load('runs/photos', tokenizer='vqgan.pt', revision='main')"
+    assert f"model = {call}\n" in code
 
 
 def test_without_steps_it_draws_the_picture(workbench: Workbench) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from PIL import Image
 import stellar
 from stellar.config import ModelConfig
 from stellar.data import ImageFolder, open_embedded
-from stellar.exploring import ExploreError, Gallery, Workbench
+from stellar.exploring import ExploreError, Gallery, Workbench, own_index
+from stellar.exploring.payload import of_hit
 from stellar.exploring.steps import Duplicate, Scale
 from stellar.exploring.workbench import Named
 from stellar.images import InputError
 from stellar.model import Stellar
-from stellar.searching import open_index
+from stellar.searching import SearchError, open_index
 from stellar.searching.hits import Hit
 
 
@@ -91,6 +93,26 @@ def test_few_pictures_get_an_index_when_it_is_asked_for(photos: Path) -> None:
     workbench.close()
     assert folder is not None
     assert not folder.exists()
+
+
+def test_an_index_that_could_not_be_made_is_begun_anew(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the pictures are others by then."""
+    pytest.importorskip("lancedb")
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    workbench = Workbench(named, Gallery(ImageFolder(photos), "photos"))
+
+    def full(*_: Any) -> None:
+        raise SearchError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own_index, "build_index", full)
+        with pytest.raises(SearchError, match="disk is full"):
+            workbench.search("7", [], [])
+    (photos / "99.png").write_bytes((photos / "07.png").read_bytes())
+    assert workbench.search("7", [], [])[0].path == "99.png"
+    workbench.close()
 
 
 def test_a_link_out_of_the_folder_is_not_found_either(photos: Path, tmp_path: Path) -> None:
@@ -166,6 +188,41 @@ def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path, tmp_path: 
     gallery = Gallery(ImageFolder(photos), "photos")
     workbench = Workbench([Named("stellar-scenes", model)], gallery, index=index)
     same_answer(workbench.search("4", [], [], count=5), index.search("04.png", count=30)[1:])
+
+
+def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path, tmp_path: Path) -> None:
+    """An index of fewer tokens numbers them by their strength."""
+    pytest.importorskip("lancedb")
+    model = stellar.load("stellar-scenes")
+    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=4)
+    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
+    index = open_index(tmp_path / "photos.index")
+    gallery = Gallery(ImageFolder(photos), "photos")
+    workbench = Workbench([Named("stellar-scenes", model)], gallery, index=index)
+    hits = workbench.search("4", [], [2, 5], count=6)
+    for hit in hits:
+        tokens = of_hit(hit, workbench)["tokens"]
+        sparse = workbench.encoded(of_hit(hit, workbench)["key"], 0).factors.sparse[0]
+        matched = index.example(hit.path).sparse[[match.token for match in hit.matches]]
+        cosines = torch.cosine_similarity(
+            sparse[tokens][None], torch.from_numpy(matched)[:, None], -1
+        )
+        assert cosines.amax(dim=1).min() > 0.999
+    assert of_hit(workbench.search("4", [], [], count=1)[0], workbench)["tokens"] == []
+    (photos / hits[0].path).unlink()
+    again = Workbench([Named("stellar-scenes", model)], gallery, index=index)
+    assert again.tokens_of(hits[0]) == []
+
+
+def test_what_was_removed_is_not_looked_for(workbench: Workbench) -> None:
+    """With all tokens but one removed, the picture is like that one's."""
+    pytest.importorskip("lancedb")
+    share = workbench.look("3", 0).where.share
+    largest = int(share.argmax())
+    removed = [Scale(token, 0.0) for token in range(len(share)) if token != largest]
+    found = workbench.search("3", removed, [], count=5)
+    assert all(len(hit.matches) == 1 for hit in found)
+    same_answer(found, workbench.search("3", [], [largest], count=39))
 
 
 def test_many_pictures_need_an_index_of_their_own(workbench: Workbench) -> None:

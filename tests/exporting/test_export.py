@@ -3,6 +3,7 @@ refused and leaves nothing.
 """
 
 import json
+import logging
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from stellar.config import ModelConfig
 from stellar.errors import MissingPackage, UserError
 from stellar.exporting import ExportError, export
 from stellar.exporting.export import OLDEST
+from stellar.exporting.formats import _quiet
 from stellar.exporting.graphs import graphs
 from stellar.model import VQGAN, Stellar
 from stellar.model.files.fingerprint import fingerprint
@@ -111,6 +113,30 @@ def test_a_model_without_tokens(tmp_path: Path, small: ModelConfig, format: str)
     model = Stellar(replace(small, depth=1, num_sparse_tokens=0)).requires_grad_(False)
     (file,) = export(model, tmp_path / "pets", format)
     assert file.difference < 1e-4
+
+
+def test_what_another_model_drew_with_is_removed(
+    tmp_path: Path, small: ModelConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Stellar(replace(small, depth=1, num_sparse_tokens=0)).requires_grad_(False)
+    for name in ("pets-reconstruct.pt2", "pets-reconstruct.onnx", "dogs-reconstruct.pt2"):
+        (tmp_path / name).write_text("of another model")
+    export(model, tmp_path / "pets", "torch-export")
+    kept = {"pets-encode.pt2", "pets-reconstruct.onnx", "dogs-reconstruct.pt2"}
+    assert names(tmp_path) == kept
+    (told,) = [each.getMessage() for each in caplog.records if each.name.startswith("stellar")]
+    assert told.startswith(f"{tmp_path / 'pets-reconstruct.pt2'} is removed")
+
+
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.ERROR])
+def test_what_a_program_does_not_log_is_left_as_it_was(level: int) -> None:
+    logging.disable(level)
+    try:
+        with _quiet():
+            assert logging.root.manager.disable >= logging.WARNING
+        assert logging.root.manager.disable == level
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def check_what_it_says_of_itself(file: Path, model: Stellar) -> None:

@@ -67,6 +67,23 @@ def test_a_mask_is_turned_with_its_picture(
         assert torch.equal(read_mask(upright, picture), shown)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(2, 3), (3, 3)])
+@pytest.mark.parametrize("name", ["m.tif", "m.png"])
+def test_what_a_mask_says_of_its_own_turn_changes_nothing(
+    tmp_path: Path, orientation: int, size: tuple[int, int], name: str
+) -> None:
+    """As where a tool took the picture's metadata over; Pillow turns a TIFF itself."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    values = np.arange(size[0] * size[1], dtype=np.uint8).reshape(size) * 20
+    Image.fromarray(values).convert("RGB").save(tmp_path / "p.png", exif=exif)
+    Image.fromarray(values).save(tmp_path / name, exif=exif)
+    assert torch.equal(
+        read_mask(tmp_path / name, tmp_path / "p.png"), read_image(tmp_path / "p.png")[0]
+    )
+
+
 def test_pictures_of_other_channels(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.zeros((2, 3, 5), np.uint8))
     mask = saved(tmp_path / "m.png", NUMBERS)

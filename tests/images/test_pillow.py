@@ -82,6 +82,37 @@ def test_alpha_that_hides_everything_is_left_out(rgb: Image.Image, mode: str) ->
     assert torch.equal(picture.pixels, from_pillow(rgb.convert(mode[:-1])).pixels)
 
 
+def test_a_palette_is_read_as_the_colours_in_it(tmp_path: Path) -> None:
+    """Their profile too, and what hides all of them."""
+    colour, size = (200, 30, 60), (8, 6)
+    plain, flat = Image.new("RGB", size, colour), Image.new("P", size)
+    flat.putpalette(colour)
+    for image, name in ((plain, "plain"), (flat, "flat")):
+        image.save(tmp_path / f"{name}.png", icc_profile=swapped_profile())
+        hidden = colour if image is plain else 0
+        image.save(tmp_path / f"{name}-hidden.png", transparency=hidden)
+    clear = Image.new("RGBA", size, (*colour, 0))
+    clear.save(tmp_path / "clear.png")
+    for name, like in (("flat", "plain"), ("flat-hidden", "clear"), ("plain-hidden", "clear")):
+        found, expected = (read_picture(tmp_path / f"{each}.png") for each in (name, like))
+        assert torch.equal(found.pixels, expected.pixels)
+        assert found.changes == expected.changes
+        assert len(expected.changes) == 1
+    assert torch.equal(from_pillow(flat.convert("PA")).pixels, from_pillow(plain).pixels)
+
+
+@pytest.mark.parametrize(("mode", "transparent"), [("1", 0), ("L", 60), ("P", 0)])
+def test_a_transparent_colour_lies_on_white(mode: str, transparent: int) -> None:
+    image = Image.new(mode, (4, 2), transparent)
+    image.putpixel((0, 0), 255 if mode != "P" else 1)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 255, 255, 255])
+    image.info["transparency"] = transparent
+    picture = from_pillow(image)
+    assert picture.changes[0] == "transparency laid on white"
+    assert (picture.pixels == 255).all()
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("LA", 1), ("LA", 3), ("RGBA", 3), ("RGBA", 4)])
 def test_colours_that_are_multiplied_by_alpha_are_read(
     rgb: Image.Image, mode: str, channels: int
@@ -99,9 +130,11 @@ def test_alpha_is_a_channel_only_for_a_model_of_four(rgb: Image.Image) -> None:
     assert from_pillow(image, 4).changes == ()
     assert array(image, 3).shape == (24, 36, 3)
     assert array(image, 1).shape == (24, 36, 1)
-    for mode in ("RGB", "LA", "P"):
+    palette = image.convert("P")
+    assert np.array_equal(array(palette, 4), np.array(palette.convert("RGBA")))
+    for other in (rgb, image.convert("LA"), rgb.convert("P")):
         with pytest.raises(InputError, match=r"takes 4 channels, but the picture has 3"):
-            from_pillow(image.convert(mode), 4)
+            from_pillow(other, 4)
     assert np.array_equal(array(rgb.convert("CMYK"), 4), np.array(rgb.convert("CMYK")))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from stellar.data.folderindex import pictures_below
@@ -74,6 +75,11 @@ class ImageFiles:
     def name(self, index: int) -> str:
         """The path below the root, with forward slashes; bytes that are no UTF-8 become escapes."""
         return printable(self.relative(index)).replace(os.sep, "/")
+
+    def names(self) -> str:
+        """All of them, in their order, each with NUL behind it, which no path holds."""
+        separated = np.insert(self._bytes.numpy(), self._offsets[1:].numpy(), 0)
+        return printable(separated.tobytes()).replace(os.sep, "/")
 
     def path(self, index: int) -> Path:
         """The file."""

@@ -3,7 +3,8 @@ them: `stellar explore`.
 
 `gallery.py` holds the pictures and `workbench.py` the models, which looks at a picture after the
 steps of an edit (`steps.py`). `app.py` answers the page in `page/`, in the words of `payload.py`;
-`guard.py` keeps everybody else out, and `turns.py` the machine alive. `serving.py` starts it all.
+`guard.py` keeps everybody else out, `bodies.py` and `turns.py` the machine alive. `serving.py`
+starts it all.
 """
 
 from stellar.exploring.gallery import Gallery

@@ -12,10 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stellar.errors import UserError
+from stellar.exploring.bodies import Bodies, TooLarge, TooSlow
 from stellar.exploring.gallery import NoPicture
 from stellar.exploring.payload import of_hit, of_look, of_the_page, png, view
 from stellar.exploring.steps import Step, read_steps
-from stellar.exploring.turns import Busy, Turns
+from stellar.exploring.turns import MOST_WAITING, Busy, Turns
 from stellar.exploring.workbench import ExploreError, Workbench
 from stellar.images import UnreadableImage, framed
 from stellar.json_text import parse_json
@@ -23,6 +24,8 @@ from stellar.styles import style_of
 
 LARGEST_QUESTION, LARGEST_PICTURE = 1 << 20, 32 << 20
 """Bytes of a question, and of a picture that is given."""
+AT_ONCE = 4
+"""Pictures of that size, given by all visitors, that are in memory before they are kept."""
 MOST_LISTED = 200
 PAGE = files("stellar.exploring.page")
 TYPES = {
@@ -31,7 +34,7 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-STATUS = {NoPicture: 404, UnreadableImage: 422}
+STATUS = {NoPicture: 404, TooSlow: 408, TooLarge: 413, UnreadableImage: 422}
 """Of errors that are not the question's."""
 
 
@@ -42,10 +45,6 @@ class Answer(Response):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False).encode("ascii")
-
-
-class TooLarge(UserError):
-    """More bytes than are taken."""
 
 
 def make_app(workbench: Workbench) -> Starlette:
@@ -89,6 +88,8 @@ class Answers:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench, self._turns = workbench, Turns()
+        self._questions = Bodies(LARGEST_QUESTION, together=MOST_WAITING * LARGEST_QUESTION)
+        self._pictures = Bodies(LARGEST_PICTURE, together=AT_ONCE * LARGEST_PICTURE)
 
     async def start(self, _: Request) -> Response:
         return Answer(of_the_page(self._workbench))
@@ -125,20 +126,20 @@ class Answers:
         return Response(data, media_type="image/png")
 
     async def look(self, request: Request) -> Response:
-        asked = await _asked(request)
+        asked = await self._asked(request)
         key, number, steps = _picture(asked)
         return Answer(
             await self._turns.run(lambda: of_look(self._workbench.look(key, number, steps)))
         )
 
     async def python(self, request: Request) -> Response:
-        asked = await _asked(request)
+        asked = await self._asked(request)
         key, number, steps = _picture(asked)
         code = await self._turns.run(lambda: self._workbench.as_python(key, number, steps))
         return Answer({"code": code})
 
     async def search(self, request: Request) -> Response:
-        asked = await _asked(request)
+        asked = await self._asked(request)
         key, _, steps = _picture(asked)
         tokens, without = _numbers(asked, "tokens"), _numbers(asked, "without")
         box, count = asked.get("box"), asked.get("count", 12)
@@ -155,36 +156,25 @@ class Answers:
     async def bring(self, request: Request) -> Response:
         """A picture, as the body; its name is only shown."""
         name = request.query_params.get("name", "picture")[:200]
-        data = await _body(request, LARGEST_PICTURE)
         gallery = self._workbench.gallery
-        key = await self._turns.run(lambda: gallery.bring(name, data, self._channels))
+        async with self._pictures.of(request) as data:
+            key = await self._turns.run(lambda: gallery.bring(name, data, self._channels))
         return Answer({"key": key, "name": gallery.name(key)})
+
+    async def _asked(self, request: Request) -> dict[str, Any]:
+        async with self._questions.of(request) as body:
+            return _asked(body)
 
     @property
     def _channels(self) -> int:
         return self._workbench.models[0].model.config.in_chans
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """Raises TooLarge before more than `most` bytes are taken."""
-    declared = request.headers.get("content-length", "0")
-    data = bytearray()
-    if not declared.isdecimal() or int(declared[:20]) > most:
-        raise TooLarge(f"at most {most >> 20} MB are taken")
-    async for part in request.stream():
-        data += part
-        if len(data) > most:
-            raise TooLarge(f"at most {most >> 20} MB are taken")
-    return bytes(data)
-
-
-async def _asked(request: Request) -> dict[str, Any]:
+def _asked(body: bytes) -> dict[str, Any]:
     """The JSON object of a question. Raises ExploreError."""
     try:
-        asked = parse_json(await _body(request, LARGEST_QUESTION))
+        asked = parse_json(body)
     except ValueError as error:
-        if isinstance(error, UserError):
-            raise
         raise ExploreError("a question is a JSON object") from error
     if not isinstance(asked, dict):
         raise ExploreError("a question is a JSON object")
@@ -215,8 +205,7 @@ def _number(text: str, name: str) -> int:
 
 
 def _sentence(_: Request, error: Exception) -> Response:
-    status = 413 if isinstance(error, TooLarge) else 400
-    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), status)
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
     return Answer({"error": str(error)}, status)
 
 

@@ -11,10 +11,10 @@ from functools import cached_property
 from secrets import token_hex
 
 from stellar.data import ImageSource, Scenes, Shards
-from stellar.data.embedded import name_of
 from stellar.data.folder import ImageFiles
 from stellar.data.named_pictures import PictureFiles
 from stellar.errors import UserError
+from stellar.exploring.names import Names
 from stellar.images import Pixels, read_image
 from stellar.searching.thumbnails import thumbnail
 
@@ -49,8 +49,8 @@ class Opening:
 
 
 class Gallery:
-    """Pictures by their keys. `title` says where they are from; what is brought to a `shared` one
-    is shown to nobody who does not know its key.
+    """Pictures by their keys. `title` says where they are from. Of a `shared` one nobody is told
+    where it lies, and what is brought to it is shown to nobody who does not know its key.
     """
 
     def __init__(self, source: ImageSource, title: str, shared: bool = False) -> None:
@@ -63,8 +63,7 @@ class Gallery:
         if not containing:
             some = range(start, min(start + count, len(self.source)))
             return len(self.source), [str(index) for index in some]
-        text = containing.casefold()
-        found = [index for index, name in enumerate(self._names) if text in name.casefold()]
+        found = self._names.containing(containing)
         return len(found), [str(index) for index in found[start : start + count]]
 
     def name(self, key: str) -> str:
@@ -104,7 +103,7 @@ class Gallery:
 
     def key_of(self, name: str) -> str | None:
         """Of a picture of the source, by its name."""
-        number = self._numbers.get(name)
+        number = self._names.numbers.get(name)
         return None if number is None else str(number)
 
     def bring(self, name: str, data: bytes, channels: int) -> str:
@@ -128,11 +127,12 @@ class Gallery:
         number = self._number(key)
         match self.source:
             case Scenes():
-                scenes = f"{name_of(self.source)!r}, {self.source.split!r}, model.config"
+                split, seed, size = self.source.split, self.source.seed, self.source.size
+                more = f"ground={self.source.ground!r}, overlap={self.source.overlap}"
                 return Opening(
                     f"scenes.read({number})",
-                    ("from stellar.data import open_embedded",),
-                    (f"scenes = open_embedded({scenes})",),
+                    ("from stellar.data import Scenes",),
+                    (f"scenes = Scenes({split!r}, {seed}, {size}, {more})",),
                 )
             case Shards():
                 return Opening(
@@ -140,6 +140,9 @@ class Gallery:
                     ("from stellar.data import open_source",),
                     (f"shards = open_source({self.source.shards!r}, model.config.in_chans)",),
                 )
+            case ImageFiles() if self.shared:
+                path = self.source.path(number).relative_to(self.source.root.parent)
+                return Opening(repr(str(path)))
             case ImageFiles() | PictureFiles():
                 return Opening(repr(str(self.source.path(number))))
             case _:
@@ -152,9 +155,5 @@ class Gallery:
         return int(key)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return [self.source.name(index) for index in range(len(self.source))]
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self._names)}
+    def _names(self) -> Names:
+        return Names(self.source)

@@ -9,7 +9,7 @@ runs, loads or frames the page is limited by headers.
 
 from collections.abc import Mapping
 from secrets import compare_digest, token_urlsafe
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -103,8 +103,8 @@ class OpenDoor:
         if scope["type"] != "http":
             return
         headers, answer = Headers(scope=scope), self._app
-        own = urlsplit(headers.get("origin", "")).netloc == headers.get("host")
-        if scope["method"] not in ("GET", "HEAD") and not own:
+        own = [f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")]
+        if scope["method"] not in ("GET", "HEAD") and headers.get("origin") not in own:
             answer = PlainTextResponse(FOREIGN, 403)
         await answer(scope, receive, _with_headers(send, SHOWN))
 

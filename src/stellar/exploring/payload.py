@@ -19,24 +19,26 @@ LONGEST = 1024
 """Pixels of the longer side of a picture that is shown, at most."""
 SMALL = 512
 """Pixels of the longer side up to which a picture is sent without loss."""
+MOST_CHOSEN = 3
+"""Tokens that are chosen when a hit is opened; of more that matched, none."""
 
 
 def of_the_page(workbench: Workbench) -> dict[str, Any]:
     """What stays while the page is open."""
-    most = max(model.config.num_sparse_tokens for _, model in workbench.models)
+    most = max(each.model.config.num_sparse_tokens for each in workbench.models)
     return {
         "models": [
             {
-                "name": name,
-                "patch": model.config.patch_size,
-                "size": model.config.image_size,
-                "tokens": model.config.num_sparse_tokens,
-                "draws": model.can_draw,
+                "name": each.name,
+                "patch": each.model.config.patch_size,
+                "size": each.model.config.image_size,
+                "tokens": each.model.config.num_sparse_tokens,
+                "draws": each.model.can_draw,
             }
-            for name, model in workbench.models
+            for each in workbench.models
         ],
         # Copies of tokens are tokens too.
-        "colours": [f"rgb({r} {g} {b})" for r, g, b in token_colours(2 * most)],
+        "colours": token_colours(2 * most),
         "brought": [
             {"key": key, "name": workbench.gallery.name(key)} for key in workbench.gallery.brought
         ],
@@ -79,7 +81,7 @@ def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
         "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
-        "tokens": [match.token for match in hit.matches],
+        "tokens": workbench.tokens_of(hit) if len(hit.matches) <= MOST_CHOSEN else [],
         "place": strongest.place,
         "grid": list(strongest.map.shape),
         "map": floats(np.max([match.map for match in hit.matches], axis=0)),

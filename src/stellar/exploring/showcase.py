@@ -141,7 +141,7 @@ def open_showcase(folder: Path) -> "ASGIApp":
     else:
         source = ImageFolder(folder / about.pictures, model.config.in_chans)
     gallery = Gallery(source, about.title, shared=True)
-    workbench = Workbench([Named(about.title, model)], gallery, about.fit)
+    workbench = Workbench([Named(about.title, model, MODEL)], gallery, about.fit)
     return guard.OpenDoor(app.make_app(workbench))
 
 
@@ -150,7 +150,10 @@ def _copied(source: ImageSource, folder: Path) -> Taken:
     if isinstance(source, Scenes):
         return Taken(name_of(source), min(len(source), MOST_PICTURES))
     if not isinstance(source, ImageFiles):
-        raise UserError("pictures for others are a folder, or scenes; shards cannot be exported")
+        raise UserError(
+            "pictures for others are a folder, or scenes; put single files, or what is in shards, "
+            "into a folder, and export that"
+        )
     indices, left_out, gallery = evenly_spread(source, MOST_PICTURES), 0, Gallery(source, PICTURES)
     for index in indices:
         try:

@@ -108,10 +108,14 @@ def _read(place: int, given: Any) -> Step:
 
 
 def as_python(
-    model: str, fit: str, picture: Opening, steps: Sequence[Step], opening: Callable[[str], Opening]
+    loading: str,
+    fit: str,
+    picture: Opening,
+    steps: Sequence[Step],
+    opening: Callable[[str], Opening],
 ) -> str:
-    """The lines that do the same: `model` is what it was loaded by, `opening` says how a picture is
-    read.
+    """The lines that do the same: `loading` is the call that loads the model, `opening` says how a
+    picture is read.
     """
     others = [opening(step.picture) for step in steps if isinstance(step, Replace)]
     imports = dict.fromkeys(line for one in (picture, *others) for line in one.imports)
@@ -122,7 +126,7 @@ def as_python(
             *(["from stellar.model import edits"] if steps else []),
             *imports,
             "",
-            f"model = stellar.load({model!r})",
+            f"model = {loading}",
             *before,
             f"factors = model.encode({picture.picture}, fit={fit!r})",
             *(_line(step, fit, opening) for step in steps),

@@ -17,16 +17,17 @@ from torch import Tensor
 from stellar.config import Fit
 from stellar.errors import UserError
 from stellar.evaluation.evaluators.reconstruction import psnr
-from stellar.exploring.gallery import Gallery
+from stellar.exploring.gallery import Gallery, NoPicture
 from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
 from stellar.exploring.steps import Step, as_python
-from stellar.images import frame, one_batch, unit_range
+from stellar.images import UnreadableImage, frame, one_batch, unit_range
 from stellar.images.sizes import Sized, check_one_size, fitted
 from stellar.model import Factors, Stellar
+from stellar.model.fewer_tokens import by_mass
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Hit, Index, Query
 from stellar.searching.places import Places, check_box, places
-from stellar.searching.tables import NEEDS_LANCEDB, has_lancedb
+from stellar.searching.tables import NEEDS_LANCEDB, Contents, has_lancedb
 from stellar.searching.vectors import unit
 from stellar.storage import one_line
 
@@ -39,11 +40,23 @@ class ExploreError(UserError):
     """Models, pictures and an index that do not go together, or a question that has no answer."""
 
 
-class Named(NamedTuple):
-    """A model by what it was loaded by."""
+@dataclass(frozen=True)
+class Named:
+    """A model, its name, and what `stellar.load` takes to load it again."""
 
     name: str
     model: Stellar
+    place: str | None = None
+    """Where that is not the name."""
+    tokenizer: str | None = None
+    revision: str | None = None
+
+    @property
+    def loading(self) -> str:
+        """The call, in Python."""
+        options = {"tokenizer": self.tokenizer, "revision": self.revision}
+        given = [f"{name}={value!r}" for name, value in options.items() if value is not None]
+        return f"stellar.load({', '.join([repr(self.place or self.name), *given])})"
 
 
 class Encoded(NamedTuple):
@@ -157,7 +170,7 @@ class Workbench:
         """The lines that draw the edited picture. Raises as `look` does."""
         self._edited(key, number, steps)
         opening = self.gallery.opening
-        return as_python(self.models[number].name, self.fit, opening(key), steps, opening)
+        return as_python(self.models[number].loading, self.fit, opening(key), steps, opening)
 
     def search(
         self,
@@ -169,8 +182,9 @@ class Workbench:
         count: int = 12,
     ) -> list[Hit]:
         """Other pictures with all of some tokens that the first model sees in this one, as they are
-        after an edit, or like all of them where none are named; in a box x0, y0, x1, y1, where one
-        is given. Raises ExploreError without an index, and UserError for what is no box.
+        after an edit, or like all that are left of them where none are named; in a box x0, y0, x1,
+        y1, where one is given. Raises ExploreError without an index, and UserError for what is no
+        box.
         """
         if (why := self.why_no_search) is not None:
             raise ExploreError(why)
@@ -182,9 +196,7 @@ class Workbench:
         every = _vectors(factors)
         if any(not 0 <= token < len(every) for token in (*tokens, *without)):
             raise ExploreError(f"the tokens are 0 to {len(every) - 1}")
-        wanted = every[list(tokens)] if tokens else every
-        if not tokens and index.contents.keeps_strongest:
-            wanted = _vectors(factors.strongest(index.contents.num_tokens))
+        wanted = every[list(tokens)] if tokens else _whole(factors, index.contents)
         query = Query(wanted, every[list(without)], box)
         hits = index.find(query, count + 1)
         return [hit for hit in hits if self._may_show(hit, key)][:count]
@@ -194,6 +206,22 @@ class Workbench:
         files.
         """
         return self.gallery.key_of(path) or self.gallery.key_of(path.removesuffix(".png"))
+
+    def tokens_of(self, hit: Hit) -> list[int]:
+        """The tokens that matched, as a look numbers them: an index of the strongest tokens counts
+        them by their strength. None for a picture that cannot be shown.
+        """
+        key, numbers = self.key_of(hit.path), dict.fromkeys(match.token for match in hit.matches)
+        if key is None:
+            return []
+        assert self._index is not None
+        if not self._index.contents.keeps_strongest:
+            return list(numbers)
+        try:
+            ranked = by_mass(self.encoded(key, 0).factors.spatial)[0].tolist()
+        except (NoPicture, UnreadableImage):
+            return []
+        return [ranked[number] for number in numbers]
 
     def _check_pictures(self, index: Index) -> None:
         """Raises ExploreError for an index that has none of the pictures."""
@@ -226,7 +254,8 @@ class Workbench:
 
     def _own_or_given(self) -> Index:
         if self._index is None:
-            self._folder = self._folder or TemporaryDirectory(prefix="stellar-explore-")
+            self.close()  # what is left of an attempt that failed
+            self._folder = TemporaryDirectory(prefix="stellar-explore-")
             self._index = build_own_index(
                 self.models[0].model, self.gallery.source, self.fit, self._folder.name
             )
@@ -238,14 +267,26 @@ def _vectors(factors: Factors) -> Float32[np.ndarray, "K D"]:
     return unit(factors.sparse[0].half().cpu().numpy())
 
 
+def _whole(factors: Factors, contents: Contents) -> Float32[np.ndarray, "k D"]:
+    """The tokens that make up one picture, as many as an index keeps of each. A token that was
+    removed is still in S, with a map of zeros.
+    """
+    if contents.keeps_strongest:
+        factors = factors.strongest(contents.num_tokens)
+    left = factors.spatial[0].amax(dim=0) > 0
+    return _vectors(factors)[left.cpu().numpy()]
+
+
 def _check(models: Sequence[Named], fit: Fit, index: Index | None) -> None:
-    for name, model in models:
-        if not model.config.num_sparse_tokens:
-            raise ExploreError(f"{name} has no tokens to look at; choose a model of STELLAR")
-        if model.config.in_chans != models[0].model.config.in_chans:
+    channels = models[0].model.config.in_chans
+    for each in models:
+        config = each.model.config
+        if not config.num_sparse_tokens:
+            raise ExploreError(f"{each.name} has no tokens to look at; choose a model of STELLAR")
+        if config.in_chans != channels:
             raise ExploreError(
-                f"{models[0].name} is for pictures of {models[0].model.config.in_chans} channels, "
-                f"{name} for {model.config.in_chans}; compare models of the same pictures"
+                f"{models[0].name} is for pictures of {channels} channels, {each.name} for "
+                f"{config.in_chans}; compare models of the same pictures"
             )
     check_one_size(fit)
     if index is None:

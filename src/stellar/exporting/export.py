@@ -3,6 +3,7 @@ gets its name.
 """
 
 import json
+import logging
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from stellar.exporting.graphs import Graph, graphs
 from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.storage import at_home, place_files, writing
+
+logger = logging.getLogger(__name__)
 
 OLDEST = TorchVersion("2.11")
 """Whose exporters do not fix the size of an image, or get it wrong."""
@@ -48,7 +51,8 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
     encode: images (B, C, H, W) in [0, 1] -> cls, sparse, spatial, dense. reconstruct: sparse,
     spatial, grid (int64: height and width in patches) -> images. Any batch, and any H and W of at
     least two patches that the patch divides. A model without tokens, one that never learned to
-    draw, and one that draws codes and has no tokenizer are exported without reconstruct.
+    draw, and one that draws codes and has no tokenizer are exported without reconstruct; one that
+    is there from before is removed.
 
     Raises MissingPackage when the format's packages are absent, ExportError when a file differs
     from the model by more than 1e-3, the path cannot be used or torch is older than 2.11, and
@@ -72,19 +76,29 @@ def export(model: Stellar, path: str | Path, format: str = "onnx") -> tuple[Expo
     if {(p.device.type, p.dtype) for p in model.parameters()} != {("cpu", torch.float32)}:
         model = deepcopy(model).to("cpu", torch.float32)
     about = json.dumps(_describe(model))
-    made = {_place(path, graph, chosen): graph for graph in graphs(model)}
+    made = {_place(path, graph.name, chosen): graph for graph in graphs(model)}
     with writing(path):
         # ONNX keeps more than 2 GB of weights in NAME.onnx.data, which is moved first.
         exported = place_files(
             path.parent,
             lambda folder: [_write(made[place], chosen, folder, place, about) for place in made],
         )
+        if (drawing := _place(path, "reconstruct", chosen)) not in made:
+            _remove(drawing)
     return tuple(exported)
 
 
-def _place(path: Path, graph: Graph, format: Format) -> Path:
+def _place(path: Path, name: str, format: Format) -> Path:
     """Where a graph's file goes. Raises UserError for a name that is too long."""
-    return Path(at_home(path.with_name(f"{path.name}-{graph.name}{format.suffix}")))
+    return Path(at_home(path.with_name(f"{path.name}-{name}{format.suffix}")))
+
+
+def _remove(file: Path) -> None:
+    """What an earlier export left: nobody is to draw with it what this model encodes."""
+    for left in (file, file.with_name(f"{file.name}.data")):
+        if left.exists():
+            left.unlink()
+            logger.warning("%s is removed: it is of an earlier export of a model that drew", left)
 
 
 def _write(graph: Graph, format: Format, folder: Path, place: Path, about: str) -> ExportedGraph:

@@ -92,10 +92,11 @@ FORMATS: dict[str, Format] = {"onnx": Onnx(), "torch-export": TorchExport()}
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's remarks about its own inside and about packages that we do not need."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
 
 from stellar.images.files import FORMATS, require_regular
-from stellar.images.orientation import TAG, UPRIGHT, orientation_of, turned_array
+from stellar.images.orientation import TAG, UPRIGHT, orientation_of, stored_array, turned_array
 from stellar.images.picture import UnreadableImage
 from stellar.images.pillow import DECODING_ERRORS, unreadable
 from stellar.images.quiet import UNWARNED
@@ -98,11 +98,14 @@ def _read(path: Path, picture: Path, modes: tuple[str, ...], otherwise: str) -> 
     stored = _stored(picture)
     try:
         require_regular(path)
-        with UNWARNED, Image.open(path, formats=FORMATS) as image:
+        # Of a file by its path, Pillow mixes up the pixels of a TIFF that lies on its side.
+        with UNWARNED, path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             if image.mode not in modes:
                 raise ValueError(otherwise.format(image.mode))
-            orientation = _orientation_of_mask(image.width, image.height, picture, stored)
-            return turned_array(np.array(image), orientation)
+            own = image.tag_v2.get(TAG, UPRIGHT) if isinstance(image, TiffImageFile) else UPRIGHT
+            values = stored_array(np.array(image), own)  # a TIFF is turned when it is loaded
+            orientation = _orientation_of_mask(values.shape[1], values.shape[0], picture, stored)
+            return turned_array(values, orientation)
     except DECODING_ERRORS as error:
         raise unreadable(path, error) from error
 

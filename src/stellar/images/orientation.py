@@ -56,6 +56,11 @@ def turned_array(array: np.ndarray, orientation: int) -> np.ndarray:
     return array[::rows, ::columns]
 
 
+def stored_array(array: np.ndarray, orientation: int) -> np.ndarray:
+    """What `turned_array` made this array of."""
+    return turned_array(array, {6: 8, 8: 6}.get(orientation, orientation))
+
+
 def in_exif(block: bytes) -> int | None:
     """The orientation in an EXIF block, if it says one."""
     block = block.removeprefix(b"Exif\0\0")

@@ -1,8 +1,8 @@
 """Pillow's images to pictures, as a viewer shows them.
 
 EXIF rotation is applied, colours of another profile become sRGB, and transparency is laid on white.
-Greys of more than 8 bits keep their precision. Alpha is a channel only where an RGBA image meets a
-model of four channels.
+Greys of more than 8 bits keep their precision. Alpha is a channel only where an RGBA image, or one
+with a palette of such colours, meets a model of four channels.
 """
 
 import errno
@@ -43,7 +43,7 @@ find out.
 
 _PRECISE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Modes of grey images with more than 8 bits."""
-_ALPHA = ("RGBA", "LA", "PA")
+_ALPHA = ("RGBA", "LA")
 _MULTIPLIED = ("RGBa", "La")
 """Modes whose colours are multiplied by their transparency already."""
 
@@ -63,7 +63,7 @@ def from_pillow(image: Image.Image, channels: int = 3) -> Picture:
 
     Raises InputError when the image has others, ValueError when none of its numbers is finite.
     """
-    changes = []
+    image, changes = _looked_up(image), []
     for words, applies, change in _steps(channels):
         if applies(image):
             image = change(image)
@@ -98,7 +98,7 @@ def _steps(channels: int) -> Iterator[Step]:
     )
     yield (
         "transparency laid on white",
-        lambda image: image.mode not in stored and _is_transparent(image),
+        lambda image: image.mode not in stored and image.mode in _ALPHA,
         _on_white,
     )
     yield (
@@ -188,14 +188,21 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-def _is_transparent(image: Image.Image) -> bool:
-    has_alpha = image.mode in _ALPHA or "transparency" in image.info
-    return has_alpha and image.mode not in _PRECISE
+def _looked_up(image: Image.Image) -> Image.Image:
+    """The same colours and the same alpha, where they are given by a palette or by a colour that
+    counts as transparent.
+    """
+    clear = image.has_transparency_data
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if clear else "RGB")
+    if clear and image.mode in ("1", "L", "RGB"):
+        return image.convert("RGBA" if image.mode == "RGB" else "LA")
+    return image
 
 
 def _hides_everything(image: Image.Image) -> bool:
     """Whether alpha is 0 everywhere: nobody means a picture to be seen so."""
-    return image.mode in ("RGBA", "LA") and image.getextrema()[-1] == (0, 0)
+    return image.mode in _ALPHA and image.getextrema()[-1] == (0, 0)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ what it would have been without the others.
 from numbers import Integral
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stellar.errors import UserError
@@ -18,6 +18,11 @@ from stellar.errors import UserError
 def can_keep(count: object, num_tokens: int) -> bool:
     """Whether so many of the tokens can be kept: a whole number, of Python or numpy, from 1 on."""
     return isinstance(count, Integral) and count is not True and 1 <= int(count) <= num_tokens
+
+
+def by_mass(spatial: Float[Tensor, "B P K"]) -> Int64[Tensor, "B K"]:
+    """The numbers of the tokens of each image, that of the largest mass first."""
+    return spatial.float().sum(dim=1).argsort(dim=1, descending=True, stable=True)
 
 
 def strongest(
@@ -33,7 +38,7 @@ def strongest(
         raise UserError("the model has no tokens to keep; take one that has some")
     if not can_keep(count, num_tokens):
         raise UserError(f"the model has {num_tokens} tokens; keep 1 to {num_tokens}, not {count!r}")
-    kept = spatial.float().sum(dim=1).argsort(dim=1, descending=True, stable=True)[:, :count]
+    kept = by_mass(spatial)[:, :count]
     tokens = sparse.gather(1, kept[:, :, None].expand(-1, -1, sparse.shape[2]))
     shares = spatial.gather(2, kept[:, None].expand(-1, spatial.shape[1], -1))
     total = shares.sum(dim=2, keepdim=True)

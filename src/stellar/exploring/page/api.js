@@ -1,10 +1,16 @@
 // Questions to the server: answers are JSON, and an error is one sentence.
 
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(sentence, status) {
+    super(sentence);
+    this.status = status;
+  }
+}
 
 const BUSY = 503;
 const AGAIN_AFTER = 400; // milliseconds
 
+// A server that is busy is asked again.
 async function answer(path, options) {
   let response;
   for (let tries = 0; ; tries++) {
@@ -16,9 +22,9 @@ async function answer(path, options) {
     if (response.status !== BUSY || tries === 5) break;
     await new Promise((go) => setTimeout(go, AGAIN_AFTER * 2 ** tries));
   }
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   const told = (await response.text()).trim();
-  throw new Refused(sentence(told));
+  throw new Refused(sentence(told), response.status);
 }
 
 function sentence(told) {
@@ -29,17 +35,21 @@ function sentence(told) {
   }
 }
 
-export const get = (path) => answer(path);
+const json = async (path, options) => (await answer(path, options)).json();
+
+export const get = (path) => json(path);
+
+export const bytes = async (path) => (await answer(path)).blob();
 
 export const ask = (path, question) =>
-  answer(path, {
+  json(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(question),
   });
 
 export const bring = (file) =>
-  answer(`/api/bring?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  json(`/api/bring?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
 
 export const pictureURL = (key, what, model = 0) =>
   `/api/pictures/${encodeURIComponent(key)}/${what}?model=${model}`;

@@ -3,6 +3,7 @@
 import { pictureURL } from "./api.js";
 import { ALONG } from "./choice.js";
 import { gives, takes } from "./dragging.js";
+import { show } from "./images.js";
 import { clamped, paintShade } from "./maps.js";
 
 // A token in small: the picture, dark where the token is not.
@@ -11,7 +12,7 @@ export function miniature({ picture, grid, map, aspect = 1 }) {
   mini.className = "mini";
   mini.style.aspectRatio = clamped(aspect);
   const image = Object.assign(document.createElement("img"), { alt: "", draggable: false });
-  image.src = pictureURL(picture, "view");
+  show(image, pictureURL(picture, "view"));
   const canvas = document.createElement("canvas");
   paintShade(canvas, grid, map);
   mini.append(image, canvas);

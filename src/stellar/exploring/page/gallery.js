@@ -2,6 +2,7 @@
 
 import { get, pictureURL } from "./api.js";
 import { ALONG } from "./choice.js";
+import { show } from "./images.js";
 import { trying } from "./messages.js";
 
 const AT_ONCE = 60;
@@ -48,8 +49,9 @@ export class Gallery {
     const name = encodeURIComponent(this.filter);
     const found = await trying(() =>
       get(`/api/pictures?start=${this.loaded}&count=${AT_ONCE}&name=${name}`));
+    if (round !== this.round) return; // another filter is being answered
     this.loading = null;
-    if (!found || round !== this.round) return;
+    if (!found) return;
     this.total = found.total;
     this.loaded += found.pictures.length;
     this.end.before(...found.pictures.map((picture) => this.item(picture)));
@@ -71,8 +73,8 @@ export class Gallery {
     button.dataset.key = key;
     button.setAttribute("aria-label", name);
     const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy" });
-    image.src = pictureURL(key, "thumbnail");
-    image.onerror = () => button.classList.add("unreadable");
+    show(image, pictureURL(key, "thumbnail"));
+    image.addEventListener("refused", () => button.classList.add("unreadable"));
     button.append(image);
     button.onclick = () => this.open(key);
     item.append(button);

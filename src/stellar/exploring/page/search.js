@@ -7,7 +7,7 @@ import { clamped, decoded, paintShade } from "./maps.js";
 import { trying } from "./messages.js";
 
 export class Search {
-  // `open` is called with the key of a picture and the tokens of it that matched.
+  // `open` is called with the key of a picture and the tokens of it to choose.
   constructor(root, start, view, open) {
     Object.assign(this, { root, view, open, possible: !start.whyNoSearch });
     this.find = (selector) => root.querySelector(selector);
@@ -112,7 +112,7 @@ export class Search {
     button.append(image, text);
     button.disabled = hit.key === null;
     if (button.disabled) button.title = `${hit.name} is not among these pictures`;
-    button.onclick = () => this.open(hit.key, hit.tokens.length <= 3 ? [...new Set(hit.tokens)] : []);
+    button.onclick = () => this.open(hit.key, hit.tokens);
     item.append(button);
     return item;
   }

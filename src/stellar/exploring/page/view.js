@@ -7,19 +7,19 @@ import { ask, pictureURL } from "./api.js";
 import { Cards } from "./cards.js";
 import { choice } from "./choice.js";
 import { History } from "./history.js";
+import { show } from "./images.js";
 import { clamped, clear, decoded, largest, paintSegments, paintShade, split, sum } from "./maps.js";
 import { say, trying } from "./messages.js";
 import { Tools } from "./tools.js";
 
-const names = new Map(); // of pictures that were seen, by their keys
+const put = new WeakMap(); // by steps that replace a token: what they put there, as the shelf has it
 const SLOW = 150; // milliseconds before it is said that something is being waited for
 
 export class View {
   // `shelf` has the tokens to put here; `changed` is called when tokens are chosen or the picture is
   // another.
   constructor(model, number, colours, shelf, changed) {
-    Object.assign(this, { model, number, shelf, changed });
-    this.colours = colours.map((colour) => colour.match(/\d+/g).map(Number));
+    Object.assign(this, { model, number, colours, shelf, changed });
     this.root = document.getElementById("view").content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.root.querySelector(selector);
     this.find("h2").textContent = model.name;
@@ -82,7 +82,7 @@ export class View {
     this.failed = false;
     this.find(".patch").hidden = true;
     this.find(".over").removeAttribute("src");
-    this.find(".picture").src = pictureURL(key, "view");
+    show(this.find(".picture"), pictureURL(key, "view"));
     this.find(".which").textContent = "";
     clear(this.canvas);
     this.enable(false);
@@ -114,24 +114,30 @@ export class View {
       this.root.setAttribute("aria-busy", "true");
       this.root.classList.toggle("stale", !this.look);
     }, SLOW);
-    while (this.wanted) {
-      this.wanted = false;
-      const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
-      const { next } = this; // of these steps: what is done meanwhile has its own
-      this.next = null;
-      try {
-        const look = await ask("/api/look", { picture: key, model: this.number, steps });
-        if (key !== this.key) continue;
-        if (steps === this.steps) this.history.confirm();
-        this.show(look, next);
-      } catch (error) {
-        if (key === this.key) this.fail(error);
-      }
+    try {
+      while (this.wanted) await this.answered();
+    } finally {
+      clearTimeout(slow);
+      this.root.removeAttribute("aria-busy");
+      this.root.classList.remove("stale");
+      this.asking = false;
     }
-    clearTimeout(slow);
-    this.root.removeAttribute("aria-busy");
-    this.root.classList.remove("stale");
-    this.asking = false;
+  }
+
+  // One question, of what is wanted now, and what its answer shows.
+  async answered() {
+    this.wanted = false;
+    const [key, steps] = [this.key, this.trial ? [...this.steps, this.trial] : this.steps];
+    const { next } = this; // of these steps: what is done meanwhile has its own
+    this.next = null;
+    try {
+      const look = await ask("/api/look", { picture: key, model: this.number, steps });
+      if (key !== this.key) return;
+      if (steps === this.steps) this.history.confirm();
+      this.show(look, next);
+    } catch (error) {
+      if (key === this.key) this.fail(error);
+    }
   }
 
   fail(error) {
@@ -154,11 +160,11 @@ export class View {
   show(look, next) {
     const first = !this.look;
     this.look = look;
-    names.set(this.key, look.name);
     this.enable(true);
     this.maps = split(decoded(look.maps), look.grid);
     this.owner = largest(this.maps);
     this.chosen = (next ?? this.chosen).filter((token) => token < this.maps.length);
+    if (this.hovered >= this.maps.length) this.hovered = null; // a copy that is no more
     const others = first || next != null;
     this.root.style.setProperty("--aspect", clamped(look.aspect));
     this.facts();
@@ -187,7 +193,7 @@ export class View {
   paint() {
     this.root.dataset.mode = this.mode;
     const source = this.mode === "input" ? pictureURL(this.key, "input", this.number) : pictureURL(this.key, "view");
-    if (!this.find(".picture").src.endsWith(source)) this.find(".picture").src = source;
+    if (this.find(".picture").dataset.url !== source) show(this.find(".picture"), source);
     if (!this.maps) return;
     const lit = this.hovered != null ? [this.hovered] : this.chosen;
     if (this.mode === "segments") paintSegments(this.canvas, this.look.grid, this.owner, this.colours, lit);
@@ -309,22 +315,20 @@ export class View {
     }
     if (!this.look) return;
     this.next = [token];
-    this.add({ kind: "replace", token, picture: what.picture, other: what.token });
+    const step = { kind: "replace", token, picture: what.picture, other: what.token };
+    put.set(step, what);
+    this.add(step);
   }
 
+  // What a token is, after replacements and copies, as the shelf has it.
   given(token) {
     if (!this.look) return null;
-    const { grid, aspect } = this.look;
-    const { picture, token: own } = this.original(token);
-    return { model: this.number, picture, token: own, name: names.get(picture) ?? "another picture", grid, aspect, map: this.maps[token] };
-  }
-
-  // The picture and the token of it that a token is, after replacements and copies.
-  original(token) {
-    const are = Array.from({ length: this.model.tokens }, (_, own) => ({ picture: this.key, token: own }));
+    const { name, grid, aspect } = this.look;
+    const are = Array.from({ length: this.model.tokens }, (_, own) =>
+      ({ model: this.number, picture: this.key, token: own, name, grid, aspect, map: this.maps[token] }));
     for (const step of this.steps) {
       if (step.kind === "duplicate") are.push(are[step.token]);
-      if (step.kind === "replace") are[step.token] = { picture: step.picture, token: step.other };
+      if (step.kind === "replace") are[step.token] = put.get(step);
     }
     return are[token];
   }
