@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,20 +49,32 @@ def test_with_nothing_else_it_serves_scenes_until_it_is_told_to_stop(stop: signa
         assert left.strip() in ("Ctrl-C ends it", "")
 
 
-def test_a_folder_a_second_model_and_no_words(tmp_path: Path) -> None:
+def test_a_folder_a_published_model_a_second_one_and_no_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place_in_hub_cache: Callable[..., Path]
+) -> None:
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (60, 40), "teal").save(tmp_path / "photos/a.png")
-    stellar.load("stellar-scenes").save_pretrained(tmp_path / "mine")
+    model = stellar.load("stellar-scenes")
+    for name in ("mine", "theirs"):
+        model.save_pretrained(tmp_path / name)
+    files = {file.name: file for file in (tmp_path / "theirs").iterdir()}
+    place_in_hub_cache(tmp_path / "hub", "you/theirs", files, "v1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     process, said = started(
-        "stellar-scenes", str(tmp_path / "photos"), "--compare", str(tmp_path / "mine"), "-q"
-    )
+        "hf://you/theirs", str(tmp_path / "photos"), "--revision", "v1", "--compare",
+        str(tmp_path / "mine"), "-q",
+    )  # fmt: skip
     with process:
         assert len(said) == 1
-        start = Visitor(said[0]).let_in().ask("/api/start").json
+        visitor = Visitor(said[0]).let_in()
+        start = visitor.ask("/api/start").json
         assert [model["name"] for model in start["models"]] == [
-            "stellar-scenes", str(tmp_path / "mine")
+            "hf://you/theirs", str(tmp_path / "mine")
         ]  # fmt: skip
         assert start["count"] == 1
+        code = visitor.ask("/api/python", {"picture": "0", "model": 0}).json["code"]
+        assert "stellar.load('hf://you/theirs', revision='v1')" in code
         process.terminate()
         assert process.wait(20) == 0
 

@@ -73,13 +73,15 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.searching import open_index
 
     device = choose_device(options.device)
-    models = [
-        Named(
-            options.model, load(options.model, device, options.tokenizer, revision=options.revision)
-        )
-    ]
+    tokenizer = None if options.tokenizer is None else str(options.tokenizer)
+
+    def loaded(name: str, revision: str | None = None) -> Named:
+        model = load(name, device, tokenizer, revision=revision)
+        return Named(name, model, tokenizer=tokenizer, revision=revision)
+
+    models = [loaded(options.model, options.revision)]
     if options.compare is not None:
-        models.append(Named(options.compare, load(options.compare, device, options.tokenizer)))
+        models.append(loaded(options.compare))
     index = None if options.index is None else open_index(options.index)
     gallery = _gallery(options.pictures, models[0].model)
     workbench = Workbench(models, gallery, options.fit, index)
