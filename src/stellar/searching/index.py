@@ -35,13 +35,15 @@ class Effort:
     cells: int
     """Of the approximate index, that are looked at for all wanted ones; for each at least 3."""
     pictures: int
-    """Of those found, that are scored."""
+    """Of those found, that are scored at most."""
 
 
 EFFORTS = Effort(2000, 12, 256), Effort(8000, 48, 1024), Effort(32_000, 192, 4096)
-"""One after the other, until no picture that was not found can be better."""
+"""One after the other, until no picture that was not scored can be better."""
 DEEPER = 4
-"""Times as many are scored where something is not wanted, which bounds know nothing of."""
+"""Times as many are scored where something is not wanted, of which bounds know nothing, or has to
+lie at a place, of which they know little.
+"""
 ROUNDED = 0.02
 """What the bounds of an approximate index, of numbers in 8 bits, may be too low by."""
 
@@ -193,20 +195,23 @@ class Index:
         """
         assert query.words is not None
         tokens, effort = query.words.directions(query.wanted), EFFORTS[1]
-        near = nearest_pictures(self.rows.tokens, tokens, effort.nearest, effort.cells)
-        every = near.first(DEEPER * effort.pictures + count)
-        return self._down(replace(every, bounds=np.full_like(every.bounds, 2)), query, count)
+        near = nearest_pictures(
+            self.rows.tokens, tokens, effort.nearest, effort.cells, query.box
+        ).first(DEEPER * effort.pictures + count)
+        return self._down(replace(near, bounds=np.full_like(near.bounds, 2)), query, count)
 
     def _approximately(self, query: Query, count: int) -> Scores:
         if query.words is not None:
             return self._by_words(query, count)
-        deeper = DEEPER if len(query.unwanted) else 1
+        deeper = DEEPER if len(query.unwanted) or query.box is not None else 1
         best = no_scores(query)
         for effort in EFFORTS:
             cells = max(3, effort.cells // len(query.wanted))
-            near = nearest_pictures(self.rows.tokens, query.wanted, effort.nearest, cells)
-            best = self._down(near.first(deeper * effort.pictures + count), query, count, ROUNDED)
-            if len(best.total) == count and best.total[-1] >= near.others:
+            near = nearest_pictures(
+                self.rows.tokens, query.wanted, effort.nearest, cells, query.box
+            ).first(deeper * effort.pictures + count)
+            best = self._down(near, query, count, ROUNDED)
+            if len(best.total) == count and best.total[-1] >= near.others + ROUNDED:
                 break
         return best
 
