@@ -48,6 +48,25 @@ def dying(table, *arguments, **named):
 lancedb.table.LanceTable.add = dying
 build_index("photos.parquet", "photos.index", *sys.argv[2:])
 """
+KILLED_A_DAY_LATER = """
+import os, signal, sys
+from datetime import timedelta
+import lancedb.table
+from stellar.searching import build_index
+
+calls = 0
+optimize = lancedb.table.LanceTable.optimize
+
+def dying(table, cleanup_older_than):
+    global calls
+    calls += 1
+    optimize(table, cleanup_older_than=max(cleanup_older_than - timedelta(days=1), timedelta()))
+    if calls == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+lancedb.table.LanceTable.optimize = dying
+build_index("photos.parquet", "photos.index")
+"""
 FULL = """
 import resource, sys
 import stellar
@@ -155,6 +174,20 @@ def test_while_an_index_grows_the_old_one_is_searched(tmp_path: Path) -> None:
     assert run(KILLED, tmp_path, "4").returncode == -9
     assert everything(folder) == before
     assert stellar.build_index(file, folder).num_pictures == 60
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_versions_go_only_when_nothing_names_them(tmp_path: Path, at: int) -> None:
+    """Killed as each table, all of whose versions are old by then, is put in order and cleaned."""
+    tokens, maps = random_tokens(60), random_maps(60)
+    file = embedding(tmp_path / "photos.parquet", tokens[:40], maps[:40])
+    stellar.build_index(file, tmp_path / "photos.index")
+    embedding(file, tokens, maps)
+    assert run(KILLED_A_DAY_LATER, tmp_path, str(at)).returncode == -9
+    found = everything(tmp_path / "photos.index")
+    once = stellar.build_index(file, tmp_path / "once.index")
+    assert found == everything(once.folder)
+    assert stellar.build_index(file, tmp_path / "photos.index").num_added == 0
 
 
 def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:

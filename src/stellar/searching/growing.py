@@ -32,6 +32,8 @@ from stellar.storage import sync
 TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
 """Of the approximate index, which looks at some cells only: how large they are, and how many tokens
 for each decide where they lie."""
+A_DAY, FOR_GOOD = timedelta(days=1), timedelta(days=36_500)
+"""How long versions are kept; LanceDB, not told, removes them after a week."""
 
 
 class Growing:
@@ -127,10 +129,18 @@ class Growing:
             self._tables["tokens"].create_index("sparse", config=quantised)
             self._commit(trained_on=count)
         elif grown:
-            for table in self._tables.values():
-                table.optimize(cleanup_older_than=timedelta(days=1))
+            self._optimize(FOR_GOOD)
             self._commit()
         self.publish()
+        if grown:
+            self._optimize(A_DAY)
+
+    def _optimize(self, keep: timedelta) -> None:
+        """Let the approximate index take in what is new, and versions go that are older than `keep`:
+        only when those that searches read are the last ones.
+        """
+        for table in self._tables.values():
+            table.optimize(cleanup_older_than=keep)
 
     def publish(self) -> None:
         """What was committed is what is searched from now on."""
