@@ -472,6 +472,29 @@ def test_an_index_that_was_killed_as_it_got_thumbnails_is_the_old_one(tmp_path: 
     assert everything(folder) == before
 
 
+@pytest.mark.parametrize("grown", [False, True])
+def test_thumbnails_that_were_made_are_not_made_again(tmp_path: Path, grown: bool) -> None:
+    """After a kill: the files of the first 40 of 50 pictures are gone by then, but for one."""
+    tokens, maps = random_tokens(60), random_maps(60)
+    file = embedding(tmp_path / "photos.parquet", tokens[:50], maps[:50], row_group=20)
+    folder = stellar.build_index(file, tmp_path / "photos.index").folder
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 9)).save(photos / "000.jpg")
+    for name in names(60)[1:]:
+        shutil.copy(photos / "000.jpg", photos / name)
+    assert run(KILLED, tmp_path, "3", "photos").returncode == -9
+    for name in names(40)[1:]:
+        (photos / name).unlink()
+    if grown:
+        embedding(file, tokens, maps, row_group=20)
+    result = stellar.build_index(file, folder, photos)
+    assert (result.num_filled_in, result.num_without_thumbnail) == (50, 0)
+    index = stellar.open_index(folder)
+    assert index.paths == names(len(index))
+    assert {row.size for row in index.rows.some(np.arange(len(index)))} == {(8, 9)}
+
+
 def test_a_picture_whose_name_is_no_utf_8_has_a_thumbnail(
     tmp_path: Path, small: ModelConfig
 ) -> None:
