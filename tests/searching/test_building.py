@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_tokens
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 import stellar
 from stellar.config import ModelConfig
@@ -23,6 +24,7 @@ from stellar.model import Stellar
 from stellar.searching import SearchError
 from stellar.searching.growing import Growing
 from stellar.searching.tables import GROWING, LOCK, WHOLE, read_contents, write_contents
+from stellar.searching.thumbnails import thumbnail_below
 from stellar.searching.words import Origin, Words
 from stellar.storage import locked
 
@@ -417,6 +419,20 @@ def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:
         "tall.png": (10, 30),
     }  # fmt: skip
     assert Image.open(BytesIO(hits["a/wide.jpg"].thumbnail)).size == (128, 64)
+
+
+def test_thumbnails_of_jpeg_files_are_decoded_in_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of which but a part in 16 is ever in memory."""
+    Image.new("RGB", (2000, 1500), "teal").save(tmp_path / "large.jpg")
+    decoded = []
+    load = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda self: decoded.append(self.size) or load(self))
+    made = thumbnail_below(tmp_path, "large.jpg")
+    assert (made.width, made.height) == (2000, 1500)
+    assert set(decoded) == {(500, 375)}
+    assert Image.open(BytesIO(made.jpeg)).size == (128, 96)
 
 
 def test_sizes_and_thumbnails_come_later_too(tmp_path: Path) -> None:
