@@ -212,8 +212,30 @@ def captioned(folder: Path, scenes: Scenes, count: int) -> Path:
 def test_captions_are_learned_from(tmp_path: Path, model: Stellar) -> None:
     table = captioned(tmp_path, open_embedded("scenes", "tuning", model.config), 100)
     found = align(model, ColourTower(), captions=table)
-    assert found.num_examples == 100
-    assert found.found > 0.8
+    assert (found.num_examples, found.num_held_out) == (100, 10)
+    assert found.rank < 0.2
+    path, *rest = table.read_text().splitlines()
+    pictures, texts = zip(*(line.split(",") for line in rest), strict=True)
+    mixed = np.random.default_rng(0).permutation(texts)
+    lines = [f"{picture},{text}" for picture, text in zip(pictures, mixed, strict=True)]
+    table.write_text("\n".join([path, *lines]))
+    assert align(model, ColourTower(), captions=table).rank > 0.25
+
+
+def test_pictures_with_several_captions_are_held_out_with_all_of_them(
+    tmp_path: Path, model: Stellar
+) -> None:
+    table = captioned(tmp_path, open_embedded("scenes", "tuning", model.config), 20)
+    head, *rows = table.read_text().splitlines()
+    more = [f"./{row}" for row in rows]
+    table.write_text("\n".join([head, *rows, *more]))
+    found = align(model, ColourTower(), captions=table)
+    assert (found.num_examples, found.num_held_out) == (40, 4)
+    files, texts = read_captions(table)
+    assert (len(files), {len(each) for each in texts}) == (20, {2})
+    table.write_text("\n".join([head, *rows[:19], *more[:19]]))
+    with pytest.raises(AlignError, match="at least 20 pictures, of which 19 were read"):
+        align(model, ColourTower(), captions=table)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +285,7 @@ def test_from_pictures_to_hits_on_the_command_line(
     call = ["align", "stellar-scenes", "--to", str(tower), "--data", str(folder / "scenes"),
             "--count", "30", "--out", str(words)]  # fmt: skip
     assert main(call) == 0
-    assert "150 examples; on those held out, cosine" in capsys.readouterr().out
+    assert "150 examples; on 15 held out, cosine" in capsys.readouterr().out
     call = ["search", str(index.folder), "a red boat", "--words", str(words), "--where", "right"]
     assert main([*call, "--out", str(tmp_path / "hits.html")]) == 0
     assert capsys.readouterr().out.count(".png") == 10

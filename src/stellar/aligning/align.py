@@ -36,12 +36,16 @@ class Alignment:
 
     words: Words
     num_examples: int
+    num_held_out: int
+    """Examples that were not fitted to, of which all below is said."""
+    rank: float
+    """How many of the other pictures' vectors are nearer than an example's own: the median share; 0
+    at best, 0.5 by chance.
+    """
     cosine: float
-    """Mean on examples held out, to the tower's vectors."""
+    """Mean, to the tower's vectors."""
     baseline: float
     """The same, of the mean of all of the tower's vectors."""
-    found: float
-    """How often an example's own vector is among the ten nearest of those held out."""
     unreadable: list[str]
 
 
@@ -93,14 +97,14 @@ def align(
     result = fitting(train, held_out)
     origin = Origin(tower.name, fingerprint(model), fit)
     return Alignment(
-        Words(result.map.weight, result.map.bias, origin), len(examples), result.cosine,
-        result.baseline, result.found, unread,
+        Words(result.map.weight, result.map.bias, origin), len(examples), len(held_out),
+        result.rank, result.cosine, result.baseline, unread,
     )  # fmt: skip
 
 
-def read_captions(file: Path) -> tuple[ImageFiles, list[str]]:
-    """Pictures and their texts. Raises DataError with the line of a wrong row."""
-    paths, texts = [], []
+def read_captions(file: Path) -> tuple[ImageFiles, list[list[str]]]:
+    """Pictures and the texts of each. Raises DataError with the line of a wrong row."""
+    texts: dict[bytes, list[str]] = {}
     try:
         for line, row in csv_rows(file, "path", "text"):
             path, text = (row["path"] or "").strip(), (row["text"] or "").strip()
@@ -112,11 +116,10 @@ def read_captions(file: Path) -> tuple[ImageFiles, list[str]]:
                 )
             if not text:
                 raise DataError(f"{file}, line {line}: {path} has no text")
-            paths.append(bytes(picture))
-            texts.append(text)
+            texts.setdefault(bytes(picture), []).append(text)
     except NoTable as error:
         raise DataError(f"{error}; expected path,text") from error
-    return ImageFiles(file.parent, paths), texts
+    return ImageFiles(file.parent, list(texts)), list(texts.values())
 
 
 def _split(examples: Examples) -> tuple[Examples, Examples]:

@@ -78,23 +78,23 @@ def caption_examples(
     model: Stellar,
     tower: Tower,
     source: ImageSource,
-    captions: Sequence[str],
+    captions: Sequence[Sequence[str]],
     fit: Fit,
     progress: Progress = lambda _done, _total: None,
 ) -> tuple[Examples, list[str]]:
-    """Of each picture the mean token, and what the tower says of its caption."""
+    """Of each picture the mean token, with what the tower says of each of its captions."""
     sparse, target, numbers, unread = [], [], [], []
-    for done, caption in enumerate(captions, 1):
+    for number, texts in enumerate(captions):
         try:
-            pixels = source.read(done - 1)
+            pixels = source.read(number)
         except InputError:
-            unread.append(source.name(done - 1))
+            unread.append(source.name(number))
             continue
         tokens, _ = _factors(model, pixels, fit)
-        sparse.append(unit(tokens.mean(axis=0, keepdims=True)))
-        target.append(tower.texts([caption]).numpy())
-        numbers.append(np.full(1, done - 1))
-        progress(done, len(captions))
+        sparse.append(np.repeat(unit(tokens.mean(axis=0, keepdims=True)), len(texts), axis=0))
+        target.append(tower.texts(texts).numpy())
+        numbers.append(np.full(len(texts), number))
+        progress(number + 1, len(captions))
     return _joined(sparse, target, numbers), unread
 
 

@@ -77,8 +77,9 @@ def run(arguments: Sequence[str]) -> int:
     if found.unreadable:
         print(f"{len(found.unreadable)} pictures could not be read")
     print(
-        f"{found.num_examples:,} examples; on those held out, cosine {found.cosine:.3f} to what "
-        f"{tower.name} says (its mean: {found.baseline:.3f}), and {found.found:.0%} have their own "
-        f"among the ten nearest -> {options.out}"
+        f"{found.num_examples:,} examples; on {found.num_held_out:,} held out, cosine "
+        f"{found.cosine:.3f} to what {tower.name} says (its mean: {found.baseline:.3f}), and "
+        f"{found.rank:.0%} of what it says of others is nearer than their own, in the median "
+        f"(by chance: 50%) -> {options.out}"
     )
     return 0
