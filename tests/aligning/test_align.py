@@ -4,6 +4,7 @@ that what has to be found is known.
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tiny_towers import save_tiny
 import stellar
 from stellar.aligning import Alignment, align
 from stellar.aligning.align import AlignError, read_captions
-from stellar.aligning.examples import token_examples, token_part
+from stellar.aligning.examples import LARGEST, token_examples, token_part
 from stellar.cli import main
 from stellar.config import ConfigError, ModelConfig
 from stellar.data import DataError, ImageFolder, Scenes, open_embedded
@@ -165,6 +166,23 @@ def test_a_token_shows_its_part_of_the_picture() -> None:
     assert part.shape[2] in range(20, 28)
     assert part[0].mean() > 0.6
     assert token_part(picture, torch.zeros(4, 8), torch.zeros(3)).shape == (3, 40, 80)
+
+
+def test_parts_of_large_pictures_are_cut_of_smaller_ones(tmp_path: Path, model: Stellar) -> None:
+    """And show the same."""
+
+    class Sizes(ColourTower):
+        def pictures(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+            seen.extend(max(each.shape[1:]) for each in pictures)
+            return super().pictures(pictures)
+
+    seen: list[int] = []
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    for name, size in (("few.png", (600, 500)), ("many.png", (2400, 2000))):
+        image.resize(size).save(tmp_path / name)
+    found, _ = token_examples(model, Sizes(), ImageFolder(tmp_path), range(2), "squash", 0)
+    assert seen == [600, LARGEST]
+    assert found.target[0] @ found.target[1] > 0.99
 
 
 def test_the_same_seed_gives_the_same_examples_and_unreadable_ones_are_named(

@@ -17,6 +17,7 @@ from stellar.aligning.towers import Tower
 from stellar.config import Fit
 from stellar.data import ImageSource
 from stellar.images import InputError, Pixels, framed, unit_range
+from stellar.images.sizes import resize
 from stellar.model import Stellar
 from stellar.precision import inference
 from stellar.searching.places import places
@@ -26,6 +27,8 @@ Progress = Callable[[int, int], object]
 """Called with what is done, and what there is to do."""
 SMALLEST_SHARE = 0.01
 """Of the picture: tokens with less show nothing that could be named."""
+LARGEST = 1024
+"""Pixels of the longer side, of which parts are cut: towers see 224 to 384 of each part."""
 MARGIN = 0.15
 """Added on each side of a token's box, of its longer side."""
 
@@ -124,8 +127,11 @@ def _drawn(maps: Float[Tensor, "K gh gw"], count: int, rng: np.random.Generator)
 
 
 def _whole(pixels: Pixels, fit: Fit) -> Float32[Tensor, "3 s t"]:
-    """What the model saw, in the picture's own pixels."""
-    return unit_range(framed(pixels, fit)).float()
+    """What the model saw, in the picture's own pixels, or LARGEST of them."""
+    seen = framed(pixels, fit)
+    scale = min(1, LARGEST / max(seen.shape[1:]))
+    height, width = (max(1, round(scale * side)) for side in seen.shape[1:])
+    return unit_range(resize(seen, height, width)).float()
 
 
 def _factors(
