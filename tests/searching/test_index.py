@@ -16,6 +16,7 @@ import stellar
 from stellar.config import ModelConfig
 from stellar.model import Stellar
 from stellar.searching import Query, SearchError
+from stellar.searching import index as module
 from stellar.searching.candidates import every_picture, nearest_pictures
 from stellar.searching.growing import TOKENS_A_CELL
 from stellar.searching.index import EFFORTS, ROUNDED
@@ -492,3 +493,24 @@ def test_a_common_thing_is_found_where_it_is_rare(
     found = paths_of(index.find(query))
     assert found == paths_of(index.find(query, exact=True))
     assert set(found) < set(names(2230)[2200:])
+
+
+def test_a_mistyped_path_is_compared_with_its_folder_and_its_name(tmp_path: Path) -> None:
+    paths = ["2019/holiday-3/IMG_17.jpg", "2019/holiday-31/IMG_31.jpg", "2020/x/sea.jpg"]
+    file = embedding(tmp_path / "x.parquet", random_tokens(3), paths=paths)
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    for mistyped, meant in (
+        ("2019/holiday-3/IMG_17.jpeg", paths[0]), ("2019/holiday-30/IMG_31.jpg", paths[1]),
+    ):  # fmt: skip
+        with pytest.raises(SearchError, match=f"did you mean '{meant}'"):
+            index.search(mistyped)
+    with pytest.raises(SearchError, match=r"2019/holiday-3/IMG_31.jpeg is not in (?!.*31/IMG)"):
+        index.search("2019/holiday-3/IMG_31.jpeg")
+
+
+def test_a_mistyped_path_is_answered_at_once(
+    photos_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_SPELT", 59)
+    with pytest.raises(SearchError, match=r"03.jpg is not in .*index; to search by a file"):
+        stellar.open_index(photos_index).search("03.jpg")

@@ -22,6 +22,8 @@ from stellar.searching.vectors import unit
 from stellar.searching.words import Words, as_words, read_words
 from stellar.storage import at_home
 
+MOST_SPELT = 10_000
+"""Paths that a mistyped one is compared with, letter by letter: of more, none is suggested."""
 FEWEST, MOST = 64, 512
 """Pictures that are scored together: so many at first, then four times as many, at most."""
 
@@ -253,11 +255,17 @@ def open_index(path: str | Path) -> Index:
 
 def _meant(path: str, rows: Rows) -> str:
     """Which picture of the index was probably meant: the path with fewer or more folders before it,
-    as a shell completes it; else one that is spelt nearly so.
+    as a shell completes it; else one of the same folder or name that is spelt nearly so.
     """
     parts = Path(path).parts
     tails = ("/".join(parts[start:]) for start in range(1, len(parts)))
     shorter = (tail for tail in tails if tail in rows.numbers)
     longer = (known for known in rows.paths if known.endswith(f"/{path}"))
     meant = next(chain(shorter, longer), None)
-    return f"; did you mean {meant!r}?" if meant else nearest(path, rows.paths, cutoff=0.8)
+    if meant:
+        return f"; did you mean {meant!r}?"
+    folder, _, name = path.rpartition("/")
+    beside = [known for known in rows.paths if known.rpartition("/")[0] == folder]
+    alike = [known for known in rows.paths if known.rpartition("/")[2] == name]
+    known = [*beside, *alike]
+    return nearest(path, known, cutoff=0.8) if len(known) <= MOST_SPELT else ""
