@@ -59,18 +59,21 @@ def run(arguments: Sequence[str]) -> int:
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"
         )
     from stellar.aligning import align, load_tower
+    from stellar.aligning.align import check_call, read_captions
     from stellar.cli.terminal import progress_line
     from stellar.data import open_pictures
     from stellar.load_model import load
     from stellar.precision import choose_device
 
     device = choose_device(options.device)
+    check_call(options.data, options.captions, options.fit, options.count, options.crops)
+    captions = None if options.captions is None else read_captions(options.captions)
     model = load(options.model, device, purpose="encode", revision=options.revision)
     pictures = None if options.data is None else open_pictures(options.data, model.config)
     tower = load_tower(options.to, device)
     with progress_line() as show:
         found = align(
-            model, tower, pictures, options.captions, options.fit, options.count, options.crops,
+            model, tower, pictures, captions, options.fit, options.count, options.crops,
             progress=lambda done, total: show("pictures", done, total),
         )  # fmt: skip
     found.words.save(options.out)

@@ -18,7 +18,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """The same names of files, but that no two are alike: what comes again is called `x (2).png`."""
+    """The same names of files, no two alike: what comes again is called `x (2).png`."""
     known, found = set(names), dict[str, None]()
     if len(known) == len(names):
         return list(names)
