@@ -107,7 +107,7 @@ WITHIN = {
         "asked": {"tables"},
         "words": {"tables", "vectors"},
         "scoring": {"places", "words"},
-        "candidates": {"rows", "scoring"},
+        "candidates": {"places", "rows", "scoring"},
         "example": {"places", "tables", "vectors"},
         "growing": {"places", "tables", "thumbnails"},
         "building": {"growing", "tables", "thumbnails", "words"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stellar.quantities import counted, scaled
+from stellar.quantities import counted, scaled, whole_number
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ def test_one_thing_is_no_plural() -> None:
         "2 steps",
         "2,000 steps",
     ]
+
+
+def test_a_whole_number_is_plain_digits() -> None:
+    assert [whole_number(text) for text in ("0", "017", "9" * 18)] == [0, 17, 10**18 - 1]
+    for text in ("", "-1", "+1", " 1", "1.0", "²", "\u0663", "1" * 5000):
+        assert whole_number(text) is None

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as people read and type them."""
 
 
 def counted(count: int, noun: str) -> str:
@@ -18,3 +18,10 @@ def scaled(value: int | float, unit: str = "") -> str:
     while abs(value) >= 999.5 and power < len(prefixes) - 1:
         value, power = value / 1000, power + 1
     return f"{digits(value)} {prefixes[power]}{unit}".strip()
+
+
+def whole_number(text: str) -> int | None:
+    """What plain digits say, 18 at most; None for anything else. Of more than 4,300 Python raises,
+    and there are digits of which `int` knows nothing.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

@@ -4,6 +4,7 @@ that what has to be found is known.
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tiny_towers import save_tiny
 import stellar
 from stellar.aligning import Alignment, align
 from stellar.aligning.align import AlignError, read_captions
-from stellar.aligning.examples import token_examples, token_part
+from stellar.aligning.examples import LARGEST, token_examples, token_part
 from stellar.cli import main
 from stellar.config import ConfigError, ModelConfig
 from stellar.data import DataError, ImageFolder, Scenes, open_embedded
@@ -167,6 +168,23 @@ def test_a_token_shows_its_part_of_the_picture() -> None:
     assert token_part(picture, torch.zeros(4, 8), torch.zeros(3)).shape == (3, 40, 80)
 
 
+def test_parts_of_large_pictures_are_cut_of_smaller_ones(tmp_path: Path, model: Stellar) -> None:
+    """And show the same."""
+
+    class Sizes(ColourTower):
+        def pictures(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+            seen.extend(max(each.shape[1:]) for each in pictures)
+            return super().pictures(pictures)
+
+    seen: list[int] = []
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    for name, size in (("few.png", (600, 500)), ("many.png", (2400, 2000))):
+        image.resize(size).save(tmp_path / name)
+    found, _ = token_examples(model, Sizes(), ImageFolder(tmp_path), range(2), "squash", 0)
+    assert seen == [600, LARGEST]
+    assert found.target[0] @ found.target[1] > 0.99
+
+
 def test_the_same_seed_gives_the_same_examples_and_unreadable_ones_are_named(
     tmp_path: Path, model: Stellar
 ) -> None:
@@ -212,8 +230,30 @@ def captioned(folder: Path, scenes: Scenes, count: int) -> Path:
 def test_captions_are_learned_from(tmp_path: Path, model: Stellar) -> None:
     table = captioned(tmp_path, open_embedded("scenes", "tuning", model.config), 100)
     found = align(model, ColourTower(), captions=table)
-    assert found.num_examples == 100
-    assert found.found > 0.8
+    assert (found.num_examples, found.num_held_out) == (100, 10)
+    assert found.rank < 0.2
+    path, *rest = table.read_text().splitlines()
+    pictures, texts = zip(*(line.split(",") for line in rest), strict=True)
+    mixed = np.random.default_rng(0).permutation(texts)
+    lines = [f"{picture},{text}" for picture, text in zip(pictures, mixed, strict=True)]
+    table.write_text("\n".join([path, *lines]))
+    assert align(model, ColourTower(), captions=table).rank > 0.25
+
+
+def test_pictures_with_several_captions_are_held_out_with_all_of_them(
+    tmp_path: Path, model: Stellar
+) -> None:
+    table = captioned(tmp_path, open_embedded("scenes", "tuning", model.config), 20)
+    head, *rows = table.read_text().splitlines()
+    more = [f"./{row}" for row in rows]
+    table.write_text("\n".join([head, *rows, *more]))
+    found = align(model, ColourTower(), captions=table)
+    assert (found.num_examples, found.num_held_out) == (40, 4)
+    files, texts = read_captions(table)
+    assert (len(files), {len(each) for each in texts}) == (20, {2})
+    table.write_text("\n".join([head, *rows[:19], *more[:19]]))
+    with pytest.raises(AlignError, match="at least 20 pictures, of which 19 were read"):
+        align(model, ColourTower(), captions=table)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +303,7 @@ def test_from_pictures_to_hits_on_the_command_line(
     call = ["align", "stellar-scenes", "--to", str(tower), "--data", str(folder / "scenes"),
             "--count", "30", "--out", str(words)]  # fmt: skip
     assert main(call) == 0
-    assert "150 examples; on those held out, cosine" in capsys.readouterr().out
+    assert "150 examples; on 15 held out, cosine" in capsys.readouterr().out
     call = ["search", str(index.folder), "a red boat", "--words", str(words), "--where", "right"]
     assert main([*call, "--out", str(tmp_path / "hits.html")]) == 0
     assert capsys.readouterr().out.count(".png") == 10
@@ -305,6 +345,14 @@ def test_every_command_of_the_docs_runs(
          "cannot be loaded as a model of pictures and texts"),
         ("align stellar-scenes --to x --data scenes --out {tmp}/no/w.safetensors",
          "no does not exist; create it"),
+        ("align nowhere --to x --out {tmp}/w.safetensors", "give pictures, or a CSV file"),
+        ("align nowhere --to x --data scenes --count 3 --out {tmp}/w.safetensors",
+         "count must be a whole number of at least 20, got 3"),
+        ("align nowhere --to x --data scenes --crops 0 --out {tmp}/w.safetensors",
+         "crops must be a whole number of at least 1, got 0"),
+        ("align nowhere --to x --captions {tmp}/no.csv --out {tmp}/w.safetensors", "no.csv"),
+        ("align stellar-scenes --to {tmp}/clip --data scenes --out {tmp}/w.safetensors",
+         "expected a folder with a model of pictures and texts, but"),
         ("search {tmp} boat --like a.png", "got --like a.png and the words 'boat'; leave one"),
         ("search {tmp} boat --token 3", "--token, --at and --model are for --like PATH, not for"),
         ("search {tmp} boat --model stellar-scenes", "are for --like PATH, not for words"),

@@ -70,6 +70,7 @@ def test_settings_that_make_no_sense(
     [
         "embed stellar-scenes {pictures} --out {out}.parquet --num-workers -1",
         "embed stellar-scenes {pictures} --out {out}.parquet --share ²/3",
+        "embed stellar-scenes {pictures} --out {out}.parquet --share 1/" + 5000 * "3",
         "embed stellar-scenes {pictures} --out {out}.parquet --device meta",
         "embed stellar-scenes {out}{{0..99999999999}}.tar --out {out}.parquet",
         "shard {pictures} --out {out} --seed -1",

@@ -16,9 +16,10 @@ import pytest
 import simplejpeg
 import tifffile
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from stellar.images import UnreadableImage, eight_bits, read_image
+from stellar.images import UnreadableImage, eight_bits, read_image, read_picture
 from stellar.images import files as module
 
 ORIENTATION = 0x0112
@@ -167,6 +168,24 @@ def test_rotation_by_exif_is_applied(
     }
     expected = image.transpose(turns[orientation]) if orientation > 1 else image
     assert same(read(path), np.array(expected), 30), decoder
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (1600, 1200)), (6, (1200, 1600))])
+def test_a_jpeg_may_be_decoded_in_small(
+    tmp_path: Path, orientation: int, size: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    image = Image.linear_gradient("L").resize((1600, 1200)).convert("RGB")
+    image.save(tmp_path / "large.jpg", exif=exif)
+    small, full = (read_picture(tmp_path / "large.jpg", least=least) for least in (250, None))
+    assert small.full_size == size
+    assert full.pixels.shape[1:] == size[::-1]
+    assert small.pixels.shape[1:] == (size[1] // 4, size[0] // 4)
+    shrunk = F.avg_pool2d(full.pixels.float(), 4)
+    torch.testing.assert_close(small.pixels.float(), shrunk, atol=2, rtol=0)
+    image.save(tmp_path / "large.png")
+    assert read_picture(tmp_path / "large.png", least=250).pixels.shape == (3, 1200, 1600)
 
 
 def test_unreadable_metadata_does_not_matter(tmp_path: Path, rgb: np.ndarray) -> None:

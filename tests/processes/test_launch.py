@@ -57,6 +57,8 @@ def test_half_an_environment_is_refused_by_name(launcher: dict[str, str]) -> Non
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
+        ({"RANK": "²"}, "the rank must be a whole number, got '²'"),
+        ({"RANK": "1" * 5000}, "the rank must be a whole number, got '111"),
         ({"RANK": "8"}, "rank 8, local rank 1 of 8 processes cannot be"),
         ({"RANK": "one"}, "the rank must be a whole number, got 'one'"),
         ({"MASTER_PORT": "-1"}, "the port must be a whole number"),

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_tokens
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 import stellar
 from stellar.config import ModelConfig
@@ -23,6 +24,7 @@ from stellar.model import Stellar
 from stellar.searching import SearchError
 from stellar.searching.growing import Growing
 from stellar.searching.tables import GROWING, LOCK, WHOLE, read_contents, write_contents
+from stellar.searching.thumbnails import thumbnail_below
 from stellar.searching.words import Origin, Words
 from stellar.storage import locked
 
@@ -47,6 +49,25 @@ def dying(table, *arguments, **named):
 
 lancedb.table.LanceTable.add = dying
 build_index("photos.parquet", "photos.index", *sys.argv[2:])
+"""
+KILLED_A_DAY_LATER = """
+import os, signal, sys
+from datetime import timedelta
+import lancedb.table
+from stellar.searching import build_index
+
+calls = 0
+optimize = lancedb.table.LanceTable.optimize
+
+def dying(table, cleanup_older_than):
+    global calls
+    calls += 1
+    optimize(table, cleanup_older_than=max(cleanup_older_than - timedelta(days=1), timedelta()))
+    if calls == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+lancedb.table.LanceTable.optimize = dying
+build_index("photos.parquet", "photos.index")
 """
 FULL = """
 import resource, sys
@@ -155,6 +176,20 @@ def test_while_an_index_grows_the_old_one_is_searched(tmp_path: Path) -> None:
     assert run(KILLED, tmp_path, "4").returncode == -9
     assert everything(folder) == before
     assert stellar.build_index(file, folder).num_pictures == 60
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_versions_go_only_when_nothing_names_them(tmp_path: Path, at: int) -> None:
+    """Killed as each table, all of whose versions are old by then, is put in order and cleaned."""
+    tokens, maps = random_tokens(60), random_maps(60)
+    file = embedding(tmp_path / "photos.parquet", tokens[:40], maps[:40])
+    stellar.build_index(file, tmp_path / "photos.index")
+    embedding(file, tokens, maps)
+    assert run(KILLED_A_DAY_LATER, tmp_path, str(at)).returncode == -9
+    found = everything(tmp_path / "photos.index")
+    once = stellar.build_index(file, tmp_path / "once.index")
+    assert found == everything(once.folder)
+    assert stellar.build_index(file, tmp_path / "photos.index").num_added == 0
 
 
 def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
@@ -386,6 +421,20 @@ def test_thumbnails_and_sizes_come_from_the_folder(tmp_path: Path) -> None:
     assert Image.open(BytesIO(hits["a/wide.jpg"].thumbnail)).size == (128, 64)
 
 
+def test_thumbnails_of_jpeg_files_are_decoded_in_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of which but a part in 16 is ever in memory."""
+    Image.new("RGB", (2000, 1500), "teal").save(tmp_path / "large.jpg")
+    decoded = []
+    load = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda self: decoded.append(self.size) or load(self))
+    made = thumbnail_below(tmp_path, "large.jpg")
+    assert (made.width, made.height) == (2000, 1500)
+    assert set(decoded) == {(500, 375)}
+    assert Image.open(BytesIO(made.jpeg)).size == (128, 96)
+
+
 def test_sizes_and_thumbnails_come_later_too(tmp_path: Path) -> None:
     """For those that had none, in an index that has grown since, whose rows stay in their order."""
     tokens, maps = random_tokens(50), random_maps(50)
@@ -437,6 +486,29 @@ def test_an_index_that_was_killed_as_it_got_thumbnails_is_the_old_one(tmp_path: 
     assert everything(folder) == before
     assert stellar.build_index(file, folder, photos).num_filled_in == 20
     assert everything(folder) == before
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_thumbnails_that_were_made_are_not_made_again(tmp_path: Path, grown: bool) -> None:
+    """After a kill: the files of the first 40 of 50 pictures are gone by then, but for one."""
+    tokens, maps = random_tokens(60), random_maps(60)
+    file = embedding(tmp_path / "photos.parquet", tokens[:50], maps[:50], row_group=20)
+    folder = stellar.build_index(file, tmp_path / "photos.index").folder
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 9)).save(photos / "000.jpg")
+    for name in names(60)[1:]:
+        shutil.copy(photos / "000.jpg", photos / name)
+    assert run(KILLED, tmp_path, "3", "photos").returncode == -9
+    for name in names(40)[1:]:
+        (photos / name).unlink()
+    if grown:
+        embedding(file, tokens, maps, row_group=20)
+    result = stellar.build_index(file, folder, photos)
+    assert (result.num_filled_in, result.num_without_thumbnail) == (50, 0)
+    index = stellar.open_index(folder)
+    assert index.paths == names(len(index))
+    assert {row.size for row in index.rows.some(np.arange(len(index)))} == {(8, 9)}
 
 
 def test_a_picture_whose_name_is_no_utf_8_has_a_thumbnail(

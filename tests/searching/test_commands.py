@@ -148,6 +148,7 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
         ("--like 003.jpg --at here", "--at is a pixel x,y, as 120,80, got here"),
         ("--like 003.jpg --at 1,1", "call stellar index again, with --pictures"),
         ("--like 003.jpg --without 004.jpg", "as photo.jpg:3, got 004.jpg"),
+        ("--like 003.jpg --without 004.jpg:" + 5000 * "3", "as photo.jpg:3, got 004.jpg:3"),
         ("--like 003.jpg --without 04.jpg:1", "04.jpg is not in photos.index"),
         ("--like 003.jpg --out hits.pdf", "end its name in .html, got --out hits.pdf"),
         ("--like 003.jpg --out no/hits.html", "no does not exist; create it"),

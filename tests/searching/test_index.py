@@ -16,8 +16,10 @@ import stellar
 from stellar.config import ModelConfig
 from stellar.model import Stellar
 from stellar.searching import Query, SearchError
+from stellar.searching import index as module
 from stellar.searching.candidates import every_picture, nearest_pictures
-from stellar.searching.index import ROUNDED
+from stellar.searching.growing import TOKENS_A_CELL
+from stellar.searching.index import EFFORTS, ROUNDED
 from stellar.searching.places import PLACES
 from stellar.searching.scoring import score
 from stellar.searching.vectors import unit
@@ -29,13 +31,18 @@ pytest.importorskip("lancedb")
 def planted(paths: list[str], token: np.ndarray, places: list[str]) -> tuple[np.ndarray, ...]:
     """Random pictures, of which the first few hold the token as their token 1, each at a place."""
     tokens, maps = random_tokens(len(paths)), random_maps(len(paths))
-    centres = (np.arange(SIDE) + 0.5) / SIDE
     for picture, place in enumerate(places):
-        x0, y0, x1, y1 = PLACES[place]
-        rows, columns = ((centres > a) & (centres < b) for a, b in ((y0, y1), (x0, x1)))
         tokens[picture, 1] = token + 0.05 * np.random.default_rng(picture).normal(size=D)
-        maps[picture] = np.where(np.outer(rows, columns), [[[0.05]], [[0.9]], [[0.05]]], 1e-3)
+        maps[picture] = np.where(within(place), [[[0.05]], [[0.9]], [[0.05]]], 1e-3)
     return tokens, maps
+
+
+def within(place: str) -> np.ndarray:
+    """The patches whose centres lie there."""
+    x0, y0, x1, y1 = PLACES[place]
+    centres = (np.arange(SIDE) + 0.5) / SIDE
+    rows, columns = ((centres > a) & (centres < b) for a, b in ((y0, y1), (x0, x1)))
+    return np.outer(rows, columns)
 
 
 def paths_of(hits: list[stellar.searching.Hit]) -> list[str]:
@@ -398,19 +405,26 @@ def test_a_search_without_words_gets_a_sentence(photos_index: Path) -> None:
         stellar.open_index(photos_index).search_words(np.ones((1, D), np.float32), words)
 
 
-def clustered(folder: Path) -> stellar.searching.Index:
-    """An approximate index of 600 pictures, whose tokens lie around 40 centres."""
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(40, D))
-    tokens = centres[rng.integers(40, size=(600, K))] + 0.4 * rng.normal(size=(600, K, D))
-    file = embedding(folder / "x.parquet", tokens, row_group=200)
+def approximate(
+    folder: Path, tokens: np.ndarray, maps: np.ndarray | None = None
+) -> stellar.searching.Index:
+    """An index of which searches look at a part."""
+    file = embedding(folder / "x.parquet", tokens, maps, row_group=1000)
     result = stellar.build_index(file, folder / "x.index", exact_up_to=100)
     assert result.approximate
     return stellar.open_index(result.folder)
 
 
+def clustered(folder: Path, count: int) -> stellar.searching.Index:
+    """An approximate index of pictures whose tokens lie around 40 centres."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, D))
+    tokens = centres[rng.integers(40, size=(count, K))] + 0.4 * rng.normal(size=(count, K, D))
+    return approximate(folder, tokens)
+
+
 def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path) -> None:
-    rows = clustered(tmp_path).rows
+    rows = clustered(tmp_path, 600).rows
     wanted = unit(np.random.default_rng(1).normal(size=(2, D)))
     near, every = (
         nearest_pictures(rows.tokens, wanted, 2000, 3),
@@ -427,14 +441,32 @@ def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path
     left_out = set(range(600)) - set(few.numbers.tolist())
     true = dict(zip(every.numbers.tolist(), every.bounds.tolist(), strict=True))
     assert max(true[number] for number in left_out) < few.others + ROUNDED
+    short = near.first(100)
+    assert (len(short.numbers), short.others) == (100, near.bounds[100])
+    assert near.first(600).others == near.others
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_bounds_at_a_place_are_no_lower_than_scores(tmp_path: Path, where: str) -> None:
+    rows, box = clustered(tmp_path, 600).rows, PLACES[where]
+    query = Query(
+        unit(np.random.default_rng(1).normal(size=(2, D))), np.zeros((0, D), np.float32), box
+    )
+    near = nearest_pictures(rows.tokens, query.wanted, 2000, 3, box)
+    true = score(query, near.numbers, unit(rows.sparse(near.numbers)), rows.maps(near.numbers))
+    assert (near.bounds + ROUNDED > true.total).all()
 
 
 @pytest.mark.parametrize("where", [None, "left"])
 def test_an_approximate_index_agrees_with_an_exact_one(tmp_path: Path, where: str | None) -> None:
-    """Recall of the ten best above 0.95, by pictures and by tokens, of 600 clustered pictures."""
-    index = clustered(tmp_path)
+    """Recall of the ten best above 0.95, by pictures and by tokens, of 3,000 clustered pictures:
+    more tokens than are looked for at first, in several cells.
+    """
+    index = clustered(tmp_path, 3000)
+    assert len(index) * K > 4 * EFFORTS[0].nearest
+    assert len(index) * K > 4 * TOKENS_A_CELL
     found = same = 0
-    for path in names(600)[::40]:
+    for path in names(3000)[::200]:
         for chosen in ([], [1]):
             exact = index.search(path, token=chosen, where=where, exact=True)
             close = index.search(path, token=chosen, where=where)
@@ -442,3 +474,43 @@ def test_an_approximate_index_agrees_with_an_exact_one(tmp_path: Path, where: st
             found += len(exact)
             same += len(set(paths_of(exact)) & set(paths_of(close)))
     assert same / found > 0.95
+
+
+@pytest.mark.parametrize(("where", "elsewhere"), [("bottom", "top"), ("left", "bottom")])
+def test_a_common_thing_is_found_where_it_is_rare(
+    tmp_path: Path, where: str, elsewhere: str
+) -> None:
+    """As sky below a horizon: 2,200 of 2,500 pictures have it elsewhere, and look more like it."""
+    rng, thing = np.random.default_rng(0), np.eye(1, D)
+    tokens, maps = rng.normal(size=(2500, K, D)), np.full((2500, K, SIDE, SIDE), 0.05)
+    for some, there, noise in (
+        (slice(0, 2200), elsewhere, 0.05), (slice(2200, 2230), where, 0.1),
+    ):  # fmt: skip
+        tokens[some, 0] = thing + noise * rng.normal(size=(some.stop - some.start, D))
+        maps[some, 0] = within(there)
+    index = approximate(tmp_path, tokens, maps)
+    query = Query(thing.astype(np.float32), np.zeros((0, D), np.float32), PLACES[where])
+    found = paths_of(index.find(query))
+    assert found == paths_of(index.find(query, exact=True))
+    assert set(found) < set(names(2230)[2200:])
+
+
+def test_a_mistyped_path_is_compared_with_its_folder_and_its_name(tmp_path: Path) -> None:
+    paths = ["2019/holiday-3/IMG_17.jpg", "2019/holiday-31/IMG_31.jpg", "2020/x/sea.jpg"]
+    file = embedding(tmp_path / "x.parquet", random_tokens(3), paths=paths)
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    for mistyped, meant in (
+        ("2019/holiday-3/IMG_17.jpeg", paths[0]), ("2019/holiday-30/IMG_31.jpg", paths[1]),
+    ):  # fmt: skip
+        with pytest.raises(SearchError, match=f"did you mean '{meant}'"):
+            index.search(mistyped)
+    with pytest.raises(SearchError, match=r"2019/holiday-3/IMG_31.jpeg is not in (?!.*31/IMG)"):
+        index.search("2019/holiday-3/IMG_31.jpeg")
+
+
+def test_a_mistyped_path_is_answered_at_once(
+    photos_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_SPELT", 59)
+    with pytest.raises(SearchError, match=r"03.jpg is not in .*index; to search by a file"):
+        stellar.open_index(photos_index).search("03.jpg")

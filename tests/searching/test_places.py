@@ -12,9 +12,11 @@ import torch
 from stellar.errors import UserError
 from stellar.searching.places import (
     PLACES,
+    Box,
     check_box,
     in_words,
     mass_within,
+    most_within,
     parse_place,
     patch_at,
     places,
@@ -64,6 +66,15 @@ def test_many_maps_at_once_and_an_empty_one() -> None:
             )
     np.testing.assert_allclose(found.centre[2, 1], [0.5, 0.5], rtol=1e-6)
     assert found.share[2, 1] == 0
+
+
+@pytest.mark.parametrize("box", [*PLACES.values(), (0.4, 0.1, 0.5, 0.9)])
+def test_a_tokens_box_bounds_what_lies_at_a_place(box: Box) -> None:
+    rng = np.random.default_rng(0)
+    maps = np.exp(8 * rng.normal(size=(500, 1, 7, 7))).astype(np.float32)
+    most, mass = most_within(places(maps).box[:, 0], box), mass_within(maps, box)[:, 0]
+    assert (mass < most + 1e-5).all()
+    assert set(np.round(most, 6)) == {np.float32(0.2), np.float32(1)}
 
 
 def test_mass_within_a_box() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,18 +31,29 @@ class AlignError(UserError):
     """Tokens that cannot be aligned: the message says why."""
 
 
+class Captions(NamedTuple):
+    """Pictures, and the texts of each."""
+
+    pictures: ImageFiles
+    texts: list[list[str]]
+
+
 @dataclass(frozen=True)
 class Alignment:
     """What `align` found."""
 
     words: Words
     num_examples: int
+    num_held_out: int
+    """Examples that were not fitted to, of which all below is said."""
+    rank: float
+    """How many of the other pictures' vectors are nearer than an example's own: the median share; 0
+    at best, 0.5 by chance.
+    """
     cosine: float
-    """Mean on examples held out, to the tower's vectors."""
+    """Mean, to the tower's vectors."""
     baseline: float
     """The same, of the mean of all of the tower's vectors."""
-    found: float
-    """How often an example's own vector is among the ten nearest of those held out."""
     unreadable: list[str]
 
 
@@ -49,7 +61,7 @@ def align(
     model: Stellar,
     tower: Tower,
     pictures: NamedPictures | None = None,
-    captions: str | Path | None = None,
+    captions: str | Path | Captions | None = None,
     fit: Fit = "crop",
     count: int = 2000,
     crops: int = 4,
@@ -60,7 +72,7 @@ def align(
 
     Either from `count` pictures, of each the whole and `crops` of its tokens: a folder, shards, a
     list of files, `scenes`, or a source of images. Or from `captions`, a CSV file with the columns
-    path and text, whose paths are relative to it.
+    path and text, whose paths are relative to it, or what `read_captions` gives of it.
 
     `fit` is that of the embedding that is searched. Raises AlignError for too few pictures, for
     models of other channels than RGB or without tokens, for what is no tower, and where both or
@@ -68,17 +80,13 @@ def align(
     that is not crop or squash, DataError for a wrong CSV file.
     """
     check_model(model)
-    check_one_size(fit)
-    check_count(count, "count", FEWEST)
-    check_count(crops, "crops")
+    check_call(pictures, captions, fit, count, crops)
     if not isinstance(tower, Tower):
         raise AlignError(f"expected a tower, as load_tower gives one, got {tower!r}")
     if model.config.in_chans != 3 or not model.config.num_sparse_tokens:
         raise AlignError("words need a model of RGB pictures that has tokens")
-    if (pictures is None) == (captions is None):
-        raise AlignError("give pictures, or a CSV file of captions, and not both")
     if captions is not None:
-        files, texts = read_captions(Path(at_home(captions)))
+        files, texts = captions if isinstance(captions, Captions) else read_captions(captions)
         examples, unread = caption_examples(model, tower, files, texts, fit, progress)
         fitting = fit_contrastive
     else:
@@ -93,14 +101,24 @@ def align(
     result = fitting(train, held_out)
     origin = Origin(tower.name, fingerprint(model), fit)
     return Alignment(
-        Words(result.map.weight, result.map.bias, origin), len(examples), result.cosine,
-        result.baseline, result.found, unread,
+        Words(result.map.weight, result.map.bias, origin), len(examples), len(held_out),
+        result.rank, result.cosine, result.baseline, unread,
     )  # fmt: skip
 
 
-def read_captions(file: Path) -> tuple[ImageFiles, list[str]]:
-    """Pictures and their texts. Raises DataError with the line of a wrong row."""
-    paths, texts = [], []
+def check_call(pictures: object, captions: object, fit: Fit, count: int, crops: int) -> None:
+    """What `align` raises of its arguments before it looks at any model."""
+    check_one_size(fit)
+    check_count(count, "count", FEWEST)
+    check_count(crops, "crops")
+    if (pictures is None) == (captions is None):
+        raise AlignError("give pictures, or a CSV file of captions, and not both")
+
+
+def read_captions(named: str | Path) -> Captions:
+    """Pictures and the texts of each. Raises DataError with the line of a wrong row."""
+    file = Path(at_home(named))
+    texts: dict[bytes, list[str]] = {}
     try:
         for line, row in csv_rows(file, "path", "text"):
             path, text = (row["path"] or "").strip(), (row["text"] or "").strip()
@@ -112,11 +130,10 @@ def read_captions(file: Path) -> tuple[ImageFiles, list[str]]:
                 )
             if not text:
                 raise DataError(f"{file}, line {line}: {path} has no text")
-            paths.append(bytes(picture))
-            texts.append(text)
+            texts.setdefault(bytes(picture), []).append(text)
     except NoTable as error:
         raise DataError(f"{error}; expected path,text") from error
-    return ImageFiles(file.parent, paths), texts
+    return Captions(ImageFiles(file.parent, list(texts)), list(texts.values()))
 
 
 def _split(examples: Examples) -> tuple[Examples, Examples]:

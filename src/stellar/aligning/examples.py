@@ -17,6 +17,7 @@ from stellar.aligning.towers import Tower
 from stellar.config import Fit
 from stellar.data import ImageSource
 from stellar.images import InputError, Pixels, framed, unit_range
+from stellar.images.sizes import resize
 from stellar.model import Stellar
 from stellar.precision import inference
 from stellar.searching.places import places
@@ -26,6 +27,8 @@ Progress = Callable[[int, int], object]
 """Called with what is done, and what there is to do."""
 SMALLEST_SHARE = 0.01
 """Of the picture: tokens with less show nothing that could be named."""
+LARGEST = 1024
+"""Pixels of the longer side, of which parts are cut: towers see 224 to 384 of each part."""
 MARGIN = 0.15
 """Added on each side of a token's box, of its longer side."""
 
@@ -78,23 +81,23 @@ def caption_examples(
     model: Stellar,
     tower: Tower,
     source: ImageSource,
-    captions: Sequence[str],
+    captions: Sequence[Sequence[str]],
     fit: Fit,
     progress: Progress = lambda _done, _total: None,
 ) -> tuple[Examples, list[str]]:
-    """Of each picture the mean token, and what the tower says of its caption."""
+    """Of each picture the mean token, with what the tower says of each of its captions."""
     sparse, target, numbers, unread = [], [], [], []
-    for done, caption in enumerate(captions, 1):
+    for number, texts in enumerate(captions):
         try:
-            pixels = source.read(done - 1)
+            pixels = source.read(number)
         except InputError:
-            unread.append(source.name(done - 1))
+            unread.append(source.name(number))
             continue
         tokens, _ = _factors(model, pixels, fit)
-        sparse.append(unit(tokens.mean(axis=0, keepdims=True)))
-        target.append(tower.texts([caption]).numpy())
-        numbers.append(np.full(1, done - 1))
-        progress(done, len(captions))
+        sparse.append(np.repeat(unit(tokens.mean(axis=0, keepdims=True)), len(texts), axis=0))
+        target.append(tower.texts(texts).numpy())
+        numbers.append(np.full(len(texts), number))
+        progress(number + 1, len(captions))
     return _joined(sparse, target, numbers), unread
 
 
@@ -124,8 +127,11 @@ def _drawn(maps: Float[Tensor, "K gh gw"], count: int, rng: np.random.Generator)
 
 
 def _whole(pixels: Pixels, fit: Fit) -> Float32[Tensor, "3 s t"]:
-    """What the model saw, in the picture's own pixels."""
-    return unit_range(framed(pixels, fit)).float()
+    """What the model saw, in the picture's own pixels, or LARGEST of them."""
+    seen = framed(pixels, fit)
+    scale = min(1, LARGEST / max(seen.shape[1:]))
+    height, width = (max(1, round(scale * side)) for side in seen.shape[1:])
+    return unit_range(resize(seen, height, width)).float()
 
 
 def _factors(

@@ -103,6 +103,10 @@ def load_tower(name: str | Path, device: torch.device | str = "cpu") -> Transfor
     MissingPackage without transformers.
     """
     name = at_home(name)
+    if (name.startswith((".", "/")) or name.count("/") > 1) and not Path(name).exists():
+        raise TowerError(
+            f"expected a folder with a model of pictures and texts, but {name} does not exist"
+        )
     try:
         transformers = import_module("transformers")
     except ModuleNotFoundError as error:

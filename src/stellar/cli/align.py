@@ -59,26 +59,30 @@ def run(arguments: Sequence[str]) -> int:
             f"the folder {options.out.parent} does not exist; create it, or choose another --out"
         )
     from stellar.aligning import align, load_tower
+    from stellar.aligning.align import check_call, read_captions
     from stellar.cli.terminal import progress_line
     from stellar.data import open_pictures
     from stellar.load_model import load
     from stellar.precision import choose_device
 
     device = choose_device(options.device)
+    check_call(options.data, options.captions, options.fit, options.count, options.crops)
+    captions = None if options.captions is None else read_captions(options.captions)
     model = load(options.model, device, purpose="encode", revision=options.revision)
     pictures = None if options.data is None else open_pictures(options.data, model.config)
     tower = load_tower(options.to, device)
     with progress_line() as show:
         found = align(
-            model, tower, pictures, options.captions, options.fit, options.count, options.crops,
+            model, tower, pictures, captions, options.fit, options.count, options.crops,
             progress=lambda done, total: show("pictures", done, total),
         )  # fmt: skip
     found.words.save(options.out)
     if found.unreadable:
         print(f"{len(found.unreadable)} pictures could not be read")
     print(
-        f"{found.num_examples:,} examples; on those held out, cosine {found.cosine:.3f} to what "
-        f"{tower.name} says (its mean: {found.baseline:.3f}), and {found.found:.0%} have their own "
-        f"among the ten nearest -> {options.out}"
+        f"{found.num_examples:,} examples; on {found.num_held_out:,} held out, cosine "
+        f"{found.cosine:.3f} to what {tower.name} says (its mean: {found.baseline:.3f}), and "
+        f"{found.rank:.0%} of what it says of others is nearer than their own, in the median "
+        f"(by chance: 50%) -> {options.out}"
     )
     return 0

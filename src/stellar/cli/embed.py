@@ -10,6 +10,7 @@ import tyro
 from stellar.cli.options import options_of
 from stellar.errors import UserError
 from stellar.processes.launch import Ranks, own_ranks
+from stellar.quantities import whole_number
 
 DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet file, or to a folder
 of them.
@@ -104,9 +105,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _share(text: str) -> Ranks:
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+    first, _, second = text.partition("/")
+    number, count = whole_number(first), whole_number(second)
+    if number is None or count is None or number >= count:
         raise UserError(
-            f"a share is I/N, for number I of N processes counted from 0, as 0/8, got {text}"
+            f"a share is I/N, for number I of N processes counted from 0, as 0/8, got {text[:200]}"
         )
-    return Ranks(int(number), int(count))
+    return Ranks(number, count)

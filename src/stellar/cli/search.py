@@ -10,6 +10,7 @@ import tyro
 
 from stellar.cli.options import options_of
 from stellar.errors import UserError
+from stellar.quantities import whole_number
 
 if TYPE_CHECKING:
     from stellar.searching import Hit, Index
@@ -163,9 +164,10 @@ def _pixel(text: str) -> tuple[float, float]:
 
 def _path_and_token(text: str) -> tuple[str, int]:
     path, _, number = text.rpartition(":")
-    if not path or not number.isdecimal():
-        raise UserError(f"--without is a picture and a token, as photo.jpg:3, got {text}")
-    return path, int(number)
+    token = whole_number(number)
+    if not path or token is None:
+        raise UserError(f"--without is a picture and a token, as photo.jpg:3, got {text[:200]}")
+    return path, token
 
 
 def _as_table(hits: "list[Hit]", whole: bool) -> str:

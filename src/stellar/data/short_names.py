@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import count
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -14,3 +15,18 @@ def short_names(paths: Sequence[str]) -> list[str]:
         return last
     shared = next(n for n, level in enumerate(zip(*parts, strict=False)) if len(set(level)) > 1)
     return ["/".join(each[shared:]) for each in parts]
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """The same names of files, no two alike: what comes again is called `x (2).png`."""
+    known, found = set(names), dict[str, None]()
+    if len(known) == len(names):
+        return list(names)
+    for name in names:
+        if name in found:
+            stem, _, extension = name.rpartition(".")
+            others = (f"{stem} ({number}).{extension}" for number in count(2))
+            name = next(other for other in others if other not in known)
+            known.add(name)
+        found[name] = None
+    return list(found)

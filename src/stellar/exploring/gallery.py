@@ -15,8 +15,8 @@ from stellar.data.folder import ImageFiles
 from stellar.data.named_pictures import PictureFiles
 from stellar.errors import UserError
 from stellar.exploring.names import Names
-from stellar.images import Pixels, read_image
-from stellar.searching.thumbnails import thumbnail
+from stellar.images import Picture, Pixels, read_image, read_picture
+from stellar.searching.thumbnails import SIDE, TIMES, thumbnail
 
 MOST_BROUGHT, MOST_BYTES = 16, 256 << 20
 """Pictures that were brought along, and bytes of them, that are kept; the oldest ones go."""
@@ -73,13 +73,7 @@ class Gallery:
 
     def read(self, key: str, channels: int) -> Pixels:
         """Raises NoPicture, also for a link that leads out of the folder, and UnreadableImage."""
-        brought = self._brought.get(key)
-        if brought is not None:
-            return read_image(brought.name, channels, brought.data)
-        number = self._number(key)
-        if not self.is_inside(key):
-            raise NoPicture(f"{self.source.name(number)} is a link that leads out of the folder")
-        return self.source.read(number)
+        return self._picture(key, channels).pixels
 
     def is_inside(self, key: str) -> bool:
         """Whether a picture of a folder lies in it, wherever links lead. Raises NoPicture."""
@@ -91,7 +85,7 @@ class Gallery:
     def thumbnail(self, key: str, channels: int) -> bytes:
         """JPEG, made when it is first asked for. Raises as `read` does."""
         if key not in self._small:
-            self._small[key] = thumbnail(self.read(key, channels)).jpeg
+            self._small[key] = thumbnail(self._picture(key, channels, TIMES * SIDE)).jpeg
             if len(self._small) > MOST_SMALL:
                 self._small.popitem(last=False)
         return self._small[key]
@@ -147,6 +141,18 @@ class Gallery:
                 return Opening(repr(str(self.source.path(number))))
             case _:
                 return Opening(repr(self.source.name(number)))
+
+    def _picture(self, key: str, channels: int, least: int | None = None) -> Picture:
+        """Files are decoded in small, where `least` says how small."""
+        brought = self._brought.get(key)
+        if brought is not None:
+            return read_picture(brought.name, channels, brought.data, least)
+        number = self._number(key)
+        if not self.is_inside(key):
+            raise NoPicture(f"{self.source.name(number)} is a link that leads out of the folder")
+        if least is not None and isinstance(self.source, ImageFiles | PictureFiles):
+            return read_picture(self.source.path(number), channels, least=least)
+        return Picture(self.source.read(number))
 
     def _number(self, key: str) -> int:
         known = key.isascii() and key.isdecimal() and len(key) <= LONGEST_KEY

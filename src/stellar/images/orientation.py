@@ -10,7 +10,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-UPRIGHT = 1
+UPRIGHT, SIDEWAYS = 1, range(5, 9)
 TAG = 0x0112
 _NUMBERS = {1: "B", 3: "H", 4: "I"}
 """TIFF's types of whole numbers, as `struct` names them."""
@@ -47,9 +47,15 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
+def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Width and height of `turned`."""
+    width, height = size
+    return (height, width) if orientation in SIDEWAYS else size
+
+
 def turned_array(array: np.ndarray, orientation: int) -> np.ndarray:
     """`turned`, of numbers (h w ...) that may be no Pillow image."""
-    if orientation in range(5, 9):
+    if orientation in SIDEWAYS:
         array = array.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1

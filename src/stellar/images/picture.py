@@ -39,6 +39,8 @@ class Picture:
     pixels: Pixels
     changes: tuple[str, ...] = ()
     """In words, such as "transparency laid on white"; empty when they are as they came."""
+    full_size: tuple[int, int] | None = None
+    """Width and height of all that the file has, where it may have been decoded in small."""
 
 
 def unit_range(values: Tensor) -> Tensor:

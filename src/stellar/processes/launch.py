@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stellar.errors import UserError
+from stellar.quantities import whole_number
 
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 SLURM = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
@@ -80,6 +81,7 @@ def _all_of(names: tuple[str, ...], environment: Mapping[str, str], launcher: st
 
 
 def _number(what: str, value: str) -> int:
-    if not value.isdigit():
-        raise LaunchError(f"{what} must be a whole number, got {value!r}")
-    return int(value)
+    number = whole_number(value)
+    if number is None:
+        raise LaunchError(f"{what} must be a whole number, got {value[:200]!r}")
+    return number

@@ -5,6 +5,7 @@ The environment says otherwise, so that a run's configuration does not depend on
 import os
 
 from stellar.errors import UserError
+from stellar.quantities import whole_number
 
 WORKER, RANK = "STELLAR_WORKER_TIMEOUT", "STELLAR_RANK_TIMEOUT"
 
@@ -23,9 +24,10 @@ def _seconds(name: str, default: int, least: int) -> int:
     given = os.environ.get(name, "")
     if not given:
         return default
-    if not given.isdecimal() or int(given) < least:
+    seconds = whole_number(given)
+    if seconds is None or seconds < least:
         raise UserError(
             f"the environment variable {name} must be a whole number of seconds, at least {least}, "
-            f"got {given!r}"
+            f"got {given[:200]!r}"
         )
-    return int(given)
+    return seconds

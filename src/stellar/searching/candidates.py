@@ -5,7 +5,7 @@ A bound is never below the picture's score (scoring.py), so whoever goes down th
 the scores found are above the bounds to come.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from jaxtyping import Float32, Int64
 
+from stellar.searching.places import Box, most_within
 from stellar.searching.rows import ROWS_AT_ONCE, InMemory
 from stellar.searching.scoring import Query, said
 
@@ -28,8 +29,9 @@ class Candidates:
     """The bound of all pictures that are not listed; -inf: there are none."""
 
     def first(self, count: int) -> "Candidates":
-        """The best of them."""
-        return replace(self, numbers=self.numbers[:count], bounds=self.bounds[:count])
+        """The best of them; those that are left out count among the others."""
+        others = max([self.others, *self.bounds[count : count + 1].tolist()])
+        return Candidates(self.numbers[:count], self.bounds[:count], others)
 
 
 def every_picture(tokens: InMemory, query: Query) -> Candidates:
@@ -51,18 +53,23 @@ def every_picture(tokens: InMemory, query: Query) -> Candidates:
 
 
 def nearest_pictures(
-    tokens: Any, wanted: Float32[np.ndarray, "q D"], nearest: int, cells: int
+    tokens: Any,
+    wanted: Float32[np.ndarray, "q D"],
+    nearest: int,
+    cells: int,
+    place: Box | None = None,
 ) -> Candidates:
     """The pictures of the `nearest` tokens of each wanted one, as the approximate index has them,
     which looks at `cells` of its cells. A wanted token has at most the last cosine found for it
-    with all that was not found.
+    with all that was not found. At a place, a cosine counts by what the token's box, which is read
+    much faster than its map, lets lie there at most.
     """
     found: pa.Table = (
         tokens.search(list(wanted) if len(wanted) > 1 else wanted[0])
         .distance_type("cosine")
         .nprobes(cells)
         .limit(nearest)
-        .select(["picture", "_distance"])
+        .select(["picture", "_distance", *([] if place is None else ["box"])])
         .to_arrow()
     )
     # Of directions in 8 bits LanceDB gives the squared distance, 2 - 2 cos. If it gave 1 - cos,
@@ -71,6 +78,9 @@ def nearest_pictures(
     which = found["query_index"].to_numpy() if len(wanted) > 1 else np.zeros(len(cosines), int)
     last = np.ones(len(wanted), np.float32)
     np.minimum.at(last, which, cosines)
+    if place is not None:
+        boxes = found["box"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
+        cosines = cosines * most_within(boxes, place)
     numbers, rows = np.unique(found["picture"].to_numpy(), return_inverse=True)
     best = np.tile(last, (len(numbers), 1))
     np.maximum.at(best, (rows, which), cosines)

@@ -32,6 +32,10 @@ from stellar.storage import sync
 TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
 """Of the approximate index, which looks at some cells only: how large they are, and how many tokens
 for each decide where they lie."""
+FILLED_AT_ONCE = 1024
+"""Pictures that get their thumbnails, and are committed, together."""
+A_DAY, FOR_GOOD = timedelta(days=1), timedelta(days=36_500)
+"""How long versions are kept; LanceDB, not told, removes them after a week."""
 
 
 class Growing:
@@ -75,20 +79,20 @@ class Growing:
     def fill_in(self, pictures: Path, progress: Callable[[int, int], object]) -> int:
         """Give sizes and thumbnails to the pictures that have none; the number of those that have
         them now. The table is written anew, as its rows have to stay in their order; who searches
-        reads the version from before.
+        reads the version from before, and who was killed goes on with the version it had filled.
         """
         lacking = self.without_thumbnail()
         if not any(thumbnail_below(pictures, path).jpeg for path in lacking):
             return 0
-        rows, done = self._picture_rows(), 0
-        table = connect(self.folder).create_table(
-            "pictures", schema=schemas(self.contents.model)["pictures"], mode="overwrite"
-        )
-        for batch in rows:
-            table.add(_filled_in(batch, pictures))
+        schema = schemas(self.contents.model)["pictures"]
+        filled = _at_version(self.folder, "pictures", self.contents.filled, schema)
+        done = filled.count_rows()
+        for batch in self._picture_rows(done):
+            filled.add(_filled_in(batch, pictures))
+            self._commit(filled=filled.version)
             done += len(batch)
             progress(done, self.contents.num_pictures)
-        self._tables["pictures"] = table
+        self._tables["pictures"] = filled
         self._commit()
         return len(lacking) - len(self.without_thumbnail())
 
@@ -98,10 +102,11 @@ class Growing:
         with reading(self.folder):
             return query.select(["path"]).limit(None).to_arrow()["path"].to_pylist()
 
-    def _picture_rows(self) -> Iterator[pa.RecordBatch]:
-        """In their order."""
+    def _picture_rows(self, first: int) -> Iterator[pa.RecordBatch]:
+        """In their order, without those before the `first`."""
         with reading(self.folder):
-            yield from self._tables["pictures"].search().limit(None).to_batches()
+            rows = self._tables["pictures"].search().limit(None).offset(first)
+            yield from rows.to_batches(FILLED_AT_ONCE)
 
     def _add(self, group: Embeddings, pictures: Path | None) -> None:
         columns = {
@@ -127,10 +132,18 @@ class Growing:
             self._tables["tokens"].create_index("sparse", config=quantised)
             self._commit(trained_on=count)
         elif grown:
-            for table in self._tables.values():
-                table.optimize(cleanup_older_than=timedelta(days=1))
+            self._optimize(FOR_GOOD)
             self._commit()
         self.publish()
+        if grown:
+            self._optimize(A_DAY)
+
+    def _optimize(self, keep: timedelta) -> None:
+        """Let the approximate index take in what is new, and versions go that are older than `keep`
+        and not the last ones: searches have to read these by then.
+        """
+        for table in self._tables.values():
+            table.optimize(cleanup_older_than=keep)
 
     def publish(self) -> None:
         """What was committed is what is searched from now on."""
@@ -141,9 +154,9 @@ class Growing:
             (self.folder / GROWING).replace(self.folder / WHOLE)
             sync(self.folder)
 
-    def _commit(self, **changed: int) -> None:
+    def _commit(self, filled: int = 0, **changed: int) -> None:
         versions = {name: table.version for name, table in self._tables.items()}
-        self.contents = replace(self.contents, **versions, **changed)
+        self.contents = replace(self.contents, filled=filled, **versions, **changed)
         write_contents(self.folder / GROWING, self.contents)
 
 

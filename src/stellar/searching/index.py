@@ -22,6 +22,8 @@ from stellar.searching.vectors import unit
 from stellar.searching.words import Words, as_words, read_words
 from stellar.storage import at_home
 
+MOST_SPELT = 10_000
+"""Paths that a mistyped one is compared with, letter by letter: of more, none is suggested."""
 FEWEST, MOST = 64, 512
 """Pictures that are scored together: so many at first, then four times as many, at most."""
 
@@ -35,13 +37,15 @@ class Effort:
     cells: int
     """Of the approximate index, that are looked at for all wanted ones; for each at least 3."""
     pictures: int
-    """Of those found, that are scored."""
+    """Of those found, that are scored at most."""
 
 
 EFFORTS = Effort(2000, 12, 256), Effort(8000, 48, 1024), Effort(32_000, 192, 4096)
-"""One after the other, until no picture that was not found can be better."""
+"""One after the other, until no picture that was not scored can be better."""
 DEEPER = 4
-"""Times as many are scored where something is not wanted, which bounds know nothing of."""
+"""Times as many are scored where something is not wanted, of which bounds know nothing, or has to
+lie at a place, of which they know little.
+"""
 ROUNDED = 0.02
 """What the bounds of an approximate index, of numbers in 8 bits, may be too low by."""
 
@@ -193,20 +197,23 @@ class Index:
         """
         assert query.words is not None
         tokens, effort = query.words.directions(query.wanted), EFFORTS[1]
-        near = nearest_pictures(self.rows.tokens, tokens, effort.nearest, effort.cells)
-        every = near.first(DEEPER * effort.pictures + count)
-        return self._down(replace(every, bounds=np.full_like(every.bounds, 2)), query, count)
+        near = nearest_pictures(
+            self.rows.tokens, tokens, effort.nearest, effort.cells, query.box
+        ).first(DEEPER * effort.pictures + count)
+        return self._down(replace(near, bounds=np.full_like(near.bounds, 2)), query, count)
 
     def _approximately(self, query: Query, count: int) -> Scores:
         if query.words is not None:
             return self._by_words(query, count)
-        deeper = DEEPER if len(query.unwanted) else 1
+        deeper = DEEPER if len(query.unwanted) or query.box is not None else 1
         best = no_scores(query)
         for effort in EFFORTS:
             cells = max(3, effort.cells // len(query.wanted))
-            near = nearest_pictures(self.rows.tokens, query.wanted, effort.nearest, cells)
-            best = self._down(near.first(deeper * effort.pictures + count), query, count, ROUNDED)
-            if len(best.total) == count and best.total[-1] >= near.others:
+            near = nearest_pictures(
+                self.rows.tokens, query.wanted, effort.nearest, cells, query.box
+            ).first(deeper * effort.pictures + count)
+            best = self._down(near, query, count, ROUNDED)
+            if len(best.total) == count and best.total[-1] >= near.others + ROUNDED:
                 break
         return best
 
@@ -248,11 +255,17 @@ def open_index(path: str | Path) -> Index:
 
 def _meant(path: str, rows: Rows) -> str:
     """Which picture of the index was probably meant: the path with fewer or more folders before it,
-    as a shell completes it; else one that is spelt nearly so.
+    as a shell completes it; else one of the same folder or name that is spelt nearly so.
     """
     parts = Path(path).parts
     tails = ("/".join(parts[start:]) for start in range(1, len(parts)))
     shorter = (tail for tail in tails if tail in rows.numbers)
     longer = (known for known in rows.paths if known.endswith(f"/{path}"))
     meant = next(chain(shorter, longer), None)
-    return f"; did you mean {meant!r}?" if meant else nearest(path, rows.paths, cutoff=0.8)
+    if meant:
+        return f"; did you mean {meant!r}?"
+    folder, _, name = path.rpartition("/")
+    beside = [known for known in rows.paths if known.rpartition("/")[0] == folder]
+    alike = [known for known in rows.paths if known.rpartition("/")[2] == name]
+    known = [*beside, *alike]
+    return nearest(path, known, cutoff=0.8) if len(known) <= MOST_SPELT else ""

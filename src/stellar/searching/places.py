@@ -80,6 +80,13 @@ def mass_within(maps: Float[np.ndarray, "*n K h w"], box: Box) -> Float32[np.nda
     return somewhere * np.einsum("...hw,h,w->...", _spread_out(maps), rows, columns)
 
 
+def most_within(boxes: Float32[np.ndarray, "n 4"], box: Box) -> Float32[np.ndarray, "n"]:
+    """What `mass_within` is at most for tokens with these boxes, each of which holds MOST of p."""
+    x0, y0, x1, y1 = boxes.T
+    apart = (x0 >= box[2]) | (y0 >= box[3]) | (x1 <= box[0]) | (y1 <= box[1])
+    return np.where(apart, 1 - MOST, 1).astype(np.float32)
+
+
 def parse_place(text: str) -> Box:
     """The box of a place by its name, in letters of either case, or of four numbers, as
     0,0.5,1,1. Raises UserError.

@@ -51,6 +51,10 @@ class Contents:
     """The version of each table; 0: it is still to be made."""
     trained_on: int = 0
     """Pictures that the approximate index was trained on; 0: there is none."""
+    filled: int = 0
+    """A version of the pictures whose first rows, all that it has so far, have got the thumbnails
+    that they lacked; 0: there is none.
+    """
 
     @property
     def num_tokens(self) -> int:
@@ -134,7 +138,7 @@ def read_contents(file: Path) -> Contents | None:
 def _checked(contents: Contents) -> Contents:
     """Raises ValueError for what no build writes."""
     check_metadata(contents.model)
-    numbers = {"num_pictures": 1, "pictures": 1, "tokens": 1, "trained_on": 0}
+    numbers = {"num_pictures": 1, "pictures": 1, "tokens": 1, "trained_on": 0, "filled": 0}
     for name, least in numbers.items():
         value = getattr(contents, name)
         if not (isinstance(value, int) and least <= value < 2**63):  # LanceDB counts no further

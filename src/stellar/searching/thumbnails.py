@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+import torch
+
 from stellar.data.folder import unescaped
-from stellar.images import Pixels, UnreadableImage, read_image, to_pillow
+from stellar.images import Picture, UnreadableImage, read_picture, to_pillow
 
 SIDE = 128
 """Pixels of the longer side at most."""
+TIMES = 2
+"""Times the longer side that a picture has at least when it is shrunk."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,14 @@ def thumbnails(folder: Path | None, names: list[str], side: int = SIDE) -> list[
     """
     if folder is None:
         return [Thumbnail()] * len(names)
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         return list(threads.map(lambda name: thumbnail_below(folder, name, side), names))
 
 
-def thumbnail(pixels: Pixels, side: int = SIDE) -> Thumbnail:
+def thumbnail(picture: Picture, side: int = SIDE) -> Thumbnail:
     """Of a picture, as `to_pillow` shows it."""
-    height, width = pixels.shape[1:]
-    image = to_pillow(pixels)
+    image = to_pillow(picture.pixels)
+    width, height = picture.full_size or image.size
     image.thumbnail((side, side))
     buffer = BytesIO()
     image.save(buffer, format="JPEG", quality=80)
@@ -46,7 +50,9 @@ def thumbnail_below(folder: Path, name: str, side: int = SIDE) -> Thumbnail:
     """Of a picture by its path below a folder; an empty one for what cannot be read."""
     file = picture_below(folder, name)
     try:
-        return Thumbnail() if file is None else thumbnail(read_image(file), side)
+        return (
+            Thumbnail() if file is None else thumbnail(read_picture(file, least=TIMES * side), side)
+        )
     except (UnreadableImage, OSError):
         return Thumbnail()
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from webdataset.compat import WebDataset
 from webdataset.shardlists import expand_urls
 
@@ -31,7 +33,7 @@ from stellar.data.indexfile import write_index
 from stellar.data.loader import view_batches
 from stellar.data.shards import ShardError, Shards, failures, ranges
 from stellar.data.shards.index import index_pictures
-from stellar.data.shards.source import expand_braces, short_names
+from stellar.data.shards.source import expand_braces, numbered, short_names
 from stellar.data.views import MultiView
 from stellar.errors import MissingPackage
 from stellar.images import UnreadableImage
@@ -103,6 +105,21 @@ def test_shards_of_one_name_are_told_apart(tmp_path: Path, write_tar: WriteTar) 
     paths = ["s3://a/x/0.tar", "s3://a/x/y/0.tar", "s3://a/z/1.tar"]
     assert short_names(paths) == ["x/0.tar", "x/y/0.tar", "z/1.tar"]
     assert short_names(["0.tar", "a/0.tar"]) == ["0.tar", "a/0.tar"]
+
+
+def test_members_of_one_name_are_numbered(tmp_path: Path) -> None:
+    assert numbered(["x.png", "y.png", "x.png", "x (2).png", "x.png"]) == [
+        "x.png", "y.png", "x (3).png", "x (2).png", "x (4).png",
+    ]  # fmt: skip
+    with tarfile.open(tmp_path / "0.tar", "w") as shard:
+        for name, grey in (("x.png", 1), ("y.png", 2), ("x.png", 3)):
+            Image.new("L", (4, 4), grey).save(tmp_path / name)
+            shard.add(tmp_path / name, name)
+    source = Shards(tmp_path / "0.tar")
+    assert [source.name(index) for index in range(3)] == [
+        "0.tar/x.png", "0.tar/y.png", "0.tar/x (2).png",
+    ]  # fmt: skip
+    assert greys(source) == [1, 2, 3]
 
 
 def test_braces_are_those_of_webdataset() -> None:

@@ -137,3 +137,13 @@ def test_lies_about_lengths_are_refused() -> None:
         with pytest.raises(ShardError):
             list(members(read, 2**31, "a.tar"))
         assert max(asked) == BLOCK
+
+
+def test_numbers_of_thousands_of_digits_are_damage() -> None:
+    many = b"9" * 5000
+    for record in (many + b" size=1\n", b"5012 size=" + many[:5001] + b"\n"):
+        member = tarfile.TarInfo("a")
+        member.type, member.size = tarfile.XHDTYPE, len(record)
+        padding = bytes(-len(record) % BLOCK + 2 * BLOCK)
+        with pytest.raises(ShardError, match="damaged extended header"):
+            found(member.tobuf() + record + padding)

@@ -20,7 +20,7 @@ from stellar.data.indexfile import Arrays, Texts
 from stellar.data.shards.index import arrays_of, open_index, split_name
 from stellar.data.shards.ranges import AT_ONCE, open_files
 from stellar.data.shards.tar import BLOCK, ShardError, size_in
-from stellar.data.short_names import short_names
+from stellar.data.short_names import numbered, short_names
 from stellar.errors import first_line
 from stellar.images import Pixels, UnreadableImage, read_image
 
@@ -63,7 +63,7 @@ class Shards:
         # with workers, but those of uint32 cannot be pickled.
         self._blocks = torch.from_numpy(np.concatenate(blocks).view(np.int32))
         self._sizes = torch.from_numpy(np.concatenate(sizes).view(np.int32))
-        self._named: tuple[int, Texts] | None = None
+        self._named: tuple[int, list[str]] | None = None
         if len(self) == 0:
             raise ShardError(f"no pictures in the shards {shards}: expected members such as "
                              "KEY.jpg, where KEY has no dot")  # fmt: skip
@@ -98,14 +98,14 @@ class Shards:
 
     def name(self, index: int) -> str:
         """The shard's file name, with the folders that it takes to tell it from others, and the
-        member's name, with a slash between them.
+        member's name, with a slash between them; numbered where a shard has one of them twice.
         """
         shard, number = self._place(index)
         if self._named is None or self._named[0] != shard:
             arrays = self._index(shard)
-            self._named = shard, Texts(arrays["names"], arrays["offsets"])
-        member = printable(self._named[1][number])
-        return f"{self._short[shard]}/{member}"
+            names = Texts(arrays["names"], arrays["offsets"])
+            self._named = shard, numbered([printable(name) for name in names])
+        return f"{self._short[shard]}/{self._named[1][number]}"
 
     def fingerprint(self) -> str:
         """Tells other pictures, or the same ones in another order, apart."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from stellar.data.folder import DataError
+from stellar.quantities import whole_number
 
 BLOCK = 512
 """Bytes of a header; contents start at a multiple of it."""
@@ -109,15 +110,19 @@ def _pax(data: bytes, shard: str) -> dict[bytes, bytes]:
     records = {}
     while data.strip(b"\0"):
         length, _, _ = data.partition(b" ")
-        end = int(length) if length.isdigit() else 0
+        end = _digits(length) or 0
         key, equals, value = data[len(length) + 1 : max(end - 1, 0)].partition(b"=")
         if not equals or end > len(data):
             raise ShardError(f"{shard} has a damaged extended header; copy or write it again")
-        if key == b"size" and not value.isdigit():
+        if key == b"size" and _digits(value) is None:
             raise ShardError(f"{shard} has a damaged extended header; copy or write it again")
         records[key] = value
         data = data[end:]
     return records
+
+
+def _digits(value: bytes) -> int | None:
+    return whole_number(value.decode("ascii", "replace"))
 
 
 def _name(header: bytes) -> bytes:
