@@ -1,11 +1,13 @@
 """Bodies of requests are limited: each, all together, and in time."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
 pytest.importorskip("starlette")
 import anyio
+from anyio.from_thread import start_blocking_portal
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -27,15 +29,21 @@ def request(parts: Sequence[bytes], ends: bool = True) -> Request:
     return Request({"type": "http", "method": "POST", "headers": []}, receive)
 
 
+def run(work: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
+    """In a thread of its own: the loop of a browser may run in this one."""
+    with start_blocking_portal() as portal:
+        return portal.call(work, *arguments)
+
+
 async def read(bodies: Bodies, asked: Request) -> bytes:
     async with bodies.of(asked) as body:
         return body
 
 
 def test_a_body_is_its_parts() -> None:
-    assert anyio.run(read, Bodies(9, 9), request([b"some", b"thing"])) == b"something"
+    assert run(read, Bodies(9, 9), request([b"some", b"thing"])) == b"something"
     with pytest.raises(TooLarge, match="at most 0 MB are taken"):
-        anyio.run(read, Bodies(8, 99), request([b"some", b"thing"]))
+        run(read, Bodies(8, 99), request([b"some", b"thing"]))
 
 
 def test_all_that_are_under_way_are_counted_until_they_are_done_with() -> None:
@@ -53,7 +61,7 @@ def test_all_that_are_under_way_are_counted_until_they_are_done_with() -> None:
         for _ in range(3):
             assert await read(bodies, request([b"abc", b"def"])) == b"abcdef"
 
-    anyio.run(visitors)
+    run(visitors)
 
 
 def test_a_body_that_does_not_end_is_given_up() -> None:
@@ -63,4 +71,4 @@ def test_a_body_that_does_not_end_is_given_up() -> None:
             await read(bodies, request([b"never", b""], ends=False))
         assert await read(bodies, request([b"abcdef"])) == b"abcdef"
 
-    anyio.run(visitors)
+    run(visitors)
