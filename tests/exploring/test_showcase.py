@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from PIL import Image
@@ -58,6 +59,8 @@ def shown(space: Path) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.1)
+        listening = psutil.Process(process.pid).net_connections("tcp")
+        assert {each.laddr.ip for each in listening if each.status == "LISTEN"} == {"127.0.0.1"}
         yield f"http://127.0.0.1:{port}/"
         process.terminate()
 

@@ -72,6 +72,13 @@ def test_what_a_run_leaves(tmp_path: Path, config: RunConfig) -> None:
     assert factors.sparse.shape == (1, 3, 24)
 
 
+def test_a_trial_that_is_shorter_than_the_time_between_samples_leaves_one(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run = pretrain(with_training(config, steps=3, sample_every=1000), tmp_path / "run").folder
+    assert [file.name for file in (run / "samples").iterdir()] == ["step-00000003.png"]
+
+
 def test_samples_are_told_of_with_what_is_known_by_then(tmp_path: Path, config: RunConfig) -> None:
     """And looking at a model changes nothing of its run."""
 

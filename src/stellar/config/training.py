@@ -103,7 +103,7 @@ class TrainingConfig:
     tensorboard: bool = False
     """Also write metrics for TensorBoard, into the run's folder."""
     sample_every: int = 1000
-    """Steps between two sample pictures; 0: none."""
+    """Steps between two sample pictures, the last of which is drawn at the end; 0: none."""
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
     keep_every: int = 0

@@ -44,12 +44,14 @@ from stellar.exploring.showcase import open_showcase
 app = open_showcase(Path(__file__).parent)
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="0.0.0.0", port=int(os.environ.get("PORT", "{PORT}")))
+    host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "{PORT}")
+    uvicorn.run(app, host=host, port=int(port))
 '''
 REQUIREMENTS = "stellar-vision[explore,search]\n"
 DOCKERFILE = """FROM python:3.11-slim
 RUN useradd -m -u 1000 user
 WORKDIR /home/user/app
+ENV HOST=0.0.0.0
 COPY --chown=user . .
 RUN pip install --no-cache-dir -r requirements.txt
 USER user
@@ -70,8 +72,9 @@ tags:
 
 What is in pictures, and where, without labels: the tokens of a
 [STELLAR](https://arxiv.org/abs/2602.01905) model, to look at, to edit and to search with.
-`pip install -r requirements.txt` and `python app.py` start it on any machine, at port {port}. Until
-stellar-vision is on PyPI, put its wheel beside this file and its name into requirements.txt.
+`pip install -r requirements.txt` and `python app.py` start it on any machine, at port {port}, for
+that machine alone; with `HOST=0.0.0.0`, as in the Dockerfile, for everybody who can reach it.
+Until stellar-vision is on PyPI, put its wheel beside this file and its name into requirements.txt.
 
 The licences of the model and of the pictures are for you to state.
 """

@@ -145,7 +145,7 @@ class Training:
                 progress.advance(step_now, update.total)
                 if step_now % training.log_every == 0 or last:
                     self.log(update, progress.images_per_second)
-                draws = training.sample_every and step_now % training.sample_every == 0
+                draws = training.sample_every and (last or step_now % training.sample_every == 0)
                 if draws and update.finite:
                     recorder.draw(self.model, self.counters)
                 if step_now % training.checkpoint_every == 0 or last or stop:

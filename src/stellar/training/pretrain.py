@@ -61,8 +61,8 @@ def pretrain(
     Raises ConfigError, DataError, RunError or WeightsError, each with a sentence, before a step
     is taken, and TrainingStopped when the loss stays non-finite, or is so at the end. `console`
     shows progress; None is silent. `look` is called with the model every `training.sample_every`
-    steps, and what it says is shown. `told` is called with every row that `metrics.jsonl` gets, in
-    the first process: what W&B and the like need.
+    steps and at the end, and what it says is shown. `told` is called with every row that
+    `metrics.jsonl` gets, in the first process: what W&B and the like need.
 
     A `source` of yours is read in the place of `config.data`, which then only says what it is. It
     must be picklable, as each of the loader's workers has a copy: a large array stays in its file.
