@@ -15,6 +15,8 @@ from stellar.config import ConfigError, RunConfig, nearest
 from stellar.config.field_types import NONE, converted, in_words
 
 Config = TypeVar("Config")
+SETTINGS = "run.toml"
+"""The file in a run's folder."""
 
 
 def to_toml(config: RunConfig) -> str:

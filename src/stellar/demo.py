@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stellar.config import EvaluationConfig, RunConfig, check_count
+from stellar.config_toml import SETTINGS
 from stellar.data.embedded import EMBEDDED
 from stellar.data.evaluation_data import open_scenes
 from stellar.data.labelled import MaskedSplits
@@ -29,7 +30,7 @@ from stellar.presets import demo as demo_preset
 from stellar.reconstructing import sheets_of
 from stellar.storage import at_home, place_file, write_file
 from stellar.study.runs import trained
-from stellar.training.run_folder import METRICS, SETTINGS, RunError, read_metrics
+from stellar.training.run_folder import METRICS, RunError, read_metrics
 from stellar.training.setup import build_model
 
 JUDGED = EvaluationConfig(num_seeds=1, num_voting=2000, num_drawn=250)

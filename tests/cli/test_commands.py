@@ -21,6 +21,7 @@ from torch.torch_version import TorchVersion
 
 from stellar.cli import COMMANDS, main
 from stellar.cli.info import EXTRAS
+from stellar.config_toml import to_toml
 from stellar.embedding import read_embeddings
 from stellar.presets import PRESETS
 
@@ -423,6 +424,22 @@ def test_cost_needs_no_pictures_and_no_model(stellar: Callable[[str], Done]) -> 
     done = stellar("cost b16 --images 1.28M --gpus 8")
     assert done.returncode == 0
     assert "| GPU hours at 330 TFLOP/s | 108 |" in done.stdout
+
+
+def test_the_cost_of_a_run_is_that_of_its_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.toml").write_text(to_toml(PRESETS["tiny"]()))
+    costs = []
+    for name in (str(tmp_path / "run"), str(tmp_path / "run/run.toml"), "tiny"):
+        assert main(["cost", name, "--images", "2k"]) == 0
+        costs.append(capsys.readouterr().out.replace(name, "it"))
+    assert costs[0] == costs[1] == costs[2]
+    assert "| hours on 1 GPU |" in costs[0]
+    assert "it: steps as short as these take longer" in costs[0]
+    assert main(["cost", "tiny", "--images", "2k", "--tflops", "0.24"]) == 0
+    assert "take longer" not in capsys.readouterr().out
 
 
 def test_the_cost_of_all_presets_stands_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

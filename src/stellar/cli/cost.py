@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from stellar.cli.options import options_and_rest_of, options_of
-from stellar.quantities import digits, scaled
+from stellar.quantities import counted, digits, scaled
 
 if TYPE_CHECKING:
     from stellar.config import RunConfig
@@ -19,12 +19,14 @@ DESCRIPTION = """Say what a training run would cost: arithmetic, hours, memory, 
 
   stellar cost b16 l16 h16 --images 1.28M --gpus 16
   stellar cost h16 --images 100M --gpus 64 --training.parallel fsdp --training.epochs 1
-  stellar cost runs/photos/run.toml --images 20k --gpus 1 --tflops 80
+  stellar cost runs/photos --images 20k --tflops 80
 
 Computed by formulas from the settings, and not measured: --tflops is what you expect a GPU to
 sustain. Any setting of a run can be changed. Prints a Markdown table."""
 
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+SHORTEST = 0.02
+"""Seconds of a step below which arithmetic does not tell how long it takes."""
 BY_WORKERS = "views.crops = workers"
 """Where a GPU cuts the crops, these rows are others."""
 
@@ -36,15 +38,17 @@ class Options:
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = (
         "b16",
     )
-    """Presets, or run.toml files; a column for each."""
+    """Presets, runs, or run.toml files; a column for each."""
     images: str = "1.28M"
     """Images of an epoch: 20k, 1.28M, 1G."""
     image_kilobytes: float = 110.0
     """Size of a picture's file; ImageNet's are about 110 kB."""
-    gpus: int = 8
+    gpus: int = 1
     """How many GPUs share the batch."""
     tflops: float = 330.0
-    """TFLOP/s that each sustains in bf16; 330 are an H200's, in a step of B/16."""
+    """TFLOP/s that each sustains in bf16; 330 are an H200's, in a step of B/16. Two cores of an
+    Intel Xeon sustain 0.24 in a step of the preset tiny.
+    """
     images_per_core: float = 180.0
     """Images/s that a CPU core makes the views of, with views.crops = workers: an assumption."""
 
@@ -62,12 +66,19 @@ def run(arguments: Sequence[str]) -> int:
         if not 0 < (value := getattr(options, name)) < math.inf:
             raise UserError(f"--{name.replace('_', '-')} must be a number above 0, got {value}")
     machines = Machines(options.gpus, options.tflops * 1e12, options.images_per_core)
-    columns = {}
+    columns, short = {}, []
     for name in options.runs:
         config = options_of(RunConfig, "cost", rest, DESCRIPTION, default=_start(name))
         figures = plan(config, images, machines)
         columns[name] = rows(config, figures, images, options)
+        if config.training.batch_size / figures.images_per_second < SHORTEST:
+            short.append(name)
     print(table(columns))
+    if short:
+        print(
+            f"\n{', '.join(short)}: steps as short as these take longer, since a GPU waits for its "
+            "work to be prepared; for a CPU, say with --tflops what it sustains"
+        )
     return 0
 
 
@@ -85,11 +96,14 @@ def count(text: str) -> int:
 
 
 def _start(name: str) -> "RunConfig":
-    """The settings of a preset or a run.toml. Raises ConfigError for anything else."""
-    from stellar.config_toml import read_run_config
+    """The settings of a preset, a run or a run.toml. Raises ConfigError for anything else."""
+    from stellar.config_toml import SETTINGS, read_run_config
     from stellar.presets import PRESETS
+    from stellar.storage import at_home
 
-    return read_run_config(Path(name)) if name.endswith(".toml") else PRESETS[name]()
+    file = Path(at_home(name))
+    file = file / SETTINGS if (file / SETTINGS).is_file() else file
+    return read_run_config(file) if file.suffix == ".toml" else PRESETS[name]()
 
 
 def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> dict[str, str]:
@@ -118,7 +132,7 @@ def rows(config: "RunConfig", plan: "Plan", images: int, options: Options) -> di
         "steps of images": f"{plan.steps:,} of {training.batch_size:,}",
         "the run": scaled(plan.flop, "FLOP"),
         f"GPU hours at {options.tflops:g} TFLOP/s": digits(plan.gpu_hours),
-        f"hours on {options.gpus} of them": digits(plan.gpu_hours / options.gpus),
+        f"hours on {counted(options.gpus, 'GPU')}": digits(plan.gpu_hours / options.gpus),
         "seconds a step": digits(seconds),
         "images a second, all GPUs": digits(plan.images_per_second),
         "memory of a GPU": scaled(memory.total, "B"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stellar.config import ConfigError, EvaluationConfig, RunConfig
+from stellar.config_toml import SETTINGS
 from stellar.data import MaskedSplits, Splits
 from stellar.evaluation.report.page import write_report
 from stellar.evaluation.report.report_json import to_json
@@ -19,7 +20,6 @@ from stellar.study.runs import within
 from stellar.study.systems import SYSTEMS
 from stellar.study.trainings import Watch, folder_of, over_trainings
 from stellar.training import RunError
-from stellar.training.run_folder import SETTINGS
 
 BUDGET = "budget.txt"
 """What each system of a comparison was given, in its folder."""

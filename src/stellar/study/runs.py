@@ -9,7 +9,7 @@ from statistics import median
 from rich.console import Console
 
 from stellar.config import RunConfig
-from stellar.config_toml import read_run_config
+from stellar.config_toml import SETTINGS, read_run_config
 from stellar.data import MaskedSplits, Scenes, Splits
 from stellar.errors import Interrupted
 from stellar.load_model import load
@@ -19,7 +19,6 @@ from stellar.model.history import public_name
 from stellar.precision import choose_device
 from stellar.training import RunError, pretrain, resume
 from stellar.training.recorder import Look
-from stellar.training.run_folder import SETTINGS
 from stellar.training.setup import resolved, with_whole_paths
 from stellar.training.speed import seconds_of_steps
 

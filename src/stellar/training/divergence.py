@@ -4,10 +4,10 @@ from it.
 
 from pathlib import Path
 
+from stellar.config_toml import SETTINGS
 from stellar.errors import UserError
 from stellar.processes.exchange import on_first
 from stellar.training.checkpoint import Counters, newest_before
-from stellar.training.run_folder import SETTINGS
 
 
 class TrainingStopped(UserError):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stellar.config import ConfigError, RunConfig
+from stellar.config_toml import SETTINGS
 from stellar.json_text import parse_json
 from stellar.model.files.config_json import CONFIG, read_json
-from stellar.training.run_folder import SETTINGS
 
 SECTIONS = ("model", "objective", "views", "training")
 """Tables of a run's settings that its checkpoints have too. The pictures are compared by what they

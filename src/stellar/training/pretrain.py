@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from stellar.config import ConfigError, RunConfig
-from stellar.config_toml import read_run_config
+from stellar.config_toml import SETTINGS, read_run_config
 from stellar.data import ImageSource
 from stellar.data.sources import require_outside
 from stellar.model.files.locating import checkpoints
@@ -25,7 +25,7 @@ from stellar.processes.launch import Ranks, own_ranks
 from stellar.storage import at_home
 from stellar.training.loop import Training
 from stellar.training.recorder import Look, Told
-from stellar.training.run_folder import SETTINGS, RunError, RunFolder
+from stellar.training.run_folder import RunError, RunFolder
 from stellar.training.setup import (
     prepare,
     require_possible,

@@ -15,13 +15,13 @@ from typing import Any
 from PIL import Image
 
 from stellar.config import RunConfig
-from stellar.config_toml import to_toml
+from stellar.config_toml import SETTINGS, to_toml
 from stellar.data import ImageSource, Listed, Scenes
 from stellar.errors import UserError
 from stellar.json_text import parse_json
 from stellar.storage import append, locked, one_line, place_file, sweep, write_file, writing
 
-SETTINGS, METRICS, LOG, SKIPPED = "run.toml", "metrics.jsonl", "log.txt", "skipped.txt"
+METRICS, LOG, SKIPPED = "metrics.jsonl", "log.txt", "skipped.txt"
 PICTURES = "pictures.json"
 """How many there are, and their fingerprint, as the run was begun."""
 LOCK = ".lock"
