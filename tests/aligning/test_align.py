@@ -315,6 +315,31 @@ def test_from_pictures_to_hits_on_the_command_line(
     assert capsys.readouterr().out.count(".png") == 2
 
 
+def test_words_find_the_folder_of_their_tower_from_anywhere(
+    tmp_path: Path,
+    index: Index,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was named as it lies; where it is gone, that is said, and nothing else is looked for."""
+    pytest.importorskip("transformers")
+    tower = save_tiny(tmp_path / "towers/clip", "clip")
+    monkeypatch.chdir(tmp_path)
+    pictures = str(index.folder.parent / "scenes")
+    call = ["align", "stellar-scenes", "--to", "towers/clip", "--data", pictures, "--count", "20"]
+    assert main([*call, "--out", "w.safetensors"]) == 0
+    assert read_words("w.safetensors").origin.tower == str(tower.resolve())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    call = ["search", str(index.folder), "a red boat", "--words", "../w.safetensors"]
+    assert main(call) == 0
+    tower.rename(tmp_path / "gone")
+    capsys.readouterr()
+    assert main(call) == 1
+    told = capsys.readouterr().err
+    assert f"the folder {tower.resolve()}, which the words were made with, is not here" in told
+
+
 def test_every_command_of_the_docs_runs(
     tmp_path: Path,
     index: Index,

@@ -118,6 +118,12 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
             f"{options.index} knows no words; learn some with stellar align, and give them with "
             "--words, here or to stellar index"
         )
+    named = Path(words.origin.tower)
+    if named.is_absolute() and not named.is_dir():
+        raise UserError(
+            f"the folder {named}, which the words were made with, is not here; put it back, or "
+            "learn words anew with stellar align"
+        )
     tower = load_tower(words.origin.tower, choose_device(options.device))
     return index.search_words(
         tower.texts(options.texts).numpy(), words, without, options.where, options.count,
