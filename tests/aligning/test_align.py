@@ -303,7 +303,10 @@ def test_from_pictures_to_hits_on_the_command_line(
     call = ["align", "stellar-scenes", "--to", str(tower), "--data", str(folder / "scenes"),
             "--count", "30", "--out", str(words)]  # fmt: skip
     assert main(call) == 0
-    assert "150 examples; on 15 held out, cosine" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(
+        r"150 examples; on 15 held out, cosine 0\.\d+ \(of the mean: 0\.\d+\), and", told
+    )
     call = ["search", str(index.folder), "a red boat", "--words", str(words), "--where", "right"]
     assert main([*call, "--out", str(tmp_path / "hits.html")]) == 0
     assert capsys.readouterr().out.count(".png") == 10
@@ -353,9 +356,16 @@ def test_every_command_of_the_docs_runs(
     (tmp_path / "photos").symlink_to(index.folder.parent / "scenes")
     blocks = re.findall(r"```sh\n(.*?)```", DOCS, flags=re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
-    assert [line[1] for line in lines] == ["embed", "align", "index", "search", "search"]
+    assert [line[1] for line in lines] == ["embed", "align", "index", "search", "search", "align"]
+    texts = [f"photos/{number:03}.png,a red boat" for number in range(30)]
+    Path("texts.csv").write_text("\n".join(["path,text", *texts]))
     for line in lines:
+        capsys.readouterr()
         assert main(line[1:]) == 0, (line, capsys.readouterr().err)
+    told = capsys.readouterr().out  # of the last one, which learns from captions
+    assert "30 examples; on 3 held out" in told
+    assert "in the median (by chance: 50%) -> words.safetensors" in told
+    assert "cosine" not in told
     (block,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(block, names)
