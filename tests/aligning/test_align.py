@@ -372,6 +372,15 @@ def test_every_command_of_the_docs_runs(
     assert len(names["hits"]) == 10
 
 
+@pytest.mark.parametrize("texts", [[""], [" "], ["boat", "\t"]])
+def test_an_empty_text_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], texts: list[str]
+) -> None:
+    """A tower has vectors of it as well, which find anything."""
+    assert main(["search", str(tmp_path), *texts]) == 1
+    assert "a text to search by says something, got an empty one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

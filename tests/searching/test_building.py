@@ -216,6 +216,19 @@ def test_another_models_embedding_is_refused(photos_index: Path, tmp_path: Path)
     assert everything(photos_index) == before
 
 
+def test_an_embedding_of_fewer_tokens_is_refused_by_their_numbers(
+    photos_index: Path, tmp_path: Path
+) -> None:
+    shapes = {"cls": [D], "tokens": [2, D], "maps": [2, SIDE, SIDE]}
+    tokens, maps = random_tokens(5)[:, :2], random_maps(5)[:, :2]
+    fewer = embedding(tmp_path / "fewer.parquet", tokens, maps, shapes=shapes)
+    said = (
+        r"of another shape than the embedding's \(it has 3 tokens a picture, and that 2\); choose"
+    )
+    with pytest.raises(SearchError, match=said):
+        stellar.build_index(fewer, photos_index)
+
+
 def test_what_is_no_index_stays_as_it_is(tmp_path: Path) -> None:
     file = embedding(tmp_path / "photos.parquet", random_tokens(5))
     (tmp_path / "mine").mkdir()

@@ -138,6 +138,8 @@ def _check_what_is_asked(options: Options) -> None:
                 "--without says what is not wanted; say what is, with --like PATH or in words"
             )
         raise UserError("search needs a picture to go by, --like PATH, or words")
+    if not all(text.strip() for text in options.texts):
+        raise UserError("a text to search by says something, got an empty one; name what to find")
     if options.like is not None and options.texts:
         raise UserError(
             f"search goes by a picture or by words, got --like {options.like} and the words "
