@@ -303,7 +303,10 @@ def test_from_pictures_to_hits_on_the_command_line(
     call = ["align", "stellar-scenes", "--to", str(tower), "--data", str(folder / "scenes"),
             "--count", "30", "--out", str(words)]  # fmt: skip
     assert main(call) == 0
-    assert "150 examples; on 15 held out, cosine" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(
+        r"150 examples; on 15 held out, cosine 0\.\d+ \(of the mean: 0\.\d+\), and", told
+    )
     call = ["search", str(index.folder), "a red boat", "--words", str(words), "--where", "right"]
     assert main([*call, "--out", str(tmp_path / "hits.html")]) == 0
     assert capsys.readouterr().out.count(".png") == 10
@@ -313,6 +316,31 @@ def test_from_pictures_to_hits_on_the_command_line(
     assert main(call) == 0
     assert main(["search", str(new), "a red boat", "cat", "--count", "2"]) == 0
     assert capsys.readouterr().out.count(".png") == 2
+
+
+def test_words_find_the_folder_of_their_tower_from_anywhere(
+    tmp_path: Path,
+    index: Index,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was named as it lies; where it is gone, that is said, and nothing else is looked for."""
+    pytest.importorskip("transformers")
+    tower = save_tiny(tmp_path / "towers/clip", "clip")
+    monkeypatch.chdir(tmp_path)
+    pictures = str(index.folder.parent / "scenes")
+    call = ["align", "stellar-scenes", "--to", "towers/clip", "--data", pictures, "--count", "20"]
+    assert main([*call, "--out", "w.safetensors"]) == 0
+    assert read_words("w.safetensors").origin.tower == str(tower.resolve())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    call = ["search", str(index.folder), "a red boat", "--words", "../w.safetensors"]
+    assert main(call) == 0
+    tower.rename(tmp_path / "gone")
+    capsys.readouterr()
+    assert main(call) == 1
+    told = capsys.readouterr().err
+    assert f"the folder {tower.resolve()}, which the words were made with, is not here" in told
 
 
 def test_every_command_of_the_docs_runs(
@@ -328,13 +356,29 @@ def test_every_command_of_the_docs_runs(
     (tmp_path / "photos").symlink_to(index.folder.parent / "scenes")
     blocks = re.findall(r"```sh\n(.*?)```", DOCS, flags=re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
-    assert [line[1] for line in lines] == ["embed", "align", "index", "search", "search"]
+    assert [line[1] for line in lines] == ["embed", "align", "index", "search", "search", "align"]
+    texts = [f"photos/{number:03}.png,a red boat" for number in range(30)]
+    Path("texts.csv").write_text("\n".join(["path,text", *texts]))
     for line in lines:
+        capsys.readouterr()
         assert main(line[1:]) == 0, (line, capsys.readouterr().err)
+    told = capsys.readouterr().out  # of the last one, which learns from captions
+    assert "30 examples; on 3 held out" in told
+    assert "in the median (by chance: 50%) -> words.safetensors" in told
+    assert "cosine" not in told
     (block,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(block, names)
     assert len(names["hits"]) == 10
+
+
+@pytest.mark.parametrize("texts", [[""], [" "], ["boat", "\t"]])
+def test_an_empty_text_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], texts: list[str]
+) -> None:
+    """A tower has vectors of it as well, which find anything."""
+    assert main(["search", str(tmp_path), *texts]) == 1
+    assert "a text to search by says something, got an empty one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

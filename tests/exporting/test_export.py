@@ -4,10 +4,12 @@ refused and leaves nothing.
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ pytestmark = [
     pytest.mark.skipif(torch.__version__ < OLDEST, reason=f"export needs torch {OLDEST}"),
 ]
 
+DOCS = (Path(__file__).parents[2] / "docs/models.md").read_text()
 RUN_WITHOUT_TORCH = """
 import json, sys
 import numpy as np
@@ -154,6 +157,25 @@ def check_what_it_says_of_itself(file: Path, model: Stellar) -> None:
         ("spatial", ["batch", "patches", 3]),
         ("dense", ["batch", "patches", 24]),
     ]
+
+
+def test_the_torch_export_of_the_docs_is_called_as_they_say(
+    tmp_path: Path, small: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Stellar(replace(small, depth=1)).requires_grad_(False).eval()
+    export(model, tmp_path / "photos", "torch-export")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    (block,) = (block for block in blocks if "torch.export" in block)
+    left: dict[str, Any] = {}
+    exec(block, left)
+    factors = model.encode(torch.zeros(1, 3, 96, 96))
+    for name in ("cls", "sparse", "spatial", "dense"):
+        assert torch.allclose(left[name], getattr(factors, name), atol=1e-4), name
+    reconstruct = torch.export.load("photos-reconstruct.pt2").module()
+    named = {name: left[name] for name in ("sparse", "spatial")}
+    (images,) = reconstruct(**named, grid=torch.tensor(factors.grid))
+    assert images.shape == (1, 3, 96, 96)
 
 
 @pytest.mark.long

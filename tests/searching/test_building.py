@@ -19,12 +19,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 import stellar
 from stellar.config import ModelConfig
+from stellar.data.shards.writing import write_shards
 from stellar.embedding import EmbeddingError
 from stellar.model import Stellar
 from stellar.searching import SearchError
 from stellar.searching.growing import Growing
+from stellar.searching.originals import BelowFolder
 from stellar.searching.tables import GROWING, LOCK, WHOLE, read_contents, write_contents
-from stellar.searching.thumbnails import thumbnail_below
+from stellar.searching.thumbnails import thumbnail_of
 from stellar.searching.words import Origin, Words
 from stellar.storage import locked
 
@@ -212,6 +214,19 @@ def test_another_models_embedding_is_refused(photos_index: Path, tmp_path: Path)
         with pytest.raises(SearchError, match=f"is the index of another {name} than the emb"):
             stellar.build_index(other, photos_index)
     assert everything(photos_index) == before
+
+
+def test_an_embedding_of_fewer_tokens_is_refused_by_their_numbers(
+    photos_index: Path, tmp_path: Path
+) -> None:
+    shapes = {"cls": [D], "tokens": [2, D], "maps": [2, SIDE, SIDE]}
+    tokens, maps = random_tokens(5)[:, :2], random_maps(5)[:, :2]
+    fewer = embedding(tmp_path / "fewer.parquet", tokens, maps, shapes=shapes)
+    said = (
+        r"of another shape than the embedding's \(it has 3 tokens a picture, and that 2\); choose"
+    )
+    with pytest.raises(SearchError, match=said):
+        stellar.build_index(fewer, photos_index)
 
 
 def test_what_is_no_index_stays_as_it_is(tmp_path: Path) -> None:
@@ -429,7 +444,7 @@ def test_thumbnails_of_jpeg_files_are_decoded_in_small(
     decoded = []
     load = JpegImageFile.load
     monkeypatch.setattr(JpegImageFile, "load", lambda self: decoded.append(self.size) or load(self))
-    made = thumbnail_below(tmp_path, "large.jpg")
+    made = thumbnail_of(BelowFolder(tmp_path), "large.jpg")
     assert (made.width, made.height) == (2000, 1500)
     assert set(decoded) == {(500, 375)}
     assert Image.open(BytesIO(made.jpeg)).size == (128, 96)
@@ -466,12 +481,42 @@ def test_a_folder_without_the_pictures_is_refused(tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()
     Image.new("RGB", (8, 8)).save(others / "a.jpg")
-    said = "but .*others has none of the 5 pictures, as 000.jpg; name the folder that they are in"
+    said = "but .*others has none of the 5 pictures, as 000.jpg; name what they are in"
     with pytest.raises(SearchError, match=said):
         stellar.build_index(file, tmp_path / "x.index", others)
     assert not (tmp_path / "x.index").exists()
     Image.new("RGB", (8, 8)).save(others / "004.jpg")
     assert stellar.build_index(file, tmp_path / "x.index", others).num_without_thumbnail == 4
+
+
+@pytest.mark.parametrize("named", ["shards", "shards/*.tar", "shards/shard-000000.tar"])
+def test_sizes_and_thumbnails_come_from_shards(
+    tmp_path: Path, small: ModelConfig, named: str
+) -> None:
+    """At once and later, as from a folder."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(5):
+        Image.new("RGB", (20 + number, 10), "teal").save(photos / f"{number}.png")
+    write_shards(photos, tmp_path / "shards")
+    file = tmp_path / "x.parquet"
+    stellar.embed(Stellar(small).eval(), tmp_path / named, file, num_workers=0)
+    bare = stellar.build_index(file, tmp_path / "bare.index").folder
+    result = stellar.build_index(file, bare, tmp_path / named)
+    assert (result.num_filled_in, result.num_without_thumbnail) == (5, 0)
+    once = stellar.build_index(file, tmp_path / "once.index", str(tmp_path / named)).folder
+    for folder in (bare, once):
+        index = stellar.open_index(folder)
+        hits = index.search("shard-000000.tar/3.png", at=(10.0, 5.0))
+        assert len({hit.size for hit in hits}) == 5
+        (own,) = (hit for hit in hits if hit.path == "shard-000000.tar/3.png")
+        assert own.size == (23, 10)
+        assert Image.open(BytesIO(own.thumbnail)).size == (23, 10)
+    with pytest.raises(
+        SearchError, match=r"photos has none of the 5 pictures, as shard-000000.tar"
+    ):
+        stellar.build_index(file, tmp_path / "no.index", photos)
+    assert not (tmp_path / "no.index").exists()
 
 
 def test_an_index_that_was_killed_as_it_got_thumbnails_is_the_old_one(tmp_path: Path) -> None:

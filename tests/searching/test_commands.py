@@ -95,7 +95,8 @@ def test_an_index_made_without_pictures_gets_them(stellar: Callable[..., Done]) 
     done = stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
     assert done.code == 1
     assert (
-        "expected the folder that was embedded, but photos has none of the 30 pictures, as 000.jpg"
+        "expected the folder or the shards that were embedded, but photos has none of the 30 "
+        "pictures, as 000.jpg"
     ) in done.err
     for number in range(30):
         Image.new("RGB", (8, 8)).save(f"photos/{number:03d}.jpg")
@@ -106,6 +107,24 @@ def test_an_index_made_without_pictures_gets_them(stellar: Callable[..., Done]) 
         first = "30 pictures, 0 of them new -> photos.index (search: exact)\n"
         assert (done.code, done.out) == (0, first + said)
     assert stellar("search", "photos.index", "--like", "003.jpg", "--at", "1,1").code == 0
+
+
+def test_a_page_has_the_pictures_of_shards(stellar: Callable[..., Done]) -> None:
+    pytest.importorskip("lancedb")
+    Path("photos").mkdir()
+    for number in range(3):
+        Image.new("RGB", (300, 200), "teal").save(f"photos/{number}.png")
+    assert stellar("shard", "photos", "--out", "shards").code == 0
+    paths = [f"shard-000000.tar/{number}.png" for number in range(3)]
+    embedding(Path("photos.parquet"), random_tokens(3), paths=paths)
+    assert stellar("index", "photos.parquet", "--out", "photos.index").code == 0
+    call = ("search", "photos.index", "--like", paths[0], "--out")
+    assert stellar(*call, "bare.html").code == 0
+    done = stellar(*call, "hits.html", "--pictures", "shards")
+    assert done.code == 0, done.err
+    found = [Path(name).read_text("utf-8").count("data:image/jpeg") for name in
+             ("bare.html", "hits.html")]  # fmt: skip
+    assert found == [0, 9]  # each shown with the map of each of its three matches
 
 
 def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:

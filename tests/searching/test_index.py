@@ -333,6 +333,15 @@ def test_values_of_another_type_get_a_sentence(
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("like", [np.zeros((3, 24)), torch.zeros(3, 24), None])
+def test_a_picture_is_named_by_its_path(photos_index: Path, like: Any) -> None:
+    """What else is given is told by its type, not by all that it holds."""
+    said = rf"expected the path of a picture, got {type(like).__name__}; for vectors .* find$"
+    with pytest.raises(SearchError, match=said):
+        stellar.open_index(photos_index).search(like)
+
+
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     "given",
     [

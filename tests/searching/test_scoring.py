@@ -91,5 +91,18 @@ def test_tokens_that_explain_little_do_not_answer_to_words() -> None:
     assert bound == pytest.approx(max(0, others.max()), abs=1e-2)
 
 
+def test_tokens_that_explain_little_lie_at_no_place() -> None:
+    query = Query(SPARSE[2, 1][None], NOTHING, box=(0.0, 0.0, 1.0, 1.0))
+    maps = (MAPS / MAPS.sum(axis=1, keepdims=True)).astype(np.float16)
+    assert score(query, EVERY, SPARSE, maps).token[2] == 1
+    shown = maps.copy()
+    shown[2, 1] *= 0.9 * SILENT / 4 / maps[2, 1].mean()
+    found = score(query, EVERY, SPARSE, shown)
+    others = np.delete(SPARSE[2], 1, axis=0) @ SPARSE[2, 1]
+    assert found.total[2] == pytest.approx(max(0, others.max()), abs=1e-5)
+    anywhere = Query(query.wanted, NOTHING)
+    assert score(anywhere, EVERY, SPARSE, shown).token[2] == 1
+
+
 def test_zeros_stay_zeros() -> None:
     assert not unit(np.zeros((2, 3), np.float16)).any()

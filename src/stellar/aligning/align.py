@@ -51,7 +51,9 @@ class Alignment:
     at best, 0.5 by chance.
     """
     cosine: float
-    """Mean, to the tower's vectors."""
+    """Mean, to the tower's vectors. It says nothing where captions were learned from, whose loss
+    asks that the own one is nearest, however far that is.
+    """
     baseline: float
     """The same, of the mean of all of the tower's vectors."""
     unreadable: list[str]

@@ -107,6 +107,8 @@ def load_tower(name: str | Path, device: torch.device | str = "cpu") -> Transfor
         raise TowerError(
             f"expected a folder with a model of pictures and texts, but {name} does not exist"
         )
+    if Path(name).is_dir():  # words name their tower, and may be asked with from any folder
+        name = str(Path(name).resolve())
     try:
         transformers = import_module("transformers")
     except ModuleNotFoundError as error:

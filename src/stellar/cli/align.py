@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from stellar.cli.options import options_of
 from stellar.errors import UserError
+
+if TYPE_CHECKING:
+    from stellar.aligning import Alignment
 
 DESCRIPTION = """Learn what words tokens answer to, from a model of pictures and texts and your own
 pictures, so that stellar search takes words.
@@ -79,10 +82,18 @@ def run(arguments: Sequence[str]) -> int:
     found.words.save(options.out)
     if found.unreadable:
         print(f"{len(found.unreadable)} pictures could not be read")
-    print(
-        f"{found.num_examples:,} examples; on {found.num_held_out:,} held out, cosine "
-        f"{found.cosine:.3f} to what {tower.name} says (its mean: {found.baseline:.3f}), and "
-        f"{found.rank:.0%} of what it says of others is nearer than their own, in the median "
-        f"(by chance: 50%) -> {options.out}"
-    )
+    print(f"{_told(found, tower.name, options.captions is not None)} -> {options.out}")
     return 0
+
+
+def _told(found: "Alignment", tower: str, by_captions: bool) -> str:
+    """What is known of a map; with captions its rank alone, as the contrastive loss asks that the
+    own one is nearest, however far that is.
+    """
+    held_out = f"{found.num_examples:,} examples; on {found.num_held_out:,} held out"
+    rank = (
+        f"{found.rank:.0%} of what {tower} says of others is nearer than their own, in the median"
+    )
+    if not by_captions:
+        held_out += f", cosine {found.cosine:.3f} (of the mean: {found.baseline:.3f}), and"
+    return f"{held_out} {rank} (by chance: 50%)"

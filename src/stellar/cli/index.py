@@ -28,8 +28,8 @@ class Options:
     """What stellar embed wrote: a .parquet file, or a folder of them."""
     out: Path
     """The folder of the index, such as photos.index."""
-    pictures: Path | None = None
-    """The folder that was embedded: the index then knows sizes, and has thumbnails."""
+    pictures: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The folder or shards that were embedded: the index then knows sizes, and has thumbnails."""
     words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """What stellar align wrote: the index is then searched by words, too."""
     exact_up_to: int = 20_000

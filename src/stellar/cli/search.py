@@ -14,6 +14,7 @@ from stellar.quantities import whole_number
 
 if TYPE_CHECKING:
     from stellar.searching import Hit, Index
+    from stellar.searching.originals import Originals
 
 DESCRIPTION = """Find pictures by what is in them, and where it is.
 
@@ -63,8 +64,9 @@ class Options:
     """Print JSON."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write a page (.html) with the pictures, and the maps of what matched on them."""
-    pictures: Path | None = None
-    """The folder that was embedded: the page then has larger pictures than the index's."""
+    pictures: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The folder or shards that were embedded: the page then has larger pictures than the
+    index's."""
     words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """What stellar align wrote, for texts; by default, what the index was made with."""
     device: str = "auto"
@@ -78,8 +80,10 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.load_model import load
     from stellar.precision import choose_device
     from stellar.searching import open_index
+    from stellar.searching.originals import open_originals
     from stellar.searching.page import write_page
 
+    originals = None if options.pictures is None else open_originals(options.pictures)
     index = open_index(options.index)
     model = None
     if options.model is not None:
@@ -96,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
     whole = not (options.texts or options.token or options.at)
     print(_as_json(hits) if options.json else _as_table(hits, whole))
     if options.out is not None:
-        shown = hits if options.pictures is None else _with_pictures(hits, options.pictures)
+        shown = hits if originals is None else _with_pictures(hits, originals)
         write_page(options.out, _in_words(options), shown, index.contents.model["fit"])
         if not options.json:
             print(f"-> {options.out}")
@@ -114,6 +118,12 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
             f"{options.index} knows no words; learn some with stellar align, and give them with "
             "--words, here or to stellar index"
         )
+    named = Path(words.origin.tower)
+    if named.is_absolute() and not named.is_dir():
+        raise UserError(
+            f"the folder {named}, which the words were made with, is not here; put it back, or "
+            "learn words anew with stellar align"
+        )
     tower = load_tower(words.origin.tower, choose_device(options.device))
     return index.search_words(
         tower.texts(options.texts).numpy(), words, without, options.where, options.count,
@@ -128,6 +138,8 @@ def _check_what_is_asked(options: Options) -> None:
                 "--without says what is not wanted; say what is, with --like PATH or in words"
             )
         raise UserError("search needs a picture to go by, --like PATH, or words")
+    if not all(text.strip() for text in options.texts):
+        raise UserError("a text to search by says something, got an empty one; name what to find")
     if options.like is not None and options.texts:
         raise UserError(
             f"search goes by a picture or by words, got --like {options.like} and the words "
@@ -139,7 +151,7 @@ def _check_what_is_asked(options: Options) -> None:
         raise UserError("--words is for a search by words, not for --like PATH")
 
 
-def _check_page(out: Path | None, pictures: Path | None) -> None:
+def _check_page(out: Path | None, pictures: str | None) -> None:
     if out is None:
         if pictures is not None:
             raise UserError("--pictures is for the page; name it with --out FILE.html")
@@ -150,8 +162,6 @@ def _check_page(out: Path | None, pictures: Path | None) -> None:
         raise UserError(
             f"the folder {out.parent} does not exist; create it, or choose another --out"
         )
-    if pictures is not None and not pictures.is_dir():
-        raise UserError(f"expected the folder of the pictures, but {pictures} is not a folder")
 
 
 def _pixel(text: str) -> tuple[float, float]:
@@ -207,11 +217,11 @@ def _as_json(hits: "list[Hit]") -> str:
     return json.dumps(found, indent=2)
 
 
-def _with_pictures(hits: "list[Hit]", folder: Path) -> "list[Hit]":
-    """With the pictures of a folder, where it has them, in place of the index's."""
+def _with_pictures(hits: "list[Hit]", originals: "Originals") -> "list[Hit]":
+    """With the pictures themselves, where they are there, in place of the index's."""
     from stellar.searching.thumbnails import thumbnails
 
-    read = thumbnails(folder, [hit.path for hit in hits], side=512)
+    read = thumbnails(originals, [hit.path for hit in hits], side=512)
     return [
         replace(hit, thumbnail=small.jpeg, size=(small.width, small.height)) if small.jpeg else hit
         for hit, small in zip(hits, read, strict=True)

@@ -22,11 +22,9 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
 
 
 def _opened(data: str, channels: int) -> ImageFolder | Shards:
-    if are_shards(data):
+    if means_shards(data):
         return Shards(data, channels)
     if Path(data).is_dir() and _holds_tars(data):
-        if next(walk(data, EXTENSIONS), None) is None:
-            return Shards(data, channels)
         logger.warning(
             "%s holds pictures and .tar files; its pictures are read. "
             "To read its shards instead, name them: %s/*.tar",
@@ -34,6 +32,16 @@ def _opened(data: str, channels: int) -> ImageFolder | Shards:
             data,
         )
     return ImageFolder(data, channels)
+
+
+def means_shards(data: str) -> bool:
+    """Whether what was named is read as shards: what can mean nothing else, and a folder that holds
+    .tar files and no pictures.
+    """
+    if are_shards(data):
+        return True
+    tars = Path(data).is_dir() and _holds_tars(data)
+    return tars and next(walk(data, EXTENSIONS), None) is None
 
 
 def are_shards(data: str) -> bool:

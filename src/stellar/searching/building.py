@@ -15,6 +15,7 @@ from typing import Any
 from stellar.config import check_count
 from stellar.embedding import describe_embeddings, embedded_paths
 from stellar.searching.growing import Growing
+from stellar.searching.originals import Originals, open_originals
 from stellar.searching.tables import (
     GROWING,
     LOCK,
@@ -27,7 +28,6 @@ from stellar.searching.tables import (
     read_contents,
     writing_tables,
 )
-from stellar.searching.thumbnails import picture_below
 from stellar.searching.words import Words, as_words
 from stellar.storage import at_home, locked
 
@@ -49,7 +49,7 @@ class IndexResult:
     num_filled_in: int
     """Pictures from before that had no size and no thumbnail, and have them now."""
     num_without_thumbnail: int
-    """In the index now, where a folder of pictures was given."""
+    """In the index now, where pictures were given."""
     approximate: bool
     """Whether searches look at a part of the tokens."""
 
@@ -65,21 +65,22 @@ def build_index(
     """Index what `embed` wrote, a file or a folder of parts, in the folder `out`.
 
     Pictures that `out` already holds are passed over, so the same call goes on after a kill, and
-    adds what an embedding has gained. `pictures`, the folder that was embedded, gives sizes and
-    thumbnails, also to pictures from before that have none. Above `exact_up_to` pictures an
-    approximate index is trained as well. With `words` (words.py), or their file, texts find
-    pictures. `progress` is called with (pictures looked at, in all).
+    adds what an embedding has gained. `pictures`, the folder or the shards that were embedded,
+    give sizes and thumbnails, also to pictures from before that have none. Above `exact_up_to`
+    pictures an approximate index is trained as well. With `words` (words.py), or their file, texts
+    find pictures. `progress` is called with (pictures looked at, in all).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
     another model's, or the words are, for an embedding without rows, and where `pictures` has none
-    of its pictures; ConfigError for an `exact_up_to` that is no count; MissingPackage without
-    LanceDB.
+    of its pictures; ShardError for shards that cannot be read; ConfigError for an `exact_up_to`
+    that is no count; MissingPackage without LanceDB.
     """
     check_count(exact_up_to, "exact_up_to", least=0)
-    folder, source = Path(at_home(out)), None if pictures is None else Path(at_home(pictures))
+    folder = Path(at_home(out))
     total, metadata = describe_embeddings(embedding)
     model = of_the_model(metadata)
-    _check(folder, source, total, embedding)
+    _check(folder, total, embedding)
+    originals = None if pictures is None else _originals(pictures, total, embedding)
     known = None if words is None else as_words(words)
     if known is not None:
         known.check(model)
@@ -87,39 +88,41 @@ def build_index(
     with _alone(folder):
         growing = Growing(folder, _begun(folder, model))
         before = growing.contents.num_pictures
-        filled_in = 0 if source is None else growing.fill_in(source, progress)
-        growing.take_in(embedding, source, total, progress)
+        filled_in = 0 if originals is None else growing.fill_in(originals, progress)
+        growing.take_in(embedding, originals, total, progress)
         if known is not None:
             known.save(folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
         added = growing.contents.num_pictures - before
         growing.train(exact_up_to, grown=before > 0 and added + filled_in > 0)
         contents = growing.contents
-        without = 0 if source is None else len(growing.without_thumbnail())
+        without = 0 if originals is None else len(growing.without_thumbnail())
     return IndexResult(
         folder, contents.num_pictures, added, filled_in, without, contents.trained_on > 0
     )
 
 
-def _check(folder: Path, pictures: Path | None, total: int, embedding: str | Path) -> None:
+def _check(folder: Path, total: int, embedding: str | Path) -> None:
     if total == 0:
         raise SearchError(f"{embedding} has no pictures to index")
-    if pictures is not None and not pictures.is_dir():
-        raise SearchError(f"expected the folder of the pictures, but {pictures} is not a folder")
-    if pictures is not None and not any(
-        picture_below(pictures, path) for path in embedded_paths(embedding)
-    ):
-        raise SearchError(
-            f"expected the folder that was embedded, but {pictures} has none of the {total} "
-            f"pictures, as {next(embedded_paths(embedding))}; name the folder that they are in, or "
-            "leave --pictures out"
-        )
     if not folder.parent.is_dir():
         raise SearchError(
             f"the folder {folder.parent} does not exist; create it, or choose another --out"
         )
     if folder.exists() and not (folder.is_dir() and _names(folder) <= KNOWN):
         raise SearchError(f"{folder} exists and is no index; choose another --out")
+
+
+def _originals(pictures: str | Path, total: int, embedding: str | Path) -> Originals:
+    """The pictures, of which at least one is there."""
+    originals = open_originals(pictures)
+    if not any(path in originals for path in embedded_paths(embedding)):
+        raise SearchError(
+            f"expected the folder or the shards that were embedded, but {pictures} has none of the "
+            f"{total} pictures, as {next(embedded_paths(embedding))}; name what they are in, as it "
+            "was embedded, or leave --pictures out"
+        )
+    return originals
 
 
 def _names(folder: Path) -> set[str]:
@@ -145,8 +148,10 @@ def _begun(folder: Path, model: dict[str, Any]) -> Contents:
     found = read_contents(folder / GROWING) or read_contents(folder / WHOLE) or Contents(model)
     for key, name in (("model_sha256", "model"), ("fit", "fit"), ("shapes", "shape")):
         if found.model[key] != model[key]:
+            here, new = found.num_tokens, Contents(model).num_tokens
+            tokens = f" (it has {here} tokens a picture, and that {new})" if here != new else ""
             raise SearchError(
-                f"{folder} is the index of another {name} than the embedding's; choose another "
-                "--out, or remove it"
+                f"{folder} is the index of another {name} than the embedding's{tokens}; choose "
+                "another --out, or remove it"
             )
     return found

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from stellar.embedding import Embeddings, row_groups
 from stellar.model.finite import check_finite
+from stellar.searching.originals import Originals
 from stellar.searching.places import places
 from stellar.searching.tables import (
     GROWING,
@@ -26,7 +27,7 @@ from stellar.searching.tables import (
     schemas,
     write_contents,
 )
-from stellar.searching.thumbnails import Thumbnail, thumbnail_below, thumbnails
+from stellar.searching.thumbnails import Thumbnail, thumbnail_of, thumbnails
 from stellar.storage import sync
 
 TOKENS_A_CELL, SAMPLES_A_CELL = 1600, 64
@@ -62,7 +63,7 @@ class Growing:
     def take_in(
         self,
         embedding: str | Path,
-        pictures: Path | None,
+        originals: Originals | None,
         total: int,
         progress: Callable[[int, int], object],
     ) -> None:
@@ -72,23 +73,23 @@ class Growing:
             seen += len(group.paths)
             new = [row for row, path in enumerate(group.paths) if path not in known]
             if new:
-                self._add(_rows(group, new), pictures)
+                self._add(_rows(group, new), originals)
                 known.update(group.paths)
             progress(seen, total)
 
-    def fill_in(self, pictures: Path, progress: Callable[[int, int], object]) -> int:
+    def fill_in(self, originals: Originals, progress: Callable[[int, int], object]) -> int:
         """Give sizes and thumbnails to the pictures that have none; the number of those that have
         them now. The table is written anew, as its rows have to stay in their order; who searches
         reads the version from before, and who was killed goes on with the version it had filled.
         """
         lacking = self.without_thumbnail()
-        if not any(thumbnail_below(pictures, path).jpeg for path in lacking):
+        if not any(thumbnail_of(originals, path).jpeg for path in lacking):
             return 0
         schema = schemas(self.contents.model)["pictures"]
         filled = _at_version(self.folder, "pictures", self.contents.filled, schema)
         done = filled.count_rows()
         for batch in self._picture_rows(done):
-            filled.add(_filled_in(batch, pictures))
+            filled.add(_filled_in(batch, originals))
             self._commit(filled=filled.version)
             done += len(batch)
             progress(done, self.contents.num_pictures)
@@ -108,11 +109,11 @@ class Growing:
             rows = self._tables["pictures"].search().limit(None).offset(first)
             yield from rows.to_batches(FILLED_AT_ONCE)
 
-    def _add(self, group: Embeddings, pictures: Path | None) -> None:
+    def _add(self, group: Embeddings, originals: Originals | None) -> None:
         columns = {
             "path": pa.array(group.paths),
             "cls": _lists(group.cls),
-            **_columns_of(thumbnails(pictures, group.paths)),
+            **_columns_of(thumbnails(originals, group.paths)),
         }
         first = self.contents.num_pictures
         self._tables["tokens"].add(pa.table(_token_columns(group, first)))
@@ -197,12 +198,12 @@ def _columns_of(small: list[Thumbnail]) -> dict[str, pa.Array]:
     }
 
 
-def _filled_in(rows: pa.RecordBatch, pictures: Path) -> pa.Table:
+def _filled_in(rows: pa.RecordBatch, originals: Originals) -> pa.Table:
     """Rows of pictures, with what was lacking of their files."""
     paths, *known = (rows[name].to_pylist() for name in ("path", "thumbnail", "width", "height"))
     before = [Thumbnail(*each) for each in zip(*known, strict=True)]
     lacking = [path for path, each in zip(paths, before, strict=True) if each.width is None]
-    new = iter(thumbnails(pictures, lacking))
+    new = iter(thumbnails(originals, lacking))
     small = [next(new) if each.width is None else each for each in before]
     return pa.table({"path": rows["path"], "cls": rows["cls"], **_columns_of(small)})
 

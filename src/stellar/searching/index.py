@@ -142,6 +142,11 @@ class Index:
 
     def example(self, picture: str | Path, model: Stellar | None = None) -> Example:
         """A picture to search by: one of the index, or with a model a file. Raises SearchError."""
+        if not isinstance(picture, str | Path):
+            raise SearchError(
+                f"expected the path of a picture, got {type(picture).__name__}; for vectors of "
+                "your own there is find"
+            )
         path = str(picture)
         if not path:
             raise SearchError("expected the path of a picture, got ''")

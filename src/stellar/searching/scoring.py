@@ -5,9 +5,11 @@ For wanted tokens w and a picture with tokens s_k and maps p_k (places.py),
     score = mean over w of max over k of cos(w, s_k)        MaxSim (Khattab & Zaharia 2020)
 
 At a place, each cosine, no less than 0, is first multiplied by the part of p_k that lies there.
-Words are vectors w of another space, to which a map takes the tokens first (words.py); the rest is
-the same, but that tokens which explain less than SILENT of an even share of their picture do not
-answer: the map was hardly shown any, and finds in them whatever comes.
+Words are vectors w of another space, to which a map takes the tokens first (words.py).
+
+Tokens which explain less than SILENT of an even share of their picture answer neither at a place,
+where next to nothing of them is to be seen, nor to words: the map was hardly shown any, and finds
+in them whatever comes.
 
 What is not wanted lowers the score by the largest cosine, no less than 0, of any of its tokens with
 any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
@@ -16,13 +18,14 @@ any of the picture's. So MaxSim of cosines that are no less than 0 is a bound th
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from stellar.searching.places import Box, mass_within
 from stellar.searching.words import Words
 
 SILENT = 1 / 3
-"""Of an even share, 1 / K of the picture: tokens with less do not answer to words."""
+"""Of an even share, 1 / K of the picture; tokens with less answer neither to words nor at a place.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +61,11 @@ def said(
     texts: Float32[np.ndarray, "q E"],
 ) -> Float32[np.ndarray, "n K q"]:
     """The cosines of tokens with words; -1 for those that do not answer."""
-    silent = shares * shares.shape[1] < SILENT
-    return np.where(silent[..., None], np.float32(-1), words(sparse) @ texts.T)
+    return np.where(_answers(shares)[..., None], words(sparse) @ texts.T, np.float32(-1))
+
+
+def _answers(shares: Float[np.ndarray, "n K"]) -> Bool[np.ndarray, "n K"]:
+    return shares * shares.shape[1] >= SILENT
 
 
 def score(
@@ -79,7 +85,8 @@ def score(
         cosines = said(query.words, sparse, shares, query.wanted)
     cosines = np.moveaxis(cosines, 2, 1)  # n q K
     if query.box is not None and maps is not None:
-        cosines = cosines.clip(min=0) * mass_within(maps, query.box)[:, None]
+        there = mass_within(maps, query.box) * _answers(maps.mean(axis=(2, 3), dtype=np.float32))
+        cosines = cosines.clip(min=0) * there[:, None]
     token = cosines.argmax(axis=2)
     best = np.take_along_axis(cosines, token[..., None], axis=2)[..., 0]
     total = best.mean(axis=1)

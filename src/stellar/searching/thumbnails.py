@@ -3,12 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path, PurePosixPath
 
 import torch
 
-from stellar.data.folder import unescaped
-from stellar.images import Picture, UnreadableImage, read_picture, to_pillow
+from stellar.images import Picture, UnreadableImage, to_pillow
+from stellar.searching.originals import Originals
 
 SIDE = 128
 """Pixels of the longer side at most."""
@@ -26,14 +25,14 @@ class Thumbnail:
     height: int | None = None
 
 
-def thumbnails(folder: Path | None, names: list[str], side: int = SIDE) -> list[Thumbnail]:
-    """Of pictures by their paths below a folder, in their order; empty ones for what cannot be
-    read, and for all without a folder.
+def thumbnails(originals: Originals | None, names: list[str], side: int = SIDE) -> list[Thumbnail]:
+    """Of pictures by their names, in their order; empty ones for what cannot be read, and for all
+    where there are no originals.
     """
-    if folder is None:
+    if originals is None:
         return [Thumbnail()] * len(names)
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        return list(threads.map(lambda name: thumbnail_below(folder, name, side), names))
+        return list(threads.map(lambda name: thumbnail_of(originals, name, side), names))
 
 
 def thumbnail(picture: Picture, side: int = SIDE) -> Thumbnail:
@@ -46,24 +45,10 @@ def thumbnail(picture: Picture, side: int = SIDE) -> Thumbnail:
     return Thumbnail(buffer.getvalue(), width, height)
 
 
-def thumbnail_below(folder: Path, name: str, side: int = SIDE) -> Thumbnail:
-    """Of a picture by its path below a folder; an empty one for what cannot be read."""
-    file = picture_below(folder, name)
+def thumbnail_of(originals: Originals, name: str, side: int = SIDE) -> Thumbnail:
+    """Of a picture by its name; an empty one for what cannot be read."""
     try:
-        return (
-            Thumbnail() if file is None else thumbnail(read_picture(file, least=TIMES * side), side)
-        )
+        picture = originals.read(name, least=TIMES * side)
+        return Thumbnail() if picture is None else thumbnail(picture, side)
     except (UnreadableImage, OSError):
         return Thumbnail()
-
-
-def picture_below(folder: Path, name: str) -> Path | None:
-    """The file of a picture by its path below a folder, as an embedding has it, or None."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:  # an embedding may come from somebody else
-        return None
-    try:
-        files = folder / path, folder / unescaped(name)
-        return next((file for file in files if file.exists()), None)
-    except OSError:
-        return None

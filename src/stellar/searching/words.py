@@ -32,7 +32,7 @@ class Origin:
     """Where a map comes from."""
 
     tower: str
-    """The model of pictures and texts, as transformers knows it."""
+    """The model of pictures and texts: its name on the hub, or the whole path of its folder."""
     model_sha256: str
     """Of the model whose tokens it takes."""
     fit: str
