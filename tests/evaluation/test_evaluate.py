@@ -15,7 +15,7 @@ from rich.console import Console
 from stellar.cli import main
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data import open_data, open_scenes
-from stellar.data.labelled import Splits, open_labelled
+from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.evaluation.evaluate import evaluate, fingerprint_of
 from stellar.evaluation.evaluators import BY_PROTOCOL
 from stellar.evaluation.evaluators.classification import ranks
@@ -137,6 +137,15 @@ def test_few_steps_of_the_linear_probe_are_said(
     settings = EvaluationConfig(epochs=200, num_seeds=1)
     longer = evaluate({"theirs": backbone}, splits, tmp_path, settings)
     assert not any("steps of training" in note for note in longer.models[0].notes)
+
+
+def test_what_the_data_say_of_themselves_is_a_note(
+    small: ModelConfig, mosaics: Callable[..., MaskedSplits], tmp_path: Path
+) -> None:
+    backbone = Backbone(replace(small, num_sparse_tokens=0)).eval()
+    data = replace(mosaics(), notes=("these may be numbers of objects",))
+    found = evaluate({"theirs": backbone}, data, tmp_path, EvaluationConfig(num_seeds=1))
+    assert data.notes[0] in found.models[0].notes
 
 
 def test_psnr_is_the_mean_over_the_test_pictures(

@@ -152,11 +152,14 @@ def test_what_is_no_mask_is_one_sentence(tmp_path: Path, picture: Path) -> None:
     for values, message in (
         (NUMBERS.T.copy(), r"it is 2 x 3, but its picture .*picture.png is 3 x 2; they must be"),
         (np.zeros((2, 3, 3), np.uint8), r"one number for each pixel, its class, but this is RGB"),
-        (np.full((2, 3), 256, np.uint16), r"it holds 256 to 256, but masks hold 0 to 255"),
+        (
+            np.full((2, 3), 256, np.uint16),
+            r"it holds 256 to 256, but masks hold 0 to 255; they say the class of a pixel, not the",
+        ),
     ):
         with pytest.raises(UnreadableImage, match=message):
             read_mask(saved(tmp_path / "m.png", values), picture)
-    with pytest.raises(UnreadableImage, match="it holds -1 to -1, but"):
+    with pytest.raises(UnreadableImage, match=r"it holds -1 to -1, but masks hold 0 to 255$"):
         read_mask(saved(tmp_path / "m.tif", np.full((2, 3), -1, np.int32)), picture)
     (tmp_path / "m.png").write_bytes(b"nothing")
     with pytest.raises(UnreadableImage, match=r"cannot read .*m\.png: it is no PNG or TIFF file"):

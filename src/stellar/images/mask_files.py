@@ -37,10 +37,10 @@ def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
     size.
     """
     values = _read(path, picture, _numbers)
-    if values.min() < 0 or values.max() > 255:
-        raise UnreadableImage(
-            path, f"it holds {int(values.min())} to {int(values.max())}, but masks hold 0 to 255"
-        )
+    least, largest = int(values.min()), int(values.max())
+    if least < 0 or largest > 255:
+        held = "; they say the class of a pixel, not the number of its object" * (largest > 255)
+        raise UnreadableImage(path, f"it holds {least} to {largest}, but masks hold 0 to 255{held}")
     return torch.from_numpy(values.astype(np.uint8))
 
 
