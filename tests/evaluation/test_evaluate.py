@@ -13,9 +13,9 @@ from PIL import Image
 from rich.console import Console
 
 from stellar.cli import main
-from stellar.config import ModelConfig
+from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data import open_data, open_scenes
-from stellar.data.labelled import Splits, open_labelled
+from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.evaluation.evaluate import evaluate, fingerprint_of
 from stellar.evaluation.evaluators import BY_PROTOCOL
 from stellar.evaluation.evaluators.classification import ranks
@@ -123,6 +123,29 @@ def test_the_linear_probe_gives_mean_and_spread_over_seeds(evaluation: Evaluatio
     assert score.spread is not None
     assert score.detail.count("rate") == 3
     assert evaluation.protocol["seeds"] == "0, 1, 2"
+
+
+def test_few_steps_of_the_linear_probe_are_said(
+    evaluation: Evaluation, small: ModelConfig, splits: Splits, tmp_path: Path
+) -> None:
+    """54 of 60 pictures are one batch."""
+    said = "the linear probe took only 10 steps of training on so few pictures"
+    for model in evaluation.models:
+        (note,) = (each for each in model.notes if said in each)
+        assert note.endswith("as --epochs 200 for 200 steps or more")
+    backbone = Backbone(replace(small, num_sparse_tokens=0)).eval()
+    settings = EvaluationConfig(epochs=200, num_seeds=1)
+    longer = evaluate({"theirs": backbone}, splits, tmp_path, settings)
+    assert not any("steps of training" in note for note in longer.models[0].notes)
+
+
+def test_what_the_data_say_of_themselves_is_a_note(
+    small: ModelConfig, mosaics: Callable[..., MaskedSplits], tmp_path: Path
+) -> None:
+    backbone = Backbone(replace(small, num_sparse_tokens=0)).eval()
+    data = replace(mosaics(), notes=("these may be numbers of objects",))
+    found = evaluate({"theirs": backbone}, data, tmp_path, EvaluationConfig(num_seeds=1))
+    assert data.notes[0] in found.models[0].notes
 
 
 def test_psnr_is_the_mean_over_the_test_pictures(
@@ -252,7 +275,7 @@ def test_pictures_with_several_labels(small: ModelConfig, pictures: Path, tmp_pa
     assert not any(test == "kNN" for test, _ in scores)
     assert scores["linear probe", "mAP"].value > 90
     assert "over the 5 of 5 classes" in scores["linear probe", "mAP"].detail
-    assert "kNN was not measured" in found.models[0].notes[0]
+    assert any(note.startswith("kNN was not measured") for note in found.models[0].notes)
     assert found.chance is None
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import ExifTags, Image
 
@@ -14,6 +15,7 @@ from stellar.images import (
     read_coloured_mask,
     read_image,
     read_mask,
+    tiff,
 )
 
 NUMBERS = np.array([[0, 1, 2], [255, 20, 7]], np.uint8)
@@ -46,6 +48,62 @@ def test_grey_and_palette_give_their_numbers(tmp_path: Path, picture: Path) -> N
 def test_black_and_white_is_0_and_1(tmp_path: Path, picture: Path) -> None:
     found = read_mask(saved(tmp_path / "m.png", NUMBERS > 5), picture)
     assert found.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+KINDS = ["int16", "uint32", "int64", "uint64", "float16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_whole_numbers_of_any_kind_in_a_tiff(
+    tmp_path: Path, picture: Path, kind: str, order: str, compression: str | None
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "m.tif",
+        NUMBERS.astype(np.dtype(kind).newbyteorder(order)),
+        compression=compression,
+    )
+    found = read_mask(tmp_path / "m.tif", picture)
+    assert found.dtype == torch.uint8
+    assert (found.numpy() == NUMBERS).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["uint8", "int64", "float32"])
+def test_each_kind_in_a_tiff_is_turned_alike(tmp_path: Path, orientation: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(NUMBERS).convert("RGB").save(tmp_path / "p.png", exif=exif)
+    own = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "m.tif", NUMBERS.astype(kind), extratags=own)
+    assert torch.equal(
+        read_mask(tmp_path / "m.tif", tmp_path / "p.png"), read_image(tmp_path / "p.png")[0]
+    )
+
+
+def test_a_tiff_of_no_mask_is_one_sentence(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, holes = tmp_path / "m.tif", np.where(NUMBERS == 7, np.nan, NUMBERS)
+    for values, message in (
+        (NUMBERS + 0.5, "it holds 0.5, but a mask holds whole numbers, those of classes"),
+        (holes, "it holds nan, but a mask holds whole numbers, those of classes"),
+        (NUMBERS * 1j, "its numbers are complex, but a mask holds whole numbers"),
+        (NUMBERS.astype(np.int64) * 4, "it holds 0 to 1020, but masks hold 0 to 255"),
+        (NUMBERS.astype(np.float32) - 1, "it holds -1 to 254, but masks hold 0 to 255"),
+        (NUMBERS[:1].astype(np.int64), "it is 3 x 1, but its picture"),
+    ):
+        tifffile.imwrite(path, values)
+        with pytest.raises(UnreadableImage, match=f"m.tif: {message}"):
+            read_mask(path, picture)
+    tifffile.imwrite(path, np.zeros((2, 3, 3), np.int64), photometric="rgb")
+    with pytest.raises(UnreadableImage, match="3 numbers for each pixel, but one was expected"):
+        read_mask(path, picture)
+    tifffile.imwrite(path, NUMBERS.astype(np.int64))
+    monkeypatch.setattr(tiff, "tifffile", None)
+    with pytest.raises(UnreadableImage, match=r"Pillow does not read; pip install .*tiff"):
+        read_mask(path, picture)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -94,14 +152,17 @@ def test_what_is_no_mask_is_one_sentence(tmp_path: Path, picture: Path) -> None:
     for values, message in (
         (NUMBERS.T.copy(), r"it is 2 x 3, but its picture .*picture.png is 3 x 2; they must be"),
         (np.zeros((2, 3, 3), np.uint8), r"one number for each pixel, its class, but this is RGB"),
-        (np.full((2, 3), 256, np.uint16), r"it holds 256 to 256, but masks hold 0 to 255"),
+        (
+            np.full((2, 3), 256, np.uint16),
+            r"it holds 256 to 256, but masks hold 0 to 255; they say the class of a pixel, not the",
+        ),
     ):
         with pytest.raises(UnreadableImage, match=message):
             read_mask(saved(tmp_path / "m.png", values), picture)
-    with pytest.raises(UnreadableImage, match="it holds -1 to -1, but"):
+    with pytest.raises(UnreadableImage, match=r"it holds -1 to -1, but masks hold 0 to 255$"):
         read_mask(saved(tmp_path / "m.tif", np.full((2, 3), -1, np.int32)), picture)
     (tmp_path / "m.png").write_bytes(b"nothing")
-    with pytest.raises(UnreadableImage, match=r"cannot read .*m\.png"):
+    with pytest.raises(UnreadableImage, match=r"cannot read .*m\.png: it is no PNG or TIFF file"):
         read_mask(tmp_path / "m.png", picture)
     with pytest.raises(UnreadableImage, match="No such file"):
         read_mask(tmp_path / "none.png", picture)

@@ -244,3 +244,17 @@ def test_a_tiff_that_pillow_writes_is_read_by_both(tmp_path: Path) -> None:
     values = numbers((20, 24, 4), "uint8")
     Image.fromarray(values).save(tmp_path / "a.tif")
     assert np.array_equal(np.rint(255 * read(tmp_path / "a.tif", 4)), values)
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">i4", ">f4"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compressed_numbers_of_either_byte_order_are_the_same(
+    tmp_path: Path, dtype: str, channels: int
+) -> None:
+    """libtiff puts bytes in order, and Pillow exchanges them once more."""
+    values = np.arange(20).reshape(4, 5) / 20 * (1 if dtype == ">f4" else 30_000)
+    for name, kind in (("big.tif", dtype), ("little.tif", dtype.replace(">", "<"))):
+        tifffile.imwrite(tmp_path / name, values.astype(kind), compression="zlib")
+    big, little = (read(tmp_path / name, channels) for name in ("big.tif", "little.tif"))
+    assert (big == little).all()
+    assert np.ptp(big) > 0.1

@@ -99,6 +99,9 @@ def _scores(subject: Subject) -> ModelScores:
             f"{50 / count**0.5:.0f} points, whatever its spread over seeds is; {FEW} or more tell "
             "more"
         )
+    if isinstance(subject.data, MaskedSplits):
+        for note in subject.data.notes:
+            subject.note(note)
     published = settings.protocol == "published"
     return ModelScores(
         name=subject.name,

@@ -1,5 +1,6 @@
 """What a test is given: one model, the data it is judged on, and what is shared between tests."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,11 +16,14 @@ from stellar.evaluation.features.cache import Unreadable
 from stellar.evaluation.features.patches import Patches, extract_patches
 from stellar.evaluation.features.pictures import Features, extract
 from stellar.model import Stellar
+from stellar.quantities import counted
 from stellar.storage import one_line
 
 Made = TypeVar("Made")
 Progress = Callable[[str, int, int], object]
 """Called with (what is done, pictures done, pictures in all)."""
+FEW_STEPS = 200
+"""Steps below which a note says that what was fitted may be far from trained."""
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
@@ -72,6 +76,18 @@ class Subject:
         """Add to `notes`, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def note_steps(self, fitted: str, steps: int) -> None:
+        """A note where something was fitted in so few steps that its numbers may say more of them
+        than of the model.
+        """
+        if steps < FEW_STEPS:
+            epochs = math.ceil(FEW_STEPS * self.settings.epochs / steps)
+            self.note(
+                f"{fitted} took only {counted(steps, 'step')} of training on so few pictures, and "
+                f"may be far from trained: a larger --epochs trains further, as --epochs {epochs} "
+                f"for {FEW_STEPS} steps or more"
+            )
 
     @cached_property
     def train_patches(self) -> Patches:

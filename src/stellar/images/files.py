@@ -96,7 +96,7 @@ def _load_array(file: File) -> np.ndarray:
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never unpickled")
     if len(shape) >= 2:
-        _check_size(shape[1], shape[0])
+        check_size(shape[1], shape[0])
     values = np.frombuffer(file.read(), dtype, math.prod(shape))
     return values.reshape(shape, order="F" if fortran_order else "C").copy()
 
@@ -108,7 +108,7 @@ def _decode(file: File, channels: int, least: int | None) -> Picture:
     begin = file.read(4)
     file.seek(0)
     if begin in MAGIC:
-        return read_tiff(file, channels, _check_size)
+        return read_tiff(file, channels, check_size)
     try:
         return _by_pillow(file, channels, least)
     except DECODING_ERRORS:
@@ -124,7 +124,7 @@ def _by_pillow(file: File, channels: int, least: int | None, exif: bytes | None 
     with Image.open(file, formats=FORMATS) as image:
         if exif is not None:
             image.info["exif"] = exif
-        _check_size(image.width, image.height)
+        check_size(image.width, image.height)
         full = turned_size(image.size, orientation_of(image))
         if least is not None:
             image.draft(None, (least, least))  # of a JPEG alone
@@ -140,7 +140,8 @@ def _by_pillow(file: File, channels: int, least: int | None, exif: bytes | None 
         return replace(from_pillow(image, channels), full_size=full)
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Raises ValueError for a picture that is too large to decode."""
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")
 

@@ -4,21 +4,23 @@ A picture is turned as its EXIF metadata says, and its mask with it: annotations
 as they are stored. Where its size shows that a mask was drawn on the turned picture, it stays.
 """
 
-from io import BytesIO
+from collections.abc import Callable
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int64, Integer, UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from torch import Tensor
 
-from stellar.images.files import FORMATS, require_regular
+from stellar.images.files import FORMATS, check_size, require_regular
 from stellar.images.orientation import TAG, UPRIGHT, orientation_of, stored_array, turned_array
 from stellar.images.picture import UnreadableImage
 from stellar.images.pillow import DECODING_ERRORS, unreadable
 from stellar.images.quiet import UNWARNED
+from stellar.images.tiff import MAGIC, is_swapped, read_band
 
 MASK_EXTENSIONS = (".png", ".tif", ".tiff")
 """Names, in any case, that count as masks: formats that keep every number."""
@@ -31,17 +33,14 @@ _ON_ITS_SIDE = range(5, 9)
 def read_mask(path: Path, picture: Path) -> UInt8[Tensor, "h w"]:
     """The numbers in a mask file, turned as its picture is.
 
-    Raises UnreadableImage for what is no mask of numbers up to 255, or not of the picture's size.
+    Raises UnreadableImage for what is no mask of whole numbers up to 255, or not of the picture's
+    size.
     """
-    values = _read(
-        path, picture, _NUMBERS,
-        "a mask holds one number for each pixel, its class, but this is {}; "
-        "save it as grey or with a palette",
-    )  # fmt: skip
-    if values.min() < 0 or values.max() > 255:
-        raise UnreadableImage(
-            path, f"it holds {values.min()} to {values.max()}, but masks hold 0 to 255"
-        )
+    values = _read(path, picture, _numbers)
+    least, largest = int(values.min()), int(values.max())
+    if least < 0 or largest > 255:
+        held = "; they say the class of a pixel, not the number of its object" * (largest > 255)
+        raise UnreadableImage(path, f"it holds {least} to {largest}, but masks hold 0 to 255{held}")
     return torch.from_numpy(values.astype(np.uint8))
 
 
@@ -50,9 +49,7 @@ def read_coloured_mask(path: Path, picture: Path) -> Int64[Tensor, "h w"]:
 
     Raises UnreadableImage for what is no mask in RGB, or not of the picture's size.
     """
-    values = _read(
-        path, picture, ("RGB",), "a mask in colours holds 8 bits of R, G and B, but this is {}"
-    )
+    values = _read(path, picture, _colours)
     return torch.from_numpy(values.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16]))
 
 
@@ -93,21 +90,75 @@ def as_shown(
     return turned_array(values, orientation)
 
 
-def _read(path: Path, picture: Path, modes: tuple[str, ...], otherwise: str) -> np.ndarray:
-    """The numbers in a file of one of Pillow's modes; `otherwise` says what another one is."""
+def _read(
+    path: Path, picture: Path, stored_numbers: Callable[[BufferedReader], np.ndarray]
+) -> np.ndarray:
+    """The numbers in a file, which lie in it as `stored_numbers` finds them, turned as its picture
+    is.
+    """
     stored = _stored(picture)
     try:
         require_regular(path)
         # Of a file by its path, Pillow mixes up the pixels of a TIFF that lies on its side.
-        with UNWARNED, path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            if image.mode not in modes:
-                raise ValueError(otherwise.format(image.mode))
-            own = image.tag_v2.get(TAG, UPRIGHT) if isinstance(image, TiffImageFile) else UPRIGHT
-            values = stored_array(np.array(image), own)  # a TIFF is turned when it is loaded
-            orientation = _orientation_of_mask(values.shape[1], values.shape[0], picture, stored)
-            return turned_array(values, orientation)
+        with UNWARNED, path.open("rb") as file:
+            values = stored_numbers(file)
+        orientation = _orientation_of_mask(values.shape[1], values.shape[0], picture, stored)
+        return turned_array(values, orientation)
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(path, "it is no PNG or TIFF file, or a damaged one") from error
     except DECODING_ERRORS as error:
         raise unreadable(path, error) from error
+
+
+def _numbers(file: BufferedReader) -> np.ndarray:
+    """One whole number a pixel; of a TIFF also in kinds of numbers that Pillow does not know."""
+    if _needs_tifffile(file):
+        values = read_band(file, check_size)
+    else:
+        values = _by_pillow(
+            file, _NUMBERS,
+            "a mask holds one number for each pixel, its class, but this is {}; "
+            "save it as grey or with a palette",
+        )  # fmt: skip
+    if values.dtype.kind == "c":
+        raise ValueError(
+            "its numbers are complex, but a mask holds whole numbers, those of classes"
+        )
+    if values.dtype.kind == "f" and (broken := values[~(values % 1 == 0)]).size:
+        raise ValueError(
+            f"it holds {broken[0]:g}, but a mask holds whole numbers, those of classes"
+        )
+    return values
+
+
+def _needs_tifffile(file: BufferedReader) -> bool:
+    """Whether it is a TIFF whose numbers Pillow does not read, or not as they are."""
+    try:
+        if file.read(4) not in MAGIC:
+            return False
+        file.seek(0)
+        with Image.open(file, formats=("TIFF",)) as image:
+            assert isinstance(image, TiffImageFile)
+            return image.mode == "F" or is_swapped(image)
+    except UnidentifiedImageError:
+        return True
+    finally:
+        file.seek(0)
+
+
+def _colours(file: BufferedReader) -> np.ndarray:
+    return _by_pillow(
+        file, ("RGB",), "a mask in colours holds 8 bits of R, G and B, but this is {}"
+    )
+
+
+def _by_pillow(file: BufferedReader, modes: tuple[str, ...], otherwise: str) -> np.ndarray:
+    """The numbers in a file of one of Pillow's modes; `otherwise` says what another one is."""
+    with Image.open(file, formats=FORMATS) as image:
+        if image.mode not in modes:
+            raise ValueError(otherwise.format(image.mode))
+        own = image.tag_v2.get(TAG, UPRIGHT) if isinstance(image, TiffImageFile) else UPRIGHT
+        return stored_array(np.array(image), own)  # a TIFF is turned when it is loaded
 
 
 def _orientation_of_mask(

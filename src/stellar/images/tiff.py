@@ -30,9 +30,9 @@ except ModuleNotFoundError:
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How a TIFF begins; the last two are BigTIFF."""
 HOW_TO = 'pip install "stellar-vision[tiff]" reads it'
-_BITS, _MEANING, _SAMPLES, _PLANES, _NUMBERS, _SLICES = 258, 262, 277, 284, 339, 32997
-"""Tags: bits of a number, what it means, numbers of a pixel, where bands lie (2: apart), what kind
-of number it is, and slices of a volume.
+_BITS, _PACKED, _MEANING, _SAMPLES, _PLANES, _NUMBERS, _SLICES = 258, 259, 262, 277, 284, 339, 32997
+"""Tags: bits of a number, how they are compressed (1: not at all), what it means, numbers of a
+pixel, where bands lie (2: apart), what kind of number it is, and slices of a volume.
 """
 _UNSIGNED, _SIGNED = 1, 2
 _KINDS = {_UNSIGNED: "unsigned", _SIGNED: "signed", 3: "floating point", 5: "complex", 6: "complex"}
@@ -65,6 +65,20 @@ def read_tiff(file: File, channels: int, check_size: CheckSize) -> Picture:
                 raise
             reasons.append(reason_of(error))
     raise ValueError("; ".join(dict.fromkeys(reasons)))
+
+
+def read_band(file: File, check_size: CheckSize) -> np.ndarray:
+    """The numbers (h w) of a TIFF of one number a pixel, of any kind, as they are stored.
+
+    Raises ValueError for more of them, and one of DECODING_ERRORS where it cannot be read.
+    """
+    if tifffile is None:
+        raise ValueError(f"its numbers are of a kind that Pillow does not read; {HOW_TO}")
+    with _told(), UNLOGGED, tifffile.TiffFile(file) as tiff:
+        bands = _bands(tiff.pages.first, file, check_size)
+    if bands.shape[2] > 1:
+        raise ValueError(f"it holds {bands.shape[2]} numbers for each pixel, but one was expected")
+    return bands[:, :, 0]
 
 
 def _by_pillow(file: File, channels: int, check_size: CheckSize) -> Picture:
@@ -101,7 +115,15 @@ def _is_misread(image: TiffImageFile) -> bool:
         or (bits == 8 and kind == _SIGNED)
         or (bits == 32 and kind == _UNSIGNED)
         or tags.get(_SLICES, 1) > 1
+        or is_swapped(image)
     )
+
+
+def is_swapped(image: TiffImageFile) -> bool:
+    """Whether Pillow exchanges the bytes of its numbers, which libtiff has put in order already."""
+    tags = image.tag_v2
+    kind = tags.get(_NUMBERS, (_UNSIGNED,))[0]
+    return tags.prefix == b"MM" and tags.get(_PACKED, 1) != 1 and kind != _UNSIGNED
 
 
 def _described(file: File) -> str:

@@ -64,6 +64,34 @@ def test_a_fifth_is_set_aside_by_hash(tmp_path: Path, save: Save) -> None:
     assert "a fifth of all" in splits.description
 
 
+def test_masks_that_number_objects_get_a_note(tmp_path: Path, save: Save) -> None:
+    """Without a gap in each of ten masks, up to one of four numbers; one class that stands alone,
+    or names of the classes, say that they are classes.
+    """
+    for number in range(10):
+        save(tmp_path / f"images/{number}.jpg", number)
+        held = [0, 255, *(min(value, 1 + number % 4) for value in range(1, 5))]
+        save(tmp_path / f"masks/{number}.png", [held[:3], held[3:]])
+    (note,) = opened(tmp_path).notes
+    assert note.startswith("each mask holds 1 to k without a gap, k from 1 to 4, as where")
+    (tmp_path / "classes.txt").write_text("ground\nsky\nsea\nbird\ntree")
+    assert not opened(tmp_path).notes
+    (tmp_path / "classes.txt").unlink()
+    save(tmp_path / "masks/9.png", [[0, 2, 2], [0, 0, 0]])
+    assert not opened(tmp_path).notes
+
+
+@pytest.mark.parametrize(("masks", "counts"), [(9, 4), (20, 3)])
+def test_few_masks_or_counts_may_be_of_classes(
+    tmp_path: Path, save: Save, masks: int, counts: int
+) -> None:
+    for number in range(masks):
+        held = [min(value, 1 + number % counts) for value in range(6)]
+        save(tmp_path / f"images/{number}.jpg", number)
+        save(tmp_path / f"masks/{number}.png", [held[:3], held[3:]])
+    assert not opened(tmp_path).notes
+
+
 def test_names_of_the_classes(tmp_path: Path, save: Save) -> None:
     """Where the first is not called background, it is an object like the others."""
     for number in range(2):

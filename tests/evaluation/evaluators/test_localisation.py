@@ -143,7 +143,21 @@ def test_pictures_without_objects_have_an_ari_alone(seeing, mosaics, subject_of)
     data.test.tiles[:] = 0
     subject = subject_of(seeing, data)
     assert list(values(subject)) == ["ARI"]
-    assert "FG-ARI needs test pictures with masks of objects" in subject.notes
+    assert "mBO^i needs test pictures with masks of objects" in subject.notes
+
+
+def test_fg_ari_needs_a_picture_with_two_objects(seeing, mosaics, subject_of):
+    """Of a lone object in each picture it says nothing; one picture with two is enough."""
+    data = mosaics()
+    data.test.tiles.clamp_(max=1)
+    subject = subject_of(seeing, data)
+    assert list(values(subject)) == [name for name in METRICS if name != "FG-ARI"]
+    assert subject.notes == ["FG-ARI needs a test picture with masks of two objects or more"]
+    data.test.tiles[3, 0] = torch.tensor([0, 1, 2, 3])
+    data.test.ignored[3] = False
+    found = subject_of(seeing, data)
+    assert list(values(found)) == list(METRICS)
+    assert not found.notes
 
 
 def test_masks_in_which_nothing_counts_are_left_out(seeing, mosaics, subject_of):

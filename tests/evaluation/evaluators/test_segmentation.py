@@ -142,8 +142,24 @@ def test_a_rate_that_nothing_chose_is_said(
     scores = list(segmentation(subject))
     assert len(scores) == 6
     assert all(s.detail.startswith("learning rate not chosen, not chosen;") for s in scores)
+    assert len(subject.notes) == 2, "one is of few steps"
+    assert subject.notes[1].startswith(
+        "segmentation took the learning rate 1e-03 where the training pictures"
+    )
+
+
+def test_few_steps_are_said_once(
+    seeing: Stellar, mosaics: Make, subject_of: Callable[..., Subject]
+) -> None:
+    """54 of 60 pictures, 16 at once: 4 steps an epoch, for each feature and seed the same."""
+    subject = subject_of(seeing, mosaics())
+    values(subject)
     (note,) = subject.notes
-    assert note.startswith("segmentation took the learning rate 1e-03 where the training pictures")
+    assert note.startswith("the head of segmentation took only 40 steps of training")
+    assert "--epochs 50 for 200 steps or more" in note
+    longer = subject_of(seeing, mosaics(), epochs=50)
+    values(longer)
+    assert not longer.notes
 
 
 def test_degenerate_data(

@@ -53,6 +53,8 @@ class MaskedSplits:
     classes: tuple[str, ...]
     description: str
     """Where the two sets come from, in words."""
+    notes: tuple[str, ...] = ()
+    """What looks as if masks meant something else: a sentence each, for who reads the scores."""
 
 
 class MaskedFiles(ImageFiles):

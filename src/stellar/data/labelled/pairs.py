@@ -6,7 +6,7 @@ are, and 0 is the background.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stellar.data.folder import DataError, extensions_of
@@ -22,6 +22,11 @@ TREE = """
   FOLDER/images/NAME.jpg and FOLDER/masks/NAME.png, of which a fifth becomes the test set;
   FOLDER/classes.txt may name the classes, one a line, the first being the masks' 0"""
 
+MANY_MASKS, MANY_COUNTS = 10, 4
+"""Masks, and different counts of what they hold, from which on it is no chance that all hold 1 to k
+without a gap, as objects are numbered.
+"""
+
 MaskOf = dict[bytes, bytes]
 """The mask of each picture, as paths relative to a root."""
 
@@ -35,16 +40,18 @@ def open_pairs(root: Path, channels: int = 3) -> MaskedSplits:
     """Raises DataError, with the expected tree, for any other layout."""
     train, test, description = _two_sets(root, channels)
     names = _read_names(root / CLASSES)
+    notes = ()
     if names:
         _require_numbers(root, train | test)
     else:
-        names = _found_names(root, train | test)
+        names, notes = _found_names(root, train | test)
     places = {place: place for place in (*range(len(names)), IGNORED)}
     return MaskedSplits(
         MaskedFiles(root, train, names, places, channels),
         MaskedFiles(root, test, names, places, channels),
         names,
         description,
+        notes,
     )
 
 
@@ -131,13 +138,36 @@ def _read_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-def _found_names(root: Path, mask_of: MaskOf) -> tuple[str, ...]:
-    """Background and numbers, up to the largest that a mask holds."""
-    values = {value for stored in _values(root, mask_of) for value in stored}
+def _found_names(root: Path, mask_of: MaskOf) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Background and numbers, up to the largest that a mask holds; and a note where these seem to
+    be no classes.
+    """
+    values, counts, gap = set(), [], False
+    for stored in _values(root, mask_of):
+        values |= stored
+        numbers = stored - {0, IGNORED}
+        counts.append(len(numbers))
+        gap = gap or max(numbers, default=0) > len(numbers)
     largest = max(values - {IGNORED}, default=0)
     if not largest:
         raise _not_numbered(root, values)
-    return BACKGROUND, *map(str, range(1, largest + 1))
+    notes = () if gap else _notes_on_objects(counts)
+    return (BACKGROUND, *map(str, range(1, largest + 1))), notes
+
+
+def _notes_on_objects(counts: Sequence[int]) -> tuple[str, ...]:
+    """A note where masks that each hold 1 to one of these counts, without a gap, look as if they
+    numbered objects. Few masks, or hardly different counts, may be of classes.
+    """
+    found = sorted({*counts} - {0})
+    if len(counts) < MANY_MASKS or len(found) < MANY_COUNTS:
+        return ()
+    note = (
+        f"each mask holds 1 to k without a gap, k from {found[0]} to {found[-1]}, as where the "
+        "objects of each picture are numbered anew; these numbers were taken for classes, so if "
+        "they are of objects, masks are needed that hold the class of each, as 1 for all of a kind"
+    )
+    return (note,)
 
 
 def _require_numbers(root: Path, mask_of: MaskOf) -> None:

@@ -11,6 +11,7 @@ from stellar.data.labelled import Splits
 from stellar.evaluation.evaluators.evaluator import Evaluator
 from stellar.evaluation.features.pictures import SETS
 from stellar.evaluation.probes.attentive import BATCH, WEIGHT_DECAY, attentive_probe
+from stellar.evaluation.probes.holdout import num_steps
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
@@ -33,6 +34,7 @@ def attention(subject: Subject) -> Iterator[Score]:
         subject.note("the attentive probe needs pictures with labels; these have masks")
         return
     train, test = subject.train, subject.test
+    subject.note_steps("the attentive probe", num_steps(len(train.labels), settings.epochs, BATCH))
     metric = "mAP" if data.multi_label else "top-1"
     for feature in train.sets:
         results = []

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from stellar.data.labelled import Splits
 from stellar.evaluation.evaluators.evaluator import Evaluator, Measure, Row
 from stellar.evaluation.features.pictures import NAMES
+from stellar.evaluation.probes.holdout import num_steps
 from stellar.evaluation.probes.knn import KS, TEMPERATURE, knn_accuracy
-from stellar.evaluation.probes.linear import linear_probe
+from stellar.evaluation.probes.linear import BATCH, linear_probe
 from stellar.evaluation.scores import Quantity, Score
 from stellar.evaluation.subject import Subject
 
@@ -71,6 +72,7 @@ def probe(subject: Subject) -> Iterator[Score]:
         )
         for seed in settings.seeds
     ]  # fmt: skip
+    subject.note_steps("the linear probe", num_steps(len(train.labels), settings.epochs, BATCH))
     detail = "; ".join(f"{r.feature}, rate {r.learning_rate:.1e}" for r in results)
     if data.multi_label:
         tested = int(test.labels.any(dim=0).sum())

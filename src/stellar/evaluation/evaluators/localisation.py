@@ -20,6 +20,8 @@ pictures, at the masks' own resolution, as those who look for objects without la
 
 Pixels that are IGNORED count nowhere, not even in a union. Where objects overlap a pixel is of the
 one on top, while Seitzer et al. leave it out. A picture without objects has an ARI alone.
+FG-ARI is left out where no picture has two objects: of a lone one it is 1 or 0, by whether a single
+segment covers it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,6 +48,8 @@ from stellar.evaluation.subject import Subject
 NUM_CLUSTERS = 6
 """Of k-means on U, for models without tokens."""
 METRICS = ("ARI", "FG-ARI", "mBO^i", "mBO^c", "mIoU")
+NEEDED = {"FG-ARI": "a test picture with masks of two objects or more"}
+"""By a measure: what it cannot be told without. Others need an object."""
 BATCH = 64
 
 
@@ -69,7 +73,8 @@ def localisation(subject: Subject) -> Iterator[Score]:
         values = [mean for mean, _ in (run[name] for run in runs)]
         count = runs[0][name][1]
         if not count:
-            subject.note(f"{name} needs test pictures with masks of objects")
+            needed = NEEDED.get(name, "test pictures with masks of objects")
+            subject.note(f"{name} needs {needed}")
             continue
         detail = f"{made_by}; {count} pictures"
         yield Score.over_seeds(agreement_of(name), values, detail)
@@ -81,6 +86,7 @@ def _means(
     """Of each measure, its mean and the number of pictures that have it."""
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[float]] = {name: [] for name in METRICS}
+    several = False
     for rows in torch.arange(len(patches)).split(BATCH):
         maps = segment_maps(patches.read(rows.tolist(), device), generator)
         maps = maps.transpose(1, 2).unflatten(2, patches.grid)
@@ -89,12 +95,20 @@ def _means(
             height, width = masks.classes.shape
             segments = segment(of_picture[None], (height, width))[0].cpu()
             counted = masks.classes != IGNORED
-            measured = agreement(
-                masks.instances[counted], masks.classes[counted], segments[counted]
-            )
+            instances = masks.instances[counted]
+            several = several or _are_several(instances)
+            measured = agreement(instances, masks.classes[counted], segments[counted])
             for name, value in measured.items():
                 found[name].append(value)
+    if not several:
+        found["FG-ARI"].clear()
     return {name: (fmean(values) if values else 0.0, len(values)) for name, values in found.items()}
+
+
+def _are_several(instances: Integer[Tensor, " n"]) -> bool:
+    """Whether these pixels are of two objects or more."""
+    of_objects = instances[instances > 0]
+    return len(of_objects) > 0 and bool(of_objects.min() < of_objects.max())
 
 
 def segment_maps(batch: PatchBatch, generator: torch.Generator) -> Float[Tensor, "b P segments"]:

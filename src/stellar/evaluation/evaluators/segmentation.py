@@ -18,7 +18,7 @@ from stellar.evaluation.evaluators.evaluator import Evaluator, Measure
 from stellar.evaluation.evaluators.localisation import segment
 from stellar.evaluation.features.patches import PatchBatch, Patches, stacked_masks
 from stellar.evaluation.metrics.confusion import confusion_matrix, mean_iou, pixel_accuracy
-from stellar.evaluation.probes.holdout import hold_out, shuffled
+from stellar.evaluation.probes.holdout import hold_out, num_steps, shuffled
 from stellar.evaluation.probes.patch_heads import (
     BATCH,
     LEARNING_RATES,
@@ -50,6 +50,8 @@ def segmentation(subject: Subject) -> Iterator[Score]:
     """mIoU and pixel accuracy from U, Z and painted tokens; from U alone without tokens."""
     if not isinstance(subject.data, MaskedSplits):
         return
+    steps = num_steps(len(subject.train_patches), subject.settings.epochs, BATCH)
+    subject.note_steps("the head of segmentation", steps)
     features: tuple[Feature, ...] = ("U", "Z", "tokens")
     if not subject.model.config.num_sparse_tokens:
         features = ("U",)

@@ -1,5 +1,6 @@
 """What heads are fitted on, and what they are chosen by: training pictures, never test pictures."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -22,3 +23,9 @@ def shuffled(
     """Batches of these pictures, in a new order in every epoch."""
     for _ in range(epochs):
         yield from rows[torch.randperm(len(rows), generator=generator)].split(batch_size)
+
+
+def num_steps(count: int, epochs: int, batch_size: int) -> int:
+    """Batches that so many pictures give, a tenth of them held out."""
+    fitted = max(1, count - max(1, count // 10))
+    return epochs * math.ceil(fitted / batch_size)

@@ -26,6 +26,8 @@ from stellar.evaluation.metrics.average_precision import mean_average_precision
 from stellar.evaluation.probes.holdout import hold_out, shuffled
 
 LEARNING_RATES = tuple(10 ** (-5 + 3 * step / 11) for step in range(12))
+BATCH = 1024
+"""Pictures in a step."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def linear_probe(
     num_classes: int,
     learning_rates: Sequence[float] = LEARNING_RATES,
     epochs: int = 10,
-    batch_size: int = 1024,
+    batch_size: int = BATCH,
     seed: int = 0,
 ) -> LinearResult:
     """The test score of the feature and learning rate that do best on held-out training images:
