@@ -222,9 +222,7 @@ def test_an_embedding_of_fewer_tokens_is_refused_by_their_numbers(
     shapes = {"cls": [D], "tokens": [2, D], "maps": [2, SIDE, SIDE]}
     tokens, maps = random_tokens(5)[:, :2], random_maps(5)[:, :2]
     fewer = embedding(tmp_path / "fewer.parquet", tokens, maps, shapes=shapes)
-    said = (
-        r"of another shape than the embedding's \(it has 3 tokens a picture, and that 2\); choose"
-    )
+    said = r"of another shape than the embedding's \(3 tokens a picture, not 2\); choose"
     with pytest.raises(SearchError, match=said):
         stellar.build_index(fewer, photos_index)
 

@@ -149,7 +149,7 @@ def _begun(folder: Path, model: dict[str, Any]) -> Contents:
     for key, name in (("model_sha256", "model"), ("fit", "fit"), ("shapes", "shape")):
         if found.model[key] != model[key]:
             here, new = found.num_tokens, Contents(model).num_tokens
-            tokens = f" (it has {here} tokens a picture, and that {new})" if here != new else ""
+            tokens = f" ({here} tokens a picture, not {new})" if here != new else ""
             raise SearchError(
                 f"{folder} is the index of another {name} than the embedding's{tokens}; choose "
                 "another --out, or remove it"
