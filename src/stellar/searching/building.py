@@ -76,11 +76,11 @@ def build_index(
     that is no count; MissingPackage without LanceDB.
     """
     check_count(exact_up_to, "exact_up_to", least=0)
-    folder = Path(at_home(out))
+    folder, place = Path(at_home(out)), None if pictures is None else at_home(pictures)
     total, metadata = describe_embeddings(embedding)
     model = of_the_model(metadata)
     _check(folder, total, embedding)
-    originals = None if pictures is None else _originals(pictures, total, embedding)
+    originals = None if place is None else _originals(place, total, embedding)
     known = None if words is None else as_words(words)
     if known is not None:
         known.check(model)
@@ -113,7 +113,7 @@ def _check(folder: Path, total: int, embedding: str | Path) -> None:
         raise SearchError(f"{folder} exists and is no index; choose another --out")
 
 
-def _originals(pictures: str | Path, total: int, embedding: str | Path) -> Originals:
+def _originals(pictures: str, total: int, embedding: str | Path) -> Originals:
     """The pictures, of which at least one is there."""
     originals = open_originals(pictures)
     if not any(path in originals for path in embedded_paths(embedding)):
