@@ -22,9 +22,11 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
 
 
 def _opened(data: str, channels: int) -> ImageFolder | Shards:
-    if means_shards(data):
+    if are_shards(data):
         return Shards(data, channels)
     if Path(data).is_dir() and _holds_tars(data):
+        if not _holds_pictures(data):
+            return Shards(data, channels)
         logger.warning(
             "%s holds pictures and .tar files; its pictures are read. "
             "To read its shards instead, name them: %s/*.tar",
@@ -40,8 +42,7 @@ def means_shards(data: str) -> bool:
     """
     if are_shards(data):
         return True
-    tars = Path(data).is_dir() and _holds_tars(data)
-    return tars and next(walk(data, EXTENSIONS), None) is None
+    return Path(data).is_dir() and _holds_tars(data) and not _holds_pictures(data)
 
 
 def are_shards(data: str) -> bool:
@@ -71,6 +72,11 @@ def require_outside(out: Path, data: str) -> None:
             f"{out} lies within {data}, and what is drawn there would be read as one of its "
             "pictures; choose another --out"
         )
+
+
+def _holds_pictures(folder: str) -> bool:
+    """In itself, or in a folder below."""
+    return next(walk(folder, EXTENSIONS), None) is not None
 
 
 def _holds_tars(folder: str) -> bool:
