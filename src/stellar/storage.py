@@ -242,20 +242,21 @@ def write_file(path: Path, content: str | bytes) -> None:
     place_file(path, lambda temporary: temporary.write_bytes(data))
 
 
-def place_file(path: Path, write: Callable[[Path], object], staging: Path | None = None) -> None:
+def place_file(path: Path, write: Callable[[Path], Result], staging: Path | None = None) -> Result:
     """Like `write_file`, for a writer that takes the path; the suffix is kept. Nothing stays
     behind if it fails. Until it is whole the file lies in `staging`, by default beside its place.
-    Raises NotWritten.
+    What the writer gives is given on. Raises NotWritten.
     """
     temporary = hidden((staging or path.parent) / path.name)
     with writing(path):
         try:
-            write(temporary)
+            result = write(temporary)
             _publish(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         sync(path.parent)
+    return result
 
 
 @contextmanager

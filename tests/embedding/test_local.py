@@ -20,8 +20,8 @@ from torch import nn
 from stellar.config import ConfigError, Fit, ModelConfig
 from stellar.data.folder import DataError, ImageFolder
 from stellar.embedding import EmbeddingError, embed, read_embeddings, row_groups
+from stellar.embedding.beginning import open_parts
 from stellar.embedding.embedder import Embedder
-from stellar.embedding.parts import open_parts
 from stellar.errors import UserError
 from stellar.images import InputError, fitted, read_image
 from stellar.model import Stellar
@@ -63,7 +63,7 @@ def test_the_file_explains_itself(tmp_path: Path, model: Stellar, photos: Path) 
     assert metadata["shapes"] == {"cls": [24], "tokens": [3, 24], "maps": [3, 4, 4]}
     assert "square" in metadata["preprocessing"]
     schema = pq.read_schema(tmp_path / "out.parquet")
-    assert schema.names == ["path", "cls", "tokens", "maps"]
+    assert schema.names == ["path", "cls", "tokens", "maps", "size", "modified"]
     assert schema.field("tokens").type == pa.list_(pa.float16(), 72)
 
 
@@ -224,7 +224,7 @@ def test_it_is_said_in_what_another_embedding_differs(
         embed(model, photos, out, tokens=small.num_sparse_tokens)
     fewer = Stellar(replace(small, num_sparse_tokens=2)).eval()
     (photos / "z.png").write_bytes(min(photos.iterdir()).read_bytes())
-    with pytest.raises(EmbeddingError, match="embedding of other images and of another model; "):
+    with pytest.raises(EmbeddingError, match="is an embedding of another model; remove it"):
         embed(fewer, photos, out)
 
 

@@ -29,7 +29,9 @@ from stellar.embedding import (
     read_embeddings,
     row_groups,
 )
-from stellar.embedding.parts import Parts, open_parts
+from stellar.embedding.beginning import open_parts
+from stellar.embedding.finishing import finish
+from stellar.embedding.parts import Parts
 from stellar.errors import UserError
 from stellar.model import Stellar
 from stellar.processes.launch import Ranks
@@ -100,8 +102,8 @@ def test_a_process_takes_over_from_one_that_died(
     out, encoded = tmp_path / "out.parquet", []
     embedder, source = Embedder(model), ImageFolder(photos)
     parts = open_parts(out, source, embedder, 2)
-    images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    parts.write(1, [embedder(["made before"], images)], [("also before", "a reason")])
+    made_before = embedder(["4.png"], torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    parts.write(parts.look_at(1, source), [made_before], [("also before", "a reason")])
 
     def count(_encoder: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         encoded.append(len(inputs[0]))
@@ -113,7 +115,7 @@ def test_a_process_takes_over_from_one_that_died(
     result = embed(model, photos, out, part_size=5, ranks=Ranks(0, 2))
     assert sum(encoded) == 4
     assert result.num_images == 5
-    assert read_embeddings(out).paths[2] == "made before"
+    assert pq.read_table(out)["tokens"][2] == made_before["tokens"][0]
     assert "also before\ta reason\n" in out.with_name("out.parquet.unreadable.txt").read_text()
 
 
@@ -124,7 +126,7 @@ def test_killed_while_parts_are_joined_it_goes_on_and_tidies_up(
     parts = open_parts(out, source, embedder, part_size=len(source))
     images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
     unread = [(f"{number}", "a reason") for number in range(len(source) - 1)]
-    parts.write(0, [embedder(["one"], images)], unread)
+    parts.write(parts.look_at(0, source), [embedder(["0.png"], images)], unread)
     process = multiprocessing.get_context("fork").Process(target=_joined_and_killed, args=(parts,))
     process.start()
     process.join(60)
@@ -137,7 +139,7 @@ def test_killed_while_parts_are_joined_it_goes_on_and_tidies_up(
 def _joined_and_killed(parts: Parts) -> None:
     """In a process of its own."""
     setattr(pq.ParquetWriter, "write_table", lambda *_: os.kill(os.getpid(), signal.SIGKILL))  # noqa: B010
-    parts.finish()
+    finish(parts)
 
 
 def test_a_late_process_finds_nothing_to_do(
@@ -314,11 +316,13 @@ def test_a_part_that_cannot_be_read_is_named(
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    parts = open_parts(tmp_path / name, ImageFolder(photos), Embedder(model), 2)
-    parts.write(0, [Embedder(model)(["a"], torch.zeros(1, 3, 16, 16, dtype=torch.uint8))], [])
+    source, embedder = ImageFolder(photos), Embedder(model)
+    parts = open_parts(tmp_path / name, source, embedder, 2)
+    rows = embedder(["0.png"], torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    parts.write(parts.look_at(0, source), [rows], [])
     monkeypatch.setattr(pq, "read_table", fails)
     with pytest.raises(EmbeddingError, match=r"0.parquet cannot be read \(Input/output error\)"):
-        parts.finish()
+        finish(parts)
     assert not (tmp_path / name).exists()
 
 
@@ -390,7 +394,8 @@ def test_an_embedding_that_the_disk_changed_is_not_read(
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:
-    parts = open_parts(tmp_path / "out", ImageFolder(photos), Embedder(model), 2)
+    source = ImageFolder(photos)
+    parts = open_parts(tmp_path / "out", source, Embedder(model), 2)
     (tmp_path / "out.parts/data").write_text("in the way")
     with pytest.raises(EmbeddingError, match=r"cannot be written .* the same command goes on"):
-        parts.write(0, [], [])
+        parts.write(parts.look_at(0, source), [], [])

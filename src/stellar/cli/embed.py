@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -11,6 +11,9 @@ from stellar.cli.options import options_of
 from stellar.errors import UserError
 from stellar.processes.launch import Ranks, own_ranks
 from stellar.quantities import whole_number
+
+if TYPE_CHECKING:
+    from stellar.embedding import EmbedResult
 
 DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet file, or to a folder
 of them.
@@ -20,8 +23,8 @@ of them.
 
 One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the
 model's hash and the preprocessing are in the metadata. --tokens 4 keeps the four tokens that
-explain most of each picture. A call that was interrupted goes on when it
-is made again.
+explain most of each picture. A call that was interrupted goes on when it is made again. When the
+folder has changed, the same call encodes what is new or was changed, and leaves out what is gone.
 
 Many GPUs, or many machines that share a disk, write one data set together:
 
@@ -98,10 +101,21 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     if not first:
         return 0
-    print(f"{result.num_images} images -> {result.file}")
+    print(f"{result.num_images} images -> {result.file}{_compared(result)}")
     if result.num_unreadable:
         print(f"{result.num_unreadable} could not be read: {result.file}.unreadable.txt")
     return 0
+
+
+def _compared(result: "EmbedResult") -> str:
+    """What became of an embedding that was there before."""
+    encoded, gone = result.num_images - result.num_kept, result.num_gone
+    if not result.num_kept:
+        return ""
+    if not encoded and not gone:
+        return ", as it was"
+    left_out = f", {gone} of before gone" if gone else ""
+    return f" ({encoded} new or changed, {result.num_kept} as they were{left_out})"
 
 
 def _share(text: str) -> Ranks:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import Protocol, runtime_checkable
@@ -47,6 +48,16 @@ class ImageSource(Protocol):
     def name(self, index: int) -> str: ...
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """By what it is noticed that a picture was changed, as rsync does."""
+
+    size: int
+    """Bytes of its file."""
+    modified: int | None
+    """When that was changed last, in nanoseconds since 1970; None where nothing says so."""
+
+
 @runtime_checkable
 class Listed(ImageSource, Protocol):
     """A source whose images have names that it was given."""
@@ -55,6 +66,14 @@ class Listed(ImageSource, Protocol):
         """Tells other pictures, or the same ones in another order, apart, as far as names and some
         looks at the files can.
         """
+        ...
+
+
+class Stamped(Listed, Protocol):
+    """A source whose images are files, or parts of files."""
+
+    def stamp(self, index: int) -> Stamp | None:
+        """None where the file is not there any more."""
         ...
 
 
@@ -84,6 +103,14 @@ class ImageFiles:
     def path(self, index: int) -> Path:
         """The file."""
         return self.root / os.fsdecode(self.relative(index))
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Of the file, or of what a link leads to."""
+        try:
+            status = self.path(index).stat()
+        except OSError:
+            return None
+        return Stamp(status.st_size, status.st_mtime_ns)
 
     def fingerprint(self) -> str:
         """Tells other files, or the same ones in another order, apart: by all of their names, and

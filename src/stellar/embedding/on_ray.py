@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from stellar.config import Fit, check_count
-from stellar.data.folder import Listed
+from stellar.data.folder import Stamped
 from stellar.data.picture_batches import picture_batches
 from stellar.data.sources import open_source, whole_path
+from stellar.embedding.beginning import open_parts
 from stellar.embedding.embedder import Embedder
-from stellar.embedding.parts import PART_SIZE, EmbedResult, Parts, open_parts
+from stellar.embedding.finishing import EmbedResult, finish
+from stellar.embedding.parts import PART_SIZE, Parts
 from stellar.errors import MissingPackage
 from stellar.model import Stellar
 from stellar.precision import choose_device
@@ -60,7 +62,7 @@ def embed_on_ray(
         rows.map(
             _Encoder, fn_constructor_kwargs=shared, compute=encoders, num_gpus=gpus_each
         ).materialize()
-    return parts.finish()
+    return finish(parts)
 
 
 def the_package() -> Any:
@@ -78,16 +80,16 @@ def _read(row: Row, parts: Any, embedder: Any, source: Any, batch_size: int) -> 
     """The pictures of a part, with their paths; names and reasons of those that it lacks."""
     ray = the_package()
     where: Parts = ray.get(parts)
-    pictures: Listed = ray.get(source)
+    pictures: Stamped = ray.get(source)
     encoder: Embedder = ray.get(embedder)
-    indices = where.indices(row["part"])
+    part = where.look_at(row["part"], pictures)
     batches = [
         ([pictures.name(index) for index in batch.indices], batch.images, batch.unreadable)
         for batch in picture_batches(
-            pictures, indices, encoder.fit, encoder.model.config, batch_size
+            pictures, part.to_encode, encoder.fit, encoder.model.config, batch_size
         )
     ]
-    return {**row, "batches": pickle.dumps(batches)}
+    return {**row, "pictures": pickle.dumps((part, batches))}
 
 
 class _Encoder:
@@ -100,7 +102,7 @@ class _Encoder:
         self.embedder.model.to(choose_device("auto"))
 
     def __call__(self, row: Row) -> Row:
-        batches = pickle.loads(row["batches"])
+        part, batches = pickle.loads(row["pictures"])
         rows = [self.embedder(names, images) for names, images, _ in batches if names]
-        self.parts.write(row["part"], rows, [left_out for *_, some in batches for left_out in some])
+        self.parts.write(part, rows, [left_out for *_, some in batches for left_out in some])
         return {"part": row["part"]}

@@ -43,7 +43,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     """Read what `embed` wrote, a file or a folder of parts, arrays in their shapes. Raises
     EmbeddingError for anything else, and where the disk has changed it.
     """
-    with _readable(path):
+    with readable(path):
         parts = [pq.read_table(file, page_checksum_verification=True) for file in _files(path)]
         return _in_shape(pa.concat_tables(parts))
 
@@ -53,7 +53,7 @@ def row_groups(path: str | Path) -> Iterator[Embeddings]:
     Raises as it does, when it comes to what is wrong.
     """
     for file in _files(path):
-        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             for number in range(parquet.num_row_groups):
                 group = parquet.read_row_group(number)
                 yield _in_shape(group.replace_schema_metadata(parquet.schema_arrow.metadata))
@@ -62,7 +62,7 @@ def row_groups(path: str | Path) -> Iterator[Embeddings]:
 def embedded_paths(path: str | Path) -> Iterator[str]:
     """The column `path` of what `row_groups` reads, alone. Raises as that does."""
     for file in _files(path):
-        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             for batch in parquet.iter_batches(columns=["path"]):
                 yield from batch["path"].to_pylist()
 
@@ -70,7 +70,7 @@ def embedded_paths(path: str | Path) -> Iterator[str]:
 def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
     """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
     files = _files(path)
-    with _readable(path):
+    with readable(path):
         metadata = _metadata(pq.read_schema(files[0]))
         return sum(pq.read_metadata(file).num_rows for file in files), metadata
 
@@ -115,7 +115,7 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 @contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
+def readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except UserError:

@@ -16,7 +16,7 @@ from stat import S_ISREG
 from typing import Any
 from urllib.parse import urlsplit
 
-from stellar.data.folder import DataError
+from stellar.data.folder import DataError, Stamp
 from stellar.data.indexfile import cached
 from stellar.data.shards.failures import as_os_errors, retried
 from stellar.data.shards.tar import Read, ShardError
@@ -57,8 +57,8 @@ class LocalFiles:
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return type(self), ()
 
-    def find(self, patterns: Sequence[str]) -> dict[str, int]:
-        """Paths and sizes. Raises ShardError for one that is not there."""
+    def find(self, patterns: Sequence[str]) -> dict[str, Stamp]:
+        """Paths, sizes and times. Raises ShardError for one that is not there."""
         found = {}
         for pattern in patterns:
             escaped = glob.escape(pattern) if Path(pattern).exists() else pattern
@@ -74,7 +74,7 @@ class LocalFiles:
                     ) from error
                 if not S_ISREG(status.st_mode):
                     raise ShardError(f"expected shards (.tar files), but {path} is no regular file")
-                found[path] = status.st_size
+                found[path] = Stamp(status.st_size, status.st_mtime_ns)
         return found
 
     def read(self, path: str, start: int, length: int) -> bytes:
@@ -109,11 +109,13 @@ class RemoteFiles:
         self.address = address
         file_system(address)
 
-    def find(self, patterns: Sequence[str]) -> dict[str, int]:
-        """Paths and sizes. Raises ShardError for one that is not there."""
+    def find(self, patterns: Sequence[str]) -> dict[str, Stamp]:
+        """Paths and sizes; of times each kind of storage speaks in its own way. Raises ShardError
+        for one that is not there.
+        """
         with ThreadPoolExecutor(AT_ONCE) as pool:
             parts = list(pool.map(self._find, patterns))
-        return {path: size for part in parts for path, size in part.items()}
+        return {path: Stamp(size, None) for part in parts for path, size in part.items()}
 
     def _find(self, pattern: str) -> dict[str, int]:
         system, path = file_system(pattern)

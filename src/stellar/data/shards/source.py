@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stellar.data.folder import EXTENSIONS, extensions_of, printable
+from stellar.data.folder import EXTENSIONS, Stamp, extensions_of, printable
 from stellar.data.indexfile import Arrays, Texts
 from stellar.data.shards.index import arrays_of, open_index, split_name
 from stellar.data.shards.ranges import AT_ONCE, open_files
@@ -49,7 +49,7 @@ class Shards:
         if self._paths[0].lower().endswith(EXTENSIONS):
             raise ShardError(f"expected shards (.tar files), but {shards} names pictures; name "
                              "the folder that they are in")  # fmt: skip
-        self._sizes_of_shards = list(found.values())
+        self._stamps = list(found.values())
         blocks, sizes, digest = [], [], hashlib.sha256()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for arrays in pool.map(self._index, range(len(found))):
@@ -107,6 +107,11 @@ class Shards:
             self._named = shard, numbered([printable(name) for name in names])
         return f"{self._short[shard]}/{self._named[1][number]}"
 
+    def stamp(self, index: int) -> Stamp | None:
+        """The picture's size, and when its shard was changed, where that is a local file."""
+        shard, _ = self._place(index)
+        return Stamp(int(self._sizes[index]) % 2**32, self._stamps[shard].modified)
+
     def fingerprint(self) -> str:
         """Tells other pictures, or the same ones in another order, apart."""
         return self._fingerprint
@@ -121,7 +126,7 @@ class Shards:
 
     def _index(self, shard: int) -> Arrays:
         """Of the pictures of a shard that count for the channels."""
-        arrays = open_index(self._files, self._paths[shard], self._sizes_of_shards[shard])
+        arrays = open_index(self._files, self._paths[shard], self._stamps[shard].size)
         if b".npy" not in arrays["names"].tobytes().lower():
             return arrays
         extensions = {extension.encode() for extension in extensions_of(self.channels)}
