@@ -124,7 +124,9 @@ def test_a_page_has_the_pictures_of_shards(stellar: Callable[..., Done]) -> None
     assert done.code == 0, done.err
     found = [Path(name).read_text("utf-8").count("data:image/jpeg") for name in
              ("bare.html", "hits.html")]  # fmt: skip
-    assert found == [0, 9]  # each shown with the map of each of its three matches
+    # Each shown with the map of each of its three matches, and the one that was asked with as it is
+    # and with the map of each of its three tokens.
+    assert found == [0, 9 + 4]
 
 
 def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 import stellar
 from stellar.cli.search import _as_table
 from stellar.config import Fit
-from stellar.searching import Hit, Match
+from stellar.searching import Example, Hit, Match
 from stellar.searching.page import render_page, write_page
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;.jpg'
@@ -162,6 +162,38 @@ def test_every_picture_has_words() -> None:
             assert attributes["alt"]
     assert '<html lang="en">' in render_page("x", [], "crop")
     assert "prefers-color-scheme: dark" in render_page("x", [], "crop")
+
+
+def test_the_picture_that_was_asked_with_is_shown_with_all_of_its_tokens() -> None:
+    """As it is, then on it the map of each token, those that were asked for marked."""
+    maps = np.zeros((3, 2, 2), np.float16)
+    maps[1, 0, 0], maps[2] = 1, 0.5
+    sparse = np.eye(3, 4, dtype=np.float32)
+    example = Example(HOSTILE, sparse, maps, (400, 200), "crop", jpeg())
+    tags = Tags(render_page("x", [], "crop", example, [1]))
+    shown = [attributes["alt"] for tag, attributes in tags.found if tag == "img"]
+    assert shown[0] == HOSTILE
+    assert [text for text in shown if text != HOSTILE] == [
+        "map of token 0, in many places, 0%",
+        "map of token 1, upper-left, 25%",
+        "map of token 2, in many places, 50%",
+    ]
+    assert shown.count(HOSTILE) == 4
+    figures = [attributes.get("class") for tag, attributes in tags.found if tag == "figure"]
+    assert figures == [None, None, "asked", None]
+    assert not {tag for tag, _ in tags.found} & {"script", "iframe", "object", "link"}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_picture_that_was_asked_with_fits_the_page(chromium: Any, width: int) -> None:
+    rng = np.random.default_rng(0)
+    maps, sparse = rng.random((16, 4, 4)).astype(np.float16), np.eye(16, dtype=np.float32)
+    example = Example("long folder/" * 12 + "a.jpg", sparse, maps, (40, 90), "crop", jpeg())
+    page = chromium.new_page(viewport={"width": width, "height": 860})
+    page.set_content(render_page("x", [hit()], "crop", example, [3]))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator(".query .asked").inner_text().startswith("token 3")
+    page.close()
 
 
 def test_a_search_becomes_a_page(tmp_path: Path) -> None:

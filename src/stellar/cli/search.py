@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 
@@ -13,8 +13,10 @@ from stellar.errors import UserError
 from stellar.quantities import whole_number
 
 if TYPE_CHECKING:
-    from stellar.searching import Hit, Index
+    from stellar.searching import Example, Hit, Index
     from stellar.searching.originals import Originals
+
+    Shown = TypeVar("Shown", Hit, Example)
 
 DESCRIPTION = """Find pictures by what is in them, and where it is.
 
@@ -77,34 +79,48 @@ def run(arguments: Sequence[str]) -> int:
     options = options_of(Options, "search", arguments, DESCRIPTION)
     _check_what_is_asked(options)
     _check_page(options.out, options.pictures)
-    from stellar.load_model import load
-    from stellar.precision import choose_device
     from stellar.searching import open_index
     from stellar.searching.originals import open_originals
     from stellar.searching.page import write_page
 
     originals = None if options.pictures is None else open_originals(options.pictures)
     index = open_index(options.index)
-    model = None
-    if options.model is not None:
-        model = load(options.model, choose_device(options.device), purpose="encode")
     without = [_path_and_token(text) for text in options.without]
-    if options.texts:
+    example, tokens = _asked_with(index, options)
+    if example is None:
         hits = _by_words(index, options, without)
     else:
         hits = index.search(
-            options.like or "", options.token,
-            None if options.at is None else _pixel(options.at), without, options.where,
-            options.count, model, options.exact,
-        )  # fmt: skip
-    whole = not (options.texts or options.token or options.at)
+            example, tokens, None, without, options.where, options.count, exact=options.exact
+        )
+    whole = example is not None and not tokens
     print(_as_json(hits) if options.json else _as_table(hits, whole))
     if options.out is not None:
-        shown = hits if originals is None else _with_pictures(hits, originals)
-        write_page(options.out, _in_words(options), shown, index.contents.model["fit"])
+        if originals is not None:
+            hits = _with_pictures(hits, originals)
+            if example is not None and options.model is None:
+                (example,) = _with_pictures([example], originals)
+        said, fit = _in_words(options, tokens), index.contents.model["fit"]
+        write_page(options.out, said, hits, fit, example, tokens)
         if not options.json:
             print(f"-> {options.out}")
     return 0
+
+
+def _asked_with(index: "Index", options: Options) -> "tuple[Example | None, list[int]]":
+    """The picture to search by, where it is not words, and its tokens that are wanted."""
+    from stellar.load_model import load
+    from stellar.precision import choose_device
+    from stellar.searching.example import token_at
+
+    if options.like is None:
+        return None, []
+    model = None
+    if options.model is not None:
+        model = load(options.model, choose_device(options.device), purpose="encode")
+    example = index.example(options.like, model)
+    at = [] if options.at is None else [token_at(example, _pixel(options.at))]
+    return example, [*options.token, *at]
 
 
 def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int]]) -> "list[Hit]":
@@ -217,23 +233,25 @@ def _as_json(hits: "list[Hit]") -> str:
     return json.dumps(found, indent=2)
 
 
-def _with_pictures(hits: "list[Hit]", originals: "Originals") -> "list[Hit]":
+def _with_pictures(shown: "list[Shown]", originals: "Originals") -> "list[Shown]":
     """With the pictures themselves, where they are there, in place of the index's."""
-    from stellar.searching.thumbnails import thumbnails
+    from stellar.searching.thumbnails import LARGE, thumbnails
 
-    read = thumbnails(originals, [hit.path for hit in hits], side=512)
+    read = thumbnails(originals, [each.path for each in shown], LARGE)
     return [
-        replace(hit, thumbnail=small.jpeg, size=(small.width, small.height)) if small.jpeg else hit
-        for hit, small in zip(hits, read, strict=True)
+        replace(each, thumbnail=small.jpeg, size=(small.width, small.height))
+        if small.jpeg
+        else each
+        for each, small in zip(shown, read, strict=True)
     ]
 
 
-def _in_words(options: Options) -> str:
-    """What was asked for."""
-    tokens = [f"token {number}" for number in options.token]
+def _in_words(options: Options, tokens: Sequence[int]) -> str:
+    """What was asked for; the token at a pixel is the last one."""
+    numbered = [f"token {number}" for number in tokens]
     if options.at is not None:
-        tokens.append(f"the token at {options.at}")
-    what = f"{' and '.join(tokens)} of {options.like}" if tokens else str(options.like)
+        numbered[-1] += f", the one at {options.at},"
+    what = f"{' and '.join(numbered)} of {options.like}" if numbered else str(options.like)
     if options.texts:
         what = " and ".join(options.texts)
     where = "" if options.where is None else f", at {options.where}"

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from stellar.config import Fit
-from stellar.images import frame, read_image
+from stellar.images import Picture, frame, read_image
 from stellar.model import Stellar, check_model
 from stellar.model.files.fingerprint import fingerprint
 from stellar.precision import inference
 from stellar.searching.places import patch_at
 from stellar.searching.tables import Contents, SearchError
+from stellar.searching.thumbnails import LARGE, thumbnail
 from stellar.searching.vectors import unit
 
 
@@ -29,6 +30,8 @@ class Example:
     """Width and height of the picture itself, in pixels, where they are known."""
     fit: Fit
     """How it came to the size that the model saw."""
+    thumbnail: bytes
+    """JPEG, or empty."""
 
     def token(self, number: int) -> Float32[np.ndarray, "D"]:
         """One of its tokens. Raises SearchError for a number that there is none of."""
@@ -57,7 +60,8 @@ def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
             factors = factors.strongest(contents.num_tokens)
     sparse, maps = (value[0].half().cpu().numpy() for value in (factors.sparse, factors.maps))
     height, width = pixels.shape[1:]
-    return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"])
+    small = thumbnail(Picture(pixels), LARGE).jpeg
+    return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"], small)
 
 
 def token_at(example: Example, pixel: tuple[float, float]) -> int:

@@ -72,7 +72,7 @@ class Index:
 
     def search(
         self,
-        like: str | Path,
+        like: str | Path | Example,
         token: Iterable[int] = (),
         at: Iterable[float] | None = None,
         without: Iterable[tuple[str, int]] = (),
@@ -83,7 +83,8 @@ class Index:
     ) -> list[Hit]:
         """The pictures that are most like a picture, or like some of its tokens; best first.
 
-        `like` is a picture's path in the index, or with `model` a file. `token` are the numbers of
+        `like` is a picture's path in the index, with `model` a file, or what `example` made of
+        either. `token` are the numbers of
         its tokens that all have to be found; `at` adds the token whose map is largest at a pixel
         (x, y); with neither, all of its tokens are compared with all of each picture's. `without`
         are tokens (path, number) that are not wanted. `where` is the place where what is found has
@@ -94,7 +95,7 @@ class Index:
         """
         numbers = listed(token, "token must be a list of tokens, as [3] is one")
         point = None if at is None else pixel(at)
-        example = self.example(like, model)
+        example = like if isinstance(like, Example) else self.example(like, model)
         if point is not None:
             numbers.append(token_at(example, point))
         wanted = [example.token(number) for number in numbers]
@@ -159,7 +160,9 @@ class Index:
         (row,), (sparse,), (maps,) = (
             self.rows.some(number), self.rows.sparse(number), self.rows.maps(number),
         )  # fmt: skip
-        return Example(path, unit(sparse), maps, row.size, self.contents.model["fit"])
+        return Example(
+            path, unit(sparse), maps, row.size, self.contents.model["fit"], row.thumbnail
+        )
 
     def _checked(self, query: Query) -> Query:
         """As the index can answer it: vectors of its width, of length 1, and a box of numbers."""

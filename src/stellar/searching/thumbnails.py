@@ -9,8 +9,8 @@ import torch
 from stellar.images import Picture, UnreadableImage, to_pillow
 from stellar.searching.originals import Originals
 
-SIDE = 128
-"""Pixels of the longer side at most."""
+SIDE, LARGE = 128, 512
+"""Pixels of the longer side at most, in the index and on a page of hits."""
 TIMES = 2
 """Times the longer side that a picture has at least when it is shrunk."""
 
