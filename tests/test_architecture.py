@@ -53,7 +53,7 @@ WITHIN = {
         "unreadable": {"folder"},
         "views": {"folder", "unreadable"},
         "scenes": {"folder", "labelled"},
-        "sources": {"folder", "folderindex", "shards"},
+        "sources": {"embedded", "folder", "folderindex", "shards"},
         "embedded": {"scenes"},
         "named_pictures": {"embedded", "folder", "sources", "short_names"},
         "evaluation_data": {"labelled", "embedded", "scenes"},
@@ -109,7 +109,7 @@ WITHIN = {
         "words": {"tables", "vectors"},
         "scoring": {"places", "words"},
         "candidates": {"places", "rows", "scoring"},
-        "example": {"places", "tables", "vectors"},
+        "example": {"places", "tables", "thumbnails", "vectors"},
         "growing": {"originals", "places", "tables", "thumbnails"},
         "building": {"growing", "originals", "tables", "words"},
         "rows": {"tables"},
@@ -126,7 +126,7 @@ WITHIN = {
             "vectors",
             "words",
         },
-        "page": {"hits"},
+        "page": {"example", "hits", "places"},
     },
     "aligning": {
         "towers": set(),
@@ -365,5 +365,6 @@ def test_public_names_are_there() -> None:
     import stellar
 
     assert set(stellar.__all__) <= set(dir(stellar))
+    assert not {"Any", "TYPE_CHECKING", "import_module"} & set(dir(stellar))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = stellar.nothing

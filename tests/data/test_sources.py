@@ -31,6 +31,16 @@ def test_a_folder_is_what_it_holds(
         open_source(tmp_path / "empty")
 
 
+def test_scenes_are_no_folder_unless_there_is_one(
+    tmp_path: Path, save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="but scenes are drawn in memory, for stellar pretrain"):
+        open_source("scenes")
+    save(tmp_path / "scenes/a.png", 1)
+    assert len(open_source("scenes")) == 1
+
+
 @pytest.mark.parametrize("name", ["a[1]", "b{1,2}", "c.tar", "d*"])
 def test_folders_may_have_odd_names(tmp_path: Path, write_tar: WriteTar, save, name: str) -> None:
     save(tmp_path / name / "a.png", 1)

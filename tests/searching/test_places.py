@@ -109,6 +109,7 @@ def test_places_as_users_write_them() -> None:
         assert parse_place(text) == PLACES[name]
     for text, said in (
         ("Lefft", r"a place is left, right, .*, got Lefft; did you mean 'left'\?"),
+        ("nowhere", r"a place is left, right, .*, got nowhere$"),
         ("0,0,1", "a box x0,y0,x1,y1"),
         ("0,0,2,1", "got 0,0,2,1"),
         ("0.5,0,0.5,1", "its left and upper edges first"),

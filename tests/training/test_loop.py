@@ -197,7 +197,9 @@ def test_a_source_of_ones_own_is_learned_from(tmp_path: Path, config: RunConfig)
     assert history is not None
     assert (history.data, history.num_images) == ("greys", 10)
     shutil.rmtree(checkpoints(out)[-1])
-    with pytest.raises(DataError, match="greys does not exist"):
+    with pytest.raises(
+        DataError, match=r"greys does not exist; put it back, .* of your own goes to res"
+    ):
         resume(out)
     with pytest.raises(RunError, match=r"greys holds other pictures .* \(11 now, 10 then"):
         resume(out, source=Greys(length=11))

@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from stellar.data.embedded import EMBEDDED
 from stellar.data.folder import EXTENSIONS, DataError, ImageFolder
 from stellar.data.folderindex import walk
 from stellar.data.shards import Shards
@@ -22,6 +23,11 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
 
 
 def _opened(data: str, channels: int) -> ImageFolder | Shards:
+    if data in EMBEDDED and not Path(data).exists():
+        raise DataError(
+            f"expected a folder of pictures or shards, but {data} are drawn in memory, for stellar "
+            "pretrain, evaluate, reconstruct and explore"
+        )
     if are_shards(data):
         return Shards(data, channels)
     if Path(data).is_dir() and _holds_tars(data):

@@ -100,7 +100,7 @@ def parse_place(text: str) -> Box:
     except ValueError:
         raise UserError(
             f"a place is {', '.join(PLACES)}, or a box x0,y0,x1,y1 in [0, 1], "
-            f"got {text}{nearest(name, PLACES)}"
+            f"got {text}{nearest(name, PLACES, cutoff=0.7)}"
         ) from None
     return check_box((x0, y0, x1, y1))
 

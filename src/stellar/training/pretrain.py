@@ -15,7 +15,7 @@ from rich.console import Console
 
 from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import SETTINGS, read_run_config
-from stellar.data import ImageSource
+from stellar.data import DataError, ImageSource
 from stellar.data.sources import require_outside
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
@@ -125,7 +125,13 @@ def _train(
         require_possible(config, ranks, device)
         if source is None and config.data:
             require_outside(out, config.data)
-        ingredients = prepare(config, start=not (resumed and checkpoints(out)), source=source)
+        start = not (resumed and checkpoints(out))
+        try:
+            ingredients = prepare(config, start, source)
+        except DataError as error:
+            if not resumed or source is not None or Path(config.data).exists():
+                raise
+            raise _where_it_was(error, out) from error
     require_the_same_data(ingredients.source)
     config = ingredients.config
     first: AbstractContextManager[RunFolder | None] = nullcontext()
@@ -145,3 +151,11 @@ def _train(
             training.recorder.say(ingredients.taken_over)
         finished = training.run_to_end()
         return PretrainResult(out, training.saved_step, finished)
+
+
+def _where_it_was(error: DataError, out: Path) -> DataError:
+    """The sentence about the data of a run that goes on, and is not there any more."""
+    return DataError(
+        f"{error}; put it back, or say in {out / SETTINGS} where it lies now; a source of your own "
+        "goes to resume as it went to pretrain"
+    )
