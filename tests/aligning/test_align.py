@@ -21,6 +21,7 @@ from stellar.aligning import Alignment, align
 from stellar.aligning.align import AlignError, read_captions
 from stellar.aligning.examples import LARGEST, token_examples, token_part
 from stellar.cli import main
+from stellar.cli.explore import Options, words_of
 from stellar.config import ConfigError, ModelConfig
 from stellar.data import DataError, ImageFolder, Scenes, open_embedded
 from stellar.data.scenes.palette import COLOURS as NAMES
@@ -316,6 +317,12 @@ def test_from_pictures_to_hits_on_the_command_line(
     assert main(call) == 0
     assert main(["search", str(new), "a red boat", "cat", "--count", "2"]) == 0
     assert capsys.readouterr().out.count(".png") == 2
+    found = words_of(Options(index=new), stellar.open_index(new))
+    assert found is not None
+    assert found.texts(["a red boat", "cat"]).shape == (2, found.words.width)
+    given = words_of(Options(index=index.folder, words=words), index)
+    assert given is not None
+    assert given.words.origin == found.words.origin
 
 
 def test_words_find_the_folder_of_their_tower_from_anywhere(
@@ -401,6 +408,7 @@ def test_an_empty_text_is_a_sentence(
         ("search {tmp} boat --token 3", "--token, --at and --model are for --like PATH, not for"),
         ("search {tmp} boat --model stellar-scenes", "are for --like PATH, not for words"),
         ("search {tmp} --like a.png --words {tmp}/w", "--words is for a search by words, not for"),
+        ("explore --words {tmp}/w", "--words is for a search in an index; name that with --index"),
         ("search {tmp} boat --pictures {tmp}", "--pictures is for the page; name it with --out"),
     ],
 )  # fmt: skip
@@ -417,5 +425,6 @@ def test_an_index_without_words_says_how_to_get_some(
     tmp_path: Path, index: Index, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stellar.build_index(index.folder.parent / "scenes.parquet", tmp_path / "bare.index")
+    assert words_of(Options(), stellar.open_index(tmp_path / "bare.index")) is None
     assert main(["search", str(tmp_path / "bare.index"), "boat"]) == 1
     assert "knows no words; learn some with stellar align" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """A page's server at work, and a visitor who was let in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,9 +13,12 @@ from visiting import Visitor
 
 import stellar
 from stellar.data import ImageFolder, open_embedded
+from stellar.errors import UserError
 from stellar.exploring import Gallery, Server, Workbench
-from stellar.exploring.workbench import Named
+from stellar.exploring.workbench import Named, Wording
 from stellar.model import Stellar
+from stellar.model.files.fingerprint import fingerprint
+from stellar.searching.words import Origin, Words
 
 NUM_SCENES = 40
 
@@ -41,6 +44,44 @@ def serving(workbench: Workbench) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def address(workbench: Workbench) -> Iterator[str]:
     with serving(workbench) as address:
+        yield address
+
+
+def wording_of(workbench: Workbench) -> Wording:
+    """A tower in whose space tokens are what they are: a text "3 4" says the token 4 of picture 3,
+    and any other text is one that it cannot be asked.
+    """
+    model = workbench.models[0].model
+    width = model.config.embed_dim
+    origin = Origin("tokens", fingerprint(model), "crop")
+
+    def texts(given: Sequence[str]) -> np.ndarray:
+        places = [text.split() for text in given]
+        if any(len(place) != 2 for place in places):
+            raise UserError("the tower is not here")
+        return np.stack(
+            [
+                workbench.encoded(key, 0).factors.sparse[0, int(token)].numpy()
+                for key, token in places
+            ]
+        )
+
+    bias = np.zeros(width, np.float32)
+    return Wording(Words(np.eye(width, dtype=np.float32), bias, origin), texts)
+
+
+@pytest.fixture(scope="session")
+def worded(workbench: Workbench) -> Iterator[Workbench]:
+    """The same, with words for what is in the pictures."""
+    wording = wording_of(workbench)
+    worded = Workbench(workbench.models, workbench.gallery, wording=wording)
+    yield worded
+    worded.close()
+
+
+@pytest.fixture(scope="session")
+def worded_address(worded: Workbench) -> Iterator[str]:
+    with serving(worded) as address:
         yield address
 
 

@@ -91,6 +91,19 @@ def test_it_is_written_as_python_and_searched(visitor: Visitor) -> None:
         assert visitor.ask(f"/api/pictures/{hit['key']}/view").status == 200
 
 
+def test_it_is_searched_by_words(worded_address: str, visitor: Visitor) -> None:
+    pytest.importorskip("lancedb")
+    asked = Visitor(worded_address).let_in()
+    assert asked.ask("/api/start").json["words"] is True
+    assert visitor.ask("/api/start").json["words"] is False
+    found = asked.ask("/api/words", {"texts": ["3 2"], "count": 3}).json
+    assert found["indexed"] == 40
+    assert found["hits"][0]["key"] == "3"
+    assert found["hits"][0]["tokens"] == [2]
+    answer = asked.ask("/api/words", {"texts": ["boat"]})
+    assert (answer.status, answer.json["error"]) == (400, "the tower is not here")
+
+
 def test_a_picture_is_brought_and_looked_at(visitor: Visitor) -> None:
     buffer = BytesIO()
     Image.new("RGB", (90, 60), "teal").save(buffer, format="PNG")
@@ -138,6 +151,10 @@ def steps(**step: Any) -> dict[str, Any]:
         ("/api/search", {"picture": "3", "box": [0.5, 0, 0.2, 1]}, 400, "a box is x0,y0,x1,y1"),
         ("/api/search", {"picture": "3", "count": 1e9}, 400, "count must be a whole number"),
         ("/api/search", {"picture": "3", "count": 1000}, 400, "1 to 100 pictures"),
+        ("/api/words", {"texts": ["a boat"]}, 400, "knows no words; learn some with stellar align"),
+        ("/api/words", {"texts": "a boat"}, 400, "texts must be a list of texts"),
+        ("/api/words", {"texts": [1]}, 400, "texts must be a list of texts"),
+        ("/api/words", {"texts": [], "count": True}, 400, "count must be a whole number"),
         ("/api/bring?name=a.png", b"no picture", 422, "cannot read a.png"),
         ("/api/pictures?count=many", None, 400, "count must be a whole number, got 'many'"),
         ("/api/pictures/3/input?model=-1", None, 400, "model must be a whole number"),

@@ -290,6 +290,29 @@ def test_it_searches_by_tokens_at_a_place_and_opens_what_it_finds(
     page.wait_for_selector(".card[aria-pressed=true]")
 
 
+def test_it_searches_by_words_where_it_knows_some(
+    opened: Opened, address: str, worded_address: str
+) -> None:
+    pytest.importorskip("lancedb")
+    assert opened(address).locator(".words").is_hidden()
+    page = opened(worded_address)
+    page.fill(".words input", "3 2, 5 2")
+    page.press(".words input", "Enter")
+    page.wait_for_selector(".hit")
+    assert page.inner_text("#search .hint").startswith("“3 2” and “5 2”: the best of 40 pictures.")
+    assert page.locator(".hit").count() == 12
+    page.fill(".words input", "3 2")
+    page.click(".words button")
+    until(page, "document.querySelector('.hit').title === 'scenes/heldout/0/3.png'")
+    page.click(".hit >> nth=0")
+    until(page, facts_begin("scenes/heldout/0/3"))
+    page.wait_for_selector(".card[data-token='2'][aria-pressed=true]")
+    page.fill(".words input", "boat")
+    page.press(".words input", "Enter")
+    page.wait_for_selector(".message.error >> text=the tower is not here")
+    assert page.locator(".hit").count() == 12
+
+
 def test_pictures_are_dropped_and_chosen(opened: Opened, address: str) -> None:
     page, buffer = opened(address), BytesIO()
     before = page.locator("#gallery .brought").count()

@@ -214,6 +214,30 @@ def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path, tmp_path
     assert again.tokens_of(hits[0]) == []
 
 
+def test_words_find_what_they_say(worded: Workbench, workbench: Workbench) -> None:
+    """As a search with the token that they say, but for the picture itself, which is found too."""
+    pytest.importorskip("lancedb")
+    share = worded.look("3", 0).where.share
+    token = int(share.argmax())
+    first, *others = worded.search_words([f" 3 {token} ", ""], count=8)
+    assert (worded.key_of(first.path), first.matches[0].token) == ("3", token)
+    assert first.score == pytest.approx(1, abs=1e-3)
+    assert len(others) == 7
+    box = (0.0, 0.0, 0.5, 0.5)
+    at_a_place = worded.search_words([f"3 {token}", f"5 {token}"], box, count=3)
+    assert all(len(hit.matches) == 2 for hit in at_a_place)
+    assert at_a_place[0].score < 0.9
+    for texts in ([], [" "], 9 * ["3 0"], ["3" * 201]):
+        with pytest.raises(ExploreError, match="has 1 to 8 texts, of at most 200 letters"):
+            worded.search_words(texts)
+    with pytest.raises(ExploreError, match="gives 1 to 100 pictures"):
+        worded.search_words(["3 0"], count=0)
+    assert worded.knows_words
+    assert not workbench.knows_words
+    with pytest.raises(ExploreError, match="knows no words; learn some with stellar align"):
+        workbench.search_words(["3 0"])
+
+
 def test_what_was_removed_is_not_looked_for(workbench: Workbench) -> None:
     """With all tokens but one removed, the picture is like that one's."""
     pytest.importorskip("lancedb")

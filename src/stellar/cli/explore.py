@@ -15,7 +15,9 @@ from stellar.quantities import counted
 
 if TYPE_CHECKING:
     from stellar.exploring import Gallery, Workbench
+    from stellar.exploring.workbench import Wording
     from stellar.model import Stellar
+    from stellar.searching import Index
 
 DESCRIPTION = """See what is where in pictures, edit it, and search with it, in the browser.
 
@@ -43,6 +45,8 @@ class Options:
     index: Path | None = None
     """What stellar index made of these pictures, to search in. Up to 1,000 of a folder need
     none."""
+    words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """What stellar align wrote, to search by words; by default, what the index was made with."""
     compare: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """A second model, to see the same pictures with its eyes, side by side."""
     fit: Literal["crop", "squash"] = "crop"
@@ -84,7 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         models.append(loaded(options.compare))
     index = None if options.index is None else open_index(options.index)
     gallery = _gallery(options.pictures, models[0].model)
-    workbench = Workbench(models, gallery, options.fit, index)
+    wording = words_of(options, index)
+    workbench = Workbench(models, gallery, options.fit, index, wording)
     if options.export is not None:
         return _export(options, workbench)
     try:
@@ -102,6 +107,21 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         workbench.close()
     return 0
+
+
+def words_of(options: Options, index: "Index | None") -> "Wording | None":
+    """The words of the index, or those that are named."""
+    from stellar.cli.towers import texts_of
+    from stellar.exploring.workbench import Wording
+    from stellar.searching import read_words
+
+    if options.words is not None and index is None:
+        raise UserError("--words is for a search in an index; name that with --index")
+    words = index.words if index and options.words is None else None
+    if options.words is not None and index is not None:
+        words = read_words(options.words)
+        words.check(index.contents.model)
+    return None if words is None else Wording(words, texts_of(words, options.device))
 
 
 def _export(options: Options, workbench: "Workbench") -> int:

@@ -124,8 +124,7 @@ def _asked_with(index: "Index", options: Options) -> "tuple[Example | None, list
 
 
 def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int]]) -> "list[Hit]":
-    from stellar.aligning import load_tower
-    from stellar.precision import choose_device
+    from stellar.cli.towers import texts_of
     from stellar.searching import read_words
 
     words = index.words if options.words is None else read_words(options.words)
@@ -134,17 +133,8 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
             f"{options.index} knows no words; learn some with stellar align, and give them with "
             "--words, here or to stellar index"
         )
-    named = Path(words.origin.tower)
-    if named.is_absolute() and not named.is_dir():
-        raise UserError(
-            f"the folder {named}, which the words were made with, is not here; put it back, or "
-            "learn words anew with stellar align"
-        )
-    tower = load_tower(words.origin.tower, choose_device(options.device))
-    return index.search_words(
-        tower.texts(options.texts).numpy(), words, without, options.where, options.count,
-        options.exact,
-    )  # fmt: skip
+    texts = texts_of(words, options.device)(options.texts)
+    return index.search_words(texts, words, without, options.where, options.count, options.exact)
 
 
 def _check_what_is_asked(options: Options) -> None:

@@ -1,6 +1,7 @@
 """The answers to the page's questions, over HTTP."""
 
 import json
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +21,7 @@ from stellar.exploring.turns import MOST_WAITING, Busy, Turns
 from stellar.exploring.workbench import ExploreError, Workbench
 from stellar.images import UnreadableImage, framed
 from stellar.json_text import parse_json
+from stellar.searching import Hit
 from stellar.styles import style_of
 
 LARGEST_QUESTION, LARGEST_PICTURE = 1 << 20, 32 << 20
@@ -62,6 +64,7 @@ def make_app(workbench: Workbench) -> Starlette:
             Route("/api/look", answers.look, methods=["POST"]),
             Route("/api/python", answers.python, methods=["POST"]),
             Route("/api/search", answers.search, methods=["POST"]),
+            Route("/api/words", answers.words, methods=["POST"]),
             Route("/api/bring", answers.bring, methods=["POST"]),
         ],
         exception_handlers={
@@ -142,15 +145,20 @@ class Answers:
         asked = await self._asked(request)
         key, _, steps = _picture(asked)
         tokens, without = _numbers(asked, "tokens"), _numbers(asked, "without")
-        box, count = asked.get("box"), asked.get("count", 12)
-        if type(count) is not int:
-            raise ExploreError("count must be a whole number")
+        box, count = asked.get("box"), _count(asked)
+        return await self._found(
+            lambda: self._workbench.search(key, steps, tokens, without, box, count)
+        )
 
-        def work() -> list[dict[str, Any]]:
-            hits = self._workbench.search(key, steps, tokens, without, box, count)
-            return [of_hit(hit, self._workbench) for hit in hits]
+    async def words(self, request: Request) -> Response:
+        asked = await self._asked(request)
+        texts, box, count = asked.get("texts"), asked.get("box"), _count(asked)
+        if not isinstance(texts, list) or any(not isinstance(text, str) for text in texts):
+            raise ExploreError("texts must be a list of texts")
+        return await self._found(lambda: self._workbench.search_words(texts, box, count))
 
-        found = await self._turns.run(work)
+    async def _found(self, search: Callable[[], list[Hit]]) -> Response:
+        found = await self._turns.run(lambda: [of_hit(hit, self._workbench) for hit in search()])
         return Answer({"hits": found, "indexed": self._workbench.num_indexed})
 
     async def bring(self, request: Request) -> Response:
@@ -187,6 +195,12 @@ def _picture(asked: dict[str, Any]) -> tuple[str, int, list[Step]]:
     if not isinstance(key, str) or type(number) is not int:
         raise ExploreError("a question names a picture by its key, and a model by its number")
     return key, number, read_steps(asked.get("steps", []))
+
+
+def _count(asked: dict[str, Any]) -> int:
+    if type(count := asked.get("count", 12)) is not int:
+        raise ExploreError("count must be a whole number")
+    return count
 
 
 def _numbers(asked: dict[str, Any], name: str) -> list[int]:

@@ -46,6 +46,7 @@ def of_the_page(workbench: Workbench) -> dict[str, Any]:
         "count": len(workbench.gallery.source),
         "indexed": workbench.num_indexed,
         "whyNoSearch": workbench.why_no_search,
+        "words": workbench.knows_words,
     }
 
 

@@ -3,7 +3,7 @@ them, and searches with its tokens.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryDirectory
@@ -25,8 +25,8 @@ from stellar.images.sizes import Sized, check_one_size, fitted
 from stellar.model import Factors, Stellar
 from stellar.model.fewer_tokens import by_mass
 from stellar.model.files.fingerprint import fingerprint
-from stellar.searching import Hit, Index, Query
-from stellar.searching.places import Places, check_box, places
+from stellar.searching import Hit, Index, Query, Words
+from stellar.searching.places import Box, Places, check_box, places
 from stellar.searching.tables import NEEDS_LANCEDB, Contents, has_lancedb
 from stellar.searching.vectors import unit
 from stellar.storage import one_line
@@ -34,6 +34,8 @@ from stellar.storage import one_line
 KEPT = 64
 """Pictures whose factors are kept, of each model."""
 MOST_HITS = 100
+MOST_TEXTS, LONGEST_TEXT = 8, 200
+"""Of a search by words."""
 
 
 class ExploreError(UserError):
@@ -88,8 +90,17 @@ class Look:
     """In dB, to what the model saw."""
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How pictures are found by words."""
+
+    words: Words
+    texts: Callable[[Sequence[str]], Float32[np.ndarray, "q E"]]
+    """What the tower of the words says of texts. Raises UserError where it cannot be loaded."""
+
+
 class Workbench:
-    """One model or two, the pictures, and an index of them.
+    """One model or two, the pictures, an index of them, and words for what is in it.
 
     Raises ExploreError for a model without tokens, models of different channels, and an index of
     another model, another fit or other pictures; InputError for a fit that gives pictures of
@@ -102,11 +113,12 @@ class Workbench:
         gallery: Gallery,
         fit: Fit = "crop",
         index: Index | None = None,
+        wording: Wording | None = None,
     ) -> None:
         _check(models, fit, index)
         self.models, self.gallery = list(models), gallery
         self.fit: Fit = fit
-        self._index, self._folder = index, None
+        self._index, self._folder, self._wording = index, None, wording
         self._encoded: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
         if index is not None:
             self._check_pictures(index)
@@ -120,6 +132,11 @@ class Workbench:
     def num_indexed(self) -> int | None:
         """Pictures of the index; None before there is one."""
         return None if self._index is None else len(self._index)
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether pictures can be found by words."""
+        return self._wording is not None
 
     @property
     def why_no_search(self) -> str | None:
@@ -188,10 +205,7 @@ class Workbench:
         """
         if (why := self.why_no_search) is not None:
             raise ExploreError(why)
-        if not 1 <= count <= MOST_HITS:
-            raise ExploreError(f"a search gives 1 to {MOST_HITS} pictures, got a count of {count}")
-        if box is not None:
-            box = check_box(box)
+        box = _checked(count, box)
         index, factors = self._own_or_given(), self._edited(key, 0, steps)
         every = _vectors(factors)
         if any(not 0 <= token < len(every) for token in (*tokens, *without)):
@@ -200,6 +214,27 @@ class Workbench:
         query = Query(wanted, every[list(without)], box)
         hits = index.find(query, count + 1)
         return [hit for hit in hits if self._may_show(hit, key)][:count]
+
+    def search_words(self, texts: Sequence[str], box: Any = None, count: int = 12) -> list[Hit]:
+        """Pictures that have something that each of some texts says; in a box, where one is given.
+        Raises ExploreError where no words are known, what the tower raises, and UserError for what
+        is no box.
+        """
+        if self._wording is None:
+            raise ExploreError(
+                "the index knows no words; learn some with stellar align, give them to stellar "
+                "index, and start stellar explore with --index"
+            )
+        texts = [text.strip() for text in texts if text.strip()]
+        if not 1 <= len(texts) <= MOST_TEXTS or max(map(len, texts)) > LONGEST_TEXT:
+            raise ExploreError(
+                f"a search by words has 1 to {MOST_TEXTS} texts, of at most {LONGEST_TEXT} letters"
+            )
+        box, words = _checked(count, box), self._wording.words
+        hits = self._own_or_given().search_words(
+            self._wording.texts(texts), words, where=box, count=count
+        )
+        return [hit for hit in hits if self._may_show(hit)]
 
     def key_of(self, path: str) -> str | None:
         """Of the picture that a hit names, where the gallery has it; scenes were indexed as .png
@@ -234,8 +269,8 @@ class Workbench:
             "these"
         )
 
-    def _may_show(self, hit: Hit, asked: str) -> bool:
-        """Not the picture itself, and no link out of the folder."""
+    def _may_show(self, hit: Hit, asked: str | None = None) -> bool:
+        """Not the picture that was asked with, and no link out of the folder."""
         key = self.key_of(hit.path)
         return key is None or (key != asked and self.gallery.is_inside(key))
 
@@ -260,6 +295,15 @@ class Workbench:
                 self.models[0].model, self.gallery.source, self.fit, self._folder.name
             )
         return self._index
+
+
+def _checked(count: int, box: Any) -> Box | None:
+    """Where a search looks. Raises ExploreError for another count, and UserError for what is no
+    box.
+    """
+    if not 1 <= count <= MOST_HITS:
+        raise ExploreError(f"a search gives 1 to {MOST_HITS} pictures, got a count of {count}")
+    return None if box is None else check_box(box)
 
 
 def _vectors(factors: Factors) -> Float32[np.ndarray, "K D"]:

@@ -1,5 +1,5 @@
-// Pictures that have the chosen tokens, or are like the whole picture; at a place, where one is
-// drawn.
+// Pictures that have the chosen tokens, are like the whole picture, or have what words say; at a
+// place, where one is drawn.
 
 import { ask } from "./api.js";
 import { pictures } from "./counted.js";
@@ -14,6 +14,11 @@ export class Search {
     this.unwanted = new Set();
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
+    this.find(".words").hidden = !start.words;
+    this.find(".words").onsubmit = (event) => {
+      event.preventDefault();
+      this.searchWords(this.find(".words input").value);
+    };
     if (start.whyNoSearch) {
       this.find(".hint").textContent = start.whyNoSearch;
     } else if (!start.indexed) {
@@ -74,14 +79,25 @@ export class Search {
     if (!look) return;
     const without = [...this.unwanted];
     const tokens = chosen.filter((token) => !this.unwanted.has(token));
-    this.root.setAttribute("aria-busy", "true");
-    const answer = await trying(() => ask("/api/search", { picture: key, steps, tokens, without, box: box ?? null }));
-    this.root.removeAttribute("aria-busy");
-    if (!answer) return;
     const what = tokens.length ? `${tokens.length > 1 ? "tokens" : "token"} ${tokens.join(", ")} of ${look.name}` : look.name;
     const lacking = without.length ? `, without token ${without.join(", ")}` : "";
+    await this.show("/api/search", { picture: key, steps, tokens, without, box: box ?? null }, `Like ${what}${lacking}`);
+  }
+
+  // Texts stand between commas; what is found has all of them.
+  async searchWords(words) {
+    const texts = words.split(",").map((text) => text.trim()).filter(Boolean);
+    if (texts.length)
+      await this.show("/api/words", { texts, box: this.view.tools.box ?? null }, texts.map((text) => `“${text}”`).join(" and "));
+  }
+
+  async show(path, question, what) {
+    this.root.setAttribute("aria-busy", "true");
+    const answer = await trying(() => ask(path, question));
+    this.root.removeAttribute("aria-busy");
+    if (!answer) return;
     this.find(".hint").textContent = answer.hits.length
-      ? `Like ${what}${lacking}${box ? ", at the place" : ""}: the best of ${pictures(answer.indexed)}. Light is what matched.`
+      ? `${what}${question.box ? ", at the place" : ""}: the best of ${pictures(answer.indexed)}. Light is what matched.`
       : "Nothing was found.";
     this.find(".hits").replaceChildren(...answer.hits.map((hit) => this.hit(hit)));
   }
