@@ -19,7 +19,7 @@ from torch import nn
 
 from stellar.config import ConfigError, Fit, ModelConfig
 from stellar.data.folder import DataError, ImageFolder
-from stellar.embedding import EmbeddingError, embed, read_embeddings, row_groups
+from stellar.embedding import EmbeddingError, embed, global_tokens, read_embeddings, row_groups
 from stellar.embedding.beginning import open_parts
 from stellar.embedding.embedder import Embedder
 from stellar.errors import UserError
@@ -235,7 +235,11 @@ def test_a_file_that_says_nonsense_of_itself_is_no_embedding(
     file = tmp_path / "out.parquet"
     embed(model, photos, file)
     pq.write_table(pq.read_table(file).replace_schema_metadata({b"stellar": said}), file)
-    for read in (read_embeddings, lambda path: next(row_groups(path))):
+    for read in (
+        read_embeddings,
+        lambda path: next(row_groups(path)),
+        lambda path: next(global_tokens(path)),
+    ):
         with pytest.raises(EmbeddingError, match=r"is not an embedding .* or is damaged"):
             read(file)
     with pytest.raises(EmbeddingError, match="exists and is no embedding"):

@@ -47,11 +47,11 @@ def embedding(
     row_group: int = 16,
     **changed: Any,
 ) -> Path:
-    """A file of pictures 000.jpg, 001.jpg, ... with these tokens and maps."""
+    """A file of pictures 000.jpg, 001.jpg, ... with these tokens and maps; cls is their sum."""
     count = len(tokens)
     columns: list[pa.Array] = [pa.array(names(count) if paths is None else paths, pa.string())]
     for values in (
-        np.ones((count, tokens.shape[2])), tokens, random_maps(count) if maps is None else maps,
+        tokens.sum(axis=1), tokens, random_maps(count) if maps is None else maps,
     ):  # fmt: skip
         flat = pa.array(values.astype(np.float16).ravel())
         columns.append(pa.FixedSizeListArray.from_arrays(flat, int(np.prod(values.shape[1:]))))

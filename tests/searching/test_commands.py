@@ -70,6 +70,26 @@ def test_an_index_is_made_and_told_of(stellar: Callable[..., Done]) -> None:
     assert "40 pictures, 10 of them new -> photos.index (search: approximate" in done.out
 
 
+def test_what_an_index_forgets_and_adds_is_told(stellar: Callable[..., Done]) -> None:
+    searched(stellar)
+    tokens = random_tokens(30)[:25]
+    tokens[:2] = random_tokens(2, seed=1)
+    embedding(Path("photos.parquet"), tokens)
+    done = stellar("-q", "index", "photos.parquet", "--out", "photos.index")
+    said = "25 pictures, 0 of them new, 2 replaced, 5 removed -> photos.index (search: exact)\n"
+    assert (done.code, done.out) == (0, said)
+    embedding(Path("tuesday.parquet"), random_tokens(2), paths=["a.jpg", "it's b.jpg"])
+    done = stellar("-q", "index", "tuesday.parquet", "--out", "photos.index")
+    assert done.code == 1
+    assert "photos.index holds other pictures: none of the 2 of tuesday.parquet is" in done.err
+    done = stellar("-q", "index", "tuesday.parquet", "--out", "photos.index", "--add")
+    said = "27 pictures, 2 of them new -> photos.index (search: exact)\n"
+    assert (done.code, done.out) == (0, said)
+    done = stellar("-q", "index", "tuesday.parquet", "--out", "photos.index")
+    said = "2 pictures, 0 of them new, 25 removed -> photos.index (search: exact)\n"
+    assert (done.code, done.out) == (0, said)
+
+
 def test_an_index_is_exact_up_to_no_less_than_no_picture(stellar: Callable[..., Done]) -> None:
     embedding(Path("photos.parquet"), random_tokens(3))
     done = stellar("index", "photos.parquet", "--out", "photos.index", "--exact-up-to", "-5")
@@ -233,6 +253,8 @@ def photographs(folder: Path) -> None:
 def test_every_command_of_the_docs_runs(stellar: Callable[..., Done]) -> None:
     pytest.importorskip("lancedb")
     photographs(Path("photos"))
+    Path("tuesday").mkdir()
+    Image.new("RGB", (240, 240), "teal").save("tuesday/001.png")
     blocks = re.findall(r"```sh\n(.*?)```", DOCS, flags=re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
     commands = [line[1:] for line in lines if line and line[0] == "stellar"]

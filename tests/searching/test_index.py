@@ -436,7 +436,7 @@ def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path
     rows = clustered(tmp_path, 600).rows
     wanted = unit(np.random.default_rng(1).normal(size=(2, D)))
     near, every = (
-        nearest_pictures(rows.tokens, wanted, 2000, 3),
+        nearest_pictures(rows, wanted, 2000, 3),
         every_picture(rows.in_memory, Query(wanted, wanted[:0])),
     )
     assert sorted(near.numbers) == list(range(600))
@@ -445,7 +445,7 @@ def test_bounds_of_an_approximate_index_are_the_true_ones_rounded(tmp_path: Path
         bounds[number] - bound for number, bound in zip(every.numbers, every.bounds, strict=True)
     ]
     assert np.abs(off).max() < ROUNDED
-    few = nearest_pictures(rows.tokens, wanted, 30, 3)
+    few = nearest_pictures(rows, wanted, 30, 3)
     assert len(few.numbers) < 600
     left_out = set(range(600)) - set(few.numbers.tolist())
     true = dict(zip(every.numbers.tolist(), every.bounds.tolist(), strict=True))
@@ -461,7 +461,7 @@ def test_bounds_at_a_place_are_no_lower_than_scores(tmp_path: Path, where: str) 
     query = Query(
         unit(np.random.default_rng(1).normal(size=(2, D))), np.zeros((0, D), np.float32), box
     )
-    near = nearest_pictures(rows.tokens, query.wanted, 2000, 3, box)
+    near = nearest_pictures(rows, query.wanted, 2000, 3, box)
     true = score(query, near.numbers, unit(rows.sparse(near.numbers)), rows.maps(near.numbers))
     assert (near.bounds + ROUNDED > true.total).all()
 

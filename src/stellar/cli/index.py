@@ -15,9 +15,11 @@ DESCRIPTION = """Make an embedding searchable: an index of its tokens, of what t
   stellar index photos.parquet --out photos.index --pictures photos
   stellar search photos.index --like photo.jpg --token 3 --where left
 
-A call that was interrupted goes on when it is made again, and one with an embedding of more
-pictures adds those; with --pictures it also adds the sizes and thumbnails that are missing. It
-needs LanceDB: pip install 'stellar-vision[search]'."""
+A call that was interrupted goes on when it is made again. When the embedding has changed, the same
+call makes the index hold what it holds now: pictures are added, replaced and forgotten. With --add
+they come beside those that the index has, as where each day's pictures are embedded on their own.
+With --pictures a call also adds the sizes and thumbnails that are missing. It needs LanceDB: pip
+install 'stellar-vision[search]'."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Options:
     """The folder or shards that were embedded: the index then knows sizes, and has thumbnails."""
     words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """What stellar align wrote: the index is then searched by words, too."""
+    add: bool = False
+    """Keep what the index has: the embedding's pictures come beside it."""
     exact_up_to: int = 20_000
     """Pictures up to which a search looks at every token; above, an approximate index is made."""
 
@@ -44,12 +48,14 @@ def run(arguments: Sequence[str]) -> int:
     with going_on(), progress_line() as show:
         result = build_index(
             options.embedding, options.out, options.pictures, options.exact_up_to, options.words,
-            progress=lambda done, total: show("pictures", done, total),
+            options.add, progress=lambda done, total: show("pictures", done, total),
         )  # fmt: skip
     kind = "approximate; exact with --exact" if result.approximate else "exact"
+    replaced = f", {result.num_replaced} replaced" if result.num_replaced else ""
+    removed = f", {result.num_removed} removed" if result.num_removed else ""
     print(
-        f"{result.num_pictures} pictures, {result.num_added} of them new -> {result.folder} "
-        f"(search: {kind})"
+        f"{result.num_pictures} pictures, {result.num_added} of them new{replaced}{removed} -> "
+        f"{result.folder} (search: {kind})"
     )
     if result.num_filled_in:
         print(f"{result.num_filled_in} from before had no size and no thumbnail, and have them now")

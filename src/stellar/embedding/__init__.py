@@ -15,6 +15,7 @@ from stellar.embedding.reading import (
     Embeddings,
     describe_embeddings,
     embedded_paths,
+    global_tokens,
     read_embeddings,
     row_groups,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "describe_embeddings",
     "embed",
     "embedded_paths",
+    "global_tokens",
     "read_embeddings",
     "row_groups",
 ]

@@ -67,6 +67,18 @@ def embedded_paths(path: str | Path) -> Iterator[str]:
                 yield from batch["path"].to_pylist()
 
 
+def global_tokens(path: str | Path) -> Iterator[tuple[list[str], np.ndarray]]:
+    """The columns `path` and `cls`, (n, D), of what `row_groups` reads, alone, some rows at a time.
+    Raises as that does.
+    """
+    for file in _files(path):
+        with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            width = _metadata(parquet.schema_arrow)["shapes"]["cls"][0]
+            for batch in parquet.iter_batches(columns=["path", "cls"]):
+                cls = batch["cls"].flatten().to_numpy().reshape(-1, width)
+                yield batch["path"].to_pylist(), cls
+
+
 def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
     """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
     files = _files(path)

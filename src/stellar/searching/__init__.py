@@ -1,9 +1,9 @@
 """Search in pictures by what is in them and where: an index of tokens on the disk, and queries by
 pictures, by their tokens, at a place.
 
-`building.py` makes the tables (`growing.py`, `tables.py`) of an embedding; `index.py` answers
-queries (`scoring.py`) from candidates (`candidates.py`) and rows (`rows.py`); `page/` shows the
-hits.
+`building.py` makes the tables (`growing.py`, `tables.py`) hold what an embedding does
+(`difference.py`); `index.py` answers queries (`scoring.py`) from candidates (`candidates.py`) and
+rows (`rows.py`); `page/` shows the hits.
 """
 
 from stellar.searching.building import EXACT_UP_TO, IndexResult, build_index

@@ -1,9 +1,9 @@
-"""An embedding on the disk to an index beside it.
+"""An embedding on the disk to an index beside it, which holds what the embedding holds.
 
-Row groups come in one after the other (growing.py), so memory does not grow with their number.
-Pictures that are in the index already, by their paths, are passed over, but for a size and a
-thumbnail that they lack: that is how a killed build goes on, and how an index grows with its
-embedding.
+What has to change is found first (difference.py), from paths and hashes alone. Then pictures go,
+and row groups come in one after the other (growing.py), so memory does not grow with their number.
+What is in the index already is passed over, but for a size and a thumbnail that it lacks: that is
+how a killed build goes on, and how an index follows its embedding.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from typing import Any
 
 from stellar.config import check_count
 from stellar.embedding import describe_embeddings, embedded_paths
+from stellar.searching.difference import rows_of, to_add, to_mirror
 from stellar.searching.growing import Growing
 from stellar.searching.originals import Originals, open_originals
 from stellar.searching.tables import (
@@ -45,11 +46,15 @@ class IndexResult:
     num_pictures: int
     """In the index now."""
     num_added: int
-    """By this call."""
+    """By this call: pictures whose paths are new."""
+    num_replaced: int
+    """By this call: pictures that are others now, under the same paths."""
+    num_removed: int
+    """By this call: pictures that the embedding has no more."""
     num_filled_in: int
     """Pictures from before that had no size and no thumbnail, and have them now."""
     num_without_thumbnail: int
-    """In the index now, where pictures were given."""
+    """Of the embedding's pictures, where `pictures` were given."""
     approximate: bool
     """Whether searches look at a part of the tokens."""
 
@@ -60,20 +65,24 @@ def build_index(
     pictures: str | Path | None = None,
     exact_up_to: int = EXACT_UP_TO,
     words: Words | str | Path | None = None,
+    add: bool = False,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> IndexResult:
     """Index what `embed` wrote, a file or a folder of parts, in the folder `out`.
 
-    Pictures that `out` already holds are passed over, so the same call goes on after a kill, and
-    adds what an embedding has gained. `pictures`, the folder or the shards that were embedded,
-    give sizes and thumbnails, also to pictures from before that have none. Above `exact_up_to`
-    pictures an approximate index is trained as well. With `words` (words.py), or their file, texts
-    find pictures. `progress` is called with (pictures looked at, in all).
+    From then on `out` holds what the embedding does: pictures that it already held are passed over,
+    so the same call goes on after a kill, those that are gone are forgotten, and those that are
+    others now, under the same paths, are replaced. With `add` the embedding's pictures come beside
+    what `out` holds. `pictures`, the folder or the shards that were embedded, give sizes and
+    thumbnails, also to those from before that have none. Above `exact_up_to` pictures an
+    approximate index is trained as well. With `words` (words.py), or their file, texts find
+    pictures. `progress` is called with (pictures looked at, in all).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
-    another model's, or the words are, for an embedding without rows, and where `pictures` has none
-    of its pictures; ShardError for shards that cannot be read; ConfigError for an `exact_up_to`
-    that is no count; MissingPackage without LanceDB.
+    another model's, or the words are, where it holds none of the embedding's pictures, or with
+    `add` another one under the same path, for an embedding without rows or with a path twice, and
+    where `pictures` has none of its pictures; ShardError for shards that cannot be read;
+    ConfigError for an `exact_up_to` that is no count; MissingPackage without LanceDB.
     """
     check_count(exact_up_to, "exact_up_to", least=0)
     folder, place = Path(at_home(out)), None if pictures is None else at_home(pictures)
@@ -84,22 +93,29 @@ def build_index(
     known = None if words is None else as_words(words)
     if known is not None:
         known.check(model)
+    rows = rows_of(embedding)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
         growing = Growing(folder, _begun(folder, model))
-        before = growing.contents.num_pictures
-        filled_in = 0 if originals is None else growing.fill_in(originals, progress)
-        growing.take_in(embedding, originals, total, progress)
+        held = growing.held()
+        change = (to_add if add else to_mirror)(held, rows, folder, embedding)
+        # In this order, so that a build that is killed between them still has pictures of the
+        # embedding, and is not refused when it goes on.
+        growing.remove(change.gone)
+        growing.remove(list(change.replaced.values()))
+        filled_in = 0 if originals is None else growing.fill_in(originals, rows, progress)
+        growing.take_in(embedding, change.wanted, originals, total, progress)
         if known is not None:
             known.save(folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
-        added = growing.contents.num_pictures - before
-        growing.train(exact_up_to, grown=before > 0 and added + filled_in > 0)
+        changed = len(change.wanted) + len(change.gone) + filled_in > 0
+        growing.train(exact_up_to, changed=len(held.ids) > 0 and changed)
         contents = growing.contents
-        without = 0 if originals is None else len(growing.without_thumbnail())
+        without = 0 if originals is None else len(growing.without_thumbnail(rows))
     return IndexResult(
-        folder, contents.num_pictures, added, filled_in, without, contents.trained_on > 0
-    )
+        folder, contents.num_pictures, len(change.new), len(change.replaced), len(change.gone),
+        filled_in, without, contents.trained_on > 0,
+    )  # fmt: skip
 
 
 def _check(folder: Path, total: int, embedding: str | Path) -> None:

@@ -6,7 +6,6 @@ the scores found are above the bounds to come.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from stellar.searching.places import Box, most_within
-from stellar.searching.rows import ROWS_AT_ONCE, InMemory
+from stellar.searching.rows import ROWS_AT_ONCE, InMemory, Rows
 from stellar.searching.scoring import Query, said
 
 
@@ -53,7 +52,7 @@ def every_picture(tokens: InMemory, query: Query) -> Candidates:
 
 
 def nearest_pictures(
-    tokens: Any,
+    rows: Rows,
     wanted: Float32[np.ndarray, "q D"],
     nearest: int,
     cells: int,
@@ -65,7 +64,7 @@ def nearest_pictures(
     much faster than its map, lets lie there at most.
     """
     found: pa.Table = (
-        tokens.search(list(wanted) if len(wanted) > 1 else wanted[0])
+        rows.tokens.search(list(wanted) if len(wanted) > 1 else wanted[0])
         .distance_type("cosine")
         .nprobes(cells)
         .limit(nearest)
@@ -81,11 +80,10 @@ def nearest_pictures(
     if place is not None:
         boxes = found["box"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
         cosines = cosines * most_within(boxes, place)
-    numbers, rows = np.unique(found["picture"].to_numpy(), return_inverse=True)
-    best = np.tile(last, (len(numbers), 1))
-    np.maximum.at(best, (rows, which), cosines)
+    ids, picture = np.unique(found["picture"].to_numpy(), return_inverse=True)
+    best = np.tile(last, (len(ids), 1))
+    np.maximum.at(best, (picture, which), cosines)
     bounds = best.clip(min=0).mean(axis=1)
     order = np.argsort(-bounds, kind="stable")
-    return Candidates(
-        numbers[order].astype(np.int64), bounds[order], float(last.clip(min=0).mean())
-    )
+    numbers = rows.numbers_of(ids)[order]
+    return Candidates(numbers, bounds[order], float(last.clip(min=0).mean()))

@@ -205,9 +205,9 @@ class Index:
         """
         assert query.words is not None
         tokens, effort = query.words.directions(query.wanted), EFFORTS[1]
-        near = nearest_pictures(
-            self.rows.tokens, tokens, effort.nearest, effort.cells, query.box
-        ).first(DEEPER * effort.pictures + count)
+        near = nearest_pictures(self.rows, tokens, effort.nearest, effort.cells, query.box).first(
+            DEEPER * effort.pictures + count
+        )
         return self._down(replace(near, bounds=np.full_like(near.bounds, 2)), query, count)
 
     def _approximately(self, query: Query, count: int) -> Scores:
@@ -218,7 +218,7 @@ class Index:
         for effort in EFFORTS:
             cells = max(3, effort.cells // len(query.wanted))
             near = nearest_pictures(
-                self.rows.tokens, query.wanted, effort.nearest, cells, query.box
+                self.rows, query.wanted, effort.nearest, cells, query.box
             ).first(deeper * effort.pictures + count)
             best = self._down(near, query, count, ROUNDED)
             if len(best.total) == count and best.total[-1] >= near.others + ROUNDED:

@@ -1,5 +1,6 @@
-"""The rows of an index: what is known of pictures, by their numbers."""
+"""The rows of an index: what is known of pictures, by their numbers (tables.py)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,13 @@ import torch
 from jaxtyping import Float, Float16, Float32, Int64
 from torch import Tensor
 
+from stellar.searching.runs import Runs, runs
 from stellar.searching.tables import Contents, changed, connect, damaged, reading, schemas
 
 ROWS_AT_ONCE = 2048
 """Tokens that become single precision together: few enough for a processor's cache."""
+READ_AT_ONCE = 8192
+"""Tokens that are read together, when all are."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class Rows:
     def paths(self) -> list[str]:
         """Of all pictures, in the order of their numbers."""
         with reading(self.folder, changed):
-            table = self.pictures.search().select(["path"]).limit(None).to_arrow()
-            return table["path"].to_pylist()
+            table = self.pictures.search().select(["picture", "path"]).limit(None).to_arrow()
+            return table.sort_by("picture")["path"].to_pylist()
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -74,17 +78,51 @@ class Rows:
         return {path: number for number, path in enumerate(self.paths)}
 
     @cached_property
+    def _ids(self) -> Int64[np.ndarray, "N"]:
+        """Of all pictures, rising."""
+        with reading(self.folder, changed):
+            table = self.pictures.search().select(["picture"]).limit(None).to_arrow()
+            return np.sort(table["picture"].to_numpy())
+
+    def numbers_of(self, ids: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+        """The numbers of pictures by their ids, as the tables have them."""
+        numbers = np.searchsorted(self._ids, ids)
+        if (self._ids[numbers.clip(max=len(self._ids) - 1)] != ids).any():
+            raise changed(self.folder, "its tokens are of other pictures")
+        return numbers
+
+    @cached_property
+    def _picture_places(self) -> Runs:
+        """Where picture number n lies in its table."""
+        with reading(self.folder, changed):
+            batches = self.pictures.search().select(["picture"]).limit(None).to_batches()
+            return runs(self.numbers_of(batch["picture"].to_numpy()) for batch in batches)
+
+    @cached_property
+    def _token_places(self) -> Runs:
+        """Where token k of picture number n, whose key is n K + k, lies in its table."""
+        with reading(self.folder, changed):
+            return runs(keys for keys, _ in self._tokens([]))
+
+    def _tokens(self, columns: list[str]) -> Iterator[tuple[Int64[np.ndarray, "_"], Any]]:
+        """Rows of all tokens with their keys, as they lie."""
+        columns = ["picture", "token", *columns]
+        rows = self.tokens.search().select(columns).limit(None)
+        for batch in rows.to_batches(READ_AT_ONCE):
+            numbers = self.numbers_of(batch["picture"].to_numpy())
+            yield numbers * self.contents.num_tokens + batch["token"].to_numpy(), batch
+
+    @cached_property
     def in_memory(self) -> InMemory:
         """The tokens of all pictures."""
         num_tokens, width = self.contents.model["shapes"]["tokens"]
         count = self.contents.num_pictures * num_tokens
-        sparse, shares, done = torch.empty(count, width).half(), torch.empty(count), 0
+        sparse, shares = torch.empty(count, width).half(), torch.empty(count)
         with reading(self.folder, changed):
-            for batch in self.tokens.search().select(["sparse", "share"]).limit(None).to_batches():
-                rows = slice(done, done + len(batch))
+            for keys, batch in self._tokens(["sparse", "share"]):
+                rows = torch.from_numpy(keys)
                 sparse[rows] = torch.tensor(batch["sparse"].flatten().to_numpy()).view(-1, width)
                 shares[rows] = torch.tensor(batch["share"].to_numpy())
-                done += len(batch)
         lengths = torch.cat([part.float().norm(dim=1) for part in sparse.split(ROWS_AT_ONCE)])
         inverse = torch.where(lengths > 0, 1 / lengths, 0)
         return InMemory(
@@ -112,10 +150,11 @@ class Rows:
 
     def some(self, numbers: Int64[np.ndarray, "n"]) -> list[PictureRow]:
         """Some pictures."""
-        order = np.argsort(numbers)
+        places = self._picture_places.places_of(numbers)
+        order = np.argsort(places)
         columns = ["path", "width", "height", "thumbnail"]
         with reading(self.folder, changed):
-            found = self.pictures.take_offsets(numbers[order].tolist()).select(columns).to_list()
+            found = self.pictures.take_offsets(places[order].tolist()).select(columns).to_list()
         rows = [
             PictureRow(
                 row["path"],
@@ -128,17 +167,21 @@ class Rows:
 
     def _taken(self, numbers: Int64[np.ndarray, "n"], column: str) -> Float[np.ndarray, "n K w"]:
         """LanceDB gives rows in the order of their places, whatever the order they are asked in."""
-        order, num_tokens = np.argsort(numbers), self.contents.num_tokens
-        places = (numbers[order, None] * num_tokens + np.arange(num_tokens)).ravel().tolist()
+        num_tokens = self.contents.num_tokens
+        keys = numbers[:, None] * num_tokens + np.arange(num_tokens)
+        places = self._token_places.places_of(keys.ravel())
+        order = np.argsort(places)
         with reading(self.folder, changed):
-            table = self.tokens.take_offsets(places).select([column]).to_arrow()
-            return self._per_picture(table[column])[np.argsort(order)]
+            table = self.tokens.take_offsets(places[order].tolist()).select([column]).to_arrow()
+            rows = _vectors(table[column])[np.argsort(order)]
+        return rows.reshape(len(numbers), num_tokens, -1)
 
-    def _per_picture(self, column: Any) -> Float[np.ndarray, "n K w"]:
-        """A number or a list for each token; of a number w is 1."""
-        column, width = column.combine_chunks(), getattr(column.type, "list_size", None)
-        numbers = column if width is None else column.flatten()
-        return numbers.to_numpy().reshape(-1, self.contents.num_tokens, width or 1)
+
+def _vectors(column: Any) -> Float[np.ndarray, "n w"]:
+    """A number or a list in each row; of a number w is 1."""
+    column, width = column.combine_chunks(), getattr(column.type, "list_size", None)
+    numbers = column if width is None else column.flatten()
+    return numbers.to_numpy().reshape(-1, width or 1)
 
 
 def _at(table: Any, version: int) -> Any:

@@ -4,8 +4,11 @@ are whole.
 A version of a table is all that was in it at one time. `growing.json` names those that a build
 has reached, and becomes `index.json`, in one step, when it is over. So searches read what was
 finished last, whatever a later build is doing, and a build that was killed goes on from the
-versions that it named; what it wrote after them is dropped. The token number k of picture number n
-is row n K + k.
+versions that it named; what it wrote after them is dropped.
+
+In both tables `picture` is a picture's id, which is never given twice. To who searches, the number
+of a picture is how many of those that are there have lower ids. Rows come in by rising ids, but do
+not always stay so (runs.py).
 """
 
 import json
@@ -29,7 +32,7 @@ WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
 WORDS = "words.safetensors"
 """What words is, where the index knows some."""
 NEEDS_LANCEDB = "needs LanceDB: pip install 'stellar-vision[search]'"
-FORMAT = 1
+FORMAT = 2
 """Of the tables and the files beside them."""
 
 
@@ -46,6 +49,8 @@ class Contents:
     shapes.
     """
     num_pictures: int = 0
+    next_id: int = 0
+    """Of the next picture that comes in."""
     pictures: int = 0
     tokens: int = 0
     """The version of each table; 0: it is still to be made."""
@@ -85,6 +90,7 @@ def schemas(model: dict[str, Any]) -> dict[str, pa.Schema]:
         return pa.list_(pa.float32(), length)
 
     pictures = {
+        "picture": pa.int64(),
         "path": pa.string(),
         "cls": halves(model["shapes"]["cls"][0]),
         "width": pa.int32(),
@@ -125,7 +131,10 @@ def read_contents(file: Path) -> Contents | None:
     try:
         found = parse_json(file.read_text("utf-8"))
         if found.pop("format") != FORMAT:
-            raise SearchError(f"{file} is of another version of stellar; make the index again")
+            raise SearchError(
+                f"{file} is of another version of stellar; remove {file.parent}, and make it again "
+                "with stellar index"
+            )
         return _checked(Contents(**found))
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -138,8 +147,9 @@ def read_contents(file: Path) -> Contents | None:
 def _checked(contents: Contents) -> Contents:
     """Raises ValueError for what no build writes."""
     check_metadata(contents.model)
-    numbers = {"num_pictures": 1, "pictures": 1, "tokens": 1, "trained_on": 0, "filled": 0}
-    for name, least in numbers.items():
+    versions = {"pictures": 1, "tokens": 1, "filled": 0}
+    counts = {"num_pictures": 0, "next_id": contents.num_pictures, "trained_on": 0}
+    for name, least in (counts | versions).items():
         value = getattr(contents, name)
         if not (isinstance(value, int) and least <= value < 2**63):  # LanceDB counts no further
             raise ValueError(f"its {name} is {value!r}")
