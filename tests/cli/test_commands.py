@@ -104,7 +104,11 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --out nowhere --resume", 1, "holds no run to resume"),
         ("pretrain --out x --resume --training.steps 3", 1, "(got --training.steps 3), or start"),
         ("pretrain --out x --resume --preset b16", 1, "a resumed run keeps its settings"),
-        ("pretrain --out x --resume --settings", 1, "(got --settings), or start a new run"),
+        (
+            "pretrain --out x --resume --settings",
+            1,
+            "or start a new run from it, with --config x/run.toml --init x",
+        ),
         ("pretrain --data . --training.steps many", 2, "steps"),
         ("pretrain --data . --training.stepz 3", 2, "--training.steps"),
         ("pretrain --data scenes --model.image-size 100", 1, "multiple of model.patch_size"),

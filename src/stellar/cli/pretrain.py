@@ -10,7 +10,7 @@ import tyro
 
 from stellar.cli.options import options_and_rest_of, options_of
 from stellar.config import ConfigError, RunConfig
-from stellar.config_toml import read_run_config
+from stellar.config_toml import SETTINGS, read_run_config
 from stellar.errors import UserError
 from stellar.presets import PRESETS
 from stellar.processes.launch import own_ranks
@@ -59,7 +59,8 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             "a resumed run keeps its settings: drop everything but --out, --resume and --device "
             f"(got {' '.join([*given, *rest])}), "
-            f"or start a new run with --init {options.out}"
+            f"or start a new run from it, with --config {options.out / SETTINGS} "
+            f"--init {options.out}"
         )
     config = None if options.resume else configure(options, rest)
     from stellar.cli.terminal import console

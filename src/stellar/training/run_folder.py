@@ -103,7 +103,8 @@ class RunFolder:
                 f"{self.config.data} holds other pictures than this run was begun with "
                 f"({found['images']:,} now, {before['images']:,} then; or names or files were "
                 "changed), so it cannot go on as if it had never stopped: make the folder what it "
-                f"was, or start a new run with --init {self.path}"
+                f"was, or start a new run from this one, with --config {self.path / SETTINGS} "
+                f"--init {self.path}"
             )
 
     def log(self, message: str) -> None:
