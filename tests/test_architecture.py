@@ -120,6 +120,7 @@ WITHIN = {
         "index": {
             "asked",
             "candidates",
+            "concepts",
             "example",
             "hits",
             "places",
@@ -129,7 +130,9 @@ WITHIN = {
             "vectors",
             "words",
         },
-        "page": {"example", "hits", "places"},
+        "clustering": set(),
+        "concepts": {"clustering", "hits", "rows", "scoring"},
+        "page": {"concepts", "example", "hits", "places"},
     },
     "aligning": {
         "towers": set(),

@@ -24,6 +24,7 @@ COMMANDS = {
     "align": "learn what words tokens answer to, from a model such as CLIP and your pictures",
     "index": "make an embedding searchable, by what is in the pictures and where",
     "search": "find pictures by a picture, by its tokens, at a place",
+    "concepts": "say what is in the pictures of an index: its tokens, in groups that are alike",
     "explore": "look into pictures by their tokens, edit and search them, in the browser",
     "reconstruct": "draw pictures again from their tokens, as a picture sheet with PSNR",
     "evaluate": "report what models know, where they know it, and what they can draw again",

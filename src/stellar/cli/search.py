@@ -78,7 +78,10 @@ class Options:
 def run(arguments: Sequence[str]) -> int:
     options = options_of(Options, "search", arguments, DESCRIPTION)
     _check_what_is_asked(options)
-    _check_page(options.out, options.pictures)
+    if options.out is not None:
+        check_page(options.out)
+    elif options.pictures is not None:
+        raise UserError("--pictures is for the page; name it with --out FILE.html")
     from stellar.searching import open_index
     from stellar.searching.originals import open_originals
     from stellar.searching.page import write_page
@@ -157,11 +160,8 @@ def _check_what_is_asked(options: Options) -> None:
         raise UserError("--words is for a search by words, not for --like PATH")
 
 
-def _check_page(out: Path | None, pictures: str | None) -> None:
-    if out is None:
-        if pictures is not None:
-            raise UserError("--pictures is for the page; name it with --out FILE.html")
-        return
+def check_page(out: Path) -> None:
+    """Raises UserError for a page that cannot be written."""
     if out.suffix != ".html":
         raise UserError(f"the page is HTML: end its name in .html, got --out {out}")
     if not out.parent.is_dir():

@@ -7,6 +7,7 @@ rows (`rows.py`); `page/` shows the hits.
 """
 
 from stellar.searching.building import EXACT_UP_TO, IndexResult, build_index
+from stellar.searching.concepts import Concept, Concepts
 from stellar.searching.example import Example
 from stellar.searching.hits import Hit, Match
 from stellar.searching.index import Index, open_index
@@ -19,6 +20,8 @@ __all__ = [
     "EXACT_UP_TO",
     "PLACES",
     "Box",
+    "Concept",
+    "Concepts",
     "Example",
     "Hit",
     "Index",

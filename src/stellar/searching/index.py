@@ -12,6 +12,7 @@ from stellar.config import check_count, nearest
 from stellar.model import Stellar
 from stellar.searching.asked import listed, pixel, vectors
 from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
+from stellar.searching.concepts import EXAMPLES, Concepts, find_concepts
 from stellar.searching.example import Example, encoded, token_at
 from stellar.searching.hits import Hit, hits
 from stellar.searching.places import Box, check_box, parse_place
@@ -128,6 +129,13 @@ class Index:
         query = self._checked(query)
         look = self._exactly if exact or not self.approximate else self._approximately
         return hits(look(query, count), self.rows)
+
+    def concepts(self, count: int = 24, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
+        """What is in the pictures, without asking: all tokens in `count` groups that are alike
+        (concepts.py), with so many examples of each. A `Query` by a concept's centre finds more.
+        The same seed gives the same groups. Raises ConfigError for a count below 1.
+        """
+        return find_concepts(self.rows, count, examples, seed)
 
     @property
     def words(self) -> Words | None:

@@ -61,10 +61,11 @@ def said(
     texts: Float32[np.ndarray, "q E"],
 ) -> Float32[np.ndarray, "n K q"]:
     """The cosines of tokens with words; -1 for those that do not answer."""
-    return np.where(_answers(shares)[..., None], words(sparse) @ texts.T, np.float32(-1))
+    return np.where(answers(shares)[..., None], words(sparse) @ texts.T, np.float32(-1))
 
 
-def _answers(shares: Float[np.ndarray, "n K"]) -> Bool[np.ndarray, "n K"]:
+def answers(shares: Float[np.ndarray, "n K"]) -> Bool[np.ndarray, "n K"]:
+    """Which tokens explain enough of their picture to be asked."""
     return shares * shares.shape[1] >= SILENT
 
 
@@ -85,7 +86,7 @@ def score(
         cosines = said(query.words, sparse, shares, query.wanted)
     cosines = np.moveaxis(cosines, 2, 1)  # n q K
     if query.box is not None and maps is not None:
-        there = mass_within(maps, query.box) * _answers(maps.mean(axis=(2, 3), dtype=np.float32))
+        there = mass_within(maps, query.box) * answers(maps.mean(axis=(2, 3), dtype=np.float32))
         cosines = cosines.clip(min=0) * there[:, None]
     token = cosines.argmax(axis=2)
     best = np.take_along_axis(cosines, token[..., None], axis=2)[..., 0]

@@ -1,0 +1,99 @@
+"""What is in all pictures of an index: its tokens in groups that are alike, each a concept.
+
+A token counts where it explains at least SILENT of an even share of its picture (scoring.py). The
+concept of a token is that of the nearest centre (clustering.py). So a concept has pictures, a part
+of each of them, which are the shares of its tokens there, and a place, the mean of their maps.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+
+from stellar.config import check_count
+from stellar.searching.clustering import nearest_centre, spherical_kmeans
+from stellar.searching.hits import Hit, hits
+from stellar.searching.rows import Rows
+from stellar.searching.scoring import Scores, answers
+
+LEARNED_FROM = 65_536
+"""Tokens that the centres are found from, at most, evenly spread over the pictures."""
+AVERAGED = 64
+"""Pictures of a concept, at most, whose maps its place is the mean of."""
+EXAMPLES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Concept:
+    """Tokens that are alike."""
+
+    centre: Float32[np.ndarray, "D"] = field(repr=False)
+    """Of length 1: a query by it finds more of it."""
+    num_pictures: int
+    """That have such a token."""
+    share: float
+    """What these tokens explain of all pictures together."""
+    cosine: float
+    """Of the tokens and the centre, the mean: how much alike they are."""
+    where: Float32[np.ndarray, "h w"] = field(repr=False)
+    """The mean map of its tokens."""
+    examples: tuple[Hit, ...] = field(repr=False)
+    """The tokens nearest to the centre, each of another picture; their score is that cosine."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concepts:
+    """What an index has, the largest share first."""
+
+    concepts: tuple[Concept, ...]
+    shares: Float32[np.ndarray, "N c"]
+    """What each concept explains of each picture, in the order of the index's paths. The rest of
+    a picture, up to 1, is tokens that hardly explain any of it.
+    """
+
+
+def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
+    """The tokens of an index in `count` groups, or fewer where there are fewer kinds of tokens,
+    with so many examples of each. All tokens are in memory meanwhile. Raises ConfigError for
+    counts below 1.
+    """
+    check_count(count, "count")
+    check_count(examples, "examples", least=0)
+    memory = rows.in_memory
+    counted = torch.from_numpy(answers(memory.shares.numpy()))
+    picture, token = (places.numpy() for places in counted.nonzero(as_tuple=True))
+    vectors = memory.sparse[counted].float() * memory.inverse_lengths[counted][:, None]
+    learned = torch.linspace(0, len(vectors) - 1, min(len(vectors), LEARNED_FROM)).long()
+    centres = spherical_kmeans(vectors[learned], count, seed)
+    group, cosine = (each.numpy() for each in nearest_centre(vectors, centres))
+    shares = np.zeros((len(memory.shares), len(centres)), np.float32)
+    np.add.at(shares, (picture, group), memory.shares[counted].numpy())
+    order = [number for number in np.argsort(-shares.sum(axis=0)) if (group == number).any()]
+    found = []
+    for number in order:
+        own = group == number
+        found.append(_concept(rows, centres[number].numpy(), float(shares[:, number].mean()),
+                              picture[own], token[own], cosine[own], examples))  # fmt: skip
+    return Concepts(tuple(found), shares[:, order])
+
+
+def _concept(
+    rows: Rows,
+    centre: Float32[np.ndarray, "D"],
+    share: float,
+    picture: Int64[np.ndarray, "m"],
+    token: Int64[np.ndarray, "m"],
+    cosine: Float32[np.ndarray, "m"],
+    examples: int,
+) -> Concept:
+    """Of m tokens: their pictures, their numbers there, and their cosines with the centre."""
+    nearest = np.argsort(-cosine, kind="stable")
+    _, first = np.unique(picture[nearest], return_index=True)  # of each picture its nearest
+    best = nearest[np.sort(first)]
+    shown = best[:examples]
+    scores = Scores(picture[shown], cosine[shown], token[shown, None], cosine[shown, None])
+    some = best[np.linspace(0, len(best) - 1, min(len(best), AVERAGED)).round().astype(int)]
+    maps = rows.maps(picture[some])[np.arange(len(some)), token[some]]
+    where = maps.astype(np.float32).mean(axis=0)
+    return Concept(centre, len(best), share, float(cosine.mean()), where, tuple(hits(scores, rows)))
