@@ -18,15 +18,15 @@ from PIL import Image
 from torch import nn
 
 from stellar.config import ConfigError, Fit, ModelConfig
-from stellar.data.folder import DataError, ImageFolder
+from stellar.data.folder import DataError
 from stellar.embedding import EmbeddingError, embed, global_tokens, read_embeddings, row_groups
-from stellar.embedding.beginning import open_parts
 from stellar.embedding.embedder import Embedder
 from stellar.errors import UserError
 from stellar.images import InputError, fitted, read_image
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.saving import save_model
+from stellar.processes.launch import Ranks
 from stellar.storage import NotWritten
 
 
@@ -111,9 +111,8 @@ def test_a_call_that_was_stopped_goes_on_with_as_many_tokens_alone(
     tmp_path: Path, model: Stellar, photos: Path
 ) -> None:
     """Rows of two lengths never end up in one file."""
-    embedder = Embedder(model, tokens=2)
-    source = ImageFolder(photos)
-    open_parts(tmp_path / "out.parquet", source, embedder, 2)
+    ranks = Ranks(1, 2)  # which makes all parts, and not the end of it
+    embed(model, photos, tmp_path / "out.parquet", part_size=2, tokens=2, ranks=ranks)
     with pytest.raises(
         EmbeddingError, match=r"parts of an embedding with other --tokens; remove it"
     ):
@@ -203,12 +202,7 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
 def test_parts_of_another_model_are_refused(
     tmp_path: Path, small: ModelConfig, model: Stellar, photos: Path
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    model.encoder.register_forward_pre_hook(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        embed(model, photos, tmp_path / "out.parquet")
+    embed(model, photos, tmp_path / "out.parquet", ranks=Ranks(1, 2))
     with pytest.raises(EmbeddingError, match="parts of an embedding of another model; remove it"):
         embed(Stellar(small).eval(), photos, tmp_path / "out.parquet")
 

@@ -23,6 +23,8 @@ folder = Path(sys.argv[1])
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, object_store_memory=100_000_000)
 model = stellar.load(str(folder / "model"))
 print(embed_on_ray(model, folder / "photos", folder / "many", batch_size=2, part_size=2))
+(folder / "photos/0.png").rename(folder / "photos/9.png")
+print(embed_on_ray(model, folder / "photos", folder / "many", batch_size=2, part_size=2))
 ray.shutdown()
 """
 
@@ -30,7 +32,7 @@ ray.shutdown()
 def test_a_cluster_makes_what_one_process_makes(
     tmp_path: Path, model: Stellar, photos: Path
 ) -> None:
-    """And goes on with what another engine began. The GPU is one in name only."""
+    """And brings it up to date. The GPU is one in name only."""
     pytest.importorskip("ray", reason="Ray is an extra of its own")
     (tmp_path / "model").mkdir()
     save_model(tmp_path / "model", model)
@@ -39,7 +41,10 @@ def test_a_cluster_makes_what_one_process_makes(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    assert "num_images=6, num_unreadable=1" in done.stdout
+    first, second = done.stdout.splitlines()[-2:]
+    assert "num_images=6, num_unreadable=1, num_kept=0, num_gone=0" in first
+    assert "num_images=6, num_unreadable=1, num_kept=5, num_gone=1" in second
+    embed(model, photos, tmp_path / "one.parquet", batch_size=2)
     ours, theirs = (read_embeddings(tmp_path / name) for name in ("many", "one.parquet"))
     assert ours.paths == theirs.paths
     assert np.allclose(ours.tokens, theirs.tokens, rtol=1e-3, atol=1e-3)

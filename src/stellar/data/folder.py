@@ -110,7 +110,8 @@ class ImageFiles:
             status = self.path(index).stat()
         except OSError:
             return None
-        return Stamp(status.st_size, status.st_mtime_ns)
+        # A time after the year 2262 has no room in 64 bits.
+        return Stamp(status.st_size, min(status.st_mtime_ns, 2**63 - 1))
 
     def fingerprint(self) -> str:
         """Tells other files, or the same ones in another order, apart: by all of their names, and

@@ -1,11 +1,7 @@
-"""An embedding is begun, gone on with, found finished, or brought up to date: the manifest beside
-it says what its parts are parts of.
-"""
+"""An embedding is begun, gone on with, found finished, or brought up to date."""
 
-import json
-import shutil
-from contextlib import suppress
-from dataclasses import astuple, replace
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +11,15 @@ import pyarrow.parquet as pq
 from stellar.data.folder import Stamped
 from stellar.embedding.earlier import STAMPS, Earlier, is_current, with_stamp_columns
 from stellar.embedding.embedder import STRONGEST, Embedder, EmbeddingError, schema_of
-from stellar.embedding.parts import PART_SIZE, Before, Parts
+from stellar.embedding.finishing import end_what_was_cut_short, tidy
+from stellar.embedding.manifest import Manifest, Replaced, create, read_manifest
+from stellar.embedding.parts import ALONE, PART_SIZE, Parts
 from stellar.embedding.reading import files_of
-from stellar.embedding.whole import count_rows
+from stellar.embedding.whole import Identity, Whole, identity, look_through
 from stellar.json_text import parse_json
-from stellar.storage import hidden, make_folder, write_file, writing
+from stellar.processes.launch import Ranks
+from stellar.storage import remove_folder, writing
 
-MANIFEST, BEFORE = "manifest.json", "before"
 CHOOSE = "remove it, or choose another --out"
 MODEL, OTHER_TOKENS, OTHER_IMAGES = "model_sha256", "with other --tokens", "of other images"
 APART = {
@@ -33,6 +31,7 @@ APART = {
     STRONGEST: OTHER_TOKENS,
 }
 """What is said of an embedding, by the field of its metadata that is not as asked for."""
+logger = logging.getLogger(__name__)
 
 
 def open_parts(
@@ -40,52 +39,95 @@ def open_parts(
     source: Stamped,
     embedder: Embedder,
     part_size: int = PART_SIZE,
-    thorough: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Parts:
     """What is done of an embedding, as this or an earlier call left it; its parts keep their size.
 
-    Where `out` is what is asked for, nothing is missing. To be sure of that the files of all
-    pictures are asked when they were changed; where not `thorough`, as in all processes but one,
-    their names have to do. Where `out` is the same of pictures that have changed since, and some of
-    them have not, their rows are taken over, and it is replaced when all parts are done.
+    Where `out` is what is asked for, nothing is missing. To be sure of that, the first of `ranks`
+    asks all files when they were changed; to the others, names have to do. Where `out` is the same
+    of images that have changed since, the rows of those that have not are taken over, and it is
+    replaced when all parts are done.
 
     Raises EmbeddingError when `out` is something else, its folder does not exist, or the parts are
     of something else, and NotWritten for a name that no file can have.
     """
     out = out if out.name.strip(".") else out.resolve()  # what lies beside . needs its name
+    if out.is_symlink() and out.is_dir():
+        out = out.resolve()  # the link stays, and the folder that it leads to is replaced
     contents = {"images": len(source), "names": source.fingerprint(), **embedder.metadata}
     parts = Parts(out, with_stamp_columns(schema_of(contents)), len(source), part_size)
     with writing(out):
-        return _begun(parts, contents, source, thorough)
+        while True:
+            try:
+                return _opened(parts, contents, source, ranks)
+            except _ReplacedMeanwhile:
+                pass
 
 
-def _begun(parts: Parts, contents: dict[str, Any], source: Stamped, thorough: bool) -> Parts:
+class _ReplacedMeanwhile(Exception):
+    """Another process finished while this one looked."""
+
+
+def _opened(parts: Parts, contents: dict[str, Any], source: Stamped, ranks: Ranks) -> Parts:
     """The parts of these contents, as they were found or begun now."""
-    out, number = parts.out, _number(parts.out)
-    if number is not None:
-        try:
-            earlier = _earlier(parts, number, contents, source, thorough)
-        except EmbeddingError:
-            if _number(out) == number:
-                raise
-            return _begun(parts, contents, source, thorough)  # it was replaced meanwhile
-        if earlier is None:
-            return parts
-        parts = replace(parts, before=Before(number, len(earlier)), earlier=earlier)
+    out = parts.out
+    if out.exists() and identity(out) is None:
+        raise EmbeddingError(f"{out} exists and is no embedding; choose another --out")
     if not out.parent.is_dir():
         raise EmbeddingError(
             f"the folder {out.parent} does not exist; create it, or choose another --out"
         )
-    if not parts.folder.exists():
-        before = None if parts.before is None else astuple(parts.before)
-        _create(parts.folder, {"part_size": parts.part_size, BEFORE: before, **contents})
-    if _number(out) != number:  # finished between the two looks, so the folder may be gone or new
-        return _begun(replace(parts, before=None, earlier=None), contents, source, thorough)
-    return _gone_on_with(parts, contents)
+    end_what_was_cut_short(parts)
+    there = identity(out)
+    manifest = _manifest(parts, there, contents, ranks)
+    if there is not None:
+        try:
+            earlier = _earlier(parts, contents, source, ranks, manifest is not None)
+        except (EmbeddingError, OSError) as error:
+            if identity(out) != there:
+                raise _ReplacedMeanwhile from error
+            raise
+        if earlier is None:
+            return parts
+        parts = replace(parts, replaced=Replaced(there, len(earlier)), earlier=earlier)
+    if manifest is None:
+        create(parts.folder, Manifest(parts.part_size, parts.replaced, contents))
+        manifest = read_manifest(parts.folder)  # perhaps that of a faster process
+    if manifest is None or identity(out) != there:
+        raise _ReplacedMeanwhile
+    return replace(parts, part_size=manifest.part_size, replaced=manifest.replaced)
+
+
+def _manifest(
+    parts: Parts, there: Identity | None, contents: dict[str, Any], ranks: Ranks
+) -> Manifest | None:
+    """That of the parts that are gone on with. What was left by a call that is over goes. So do
+    parts of images that have changed since, where they cost time alone. Raises EmbeddingError for
+    parts of something else.
+    """
+    if not parts.folder.exists() or (manifest := read_manifest(parts.folder)) is None:
+        return None
+    if not manifest.is_of(there):
+        tidy(parts)
+        return None
+    apart = _apart(manifest.contents, contents)
+    if not apart:
+        return manifest
+    none_is_done = not any(parts.data.glob("*.parquet"))
+    if ranks.world_size == 1 and (none_is_done or (apart == OTHER_IMAGES and there is not None)):
+        if not none_is_done:
+            logger.warning("the images changed again: what was made of %s is made anew", parts.out)
+        remove_folder(parts.folder)
+        return None
+    raise EmbeddingError(f"{parts.folder} holds parts of an embedding {apart}; {CHOOSE}")
 
 
 def _earlier(
-    parts: Parts, number: int, contents: dict[str, Any], source: Stamped, thorough: bool
+    parts: Parts,
+    contents: dict[str, Any],
+    source: Stamped,
+    ranks: Ranks,
+    is_being_replaced: bool,
 ) -> Earlier | None:
     """What is there already, to be brought up to date; None where it is what is asked for. Raises
     EmbeddingError where it is neither.
@@ -96,42 +138,34 @@ def _earlier(
     here = {key: found.get(key) for key in ("images", "names")}
     if apart := _apart(found, {**contents, **here}):
         raise EmbeddingError(f"{out} is an embedding {apart}; {CHOOSE}")
-    count_rows(out, with_stamp_columns(schema_of(found)), found["images"])
-    finished = found == contents and not _is_being_replaced(parts, number)
-    if finished and (not thorough or is_current(out, source)):
+    whole = look_through(out, with_stamp_columns(schema_of(found)), found["images"])
+    if found == contents and not is_being_replaced and _is_current(out, source, whole, ranks):
         return None
-    earlier, pictures = Earlier(out), range(len(source))
-    if all(earlier.row(source.name(i), source.stamp(i)) is None for i in pictures):
+    if out.is_dir() and Path.cwd().is_relative_to(out.resolve()):
+        raise EmbeddingError(
+            f"{out} is the folder that this command runs in, so none can take its place; give the "
+            "command somewhere else"
+        )
+    earlier = Earlier(out)
+    if found != contents and not _has_any(earlier, source):
         raise EmbeddingError(
             f"{out} is an embedding {OTHER_IMAGES}, or all of them were changed; {CHOOSE}"
         )
     return earlier
 
 
-def _gone_on_with(parts: Parts, contents: dict[str, Any]) -> Parts:
-    """As the manifest has them. Raises EmbeddingError for parts of something else."""
-    folder, manifest = parts.folder, _manifest(parts.folder)
-    part_size, before = manifest.pop("part_size"), manifest.pop(BEFORE)
-    if apart := _apart(manifest, contents):
-        raise EmbeddingError(f"{folder} holds parts of an embedding {apart}; {CHOOSE}")
-    if parts.before not in (None, before):
-        raise EmbeddingError(
-            f"{folder} holds parts that were begun before {parts.out} was changed; {CHOOSE}"
-        )
-    return replace(parts, part_size=part_size, before=before)
+def _is_current(out: Path, source: Stamped, whole: Whole, ranks: Ranks) -> bool:
+    return ranks.rank > 0 or is_current(out, source, whole.unreadable)
 
 
-def _is_being_replaced(parts: Parts, number: int) -> bool:
-    """Whether parts of what will replace this are there."""
-    if not parts.folder.exists():
-        return False
-    before = _manifest(parts.folder)[BEFORE]
-    return before is not None and before.number == number
-
-
-def _number(out: Path) -> int | None:
-    """Of the place on the disk that has this name; None where there is none."""
-    return out.stat().st_ino if out.exists() else None
+def _has_any(earlier: Earlier, source: Stamped) -> bool:
+    """Whether an image is as it was."""
+    names = ((source.name(index), index) for index in range(len(source)))
+    return any(
+        earlier.row(name, source.stamp(index)) is not None
+        for name, index in names
+        if name in earlier
+    )
 
 
 def _apart(found: dict[str, Any], asked: dict[str, Any]) -> str:
@@ -143,21 +177,6 @@ def _apart(found: dict[str, Any], asked: dict[str, Any]) -> str:
     return " and ".join(said) or ("" if found == asked else "by another version of stellar")
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What the parts in a folder are parts of. Raises EmbeddingError where that is not said."""
-    try:
-        manifest = parse_json((folder / MANIFEST).read_text("utf-8"))
-        before = manifest[BEFORE]
-        if isinstance(manifest["part_size"], int) and manifest["part_size"] > 0:
-            return {**manifest, BEFORE: None if before is None else Before(*before)}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass
-    raise EmbeddingError(
-        f"{folder} does not say what it holds parts of ({MANIFEST} is missing or damaged); remove "
-        "it, and they are made again, or choose another --out"
-    )
-
-
 def _contents(out: Path) -> object:
     """What a finished embedding says that it holds; None for anything else."""
     try:
@@ -167,15 +186,3 @@ def _contents(out: Path) -> object:
         return {**found, "is_older": True} if is_older else found
     except (OSError, LookupError, TypeError, ValueError, pa.ArrowException):
         return None
-
-
-def _create(folder: Path, manifest: dict[str, Any]) -> None:
-    """The folder appears with its manifest in it; of several processes, one makes it."""
-    temporary = hidden(folder)
-    try:
-        make_folder(temporary)
-        write_file(temporary / MANIFEST, json.dumps(manifest))
-        with suppress(OSError):  # another process was faster
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

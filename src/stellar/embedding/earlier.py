@@ -2,6 +2,7 @@
 same, by path, size and time.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.data.folder import Stamp, Stamped
+from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.reading import files_of, readable
+from stellar.embedding.whole import Unreadable
 
 STAMPS = [pa.field("size", pa.int64()), pa.field("modified", pa.int64())]
 """Columns behind those of the vectors: what `Stamp` says of each row's picture."""
@@ -21,8 +24,8 @@ AT_ONCE = 16
 
 
 class Earlier:
-    """The rows of a finished embedding, by the names of their pictures; a million take some 250 MB
-    of memory. Raises EmbeddingError for a damaged one.
+    """The rows of a finished embedding, by the names of their images, where these are of one image
+    alone; a million take some 250 MB of memory. Raises EmbeddingError for a damaged one.
     """
 
     def __init__(self, out: Path) -> None:
@@ -36,6 +39,9 @@ class Earlier:
             self._groups.append((file, number))
             self._starts.append(len(names))
         self._rows = {name: row for row, name in enumerate(names)}
+        if len(self._rows) < len(names):  # files whose names are printed alike
+            often = Counter(names)
+            self._rows = {name: row for name, row in self._rows.items() if often[name] == 1}
 
     def __len__(self) -> int:
         return len(self._stamps)
@@ -50,17 +56,23 @@ class Earlier:
         row = self._rows.get(name)
         return row if row is not None and stamp is not None and self._stamps[row] == stamp else None
 
-    def take(self, rows: Sequence[int]) -> pa.Table:
-        """Some rows, whole, in rising order. Raises EmbeddingError where the disk has changed
-        them.
+    def take(self, rows: Sequence[int], names: Sequence[str]) -> pa.Table:
+        """Some rows, whole, in their order, which rises or falls seldom; and what they are named.
+        Raises EmbeddingError where the disk has changed them, or another embedding is in their
+        place.
         """
         tables, ends = [], np.array(self._starts[1:])
-        for group, of_group in groupby(sorted(rows), lambda row: ends.searchsorted(row, "right")):
+        for group, of_group in groupby(rows, lambda row: int(ends.searchsorted(row, "right"))):
             file, number = self._groups[group]
             with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
                 found = parquet.read_row_group(number)
-            tables.append(found.take([row - self._starts[group] for row in of_group]))
-        return pa.concat_tables(tables).replace_schema_metadata()
+                tables.append(found.take([row - self._starts[group] for row in of_group]))
+        taken = pa.concat_tables(tables).replace_schema_metadata()
+        if taken["path"].to_pylist() != list(names):
+            raise EmbeddingError(
+                f"{self._groups[0][0]} was replaced while it was read; give the same command again"
+            )
+        return taken
 
 
 def stamps_of(source: Stamped, indices: Sequence[int]) -> list[Stamp | None]:
@@ -83,25 +95,26 @@ def with_stamps(rows: pa.Table, stamps: Sequence[Stamp | None]) -> pa.Table:
     return rows.append_column(modified, pa.array(times, modified.type))
 
 
-def is_current(out: Path, source: Stamped) -> bool:
-    """Whether the pictures of a finished embedding of the same names are all as they were: those of
-    its rows, which are in the order of the source, and those between them, which could not be read
-    and would be newer than the embedding if somebody had mended them.
+def is_current(out: Path, source: Stamped, unreadable: Sequence[Unreadable]) -> bool:
+    """Whether the images of a finished embedding of the same names are all as they were: those of
+    its rows, which are in the order of the source, and those between them, which could not be
+    read.
     """
-    written, index = out.stat().st_mtime_ns, 0
+    stamps, index = {each.name: each.stamp for each in unreadable}, 0
     for _, _, group in _groups(out):
-        found, unread = [], []
-        for name in group["path"].to_pylist():
-            while index < len(source) and source.name(index) != name:
-                unread.append(index)
+        indices, expected = [], []
+        for name, stamp in zip(group["path"].to_pylist(), _stamps_in(group), strict=True):
+            while index < len(source) and (other := source.name(index)) != name:
+                indices.append(index)
+                expected.append(stamps.get(other))
                 index += 1
-            found.append(index)
+            indices.append(index)
+            expected.append(stamp)
             index += 1
-        if index > len(source) or stamps_of(source, found) != list(_stamps_in(group)):
+        if index > len(source) or stamps_of(source, indices) != expected:
             return False
-        if _any_since(written, source, unread):
-            return False
-    return not _any_since(written, source, range(index, len(source)))
+    left = range(index, len(source))
+    return stamps_of(source, left) == [stamps.get(source.name(other)) for other in left]
 
 
 def _groups(out: Path) -> Iterator[tuple[Path, int, pa.Table]]:
@@ -117,8 +130,3 @@ def _stamps_in(table: pa.Table) -> Iterator[Stamp | None]:
     sizes, times = (table[field.name].to_pylist() for field in STAMPS)
     for size, modified in zip(sizes, times, strict=True):
         yield None if size is None else Stamp(size, modified)
-
-
-def _any_since(written: int, source: Stamped, indices: Sequence[int]) -> bool:
-    stamps = stamps_of(source, indices)
-    return any(stamp and stamp.modified and stamp.modified > written for stamp in stamps)

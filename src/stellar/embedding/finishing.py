@@ -1,4 +1,9 @@
-"""Parts that are all done become the result, in one step, and what they say is summed up."""
+"""Parts that are all done become the result, and what they say is summed up.
+
+A file is replaced in one step. A folder takes two: the one that was there moves among the parts,
+then the new one to its place. Who is killed between them leaves both, and the next call does the
+second step (`end_what_was_cut_short`).
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,11 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.embedding.embedder import EmbeddingError
-from stellar.embedding.parts import KEPT, KNOWN, LAYOUT, UNREADABLE, Parts
+from stellar.embedding.manifest import read_manifest
+from stellar.embedding.parts import KEPT, KNOWN, LAYOUT, Parts
 from stellar.embedding.reading import files_of
-from stellar.embedding.whole import count_rows, is_of, unreadable_of
-from stellar.json_text import parse_json
-from stellar.storage import one_line, place_file, reason_of, remove_folder, sync, write_file
+from stellar.embedding.whole import (
+    UNREADABLE,
+    Unreadable,
+    from_json,
+    identity,
+    is_of,
+    list_unreadable,
+    look_through,
+    to_json,
+)
+from stellar.storage import place_file, reason_of, remove_folder, sync
 
 
 @dataclass(frozen=True)
@@ -32,27 +46,59 @@ class EmbedResult:
     """Images that the embedding before had, and the folder has no more."""
 
 
+@dataclass
+class _Sum:
+    """What the parts say."""
+
+    num_rows: int = 0
+    num_kept: int = 0
+    num_known: int = 0
+
+
 def finish(parts: Parts) -> EmbedResult:
-    """All parts as the result, in one step; then the folder of parts goes. Raises
-    EmbeddingError, and leaves no result, where not one picture could be read, and where a part
-    was damaged; also where a result that was there before is not what was asked for.
+    """All parts as the result; then the folder of parts goes. Raises EmbeddingError, and leaves
+    what was there, where not one picture could be read, and where a part was damaged; also where a
+    result that was there before is not what was asked for.
     """
-    taken = None
+    found = None
     try:
         if not parts.is_placed:
             _require_parts_alone(parts)
-            taken = _place(parts)
+            found = _place(parts)
     except OSError:
         if not parts.is_placed:  # else another process placed it
             raise
-    num_rows = count_rows(parts.out, parts.schema, parts.num_images)
-    if parts.folder.exists():
+    whole = look_through(parts.out, parts.schema, parts.num_images)
+    list_unreadable(parts.out, whole.unreadable)
+    tidy(parts)
+    kept, gone = whole.num_rows, 0
+    if found is not None:
+        kept = found.num_kept
+        gone = parts.replaced.num_rows - found.num_known if parts.replaced else 0
+    return EmbedResult(parts.out, whole.num_rows, len(whole.unreadable), kept, gone)
+
+
+def tidy(parts: Parts) -> None:
+    """The folder of parts goes, unless they are of what will replace the result. What users keep
+    in a folder beside its rows moves to the one that replaced it.
+    """
+    with suppress(FileNotFoundError):  # another process was faster
+        manifest = read_manifest(parts.folder)
+        if manifest is None or manifest.is_of(identity(parts.out)):
+            return
+        if parts.was_there.exists():
+            rows = files_of(parts.was_there)
+            for file in parts.was_there.iterdir():
+                if file not in rows:
+                    file.replace(parts.out / file.name)
+        remove_folder(parts.folder)
+
+
+def end_what_was_cut_short(parts: Parts) -> None:
+    """Where a folder was moved away, and none took its place, the new one does."""
+    if not parts.out.exists() and parts.was_there.exists():
         with suppress(FileNotFoundError):  # another process was faster
-            _move_others(parts)
-            remove_folder(parts.folder)
-    kept, known = taken or (num_rows, 0)
-    gone = parts.before.num_rows - known if parts.before and taken else 0
-    return EmbedResult(parts.out, num_rows, parts.num_images - num_rows, kept, gone)
+            (parts.data if parts.data.exists() else parts.was_there).replace(parts.out)
 
 
 def _require_parts_alone(parts: Parts) -> None:
@@ -63,58 +109,41 @@ def _require_parts_alone(parts: Parts) -> None:
             raise EmbeddingError(f"{file} is no part of this embedding; move it away")
 
 
-def _look_through(parts: Parts, use: Callable[[pa.Table], object]) -> tuple[int, int]:
-    """Give every part away, and list what they lack. How many of their pictures were taken
-    over, and how many the embedding before knew.
-    """
-    lines, num_rows, kept, known = [], 0, 0, 0
-    for number in range(len(parts)):
-        table = _read(parts, number)
-        use(table)
-        num_rows += len(table)
-        kept += int(table.schema.metadata[KEPT])
-        known += int(table.schema.metadata[KNOWN])
-        lines += [
-            f"{one_line(name)}\t{one_line(reason)}\n"
-            for name, reason in parse_json(table.schema.metadata[UNREADABLE])
-        ]
-    if lines:
-        write_file(unreadable_of(parts.out), "".join(lines))
-    else:
-        unreadable_of(parts.out).unlink(missing_ok=True)
-    if not num_rows:
-        remove_folder(parts.folder)
-        raise EmbeddingError(
-            f"none of {parts.num_images} images could be read; {unreadable_of(parts.out)} says why"
-        )
-    return kept, known
-
-
-def _place(parts: Parts) -> tuple[int, int]:
-    """As `_look_through`."""
+def _place(parts: Parts) -> _Sum:
     if parts.out.suffix == ".parquet":
         # Beside the parts, so that it goes with them where a kill leaves it half-written.
         return place_file(parts.out, partial(_join, parts), staging=parts.folder)
-    found = _look_through(parts, lambda _table: None)  # each is whole
-    if parts.out.exists():
-        parts.out.replace(parts.replaced)  # and goes with the parts
+    found, _ = _read_all(parts, lambda _table: None)  # each is whole
+    if parts.replaced is not None and identity(parts.out) == parts.replaced.identity:
+        parts.out.replace(parts.was_there)  # and goes with the parts
     parts.data.replace(parts.out)
     sync(parts.out.parent)
     return found
 
 
-def _move_others(parts: Parts) -> None:
-    """What users keep in a folder beside its rows moves to the one that replaced it."""
-    if parts.replaced.exists():
-        rows = files_of(parts.replaced)
-        for file in parts.replaced.iterdir():
-            if file not in rows:
-                file.replace(parts.out / file.name)
-
-
-def _join(parts: Parts, path: Path) -> tuple[int, int]:
+def _join(parts: Parts, path: Path) -> _Sum:
     with pq.ParquetWriter(path, parts.schema, **LAYOUT) as writer:
-        return _look_through(parts, writer.write_table)
+        found, unreadable = _read_all(parts, writer.write_table)
+        writer.add_key_value_metadata({UNREADABLE: to_json(unreadable)})
+    return found
+
+
+def _read_all(parts: Parts, use: Callable[[pa.Table], object]) -> tuple[_Sum, list[Unreadable]]:
+    """Give every part away: what they say, and what they lack."""
+    found, unreadable = _Sum(), []
+    for number in range(len(parts)):
+        table = _read(parts, number)
+        use(table)
+        said = table.schema.metadata
+        found.num_rows += len(table)
+        found.num_kept += int(said[KEPT])
+        found.num_known += int(said[KNOWN])
+        unreadable += from_json(said[UNREADABLE])
+    if not found.num_rows:
+        listed = list_unreadable(parts.out, unreadable)
+        remove_folder(parts.folder)
+        raise EmbeddingError(f"none of {parts.num_images} images could be read; {listed} says why")
+    return found, unreadable
 
 
 def _read(parts: Parts, number: int) -> pa.Table:

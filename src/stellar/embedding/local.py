@@ -32,8 +32,8 @@ from stellar.storage import at_home
 
 WRITERS = 2
 """Threads that write, and finished parts that may wait for them."""
-Encoded = list[tuple[list[str], tuple[Tensor, ...]]]
-"""Of batches, the names of their pictures and their vectors."""
+Encoded = list[tuple[tuple[int, ...], list[str], tuple[Tensor, ...]]]
+"""Of batches, the indices, names and vectors of their images."""
 Unreadable = list[tuple[str, str]]
 """Of pictures that could not be read, with the reasons."""
 
@@ -54,8 +54,8 @@ def embed(
     where that ends in .parquet, else a folder of such files, which readers take as one data set.
 
     Where `out` is there already, rows of images whose size and time of change are what they were
-    are taken over, and only the others are encoded. It is replaced in one step when all is done, or
-    refused where not one image is as it was.
+    are taken over, and only the others are encoded. It is replaced when all is done (a folder by
+    two renames), or refused where not one image is as it was.
 
     Finished parts stay in `out`.parts until all are there, so a call that was killed goes on
     where it was when it is made again, also by another number of processes. Each process calls
@@ -76,7 +76,7 @@ def embed(
         check_workers(num_workers, "num_workers")
     embedder = Embedder(model, fit, tokens)
     source = open_source(folder, model.config.in_chans)
-    parts = open_parts(Path(at_home(out)), source, embedder, part_size, ranks.rank == 0)
+    parts = open_parts(Path(at_home(out)), source, embedder, part_size, ranks)
     if num_workers is None:
         num_workers = suggested_workers(model.device)
     try:
@@ -144,7 +144,7 @@ def _make_parts(
                     break
                 if batch.indices:
                     names = [part.names[index - part.indices.start] for index in batch.indices]
-                    encoded.append((names, embedder.encode(batch.images)))
+                    encoded.append((batch.indices, names, embedder.encode(batch.images)))
                 unreadable += batch.unreadable
                 advance(len(batch))
             else:
@@ -174,5 +174,5 @@ def _writing(
 def _write(
     parts: Parts, embedder: Embedder, part: Part, encoded: Encoded, unreadable: Unreadable
 ) -> None:
-    rows = [embedder.rows(names, vectors) for names, vectors in encoded]
+    rows = [(indices, embedder.rows(names, vectors)) for indices, names, vectors in encoded]
     parts.write(part, rows, unreadable)

@@ -8,6 +8,7 @@ machines share, so what is done stays done when the cluster dies.
 
 import pickle
 from copy import deepcopy
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,30 @@ def embed_on_ray(
     source = open_source(whole_path(str(folder)), model.config.in_chans)
     parts = open_parts(Path(at_home(out)).resolve(), source, embedder, part_size)
     if missing := parts.missing():
-        shared = {"parts": ray.put(parts), "embedder": ray.put(embedder)}
-        numbers = [{"part": number} for number in missing]
+        embedded = ray.put(embedder)
+        # Parts that take rows over are looked at here, where those of the whole earlier embedding
+        # are in memory; others by the tasks.
+        numbers = [
+            {
+                "number": number,
+                "part": pickle.dumps(parts.earlier and parts.look_at(number, source)),
+            }
+            for number in missing
+        ]
         rows: Any = ray.data.from_items(numbers, override_num_blocks=len(numbers))
-        rows = rows.map(
-            _read, fn_kwargs={**shared, "source": ray.put(source), "batch_size": batch_size}
-        )
+        reading = {
+            "parts": ray.put(replace(parts, earlier=None)),
+            "embedder": embedded,
+            "source": ray.put(source),
+            "batch_size": batch_size,
+        }
+        rows = rows.map(_read, fn_kwargs=reading)
         encoders = ray.data.ActorPoolStrategy(size=num_encoders)
         rows.map(
-            _Encoder, fn_constructor_kwargs=shared, compute=encoders, num_gpus=gpus_each
+            _Encoder,
+            fn_constructor_kwargs={"parts": ray.put(parts), "embedder": embedded},
+            compute=encoders,
+            num_gpus=gpus_each,
         ).materialize()
     return finish(parts)
 
@@ -82,14 +98,14 @@ def _read(row: Row, parts: Any, embedder: Any, source: Any, batch_size: int) -> 
     where: Parts = ray.get(parts)
     pictures: Stamped = ray.get(source)
     encoder: Embedder = ray.get(embedder)
-    part = where.look_at(row["part"], pictures)
+    part = pickle.loads(row["part"]) or where.look_at(row["number"], pictures)
     batches = [
-        ([pictures.name(index) for index in batch.indices], batch.images, batch.unreadable)
+        (batch.indices, batch.images, batch.unreadable)
         for batch in picture_batches(
             pictures, part.to_encode, encoder.fit, encoder.model.config, batch_size
         )
     ]
-    return {**row, "pictures": pickle.dumps((part, batches))}
+    return {"number": row["number"], "pictures": pickle.dumps((part, batches))}
 
 
 class _Encoder:
@@ -103,6 +119,10 @@ class _Encoder:
 
     def __call__(self, row: Row) -> Row:
         part, batches = pickle.loads(row["pictures"])
-        rows = [self.embedder(names, images) for names, images, _ in batches if names]
+        first, rows = part.indices.start, []
+        for indices, images, _ in batches:
+            if indices:
+                names = [part.names[index - first] for index in indices]
+                rows.append((indices, self.embedder(names, images)))
         self.parts.write(part, rows, [left_out for *_, some in batches for left_out in some])
-        return {"part": row["part"]}
+        return {"number": row["number"]}

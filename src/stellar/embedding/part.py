@@ -23,13 +23,13 @@ class Part:
     names: list[str]
     stamps: list[Stamp | None]
     rows: list[int | None]
-    """Of the pictures that are as they were, their rows in the embedding before."""
+    """Of each image its row in the earlier embedding, where that is still right."""
     num_known: int
-    """Pictures that this has, be they changed or not."""
+    """Images that the earlier embedding has a row of, be it right or not."""
 
     @property
     def to_encode(self) -> list[int]:
-        """Indices of the pictures that it has not, or not as they are."""
+        """Indices of the images without such a row."""
         pairs = zip(self.indices, self.rows, strict=True)
         return [index for index, row in pairs if row is None]
 
@@ -39,19 +39,26 @@ class Part:
         return [row for row in self.rows if row is not None]
 
     def table(
-        self, encoded: Sequence[pa.RecordBatch], schema: pa.Schema, earlier: Earlier | None
+        self,
+        encoded: Sequence[tuple[Sequence[int], pa.RecordBatch]],
+        schema: pa.Schema,
+        earlier: Earlier | None,
     ) -> pa.Table:
-        """The rows of the part: those that were encoded, and those that are taken over."""
-        places = {name: place for place, name in enumerate(self.names)}
-        tables = [schema.empty_table()]
-        for batch in encoded:
-            rows = pa.Table.from_batches([batch])
-            stamps = [self.stamps[places[name]] for name in rows["path"].to_pylist()]
-            tables.append(with_stamps(rows, stamps))
+        """The rows of the part: those that were encoded, with the indices of their images, and
+        those that are taken over. Raises EmbeddingError where the earlier embedding is not what it
+        was.
+        """
+        tables, places = [schema.empty_table()], []
+        for indices, batch in encoded:
+            own = [index - self.indices.start for index in indices]
+            stamps = [self.stamps[place] for place in own]
+            tables.append(with_stamps(pa.Table.from_batches([batch]), stamps))
+            places += own
         if earlier is None or not self.kept:
             return pa.concat_tables(tables)
-        rows = pa.concat_tables([*tables, earlier.take(self.kept)])
-        return rows.take(np.argsort([places[name] for name in rows["path"].to_pylist()]))
+        own = [place for place, row in enumerate(self.rows) if row is not None]
+        tables.append(earlier.take(self.kept, [self.names[place] for place in own]))
+        return pa.concat_tables(tables).take(np.argsort([*places, *own]))
 
 
 def look_at(number: int, indices: range, source: Stamped, earlier: Earlier | None) -> Part:

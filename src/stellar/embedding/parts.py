@@ -9,7 +9,6 @@ be left behind; at worst a part is made twice, and is the same. When none is mis
 gives the result its name.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,9 @@ import pyarrow.parquet as pq
 from stellar.data.folder import Stamped
 from stellar.embedding.earlier import Earlier
 from stellar.embedding.embedder import EmbeddingError
+from stellar.embedding.manifest import Replaced
 from stellar.embedding.part import Part, look_at
+from stellar.embedding.whole import UNREADABLE, Unreadable, identity, to_json
 from stellar.processes.launch import Ranks
 from stellar.storage import place_file, reason_of, remove_folder
 
@@ -37,18 +38,10 @@ LAYOUT: dict[str, Any] = {
     "write_page_checksum": True,
 }
 ALONE = Ranks()
-UNREADABLE, KEPT, KNOWN = b"unreadable", b"kept", b"known"
-"""In the metadata of a part: names and reasons of the pictures that it lacks; how many of its rows
-were taken from the embedding before; and how many of its pictures that one knew."""
-
-
-@dataclass(frozen=True)
-class Before:
-    """What `out` was when an embedding was begun that replaces it."""
-
-    number: int
-    """Of its place on the disk (inode), which the result does not have."""
-    num_rows: int
+KEPT, KNOWN = b"kept", b"known"
+"""In the metadata of a part: how many of its rows were taken over, and how many of its images the
+embedding had that they come from.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,10 +52,10 @@ class Parts:
     schema: pa.Schema
     num_images: int
     part_size: int
-    before: Before | None = None
-    """What the result replaces, if anything."""
+    replaced: Replaced | None = None
+    """What the result takes the place of, if anything."""
     earlier: Earlier | None = None
-    """The rows of that."""
+    """The rows of that, to be taken over."""
 
     def __len__(self) -> int:
         return -(-self.num_images // self.part_size)
@@ -79,11 +72,8 @@ class Parts:
     @property
     def is_placed(self) -> bool:
         """Whether the result is there, and not what it replaces."""
-        try:
-            number = self.out.stat().st_ino
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return self.before is None or number != self.before.number
+        there = identity(self.out)
+        return there is not None and (self.replaced is None or there != self.replaced.identity)
 
     def is_done(self, number: int) -> bool:
         """Whether nothing is left to do for a part."""
@@ -114,22 +104,30 @@ class Parts:
         return look_at(number, self.indices(number), source, self.earlier)
 
     def write(
-        self, part: Part, encoded: Sequence[pa.RecordBatch], unreadable: Sequence[tuple[str, str]]
+        self,
+        part: Part,
+        encoded: Sequence[tuple[Sequence[int], pa.RecordBatch]],
+        unreadable: Sequence[tuple[str, str]],
     ) -> None:
-        """Place a part: the rows that were encoded, and those that are taken over. Raises
+        """Place a part: rows that were encoded, with the indices of their images, those that are
+        taken over, and in the metadata names and reasons of the images that it lacks. Raises
         EmbeddingError when it cannot be written.
         """
+        stamps = dict(zip(part.names, part.stamps, strict=True))
+        lacking = [Unreadable(name, reason, stamps.get(name)) for name, reason in unreadable]
         said = {
-            UNREADABLE: json.dumps(unreadable),
+            UNREADABLE: to_json(lacking),
             KEPT: str(len(part.kept)),
             KNOWN: str(part.num_known),
         }
+        if self.is_placed:  # another process made the part, and the end of it
+            return
         try:
             table = part.table(encoded, self.schema, self.earlier)
             table = table.replace_schema_metadata({**self.schema.metadata, **said})
             self._place(part.number, table)
         except EmbeddingError:
-            if not self.is_placed:  # else another process made the part, and the end of it
+            if not self.is_placed:
                 raise
 
     def _place(self, number: int, table: pa.Table) -> None:
@@ -162,9 +160,9 @@ class Parts:
         return self.folder / "data"
 
     @property
-    def replaced(self) -> Path:
-        """Where a folder that was the result before lies from when it is replaced until it goes."""
-        return self.folder / "before"
+    def was_there(self) -> Path:
+        """Where a folder that was the result lies from when it is replaced until it goes."""
+        return self.folder / "replaced"
 
     @property
     def folder(self) -> Path:

@@ -1,42 +1,80 @@
-"""Whether a finished embedding is what was written, and whole."""
+"""A finished embedding as it lies on the disk: whether it is the one that was before, whether it is
+whole, and what it lacks.
+"""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stellar.data.folder import Stamp
 from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.reading import files_of
+from stellar.json_text import parse_json
+from stellar.storage import one_line, write_file
+
+UNREADABLE = b"unreadable"
+"""In the metadata of a file: the images that it lacks."""
+Identity = tuple[int, int]
+"""Size and time of its first file."""
 
 
-def count_rows(out: Path, schema: pa.Schema, num_images: int) -> int:
-    """Rows of an embedding of so many pictures. Raises EmbeddingError where it has other columns
-    than the schema, says that it holds something else, or is not whole.
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that could not be read."""
+
+    name: str
+    reason: str
+    stamp: Stamp | None
+
+
+def identity(out: Path) -> Identity | None:
+    """Tells an embedding from one that takes its place; None where there is none."""
+    try:
+        status = next(iter(files_of(out))).stat()
+    except (StopIteration, FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a whole embedding holds, and lacks."""
+
+    num_rows: int
+    unreadable: list[Unreadable]
+
+
+def look_through(out: Path, schema: pa.Schema, num_images: int) -> Whole:
+    """An embedding of so many images. Raises EmbeddingError where it has other columns than the
+    schema, says that it holds something else, or is not whole.
     """
-    num_rows = 0
+    num_rows, unreadable = 0, []
     for file in files_of(out):
         try:
             footer = pq.read_metadata(file)
-            is_own = is_of(schema, footer.schema.to_arrow_schema())
-        except (OSError, ValueError, pa.ArrowException) as error:
+            lacking = (footer.metadata or {}).get(UNREADABLE)
+            if lacking is None or not is_of(schema, footer.schema.to_arrow_schema()):
+                raise ValueError
+            unreadable += from_json(lacking)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             if getattr(error, "errno", None) is not None:  # of the disk, not of what it holds
                 raise
-            is_own = False
-        if not is_own:
             raise EmbeddingError(
                 f"{file} is no part of this embedding, or is damaged; remove {out}, or choose "
                 "another --out"
-            )
+            ) from error
         num_rows += footer.num_rows
-    listed = unreadable_of(out)
-    left_out = listed.read_bytes().count(b"\n") if listed.exists() else 0
-    if num_rows + left_out != num_images:
+    if num_rows + len(unreadable) != num_images:
         raise EmbeddingError(
-            f"{out} has {num_rows} rows for {num_images} images, of which {listed.name} lists "
-            f"{left_out} as unreadable; it is damaged, was moved without that list, or holds "
-            "something else: remove it, or choose another --out"
+            f"{out} has {num_rows} rows for {num_images} images, of which {len(unreadable)} could "
+            "not be read; it is damaged, or holds something else: remove it, or choose another "
+            "--out"
         )
-    return num_rows
+    return Whole(num_rows, unreadable)
 
 
 def is_of(schema: pa.Schema, found: pa.Schema) -> bool:
@@ -45,6 +83,31 @@ def is_of(schema: pa.Schema, found: pa.Schema) -> bool:
     return found == schema and all(said.get(name) == expected[name] for name in expected)
 
 
-def unreadable_of(out: Path) -> Path:
-    """The list of the images that could not be read, beside an embedding."""
-    return out.with_name(out.name + ".unreadable.txt")
+def to_json(unreadable: Sequence[Unreadable]) -> bytes:
+    """For the metadata of a file."""
+    rows = [
+        (each.name, each.reason, each.stamp and (each.stamp.size, each.stamp.modified))
+        for each in unreadable
+    ]
+    return json.dumps(rows).encode()
+
+
+def from_json(data: bytes) -> list[Unreadable]:
+    """As `to_json` wrote it."""
+    return [
+        Unreadable(name, reason, None if stamp is None else Stamp(*stamp))
+        for name, reason, stamp in parse_json(data.decode())
+    ]
+
+
+def list_unreadable(out: Path, unreadable: Sequence[Unreadable]) -> Path:
+    """Write their names and reasons beside an embedding, or remove the list where there are none.
+    Raises NotWritten.
+    """
+    place = out.with_name(out.name + ".unreadable.txt")
+    text = "".join(f"{one_line(each.name)}\t{one_line(each.reason)}\n" for each in unreadable)
+    if not text:
+        place.unlink(missing_ok=True)
+    elif not place.exists() or place.read_text("utf-8", "replace") != text:
+        write_file(place, text)
+    return place

@@ -16,7 +16,7 @@ from rich.console import Console
 from stellar.config import ConfigError, RunConfig
 from stellar.config_toml import SETTINGS, read_run_config
 from stellar.data import DataError, ImageSource
-from stellar.data.sources import require_outside
+from stellar.data.sources import are_shards, require_outside
 from stellar.model.files.locating import checkpoints
 from stellar.precision import choose_device
 from stellar.processes.device import own_device
@@ -129,7 +129,8 @@ def _train(
         try:
             ingredients = prepare(config, start, source)
         except DataError as error:
-            if not resumed or source is not None or Path(config.data).exists():
+            is_there = are_shards(config.data) or Path(config.data).exists()
+            if not resumed or source is not None or is_there:
                 raise
             raise _where_it_was(error, out) from error
     require_the_same_data(ingredients.source)
