@@ -258,7 +258,7 @@ def test_every_command_of_the_docs_runs(stellar: Callable[..., Done]) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", DOCS, flags=re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
     commands = [line[1:] for line in lines if line and line[0] == "stellar"]
-    assert {command[0] for command in commands} == {"embed", "index", "search"}
+    assert {command[0] for command in commands} == {"embed", "index", "search", "concepts"}
     assert len(commands) >= 8
     for command in commands:
         done = stellar(*command)

@@ -96,7 +96,7 @@ def test_examples_are_the_nearest_tokens_of_different_pictures(index: Index) -> 
     assert all(hit.matches[0].token == 1 for hit in second.examples)
     scores = [hit.score for hit in second.examples]
     assert scores == sorted(scores, reverse=True)
-    query = Query(second.centre[None], np.zeros((0, D), np.float32))
+    query = Query(second.centre[None])
     assert [hit.path for hit in index.find(query, 5)] == [hit.path for hit in second.examples]
 
 
@@ -119,7 +119,8 @@ def test_the_command_writes_a_page_and_a_table(
     index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "c.html"
-    assert main(["concepts", str(index.folder), "--out", str(page), "--count", "2"]) == 0
+    call = ["concepts", str(index.folder), "--out", str(page), "--count", "2"]
+    assert main(call) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].split() == ["concept", "pictures", "patches", "best", "shown", "by"]
     assert told[1].split()[:3] == ["0", "30", "75.0%"]

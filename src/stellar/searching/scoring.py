@@ -15,7 +15,7 @@ What is not wanted lowers the score by the largest cosine, no less than 0, of an
 any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -34,7 +34,9 @@ class Query:
 
     wanted: Float32[np.ndarray, "q E"]
     """Tokens, or with `words` vectors of the space that they map to."""
-    unwanted: Float32[np.ndarray, "u D"]
+    unwanted: Float32[np.ndarray, "u D"] = field(
+        default_factory=lambda: np.zeros((0, 0), np.float32)
+    )
     box: Box | None = None
     """Where the wanted tokens have to lie; None: anywhere."""
     words: Words | None = None
