@@ -330,6 +330,32 @@ def test_pictures_that_change_again_are_followed(
     assert embed(model, photos, left).num_images == 9
 
 
+@OUTS
+def test_a_picture_that_changes_while_a_call_is_dead_is_made_again(
+    tmp_path: Path, model: Stellar, photos: Path, name: str
+) -> None:
+    """Of the parts that were done, the one that it is in; also one that could not be read."""
+    out = tmp_path / name
+    left_over(model, photos, out)
+    os.utime(photos / "4.png", ns=(0, 0))
+    os.utime(photos / "broken.jpg", ns=(0, 0))
+    with encoded(model) as batches:
+        embed(model, photos, out)
+    assert sum(batches) == 2  # 2.png is in a part with 4.png; broken.jpg is alone in its own
+    with encoded(model) as batches:
+        assert embed(model, photos, out).num_kept == 6
+    assert batches == []
+
+
+def test_a_picture_that_broke_is_gone(tmp_path: Path, model: Stellar, photos: Path) -> None:
+    out = tmp_path / "out.parquet"
+    embed(model, photos, out)
+    (photos / "4.png").write_bytes(b"nothing")
+    result = embed(model, photos, out)
+    assert (result.num_images, result.num_unreadable) == (5, 2)
+    assert (result.num_kept, result.num_gone) == (5, 1)
+
+
 def test_an_update_that_is_not_needed_any_more_is_forgotten(
     tmp_path: Path, model: Stellar, photos: Path
 ) -> None:

@@ -126,7 +126,7 @@ def test_killed_while_parts_are_joined_it_goes_on_and_tidies_up(
     out, embedder, source = tmp_path / "out.parquet", Embedder(model), ImageFolder(photos)
     parts = open_parts(out, source, embedder, part_size=len(source))
     images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    unread = [(f"{number}", "a reason") for number in range(len(source) - 1)]
+    unread = [(source.name(number), "a reason") for number in range(1, len(source))]
     parts.write(parts.look_at(0, source), [([0], embedder(["0.png"], images))], unread)
     process = multiprocessing.get_context("fork").Process(target=_joined_and_killed, args=(parts,))
     process.start()

@@ -91,8 +91,9 @@ def test_thumbnails_are_made_once(photos: Gallery) -> None:
     key = named(photos, "a.png")
     first = photos.thumbnail(key, 3)
     assert Image.open(BytesIO(first)).size == (40, 30)
-    (folder(photos) / "a.png").unlink()
     assert photos.thumbnail(key, 3) is first
+    Image.new("RGB", (60, 20)).save(folder(photos) / "a.png")
+    assert Image.open(BytesIO(photos.thumbnail(key, 3))).size == (60, 20)
 
 
 @pytest.mark.parametrize(

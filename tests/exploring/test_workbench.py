@@ -18,7 +18,7 @@ from stellar.exploring import ExploreError, Gallery, Workbench, own_index
 from stellar.exploring.payload import of_hit
 from stellar.exploring.steps import Duplicate, Scale
 from stellar.exploring.workbench import Named
-from stellar.images import InputError
+from stellar.images import InputError, UnreadableImage
 from stellar.model import Stellar
 from stellar.searching import SearchError, open_index
 from stellar.searching.hits import Hit
@@ -212,6 +212,22 @@ def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path, tmp_path
     (photos / hits[0].path).unlink()
     again = Workbench([Named("stellar-scenes", model)], gallery, index=index)
     assert again.tokens_of(hits[0]) == []
+
+
+def test_a_picture_that_changes_while_the_page_is_open_is_seen_as_it_is(photos: Path) -> None:
+    model = stellar.load("stellar-scenes")
+    gallery = Gallery(ImageFolder(photos), "photos")
+    workbench = Workbench([Named("stellar-scenes", model)], gallery)
+    before, small = workbench.look("0", 0), gallery.thumbnail("0", 3)
+    assert workbench.encoded("0", 0) is workbench.encoded("0", 0)
+    Image.new("RGB", (80, 60), "red").save(photos / "00.png")
+    after = workbench.look("0", 0)
+    assert not torch.equal(before.image, after.image)
+    assert torch.equal(after.factors.spatial, model.encode(photos / "00.png").spatial)
+    assert gallery.thumbnail("0", 3) != small
+    (photos / "00.png").unlink()
+    with pytest.raises(UnreadableImage):
+        workbench.look("0", 0)
 
 
 def test_words_find_what_they_say(worded: Workbench, workbench: Workbench) -> None:

@@ -19,7 +19,7 @@ DESCRIPTION = """Write the tokens and maps of a folder of images to one Parquet 
 of them.
 
   stellar embed runs/photos photos --out photos.parquet
-  python -c "import pandas; print(pandas.read_parquet('photos.parquet'))"
+  python -c "import stellar; print(stellar.read_embeddings('photos.parquet'))"
 
 One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the
 model's hash and the preprocessing are in the metadata. --tokens 4 keeps the four tokens that

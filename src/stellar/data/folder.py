@@ -106,12 +106,7 @@ class ImageFiles:
 
     def stamp(self, index: int) -> Stamp | None:
         """Of the file, or of what a link leads to."""
-        try:
-            status = self.path(index).stat()
-        except OSError:
-            return None
-        # A time after the year 2262 has no room in 64 bits.
-        return Stamp(status.st_size, min(status.st_mtime_ns, 2**63 - 1))
+        return stamp_of(self.path(index))
 
     def fingerprint(self) -> str:
         """Tells other files, or the same ones in another order, apart: by all of their names, and
@@ -150,6 +145,16 @@ class ImageFolder(ImageFiles):
             expected = ", ".join(extension[1:] for extension in extensions)
             raise DataError(f"no pictures ({expected}) in {root} or its subfolders")
         super().__init__(root, paths, channels)
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """None for a file that is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    # A time after the year 2262 has no room in 64 bits.
+    return Stamp(status.st_size, min(status.st_mtime_ns, 2**63 - 1))
 
 
 def combined(*fingerprints: str) -> str:

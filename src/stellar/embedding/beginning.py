@@ -79,7 +79,7 @@ def _opened(parts: Parts, contents: dict[str, Any], source: Stamped, ranks: Rank
         )
     end_what_was_cut_short(parts)
     there = identity(out)
-    manifest = _manifest(parts, there, contents, ranks)
+    manifest = _manifest(parts, there, contents, source, ranks)
     if there is not None:
         try:
             earlier = _earlier(parts, contents, source, ranks, manifest is not None)
@@ -99,7 +99,11 @@ def _opened(parts: Parts, contents: dict[str, Any], source: Stamped, ranks: Rank
 
 
 def _manifest(
-    parts: Parts, there: Identity | None, contents: dict[str, Any], ranks: Ranks
+    parts: Parts,
+    there: Identity | None,
+    contents: dict[str, Any],
+    source: Stamped,
+    ranks: Ranks,
 ) -> Manifest | None:
     """That of the parts that are gone on with. What was left by a call that is over goes. So do
     parts of images that have changed since, where they cost time alone. Raises EmbeddingError for
@@ -112,6 +116,9 @@ def _manifest(
         return None
     apart = _apart(manifest.contents, contents)
     if not apart:
+        if ranks.world_size == 1:  # else another process may be at work
+            parts = replace(parts, part_size=manifest.part_size)
+            parts.remove_stale(source)
         return manifest
     none_is_done = not any(parts.data.glob("*.parquet"))
     if ranks.world_size == 1 and (none_is_done or (apart == OTHER_IMAGES and there is not None)):
@@ -164,7 +171,7 @@ def _has_any(earlier: Earlier, source: Stamped) -> bool:
     return any(
         earlier.row(name, source.stamp(index)) is not None
         for name, index in names
-        if name in earlier
+        if earlier.has(name)
     )
 
 

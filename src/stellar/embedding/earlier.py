@@ -3,7 +3,7 @@ same, by path, size and time.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 
 from stellar.data.folder import Stamp, Stamped
 from stellar.embedding.embedder import EmbeddingError
-from stellar.embedding.reading import files_of, readable
-from stellar.embedding.whole import Unreadable
+from stellar.embedding.reading import DAMAGE, files_of, readable
+from stellar.embedding.whole import UNREADABLE, Unreadable, from_json
 
 STAMPS = [pa.field("size", pa.int64()), pa.field("modified", pa.int64())]
 """Columns behind those of the vectors: what `Stamp` says of each row's picture."""
+COLUMNS = ["path", *(field.name for field in STAMPS)]
+"""What tells whether a row is still right."""
 AT_ONCE = 16
 """Files that are asked for their stamps at the same time: a disk on a network answers slowly."""
 
@@ -46,7 +48,8 @@ class Earlier:
     def __len__(self) -> int:
         return len(self._stamps)
 
-    def __contains__(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
+        """Whether there is a row of such an image."""
         return name in self._rows
 
     def row(self, name: str, stamp: Stamp | None) -> int | None:
@@ -100,30 +103,50 @@ def is_current(out: Path, source: Stamped, unreadable: Sequence[Unreadable]) -> 
     its rows, which are in the order of the source, and those between them, which could not be
     read.
     """
-    stamps, index = {each.name: each.stamp for each in unreadable}, 0
+    lacking, index = {each.name: each.stamp for each in unreadable}, 0
     for _, _, group in _groups(out):
-        indices, expected = [], []
-        for name, stamp in zip(group["path"].to_pylist(), _stamps_in(group), strict=True):
-            while index < len(source) and (other := source.name(index)) != name:
-                indices.append(index)
-                expected.append(stamps.get(other))
-                index += 1
-            indices.append(index)
-            expected.append(stamp)
-            index += 1
-        if index > len(source) or stamps_of(source, indices) != expected:
+        found = _expected(group, source, range(index, len(source)), lacking)
+        if stamps_of(source, range(index, index + len(found))) != found:
             return False
+        index += len(found)
     left = range(index, len(source))
-    return stamps_of(source, left) == [stamps.get(source.name(other)) for other in left]
+    return stamps_of(source, left) == [lacking.get(source.name(other)) for other in left]
+
+
+def is_still_right(part: Path, source: Stamped, indices: range) -> bool:
+    """Whether the images of a part are all as they were when it was made. What is damaged counts as
+    right here, and is told of when it is read whole.
+    """
+    try:
+        table = pq.read_table(part, columns=COLUMNS, page_checksum_verification=True)
+        lacking = from_json(table.schema.metadata[UNREADABLE])
+    except DAMAGE:
+        return True
+    stamps = {each.name: each.stamp for each in lacking}
+    stamps |= dict(zip(table["path"].to_pylist(), _stamps_in(table), strict=True))
+    return stamps_of(source, indices) == [stamps.get(source.name(index)) for index in indices]
+
+
+def _expected(
+    group: pa.Table, source: Stamped, indices: range, lacking: Mapping[str, Stamp | None]
+) -> list[Stamp | None]:
+    """The stamps that images from the first of `indices` to the last one of some rows had."""
+    found, others = [], iter(indices)
+    for name, stamp in zip(group["path"].to_pylist(), _stamps_in(group), strict=True):
+        for index in others:
+            if (other := source.name(index)) == name:
+                found.append(stamp)
+                break
+            found.append(lacking.get(other))
+    return found
 
 
 def _groups(out: Path) -> Iterator[tuple[Path, int, pa.Table]]:
     """Of each row group its file, its number there, and what tells pictures apart."""
-    columns = ["path", *(field.name for field in STAMPS)]
     for file in files_of(out):
         with readable(file), pq.ParquetFile(file) as parquet:
             for number in range(parquet.num_row_groups):
-                yield file, number, parquet.read_row_group(number, columns)
+                yield file, number, parquet.read_row_group(number, COLUMNS)
 
 
 def _stamps_in(table: pa.Table) -> Iterator[Stamp | None]:

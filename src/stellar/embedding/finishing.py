@@ -43,7 +43,7 @@ class EmbedResult:
     num_kept: int = 0
     """Images whose rows were there before."""
     num_gone: int = 0
-    """Images that the embedding before had, and the folder has no more."""
+    """Images that the embedding before had, and that are not there any more, or broken."""
 
 
 @dataclass

@@ -24,8 +24,8 @@ class Part:
     stamps: list[Stamp | None]
     rows: list[int | None]
     """Of each image its row in the earlier embedding, where that is still right."""
-    num_known: int
-    """Images that the earlier embedding has a row of, be it right or not."""
+    known: frozenset[str]
+    """Names that the earlier embedding has a row of, be it right or not."""
 
     @property
     def to_encode(self) -> list[int]:
@@ -65,6 +65,6 @@ def look_at(number: int, indices: range, source: Stamped, earlier: Earlier | Non
     """The part of these pictures."""
     names, stamps = [source.name(index) for index in indices], stamps_of(source, indices)
     if earlier is None:
-        return Part(number, indices, names, stamps, [None] * len(indices), 0)
+        return Part(number, indices, names, stamps, [None] * len(indices), frozenset())
     rows = [earlier.row(*known) for known in zip(names, stamps, strict=True)]
-    return Part(number, indices, names, stamps, rows, sum(name in earlier for name in names))
+    return Part(number, indices, names, stamps, rows, frozenset(filter(earlier.has, names)))

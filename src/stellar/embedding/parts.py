@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.data.folder import Stamped
-from stellar.embedding.earlier import Earlier
+from stellar.embedding.earlier import Earlier, is_still_right
 from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.manifest import Replaced
 from stellar.embedding.part import Part, look_at
@@ -39,8 +39,8 @@ LAYOUT: dict[str, Any] = {
 }
 ALONE = Ranks()
 KEPT, KNOWN = b"kept", b"known"
-"""In the metadata of a part: how many of its rows were taken over, and how many of its images the
-embedding had that they come from.
+"""In the metadata of a part: how many of its rows were taken over, and of how many of its rows the
+embedding that is replaced has one of that name.
 """
 
 
@@ -115,10 +115,11 @@ class Parts:
         """
         stamps = dict(zip(part.names, part.stamps, strict=True))
         lacking = [Unreadable(name, reason, stamps.get(name)) for name, reason in unreadable]
+        lost = part.known.intersection(name for name, _ in unreadable)
         said = {
             UNREADABLE: to_json(lacking),
             KEPT: str(len(part.kept)),
-            KNOWN: str(part.num_known),
+            KNOWN: str(len(part.known) - len(lost)),
         }
         if self.is_placed:  # another process made the part, and the end of it
             return
@@ -143,6 +144,14 @@ class Parts:
                 f"{self.folder} cannot be written ({reason_of(error)}); make room there, and the "
                 "same command goes on"
             ) from error
+
+    def remove_stale(self, source: Stamped) -> None:
+        """Parts go whose images were changed since they were made."""
+        for number in range(len(self)):
+            if (file := self.path(number)).exists() and not is_still_right(
+                file, source, self.indices(number)
+            ):
+                file.unlink()
 
     def remove_if_none_is_done(self) -> None:
         """The folder of parts goes, unless one is in it."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from secrets import token_hex
 
 from stellar.data import ImageSource, Scenes, Shards
-from stellar.data.folder import ImageFiles
+from stellar.data.folder import ImageFiles, Stamp, stamp_of
 from stellar.data.named_pictures import PictureFiles
 from stellar.errors import UserError
 from stellar.exploring.names import Names
@@ -56,7 +56,7 @@ class Gallery:
     def __init__(self, source: ImageSource, title: str, shared: bool = False) -> None:
         self.source, self.title, self.shared = source, title, shared
         self._brought: OrderedDict[str, Brought] = OrderedDict()
-        self._small: OrderedDict[str, bytes] = OrderedDict()
+        self._small: OrderedDict[str, tuple[Stamp | None, bytes]] = OrderedDict()
 
     def listed(self, start: int, count: int, containing: str = "") -> tuple[int, list[str]]:
         """How many pictures have a name with this text in it, in any case, and keys of some."""
@@ -83,12 +83,25 @@ class Gallery:
         return self.source.path(number).resolve().is_relative_to(self.source.root.resolve())
 
     def thumbnail(self, key: str, channels: int) -> bytes:
-        """JPEG, made when it is first asked for. Raises as `read` does."""
-        if key not in self._small:
-            self._small[key] = thumbnail(self._picture(key, channels, TIMES * SIDE)).jpeg
+        """JPEG, made when it is first asked for, and again when the file was changed. Raises as
+        `read` does.
+        """
+        stamp = self.stamp(key)
+        before, kept = self._small.get(key, (None, b""))
+        if not kept or before != stamp:
+            kept = thumbnail(self._picture(key, channels, TIMES * SIDE)).jpeg
+            self._small[key] = stamp, kept
             if len(self._small) > MOST_SMALL:
                 self._small.popitem(last=False)
-        return self._small[key]
+        return kept
+
+    def stamp(self, key: str) -> Stamp | None:
+        """By which it is noticed that a file was changed while the page is open; None for what is
+        no file of its own. Raises NoPicture.
+        """
+        if key in self._brought or not isinstance(self.source, ImageFiles | PictureFiles):
+            return None
+        return stamp_of(self.source.path(self._number(key)))
 
     @property
     def brought(self) -> list[str]:

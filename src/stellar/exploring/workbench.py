@@ -15,6 +15,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from stellar.config import Fit
+from stellar.data.folder import Stamp
 from stellar.errors import UserError
 from stellar.evaluation.evaluators.reconstruction import psnr
 from stellar.exploring.gallery import Gallery, NoPicture
@@ -119,7 +120,7 @@ class Workbench:
         self.models, self.gallery = list(models), gallery
         self.fit: Fit = fit
         self._index, self._folder, self._wording = index, None, wording
-        self._encoded: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
+        self._encoded: OrderedDict[tuple[str, int], tuple[Stamp | None, Encoded]] = OrderedDict()
         if index is not None:
             self._check_pictures(index)
 
@@ -152,21 +153,23 @@ class Workbench:
         )
 
     def encoded(self, key: str, number: int) -> Encoded:
-        """Raises NoPicture and UnreadableImage."""
+        """A file that was changed since is encoded anew. Raises NoPicture and UnreadableImage."""
         if not 0 <= number < len(self.models):
             raise ExploreError(f"there is no model {number}")
-        place = (key, number)
-        if place not in self._encoded:
+        place, stamp = (key, number), self.gallery.stamp(key)
+        before, encoded = self._encoded.get(place, (None, None))
+        if encoded is None or before != stamp:
             model = self.models[number].model
             pixels = self.gallery.read(key, model.config.in_chans)
             image = fitted(pixels, self.fit, model.config)
             with torch.inference_mode():
                 factors = model.encode(one_batch([image]).to(model.device))
-            self._encoded[place] = Encoded(image, factors, (pixels.shape[2], pixels.shape[1]))
+            encoded = Encoded(image, factors, (pixels.shape[2], pixels.shape[1]))
+            self._encoded[place] = stamp, encoded
             if len(self._encoded) > KEPT * len(self.models):
                 self._encoded.popitem(last=False)
         self._encoded.move_to_end(place)
-        return self._encoded[place]
+        return encoded
 
     def look(self, key: str, number: int, steps: Sequence[Step] = ()) -> Look:
         """Raises NoPicture, UnreadableImage and EditError, and ExploreError for a model or token
