@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.data.folder import Stamped
-from stellar.embedding.earlier import STAMPS, Earlier, is_current, with_stamp_columns
+from stellar.embedding.earlier import Earlier
 from stellar.embedding.embedder import STRONGEST, Embedder, EmbeddingError, schema_of
 from stellar.embedding.finishing import end_what_was_cut_short, tidy
 from stellar.embedding.manifest import Manifest, Replaced, create, read_manifest
 from stellar.embedding.parts import ALONE, PART_SIZE, Parts
 from stellar.embedding.reading import files_of
+from stellar.embedding.stamps import STAMPS, is_current, with_stamp_columns
 from stellar.embedding.whole import Identity, Whole, identity, look_through
 from stellar.json_text import parse_json
 from stellar.processes.launch import Ranks

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from stellar.data.folder import Stamp, Stamped
-from stellar.embedding.earlier import Earlier, stamps_of, with_stamps
+from stellar.embedding.earlier import Earlier
+from stellar.embedding.stamps import stamps_of, with_stamps
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.data.folder import Stamped
-from stellar.embedding.earlier import Earlier, is_still_right
+from stellar.embedding.earlier import Earlier
 from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.manifest import Replaced
 from stellar.embedding.part import Part, look_at
+from stellar.embedding.stamps import is_still_right
 from stellar.embedding.whole import UNREADABLE, Unreadable, identity, to_json
 from stellar.processes.launch import Ranks
 from stellar.storage import place_file, reason_of, remove_folder

@@ -128,6 +128,7 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
 
 @contextmanager
 def readable(path: str | Path) -> Iterator[None]:
+    """What reading raises, as one sentence: EmbeddingError."""
     try:
         yield
     except UserError:
