@@ -320,6 +320,11 @@ def test_from_pictures_to_hits_on_the_command_line(
     found = words_of(Options(index=new), stellar.open_index(new))
     assert found is not None
     assert found.texts(["a red boat", "cat"]).shape == (2, found.words.width)
+    for text in ("red \ud800", "red \udcff"):  # of a page, and of bytes that are no UTF-8
+        with pytest.raises(stellar.UserError, match=r"made of whole characters, got 'red \\ud"):
+            found.texts([text])
+        assert main(["search", str(new), text]) == 1
+        assert "made of whole characters" in capsys.readouterr().err
     given = words_of(Options(index=index.folder, words=words), index)
     assert given is not None
     assert given.words.origin == found.words.origin

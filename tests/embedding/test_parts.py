@@ -228,7 +228,7 @@ def test_the_folder_where_one_is_may_be_an_embedding(
     assert embed(model, photos, out).num_images == 6
     whole = read_embeddings(folder).paths
     assert whole == [path for group in row_groups(folder) for path in group.paths]
-    paths, cls = zip(*global_tokens(folder), strict=True)
+    paths, cls, _ = zip(*global_tokens(folder), strict=True)
     assert [path for some in paths for path in some] == whole
     assert (np.concatenate(cls) == read_embeddings(folder).cls).all()
     assert describe_embeddings(folder)[0] == len(whole) == 6

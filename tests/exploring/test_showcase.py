@@ -177,4 +177,7 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
     arguments = ["explore", "--export", str(tmp_path / "new"), "--compare", "stellar-scenes"]
     assert main(arguments) == 1
     assert "takes one model and no index" in capsys.readouterr().err
+    arguments = ["explore", "--export", str(tmp_path / "new"), "--words", "x.safetensors"]
+    assert main(arguments) == 1
+    assert "does not search by words; leave --words out" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "photos"]

@@ -17,11 +17,13 @@ from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import ExploreError, Gallery, Workbench, own_index
 from stellar.exploring.payload import of_hit
 from stellar.exploring.steps import Duplicate, Scale
-from stellar.exploring.workbench import Named
+from stellar.exploring.workbench import Named, Wording
 from stellar.images import InputError, UnreadableImage
 from stellar.model import Stellar
+from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import SearchError, open_index
 from stellar.searching.hits import Hit
+from stellar.searching.words import Origin, Words
 
 
 @pytest.fixture
@@ -125,6 +127,29 @@ def test_a_link_out_of_the_folder_is_not_found_either(photos: Path, tmp_path: Pa
     found = [hit.path for hit in workbench.search("30", [], [], count=30)]
     assert "08.png" in found
     assert "07.png" not in found
+    workbench.close()
+
+
+def test_links_out_of_the_folder_make_hits_no_fewer(photos: Path, tmp_path: Path) -> None:
+    """Not even where they are those that are most alike."""
+    pytest.importorskip("lancedb")
+    (tmp_path / "secret.png").write_bytes((photos / "29.png").read_bytes())
+    for number in range(5, 11):
+        (photos / f"{number:02}.png").unlink()
+        (photos / f"{number:02}.png").symlink_to("../secret.png")
+    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
+    gallery = Gallery(ImageFolder(photos), "photos")
+    model = named[0].model
+    token = Workbench(named, gallery).encoded("29", 0).factors.sparse[0, :1].numpy()
+    width, origin = token.shape[1], Origin("tokens", fingerprint(model), "crop")
+    words = Words(np.eye(width, dtype=np.float32), np.zeros(width, np.float32), origin)
+    workbench = Workbench(named, gallery, wording=Wording(words, lambda _: token))
+    for hits in (
+        workbench.search_words(["it"], count=3),
+        workbench.search("29", [], [0], count=3),
+    ):
+        assert len(hits) == 3
+        assert not {hit.path for hit in hits} & {f"{number:02}.png" for number in range(5, 11)}
     workbench.close()
 
 

@@ -1,5 +1,6 @@
 """Embeddings made by hand: their tokens and maps are what a test says."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,12 @@ def embedding(
     maps: np.ndarray | None = None,
     paths: list[str] | None = None,
     row_group: int = 16,
+    stamps: Sequence[tuple[int | None, int | None]] | None = None,
     **changed: Any,
 ) -> Path:
-    """A file of pictures 000.jpg, 001.jpg, ... with these tokens and maps; cls is their sum."""
+    """A file of pictures 000.jpg, 001.jpg, ... with these tokens and maps; cls is their sum.
+    `stamps` are the sizes and times of the pictures' files.
+    """
     count = len(tokens)
     columns: list[pa.Array] = [pa.array(names(count) if paths is None else paths, pa.string())]
     for values in (
@@ -56,5 +60,8 @@ def embedding(
         flat = pa.array(values.astype(np.float16).ravel())
         columns.append(pa.FixedSizeListArray.from_arrays(flat, int(np.prod(values.shape[1:]))))
     table = pa.Table.from_arrays(columns, schema=schema_of(metadata(**changed)))
+    if stamps is not None:
+        for name, values in zip(("size", "modified"), zip(*stamps, strict=True), strict=True):
+            table = table.append_column(name, pa.array(values, pa.int64()))
     pq.write_table(table, file, row_group_size=row_group)
     return file

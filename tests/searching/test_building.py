@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_tokens
@@ -268,6 +269,50 @@ def test_metadata_of_no_model_are_refused(
     assert not (tmp_path / "x.index").exists()
 
 
+def column(values: list[Any], kind: pa.DataType) -> Callable[[pa.Table], pa.Table]:
+    """Puts a column of 5 rows in place of an embedding's, called `path` for text, else `cls`."""
+    name = "cls" if pa.types.is_fixed_size_list(kind) else "path"
+
+    def changed(table: pa.Table) -> pa.Table:
+        at = table.schema.get_field_index(name)
+        return table.set_column(at, pa.field(name, kind), pa.array(values, kind))
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (column([*"abcd", None], pa.string()), "some of its paths are null"),
+        (column([1, 2, 3, 4, 5], pa.int64()), "its paths are int64, not text"),
+        (column([None, *4 * [D * [1]]], pa.list_(pa.float16(), D)), "its vectors are null"),
+        (column(5 * [[None, *D * [1]][:D]], pa.list_(pa.float16(), D)), "its vectors are null"),
+        (
+            column(5 * [D * [1]], pa.list_(pa.float32(), D)),
+            "its cls are float, not half precision",
+        ),
+    ],
+)
+def test_columns_that_stellar_embed_does_not_write_are_refused(
+    tmp_path: Path, spoil: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    file = embedding(tmp_path / "x.parquet", random_tokens(5))
+    pq.write_table(spoil(pq.read_table(file)), file)
+    said = f"x.parquet is not an embedding written by stellar embed, or is damaged: .*{said}"
+    with pytest.raises(EmbeddingError, match=said):
+        stellar.build_index(file, tmp_path / "x.index")
+    with pytest.raises(EmbeddingError, match=said):
+        stellar.read_embeddings(file)
+
+
+def test_an_embedding_of_large_strings_is_one_too(tmp_path: Path) -> None:
+    """As other programs that put tables together write them."""
+    file = embedding(tmp_path / "x.parquet", random_tokens(5))
+    pq.write_table(column(names(5), pa.large_string())(pq.read_table(file)), file)
+    folder = stellar.build_index(file, tmp_path / "x.index").folder
+    assert stellar.open_index(folder).paths == names(5)
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("options", "said"),
@@ -315,7 +360,7 @@ def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
         "{",
         "[]",
         "[" * 100_000,
-        '{"format": 2}',
+        '{"format": 3}',
         whole.replace('"num_pictures": 60', '"num_pictures": 9'),
     ):
         (photos_index / WHOLE).write_text(text)
@@ -323,7 +368,7 @@ def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
             SearchError, match=r"photos.index is damaged, or no index .*; remove it"
         ):
             stellar.open_index(photos_index)
-    (photos_index / WHOLE).write_text(whole.replace('"format": 2', '"format": 1'))
+    (photos_index / WHOLE).write_text(whole.replace('"format": 3', '"format": 2'))
     with pytest.raises(SearchError, match="of another version of stellar"):
         stellar.open_index(photos_index)
     (photos_index / WHOLE).write_text(whole)
@@ -358,6 +403,7 @@ def test_an_index_that_is_replaced_while_it_is_open_is_to_be_opened_again(
         {"tokens": 99},
         {"tokens": 10**30},
         {"trained_on": "x"},
+        {"adding": 1},
         {"unknown": 1},
         {"model": []},
         {"model": metadata(fit="zz")},

@@ -5,18 +5,21 @@ import re
 import shlex
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from by_hand import embedding, random_tokens
+from by_hand import embedding, metadata, random_tokens
 from PIL import Image, ImageDraw
 
 from stellar.cli import main
 from stellar.data.scenes import Scenes
+from stellar.searching.words import Origin, Words
 
 DOCS = (Path(__file__).parents[2] / "docs/search.md").read_text()
 
@@ -90,6 +93,19 @@ def test_what_an_index_forgets_and_adds_is_told(stellar: Callable[..., Done]) ->
     assert (done.code, done.out) == (0, said)
 
 
+def test_other_words_are_told_of(stellar: Callable[..., Done]) -> None:
+    searched(stellar)
+    origin = Origin("none", metadata()["model_sha256"], "crop")
+    call = ("index", "photos.parquet", "--out", "photos.index", "--words", "words.safetensors")
+    said = "it knew other words before; they were replaced"
+    for bias, told in ((0, False), (0, False), (1, True)):
+        words = Words(np.eye(24, dtype=np.float32), np.full(24, bias, np.float32), origin)
+        words.save(Path("words.safetensors"))
+        done = stellar(*call)
+        assert done.code == 0, done.err
+        assert (said in done.out) == told
+
+
 def test_an_index_is_exact_up_to_no_less_than_no_picture(stellar: Callable[..., Done]) -> None:
     embedding(Path("photos.parquet"), random_tokens(3))
     done = stellar("index", "photos.parquet", "--out", "photos.index", "--exact-up-to", "-5")
@@ -147,6 +163,24 @@ def test_a_page_has_the_pictures_of_shards(stellar: Callable[..., Done]) -> None
     # Each shown with the map of each of its three matches, and the one that was asked with as it is
     # and with the map of each of its three tokens.
     assert found == [0, 9 + 4]
+
+
+def test_a_picture_of_the_index_is_large_on_the_page_with_a_model_too(
+    stellar: Callable[..., Done],
+) -> None:
+    """Which is for files that are not in it."""
+    pytest.importorskip("lancedb")
+    Path("photos").mkdir()
+    for number in range(3):
+        Image.new("RGB", (300, 200), (80 * number, 128, 128)).save(f"photos/{number}.png")
+    stellar("embed", "stellar-scenes", "photos", "--out", "photos.parquet")
+    stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
+    call = ("search", "photos.index", "--like", "1.png", "--model", "stellar-scenes")
+    done = stellar(*call, "--out", "hits.html", "--pictures", "photos")
+    assert done.code == 0, done.err
+    page = Path("hits.html").read_text("utf-8")
+    shown = re.findall(r"data:image/jpeg;base64,([\w+/=]+)", page)
+    assert {Image.open(BytesIO(b64decode(data))).size for data in shown} == {(300, 200)}
 
 
 def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:

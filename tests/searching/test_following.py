@@ -5,6 +5,8 @@ row under the same path is replaced; or it keeps what it has, and an embedding c
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from by_hand import D, K, embedding, names, random_maps, random_tokens
 from outcomes import everything, run
@@ -134,17 +136,73 @@ def test_a_replaced_picture_shows_itself_or_nothing(tmp_path: Path, given: bool)
     assert {hits[name].size for name in names(6) if name != "002.jpg"} == {(20, 10)}
 
 
+def test_a_picture_is_another_where_its_file_was_changed(tmp_path: Path) -> None:
+    """Also beside what the model sees of it, which is the same to the bit then: `--at` goes by its
+    size. What has no stamps, as in shards, goes by what the model sees.
+    """
+    photos, tokens = tmp_path / "photos", random_tokens(6)
+    photos.mkdir()
+    for name in names(6):
+        Image.new("RGB", (20, 10), "teal").save(photos / name)
+    stamps: list[tuple[int | None, int | None]] = [(100, 2**62), *4 * [(100, 5)], (None, None)]
+    file = embedding(tmp_path / "x.parquet", tokens, stamps=stamps)
+    folder = stellar.build_index(file, tmp_path / "x.index", photos).folder
+    Image.new("RGB", (40, 10), "teal").save(photos / "002.jpg")
+    for changed in ((120, 5), (120, 6), (120, None)):
+        stamps[2] = changed
+        embedding(file, tokens, stamps=stamps)
+        result = stellar.build_index(file, folder, photos)
+        assert (result.num_added, result.num_replaced, result.num_removed) == (0, 1, 0)
+        assert stellar.build_index(file, folder, photos).num_replaced == 0
+    sizes = {hit.path: hit.size for hit in stellar.open_index(folder).search("003.jpg")}
+    assert sizes == {name: (40 if name == "002.jpg" else 20, 10) for name in names(6)}
+
+
+def test_of_row_groups_with_nothing_new_paths_alone_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, maps = random_tokens(100), random_maps(100)
+    file = embedding(tmp_path / "x.parquet", tokens[:99], maps[:99])
+    folder = stellar.build_index(file, tmp_path / "x.index").folder
+    embedding(file, tokens, maps)
+    read, whole = pq.ParquetFile.read_row_group, []
+
+    def counted(parquet: pq.ParquetFile, number: int, columns: list[str] | None = None) -> pa.Table:
+        whole.extend([number] if columns is None else [])
+        return read(parquet, number, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    assert stellar.build_index(file, folder).num_added == 1
+    assert whole == [6]
+
+
 def test_an_embedding_of_other_pictures_is_refused(photos_index: Path, tmp_path: Path) -> None:
     before = everything(photos_index)
     others = embedding(tmp_path / "o.parquet", random_tokens(2), paths=["a.jpg", "b.jpg"])
     said = (
-        r"photos.index holds other pictures: none of the 2 of .*o.parquet is in it; choose another "
-        "--out, remove it, or add them with --add"
+        r"photos.index holds other pictures: none of the 2 of .*o.parquet is in it as it is now, "
+        "and 60 would be forgotten; choose another --out, remove it, or add them with --add"
     )
     with pytest.raises(SearchError, match=said):
         stellar.build_index(others, photos_index)
     assert everything(photos_index) == before
     assert not (photos_index / GROWING).exists()
+
+
+def test_one_name_that_is_the_same_is_not_enough_to_forget_all_others(
+    photos_index: Path, tmp_path: Path
+) -> None:
+    """As 000.jpg of another day's folder is."""
+    before, paths = everything(photos_index), ["000.jpg", "x.jpg", "y.jpg"]
+    others = embedding(tmp_path / "o.parquet", random_tokens(3, seed=1), paths=paths)
+    said = "none of the 3 of .*o.parquet is in it as it is now, and 59 would be forgotten"
+    with pytest.raises(SearchError, match=said):
+        stellar.build_index(others, photos_index)
+    assert everything(photos_index) == before
+    assert not (photos_index / GROWING).exists()
+    tokens = np.concatenate([random_tokens(60)[:1], random_tokens(2, seed=1)])
+    shared = embedding(tmp_path / "s.parquet", tokens, paths=paths)
+    assert stellar.build_index(shared, photos_index).num_removed == 59
 
 
 @pytest.mark.parametrize("add", [False, True])
@@ -201,8 +259,8 @@ def test_another_picture_of_the_same_path_does_not_come_beside(
     paths = ["new.jpg", "007.jpg"]
     other = embedding(tmp_path / "o.parquet", random_tokens(2, seed=1), paths=paths)
     said = (
-        r"photos.index has another picture called 007.jpg than .*o.parquet: two folders have one "
-        "of that name; embed the folder that both lie in"
+        r"photos.index has another picture called 007.jpg than .*o.parquet: it was changed, or two "
+        "folders have one of that name; embed the folder that all pictures lie in"
     )
     with pytest.raises(SearchError, match=said):
         stellar.build_index(other, photos_index, add=True)
@@ -227,14 +285,16 @@ def test_killed_as_it_follows_it_goes_on(tmp_path: Path, at: int) -> None:
     assert sorted(everything(folder)) == sorted(everything(once))
 
 
-def test_killed_when_every_picture_was_deleted_it_goes_on(tmp_path: Path) -> None:
+def test_killed_when_all_but_one_picture_were_deleted_it_goes_on(tmp_path: Path) -> None:
     """And when those that are gone were, but not those that are others now."""
     for at in (3, 5):
         folder = tmp_path / str(at)
         folder.mkdir()
-        file = embedding(folder / "photos.parquet", random_tokens(9))
+        file = embedding(folder / "photos.parquet", random_tokens(9), random_maps(9))
         stellar.build_index(file, folder / "photos.index")
-        embedding(file, random_tokens(5, seed=1), paths=names(9)[4:])
+        after = random_tokens(9)[4:]
+        after[:4] = random_tokens(4, seed=1)
+        embedding(file, after, random_maps(9)[4:], names(9)[4:])
         assert run(KILLED, folder, str(at)).returncode == -9
         assert stellar.build_index(file, folder / "photos.index").num_pictures == 5
         once = stellar.build_index(file, folder / "once.index").folder
@@ -252,6 +312,53 @@ def test_killed_as_it_adds_it_goes_on(tmp_path: Path) -> None:
     assert (result.num_pictures, result.num_added) == (60, 24)
     at_once = embedding(tmp_path / "all.parquet", tokens, maps)
     assert everything(folder) == everything(stellar.build_index(at_once, tmp_path / "x").folder)
+
+
+@pytest.mark.parametrize("first", ["forgets", "adds"])
+def test_who_forgot_to_add_and_stopped_it_has_lost_nothing(tmp_path: Path, first: str) -> None:
+    """Nor does who added, stopped it, and makes the index hold the one embedding."""
+    tokens, maps, paths = random_tokens(60), random_maps(60), names(60)
+    monday = embedding(tmp_path / "monday.parquet", tokens[:40], maps[:40])
+    folder = stellar.build_index(monday, tmp_path / "photos.index").folder
+    tuesday = embedding(tmp_path / "photos.parquet", tokens[39:], maps[39:], paths[39:])
+    before = everything(folder, "039.jpg")
+    killed = run(KILLED, tmp_path, "3", *(["add"] if first == "adds" else []))
+    assert (killed.returncode, (folder / GROWING).exists()) == (-9, True)
+    assert everything(folder, "039.jpg") == before
+    result = stellar.build_index(tuesday, folder, add=first == "forgets")
+    if first == "forgets":
+        assert (result.num_pictures, result.num_added) == (60, 20)
+        expected = embedding(tmp_path / "all.parquet", tokens, maps)
+    else:
+        assert (result.num_pictures, result.num_added, result.num_removed) == (21, 20, 39)
+        expected = tuesday
+    once = stellar.build_index(expected, tmp_path / "once.index").folder
+    assert sorted(everything(folder, "039.jpg")) == sorted(everything(once, "039.jpg"))
+
+
+def test_what_was_stopped_is_dropped_where_the_other_call_finds_nothing_to_do(
+    tmp_path: Path,
+) -> None:
+    file, after = before_and_after(tmp_path)
+    folder = stellar.build_index(file, tmp_path / "photos.index").folder
+    before, monday = everything(folder), file.rename(tmp_path / "monday.parquet")
+    after.replace(file)
+    assert run(KILLED, tmp_path, "7").returncode == -9
+    assert (folder / GROWING).exists()
+    result = stellar.build_index(monday, folder, add=True)
+    assert (result.num_pictures, result.num_added, result.num_removed) == (40, 0, 0)
+    assert everything(folder) == before
+    assert not (folder / GROWING).exists()
+
+
+def test_an_index_that_was_begun_by_the_other_call_is_finished(tmp_path: Path) -> None:
+    """Nobody could search in it yet, so nothing can be lost."""
+    file = embedding(tmp_path / "photos.parquet", random_tokens(60))
+    assert run(KILLED, tmp_path, "5", "add").returncode == -9
+    result = stellar.build_index(file, tmp_path / "photos.index")
+    assert (result.num_pictures, result.num_added) == (60, 28)
+    once = stellar.build_index(file, tmp_path / "once.index").folder
+    assert everything(result.folder) == everything(once)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
@@ -363,6 +470,27 @@ def test_an_approximate_index_that_grew_by_one_row_group(tmp_path: Path) -> None
             (hit,) = index.search(path, count=1, exact=exact)
             assert (hit.path, round(hit.score, 3)) == (path, 1)
             assert [match.token for match in hit.matches] == [0, 1, 2]
+
+
+def test_killed_before_an_approximate_index_knows_what_is_new(tmp_path: Path) -> None:
+    """The next call has nothing to change, and lets it know."""
+    tokens, maps = random_tokens(450), random_maps(450)
+    file = embedding(tmp_path / "photos.parquet", tokens[:400], maps[:400])
+    folder = stellar.build_index(file, tmp_path / "photos.index", exact_up_to=50).folder
+    embedding(file, tokens, maps)
+    assert run(KILLED_IN_ORDER, tmp_path, "1").returncode == -9
+
+    def unknown() -> int:
+        table = stellar.open_index(folder).rows.tokens
+        (index,) = table.list_indices()
+        return table.index_stats(index.name).num_unindexed_rows
+
+    assert (len(stellar.open_index(folder)), unknown()) == (450, 50 * K)
+    assert stellar.build_index(file, folder, exact_up_to=50).num_added == 0
+    assert unknown() == 0
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    stellar.build_index(file, folder, exact_up_to=50)
+    assert files == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(("exact_up_to", "trained_on"), [(50, 100), (100, 0)])

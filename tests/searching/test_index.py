@@ -206,6 +206,25 @@ def test_a_pixel_chooses_the_token_that_explains_it(searched_by_files: Callable)
         index.search("2.png", at=(26.0, 3.0))
 
 
+def test_an_example_is_of_the_model_of_the_index(photos_index: Path, tmp_path: Path) -> None:
+    other = embedding(tmp_path / "o.parquet", random_tokens(6, seed=1), model_sha256="b" * 64)
+    stellar.build_index(other, tmp_path / "o.index")
+    example = stellar.open_index(tmp_path / "o.index").example("001.jpg")
+    assert len(stellar.open_index(tmp_path / "o.index").search(example, count=2)) == 2
+    said = (
+        r"the tokens of 001.jpg are of another model \(b{12}\) than the index \(a{12}\); make the"
+    )
+    with pytest.raises(SearchError, match=said):
+        stellar.open_index(photos_index).search(example, token=[1])
+
+
+def test_a_model_beside_an_example_has_nothing_to_do(searched_by_files: Callable) -> None:
+    folder, model = searched_by_files()
+    index = stellar.open_index(folder)
+    with pytest.raises(SearchError, match="an example has its tokens already, so leave the model"):
+        index.search(index.example("2.png"), model=model)
+
+
 def test_mistakes_get_a_sentence(photos_index: Path, tmp_path: Path) -> None:
     index = stellar.open_index(photos_index)
     for call, said in (

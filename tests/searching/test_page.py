@@ -169,7 +169,7 @@ def test_the_picture_that_was_asked_with_is_shown_with_all_of_its_tokens() -> No
     maps = np.zeros((3, 2, 2), np.float16)
     maps[1, 0, 0], maps[2] = 1, 0.5
     sparse = np.eye(3, 4, dtype=np.float32)
-    example = Example(HOSTILE, sparse, maps, (400, 200), "crop", jpeg())
+    example = Example(HOSTILE, sparse, maps, (400, 200), "crop", jpeg(), "a" * 64)
     tags = Tags(render_page("x", [], "crop", example, [1]))
     shown = [attributes["alt"] for tag, attributes in tags.found if tag == "img"]
     assert shown[0] == HOSTILE
@@ -188,7 +188,7 @@ def test_the_picture_that_was_asked_with_is_shown_with_all_of_its_tokens() -> No
 def test_the_picture_that_was_asked_with_fits_the_page(chromium: Any, width: int) -> None:
     rng = np.random.default_rng(0)
     maps, sparse = rng.random((16, 4, 4)).astype(np.float16), np.eye(16, dtype=np.float32)
-    example = Example("long folder/" * 12 + "a.jpg", sparse, maps, (40, 90), "crop", jpeg())
+    example = Example("long folder/" * 12 + "a.jpg", sparse, maps, (40, 90), "crop", jpeg(), "")
     page = chromium.new_page(viewport={"width": width, "height": 860})
     page.set_content(render_page("x", [hit()], "crop", example, [3]))
     assert page.evaluate("document.documentElement.scrollWidth") == width

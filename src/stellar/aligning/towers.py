@@ -73,6 +73,8 @@ class TransformersTower:
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "n E"]:
+        """Raises UserError for a text that is no Unicode."""
+        _check_texts(texts)
         limit = self._model.config.text_config.max_position_embeddings
         # SigLIP was trained on texts that are filled up to its length; CLIP's end with a sign.
         tokens = self._tokenizer(
@@ -170,6 +172,17 @@ def _described(name: str) -> Mapping[str, Any]:
         if found:
             return found
     raise TowerError(f"{name} has no preprocessor_config.json; it says how pictures are prepared")
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Raises UserError for one with half of a character, as bytes in a shell that are no UTF-8."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"a text to search by is made of whole characters, got {text!r}; type it again"
+            ) from error
 
 
 def _pooled(found: Any) -> Tensor:

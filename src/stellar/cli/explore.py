@@ -68,6 +68,8 @@ class Options:
 
 def run(arguments: Sequence[str]) -> int:
     options = options_of(Options, "explore", arguments, DESCRIPTION)
+    if options.export is not None:
+        _check_export(options)
     from stellar.cli.terminal import is_quiet
     from stellar.exploring import Server, Workbench
     from stellar.exploring.serving import private_page
@@ -124,11 +126,17 @@ def words_of(options: Options, index: "Index | None") -> "Wording | None":
     return None if words is None else Wording(words, texts_of(words, options.device))
 
 
+def _check_export(options: Options) -> None:
+    """Raises UserError for what a Space cannot have."""
+    if options.words is not None:
+        raise UserError("--export writes a page that does not search by words; leave --words out")
+    if options.compare is not None or options.index is not None:
+        raise UserError("--export takes one model and no index; leave --compare and --index out")
+
+
 def _export(options: Options, workbench: "Workbench") -> int:
     from stellar.exploring.showcase import write_showcase
 
-    if options.compare is not None or options.index is not None:
-        raise UserError("--export takes one model and no index; leave --compare and --index out")
     assert options.export is not None
     taken = write_showcase(
         options.export, workbench.models[0].model, workbench.gallery.source,

@@ -59,6 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     )
     if result.num_filled_in:
         print(f"{result.num_filled_in} from before had no size and no thumbnail, and have them now")
+    if result.words_replaced:
+        print("it knew other words before; they were replaced")
     if result.num_without_thumbnail:
         print(
             f"{result.num_without_thumbnail} have no thumbnail: in {options.pictures} they are "

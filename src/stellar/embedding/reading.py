@@ -1,6 +1,6 @@
 """Embeddings from disk to memory, whole or a row group at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from stellar.storage import at_home
 
 DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowException)
 """What reading a file that is something else, or was changed, may raise."""
+OF_FILES = "size", "modified"
+"""Columns that tell the files of pictures apart, where an embedding has them."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -48,35 +50,45 @@ def read_embeddings(path: str | Path) -> Embeddings:
         return _in_shape(pa.concat_tables(parts))
 
 
-def row_groups(path: str | Path) -> Iterator[Embeddings]:
-    """What `read_embeddings` reads, in the same order, so much at a time as was written at once.
+def row_groups(path: str | Path, wanted: Container[str] | None = None) -> Iterator[Embeddings]:
+    """What `read_embeddings` reads, in the same order, so much at a time as was written at once;
+    with `wanted` the rows with these paths alone, and where a group has none, none of its vectors.
     Raises as it does, when it comes to what is wrong.
     """
     for file in _files(path):
-        with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with _opened(file) as parquet:
             for number in range(parquet.num_row_groups):
+                rows = None if wanted is None else _rows_among(wanted, parquet, number)
+                if rows == []:
+                    continue
                 group = parquet.read_row_group(number)
-                yield _in_shape(group.replace_schema_metadata(parquet.schema_arrow.metadata))
+                group = group.replace_schema_metadata(parquet.schema_arrow.metadata)
+                if rows is not None and len(rows) < group.num_rows:
+                    group = group.take(rows)
+                yield _in_shape(group)
 
 
 def embedded_paths(path: str | Path) -> Iterator[str]:
     """The column `path` of what `row_groups` reads, alone. Raises as that does."""
     for file in _files(path):
-        with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with _opened(file) as parquet:
             for batch in parquet.iter_batches(columns=["path"]):
-                yield from batch["path"].to_pylist()
+                yield from _paths(batch["path"])
 
 
-def global_tokens(path: str | Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    """The columns `path` and `cls`, (n, D), of what `row_groups` reads, alone, some rows at a time.
-    Raises as that does.
+def global_tokens(path: str | Path) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+    """The columns `path` and `cls`, (n, D), of what `row_groups` reads, alone, some rows at a time,
+    and beside them `size` and `modified`, (n, 2): -1 where they are null, and (n, 0) where there
+    are no such columns. Raises as that does.
     """
     for file in _files(path):
-        with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with _opened(file) as parquet:
             width = _metadata(parquet.schema_arrow)["shapes"]["cls"][0]
-            for batch in parquet.iter_batches(columns=["path", "cls"]):
-                cls = batch["cls"].flatten().to_numpy().reshape(-1, width)
-                yield batch["path"].to_pylist(), cls
+            stamps = [name for name in OF_FILES if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(columns=["path", "cls", *stamps]):
+                of_files = [batch[name].cast(pa.int64()).fill_null(-1) for name in stamps]
+                beside = np.array(of_files, np.int64).reshape(len(stamps), len(batch)).T
+                yield _paths(batch["path"]), _numbers(batch["cls"], [width]), beside
 
 
 def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
@@ -111,19 +123,56 @@ def _in_shape(table: pa.Table) -> Embeddings:
     table = table.combine_chunks()
     metadata = _metadata(table.schema)
     arrays = {
-        name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
+        name: _numbers(table[name].combine_chunks(), shape)
         for name, shape in metadata["shapes"].items()
     }
-    return Embeddings(table["path"].to_pylist(), metadata=metadata, **arrays)
+    return Embeddings(_paths(table["path"]), metadata=metadata, **arrays)
+
+
+def _rows_among(wanted: Container[str], parquet: pq.ParquetFile, number: int) -> list[int]:
+    """Which rows of a row group have one of some paths."""
+    paths = _paths(parquet.read_row_group(number, ["path"])["path"])
+    return [row for row, path in enumerate(paths) if path in wanted]
+
+
+def _paths(column: pa.Array | pa.ChunkedArray) -> list[str]:
+    """Raises ValueError where one is null."""
+    if column.null_count:
+        raise ValueError("some of its paths are null")
+    return column.to_pylist()
+
+
+def _numbers(column: pa.Array, shape: Sequence[int]) -> np.ndarray:
+    """Lists, as an array (n, *shape). Raises ValueError where one of them, or a number in one, is
+    null.
+    """
+    numbers = column.flatten()
+    if column.null_count or numbers.null_count:
+        raise ValueError("some of its vectors are null")
+    return numbers.to_numpy().reshape(-1, *shape)
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
     """What a file says of its rows; one of DAMAGE where that is not so."""
     metadata = check_metadata(parse_json((schema.metadata or {})[b"stellar"]))
+    path = schema.field("path").type
+    if not (pa.types.is_string(path) or pa.types.is_large_string(path)):
+        raise ValueError(f"its paths are {path}, not text")
     for name, shape in metadata["shapes"].items():
-        if schema.field(name).type.list_size != np.prod(shape):
+        vectors = schema.field(name).type
+        if vectors.list_size != np.prod(shape):
             raise ValueError(f"its {name} are not of shape {shape}")
+        if vectors.value_type != pa.float16():
+            raise ValueError(f"its {name} are {vectors.value_type}, not half precision")
     return metadata
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[pq.ParquetFile]:
+    """A file whose columns are those of an embedding."""
+    with readable(file), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        _metadata(parquet.schema_arrow)
+        yield parquet
 
 
 @contextmanager

@@ -35,6 +35,8 @@ from stellar.storage import one_line
 KEPT = 64
 """Pictures whose factors are kept, of each model."""
 MOST_HITS = 100
+FURTHER = (1, 4, 16)
+"""Times as many hits are asked for, until enough of them may be shown."""
 MOST_TEXTS, LONGEST_TEXT = 8, 200
 """Of a search by words."""
 
@@ -215,8 +217,7 @@ class Workbench:
             raise ExploreError(f"the tokens are 0 to {len(every) - 1}")
         wanted = every[list(tokens)] if tokens else _whole(factors, index.contents)
         query = Query(wanted, every[list(without)], box)
-        hits = index.find(query, count + 1)
-        return [hit for hit in hits if self._may_show(hit, key)][:count]
+        return self._shown(partial(index.find, query), count, key)
 
     def search_words(self, texts: Sequence[str], box: Any = None, count: int = 12) -> list[Hit]:
         """Pictures that have something that each of some texts says; in a box, where one is given.
@@ -234,10 +235,12 @@ class Workbench:
                 f"a search by words has 1 to {MOST_TEXTS} texts, of at most {LONGEST_TEXT} letters"
             )
         box, words = _checked(count, box), self._wording.words
-        hits = self._own_or_given().search_words(
-            self._wording.texts(texts), words, where=box, count=count
-        )
-        return [hit for hit in hits if self._may_show(hit)]
+        index, vectors = self._own_or_given(), self._wording.texts(texts)
+
+        def find(number: int) -> list[Hit]:
+            return index.search_words(vectors, words, where=box, count=number)
+
+        return self._shown(find, count)
 
     def key_of(self, path: str) -> str | None:
         """Of the picture that a hit names, where the gallery has it; scenes were indexed as .png
@@ -271,6 +274,18 @@ class Workbench:
             f"({indexed}, ...); explore the pictures that it was made of, or index an embedding of "
             "these"
         )
+
+    def _shown(
+        self, find: Callable[[int], list[Hit]], count: int, asked: str | None = None
+    ) -> list[Hit]:
+        """The best hits that may be shown, so many of them if there are."""
+        shown: list[Hit] = []
+        for times in FURTHER:
+            hits = find(times * (count + 1))
+            shown = [hit for hit in hits if self._may_show(hit, asked)]
+            if len(shown) >= count or len(hits) < times * (count + 1):
+                break
+        return shown[:count]
 
     def _may_show(self, hit: Hit, asked: str | None = None) -> bool:
         """Not the picture that was asked with, and no link out of the folder."""

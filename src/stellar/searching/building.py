@@ -8,7 +8,7 @@ how a killed build goes on, and how an index follows its embedding.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class IndexResult:
     """Of the embedding's pictures, where `pictures` were given."""
     approximate: bool
     """Whether searches look at a part of the tokens."""
+    words_replaced: bool
+    """Whether the index knew other words before."""
 
 
 def build_index(
@@ -76,12 +78,12 @@ def build_index(
     what `out` holds. `pictures`, the folder or the shards that were embedded, give sizes and
     thumbnails, also to those from before that have none. Above `exact_up_to` pictures an
     approximate index is trained as well. With `words` (words.py), or their file, texts find
-    pictures. `progress` is called with (pictures looked at, in all).
+    pictures. `progress` is called with (pictures that came in or were filled in, of how many).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
-    another model's, or the words are, where it holds none of the embedding's pictures, or with
-    `add` another one under the same path, for an embedding without rows or with a path twice, and
-    where `pictures` has none of its pictures; ShardError for shards that cannot be read;
+    another model's, or the words are, where it would forget pictures and keep none as it is, or
+    with `add` has another one under the same path, for an embedding without rows or with a path
+    twice, and where `pictures` has none of its pictures; ShardError for shards that cannot be read;
     ConfigError for an `exact_up_to` that is no count; MissingPackage without LanceDB.
     """
     check_count(exact_up_to, "exact_up_to", least=0)
@@ -96,25 +98,25 @@ def build_index(
     rows = rows_of(embedding)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
-        growing = Growing(folder, _begun(folder, model))
+        growing = Growing(folder, _begun(folder, model, add))
         held = growing.held()
         change = (to_add if add else to_mirror)(held, rows, folder, embedding)
-        # In this order, so that a build that is killed between them still has pictures of the
-        # embedding, and is not refused when it goes on.
+        growing.drop_other_kind()
+        # In this order, so that a build that is killed between them has nothing more to forget, or
+        # pictures that stay, and is not refused when it goes on.
         growing.remove(change.gone)
-        growing.remove(list(change.replaced.values()))
+        growing.remove(change.replaced)
         filled_in = 0 if originals is None else growing.fill_in(originals, rows, progress)
-        growing.take_in(embedding, change.wanted, originals, total, progress)
-        if known is not None:
-            known.save(folder / WORDS)
+        growing.take_in(embedding, change.wanted, rows, originals, progress)
+        words_replaced = known is not None and _save_words(known, folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
         changed = len(change.wanted) + len(change.gone) + filled_in > 0
         growing.train(exact_up_to, changed=len(held.ids) > 0 and changed)
         contents = growing.contents
         without = 0 if originals is None else len(growing.without_thumbnail(rows))
     return IndexResult(
-        folder, contents.num_pictures, len(change.new), len(change.replaced), len(change.gone),
-        filled_in, without, contents.trained_on > 0,
+        folder, contents.num_pictures, change.num_new, len(change.replaced), len(change.gone),
+        filled_in, without, contents.trained_on > 0, words_replaced,
     )  # fmt: skip
 
 
@@ -141,6 +143,13 @@ def _originals(pictures: str, total: int, embedding: str | Path) -> Originals:
     return originals
 
 
+def _save_words(words: Words, file: Path) -> bool:
+    """Whether the file held others before. Raises NotWritten."""
+    before = file.read_bytes() if file.exists() else None
+    words.save(file)
+    return before is not None and before != file.read_bytes()
+
+
 def _names(folder: Path) -> set[str]:
     """Of what lies in a folder, but for hidden files, which a killed process may have left."""
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
@@ -159,9 +168,14 @@ def _alone(folder: Path) -> Iterator[None]:
             yield
 
 
-def _begun(folder: Path, model: dict[str, Any]) -> Contents:
-    """What was reached before. Raises SearchError where that is another model's."""
-    found = read_contents(folder / GROWING) or read_contents(folder / WHOLE) or Contents(model)
+def _begun(folder: Path, model: dict[str, Any], add: bool) -> Contents:
+    """What a call begins from: where one of its kind was stopped, else what was finished last, and
+    else whatever was begun, which has forgotten nothing that anybody could search. Raises
+    SearchError where that is another model's.
+    """
+    whole, stopped = read_contents(folder / WHOLE), read_contents(folder / GROWING)
+    goes_on = stopped is not None and (whole is None or stopped.adding == add)
+    found = (stopped if goes_on else whole) or Contents(model)
     for key, name in (("model_sha256", "model"), ("fit", "fit"), ("shapes", "shape")):
         if found.model[key] != model[key]:
             here, new = found.num_tokens, Contents(model).num_tokens
@@ -170,4 +184,4 @@ def _begun(folder: Path, model: dict[str, Any]) -> Contents:
                 f"{folder} is the index of another {name} than the embedding's{tokens}; choose "
                 "another --out, or remove it"
             )
-    return found
+    return replace(found, adding=add)

@@ -1,6 +1,6 @@
 """Rows of an embedding as those of both tables of an index (tables.py)."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -12,25 +12,20 @@ from stellar.searching.places import places
 from stellar.searching.thumbnails import Thumbnail, thumbnails
 
 
-def some_rows(group: Embeddings, rows: list[int]) -> Embeddings:
-    """Some rows. Raises UserError for tokens and maps that are not finite."""
-    chosen = Embeddings(
-        [group.paths[row] for row in rows],
-        group.cls[rows],
-        group.tokens[rows],
-        group.maps[rows],
-        group.metadata,
-    )
-    check_finite("tokens", chosen.tokens, chosen.paths.__getitem__)
-    check_finite("maps", chosen.maps, chosen.paths.__getitem__)
-    return chosen
+def check_numbers(group: Embeddings) -> None:
+    """Raises UserError for tokens and maps that are not finite."""
+    check_finite("tokens", group.tokens, group.paths.__getitem__)
+    check_finite("maps", group.maps, group.paths.__getitem__)
 
 
-def picture_rows(group: Embeddings, first: int, originals: Originals | None) -> pa.Table:
-    """A row for each picture; their ids are from `first` on."""
+def picture_rows(
+    group: Embeddings, hashes: Mapping[str, int], first: int, originals: Originals | None
+) -> pa.Table:
+    """A row for each picture, with the hash by its path; their ids are from `first` on."""
     columns = {
         "picture": pa.array(np.arange(first, first + len(group.paths))),
-        "path": pa.array(group.paths),
+        "path": pa.array(group.paths, pa.string()),
+        "row": pa.array([hashes[path] for path in group.paths], pa.int64()),
         "cls": _lists(group.cls),
     }
     return pa.table(columns | _of_files(thumbnails(originals, group.paths)))
@@ -52,7 +47,7 @@ def filled_in(rows: pa.RecordBatch, originals: Originals, among: Container[str])
     known = dict(zip(paths, before, strict=True))
     lacking = [path for path, each in known.items() if each.width is None and path in among]
     known |= zip(lacking, thumbnails(originals, lacking), strict=True)
-    kept = {name: rows[name] for name in ("picture", "path", "cls")}
+    kept = {name: rows[name] for name in ("picture", "path", "row", "cls")}
     return pa.table(kept | _of_files(list(known.values())))
 
 

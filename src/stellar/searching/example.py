@@ -32,6 +32,8 @@ class Example:
     """How it came to the size that the model saw."""
     thumbnail: bytes
     """JPEG, or empty."""
+    model_sha256: str
+    """Of the model whose tokens these are."""
 
     def token(self, number: int) -> Float32[np.ndarray, "D"]:
         """One of its tokens. Raises SearchError for a number that there is none of."""
@@ -41,14 +43,22 @@ class Example:
             )
         return self.sparse[int(number)]
 
+    def check(self, contents: Contents) -> None:
+        """Raises SearchError where an index is of another model."""
+        if self.model_sha256 != (indexed := contents.model["model_sha256"]):
+            raise SearchError(
+                f"the tokens of {self.path} are of another model ({self.model_sha256[:12]}) than "
+                f"the index ({indexed[:12]}); make the example with this index"
+            )
+
 
 def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
     """A picture file, as the model of an index sees it, with as many tokens as are kept there.
     Raises SearchError for another model, and UnreadableImage.
     """
     check_model(model)
-    indexed = contents.model
-    if (found := fingerprint(model)) != indexed["model_sha256"]:
+    indexed, found = contents.model, fingerprint(model)
+    if found != indexed["model_sha256"]:
         raise SearchError(
             f"the index was made with another model ({indexed['model_sha256'][:12]}) than this one "
             f"({found[:12]}); search with that one, or index an embedding of this one"
@@ -61,7 +71,7 @@ def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
     sparse, maps = (value[0].half().cpu().numpy() for value in (factors.sparse, factors.maps))
     height, width = pixels.shape[1:]
     small = thumbnail(Picture(pixels), LARGE).jpeg
-    return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"], small)
+    return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"], small, found)
 
 
 def token_at(example: Example, pixel: tuple[float, float]) -> int:

@@ -2,7 +2,7 @@
 before the next (tables.py), pictures get thumbnails, and many tokens an approximate index.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from stellar.embedding import Embeddings, row_groups
-from stellar.searching.columns import filled_in, picture_rows, some_rows, token_rows
-from stellar.searching.difference import Held, hashed
+from stellar.searching.columns import check_numbers, filled_in, picture_rows, token_rows
+from stellar.searching.difference import Held
 from stellar.searching.originals import Originals
 from stellar.searching.tables import (
     GROWING,
@@ -23,6 +23,7 @@ from stellar.searching.tables import (
     Contents,
     connect,
     damaged,
+    read_contents,
     reading,
     schemas,
     write_contents,
@@ -55,18 +56,27 @@ class Growing:
         """The pictures that are there. Raises SearchError where files of a table are missing or cut
         off: a column of each is read.
         """
-        columns = ["picture", "path", "cls"]
+        columns = ["picture", "path", "row"]
         hashes: dict[str, int] = {}
         ids = [np.zeros(0, np.int64)]
         with reading(self.folder):
             for batch in self._tables["pictures"].search().select(columns).limit(None).to_batches():
-                cls = batch["cls"].flatten().to_numpy().reshape(len(batch), -1)
-                hashes.update(hashed([(batch["path"].to_pylist(), cls)]))
+                paths, rows = batch["path"].to_pylist(), batch["row"].to_pylist()
+                hashes.update(zip(paths, rows, strict=True))
                 ids.append(batch["picture"].to_numpy())
             found = len(hashes), self._tables["tokens"].count_rows("token = 0")
         if found != (expected := (self.contents.num_pictures,) * 2):
             raise damaged(self.folder, f"it has {found} of {expected} pictures")
         return Held(hashes, np.concatenate(ids))
+
+    def drop_other_kind(self) -> None:
+        """Drop what a call of the other kind, with or without `add`, had reached when it was
+        stopped: this one did not begin there.
+        """
+        found = read_contents(self.folder / GROWING)
+        other = found is not None and found.adding != self.contents.adding
+        if other and (self.folder / WHOLE).exists():
+            (self.folder / GROWING).unlink()
 
     def remove(self, ids: list[int]) -> None:
         """Forget pictures. What is half removed when a build is killed, is there again when it goes
@@ -82,18 +92,16 @@ class Growing:
         self,
         embedding: str | Path,
         wanted: set[str],
+        hashes: Mapping[str, int],
         originals: Originals | None,
-        total: int,
         progress: Callable[[int, int], object],
     ) -> None:
-        """Add the rows with these paths."""
-        seen = 0
-        for group in row_groups(embedding) if wanted else ():
-            seen += len(group.paths)
-            rows = [row for row, path in enumerate(group.paths) if path in wanted]
-            if rows:
-                self._add(some_rows(group, rows), originals)
-            progress(seen, total)
+        """Add the rows with these paths; the hashes are by path."""
+        done = 0
+        for group in row_groups(embedding, wanted) if wanted else ():
+            self._add(group, hashes, originals)
+            done += len(group.paths)
+            progress(done, len(wanted))
 
     def fill_in(
         self,
@@ -133,18 +141,23 @@ class Growing:
             rows = self._tables["pictures"].search().limit(None).offset(first)
             yield from rows.to_batches(FILLED_AT_ONCE)
 
-    def _add(self, group: Embeddings, originals: Originals | None) -> None:
+    def _add(
+        self, group: Embeddings, hashes: Mapping[str, int], originals: Originals | None
+    ) -> None:
+        check_numbers(group)
         first, count = self.contents.next_id, len(group.paths)
         self._tables["tokens"].add(token_rows(group, first))
-        self._tables["pictures"].add(picture_rows(group, first, originals))
+        self._tables["pictures"].add(picture_rows(group, hashes, first, originals))
         self._commit(num_pictures=self.contents.num_pictures + count, next_id=first + count)
 
     def train(self, exact_up_to: int, changed: bool) -> None:
         """The approximate index: made where it is needed and missing, or the data has doubled or
         halved since it was; else it takes in what is new, and versions of more than a day ago go.
-        Where less than half is left, and few enough for exact searches, it serves no more.
+        Where less than half is left, and few enough for exact searches, it serves no more. New is
+        also what it has not taken in because a call was stopped before it came to this.
         """
         count, trained_on = self.contents.num_pictures, self.contents.trained_on
+        changed = changed or (trained_on > 0 and self._is_behind())
         halved = 2 * count < trained_on
         if count > exact_up_to and (halved or count > 2 * trained_on):
             cells = max(1, count * self.contents.num_tokens // TOKENS_A_CELL)
@@ -159,6 +172,12 @@ class Growing:
         self.publish()
         if changed:
             self._optimize(A_DAY)
+
+    def _is_behind(self) -> bool:
+        """Whether there are tokens that the approximate index does not know."""
+        tokens = self._tables["tokens"]
+        stats = [tokens.index_stats(index.name) for index in tokens.list_indices()]
+        return any(each is not None and each.num_unindexed_rows > 0 for each in stats)
 
     def _optimize(self, keep: timedelta) -> None:
         """Let the approximate index take in what is new, and versions go that are older than `keep`

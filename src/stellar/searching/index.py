@@ -85,18 +85,19 @@ class Index:
         """The pictures that are most like a picture, or like some of its tokens; best first.
 
         `like` is a picture's path in the index, with `model` a file, or what `example` made of
-        either. `token` are the numbers of
-        its tokens that all have to be found; `at` adds the token whose map is largest at a pixel
-        (x, y); with neither, all of its tokens are compared with all of each picture's. `without`
-        are tokens (path, number) that are not wanted. `where` is the place where what is found has
-        to lie, by its name or as a box (places.py). scoring.py says what the score is.
+        either. `token` are the numbers of its tokens that all have to be found; `at` adds the token
+        whose map is largest at a pixel (x, y); with neither, all of its tokens are compared with
+        all of each picture's. `without` are tokens (path, number) that are not wanted. `where` is
+        the place where what is found has to lie, by its name or as a box (places.py). scoring.py
+        says what the score is.
 
-        Raises SearchError for a path that is not in the index, a token that there is none of, and
-        another model than the index's; UserError for what is no place, and a count below 1.
+        Raises SearchError for a path that is not in the index, a token that there is none of,
+        another model than the index's, of an example as well, and a model beside an example;
+        UserError for what is no place, and a count below 1.
         """
         numbers = listed(token, "token must be a list of tokens, as [3] is one")
         point = None if at is None else pixel(at)
-        example = like if isinstance(like, Example) else self.example(like, model)
+        example = self._by_example(like, model)
         if point is not None:
             numbers.append(token_at(example, point))
         wanted = [example.token(number) for number in numbers]
@@ -168,9 +169,24 @@ class Index:
         (row,), (sparse,), (maps,) = (
             self.rows.some(number), self.rows.sparse(number), self.rows.maps(number),
         )  # fmt: skip
+        of_all = self.contents.model
         return Example(
-            path, unit(sparse), maps, row.size, self.contents.model["fit"], row.thumbnail
+            path, unit(sparse), maps, row.size, of_all["fit"], row.thumbnail, of_all["model_sha256"]
         )
+
+    def _by_example(self, like: str | Path | Example, model: Stellar | None) -> Example:
+        """What is searched by. Raises SearchError also for a given example of another model, and a
+        model beside one.
+        """
+        if not isinstance(like, Example):
+            return self.example(like, model)
+        if model is not None:
+            raise SearchError(
+                "a model is for a file to search by; an example has its tokens already, so leave "
+                "the model out"
+            )
+        like.check(self.contents)
+        return like
 
     def _checked(self, query: Query) -> Query:
         """As the index can answer it: vectors of its width, of length 1, and a box of numbers."""

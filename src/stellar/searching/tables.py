@@ -4,7 +4,9 @@ are whole.
 A version of a table is all that was in it at one time. `growing.json` names those that a build
 has reached, and becomes `index.json`, in one step, when it is over. So searches read what was
 finished last, whatever a later build is doing, and a build that was killed goes on from the
-versions that it named; what it wrote after them is dropped.
+versions that it named; what it wrote after them is dropped. A build that keeps what there was does
+not go on from where one that forgets was stopped, nor the other way round: it begins from what was
+finished last.
 
 In both tables `picture` is a picture's id, which is never given twice. To who searches, the number
 of a picture is how many of those that are there have lower ids. Rows come in by rising ids, but do
@@ -32,7 +34,7 @@ WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
 WORDS = "words.safetensors"
 """What words is, where the index knows some."""
 NEEDS_LANCEDB = "needs LanceDB: pip install 'stellar-vision[search]'"
-FORMAT = 2
+FORMAT = 3
 """Of the tables and the files beside them."""
 
 
@@ -60,6 +62,8 @@ class Contents:
     """A version of the pictures whose first rows, all that it has so far, have got the thumbnails
     that they lacked; 0: there is none.
     """
+    adding: bool = False
+    """Whether the build that reached this keeps what there was, and forgets nothing."""
 
     @property
     def num_tokens(self) -> int:
@@ -92,6 +96,7 @@ def schemas(model: dict[str, Any]) -> dict[str, pa.Schema]:
     pictures = {
         "picture": pa.int64(),
         "path": pa.string(),
+        "row": pa.int64(),  # a hash of what it was made of (difference.py)
         "cls": halves(model["shapes"]["cls"][0]),
         "width": pa.int32(),
         "height": pa.int32(),
@@ -153,6 +158,8 @@ def _checked(contents: Contents) -> Contents:
         value = getattr(contents, name)
         if not (isinstance(value, int) and least <= value < 2**63):  # LanceDB counts no further
             raise ValueError(f"its {name} is {value!r}")
+    if not isinstance(contents.adding, bool):
+        raise ValueError(f"its adding is {contents.adding!r}")
     return contents
 
 
