@@ -89,8 +89,9 @@ def test_what_an_index_forgets_and_adds_is_told(stellar: Callable[..., Done]) ->
     said = "27 pictures, 2 of them new -> photos.index (search: exact)\n"
     assert (done.code, done.out) == (0, said)
     done = stellar("-q", "index", "tuesday.parquet", "--out", "photos.index")
-    said = "2 pictures, 0 of them new, 25 removed -> photos.index (search: exact)\n"
-    assert (done.code, done.out) == (0, said)
+    assert done.code == 1
+    assert "photos.index has 25 pictures of other embeddings, as /" in done.err
+    assert "which tuesday.parquet has not; keep them with --add, or remove photos.in" in done.err
 
 
 def test_other_words_are_told_of(stellar: Callable[..., Done]) -> None:

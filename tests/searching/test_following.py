@@ -229,6 +229,34 @@ def test_embeddings_come_beside_each_other(tmp_path: Path) -> None:
     assert everything(folder) == everything(once)
 
 
+def test_an_embedding_that_was_added_is_followed_and_the_others_stay(tmp_path: Path) -> None:
+    """What is gone from it stays, too: nothing is forgotten with `add`."""
+    tokens, maps, paths = random_tokens(30), random_maps(30), names(30)
+    monday = embedding(tmp_path / "monday.parquet", tokens[:10], maps[:10], paths[:10])
+    tuesday = embedding(tmp_path / "tuesday.parquet", tokens[10:20], maps[10:20], paths[10:20])
+    folder = stellar.build_index(monday, tmp_path / "days.index").folder
+    stellar.build_index(tuesday, folder, add=True)
+    changed = tokens.copy()
+    changed[12] = random_tokens(1, seed=9)[0]
+    embedding(tuesday, changed[11:25], maps[11:25], paths[11:25])
+    result = stellar.build_index(tuesday, folder, add=True)
+    assert (result.num_added, result.num_replaced, result.num_removed) == (5, 1, 0)
+    once = embedding(tmp_path / "once.parquet", changed[:25], maps[:25], paths[:25])
+    expected = stellar.build_index(once, tmp_path / "once.index").folder
+    assert sorted(everything(folder)) == sorted(everything(expected))
+    embedding(tuesday, random_tokens(2, seed=8), paths=paths[11:13])  # others, of the same names
+    with pytest.raises(SearchError, match=r"has another picture called 011\.jpg than .*tuesday"):
+        stellar.build_index(tuesday, folder, add=True)
+    before = everything(folder)
+    with pytest.raises(SearchError, match=r"has 15 pictures of other embeddings, as .*tuesday\.p"):
+        stellar.build_index(monday, folder)
+    assert everything(folder) == before
+    result = stellar.build_index(once, folder)  # of all of them, which it follows from now on
+    assert (result.num_added, result.num_replaced, result.num_removed) == (0, 0, 0)
+    embedding(once, changed[:8], maps[:8], paths[:8])
+    assert stellar.build_index(once, folder).num_removed == 17
+
+
 def test_thumbnails_come_from_the_folder_of_their_own_embedding(tmp_path: Path) -> None:
     """Which may have a file that another folder's picture is called after."""
     tokens = random_tokens(4)

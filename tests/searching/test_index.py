@@ -172,6 +172,27 @@ def test_a_file_finds_itself(tmp_path: Path, searched_by_files: Callable) -> Non
         index.search(tmp_path / "new.png", model=model)
 
 
+def test_with_a_model_a_file_comes_before_a_picture_of_its_name(
+    tmp_path: Path, searched_by_files: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, model = searched_by_files()
+    index = stellar.open_index(folder)
+    (tmp_path / "photos/3.png").rename(tmp_path / "0.png")
+    monkeypatch.chdir(tmp_path)
+    assert index.search("0.png", model=model, count=1)[0].path == "3.png"
+    assert index.search("0.png", count=1)[0].path == "0.png"
+    assert index.search("4.png", model=model, count=1)[0].path == "4.png"  # no file here
+
+
+def test_a_picture_may_be_named_as_it_is_printed(tmp_path: Path) -> None:
+    paths = ["tab\there.png", "new\nline.png", "plain.png"]
+    file = embedding(tmp_path / "x.parquet", random_tokens(3), paths=paths)
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    for path, printed in zip(paths, ("tab\\there.png", "new\\nline.png", "plain.png"), strict=True):
+        assert index.search(printed, count=1)[0].path == path
+        assert index.search(path, count=1)[0].path == path
+
+
 def test_a_file_is_asked_with_as_many_tokens_as_were_kept(
     tmp_path: Path, searched_by_files: Callable
 ) -> None:

@@ -117,6 +117,8 @@ def load_tower(name: str | Path, device: torch.device | str = "cpu") -> Transfor
         raise MissingPackage(
             "words need transformers: pip install 'stellar-vision[words]'"
         ) from error
+    # Loading takes a moment; its bar would be drawn among what is said, also where that is nothing.
+    transformers.utils.logging.disable_progress_bar()
     try:
         model = transformers.AutoModel.from_pretrained(name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)

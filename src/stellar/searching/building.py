@@ -14,7 +14,7 @@ from typing import Any
 
 from stellar.config import check_count
 from stellar.embedding import describe_embeddings, embedded_paths
-from stellar.searching.difference import rows_of, to_add, to_mirror
+from stellar.searching.difference import origin_of, rows_of, to_add, to_mirror
 from stellar.searching.growing import Growing
 from stellar.searching.originals import Originals, open_originals
 from stellar.searching.tables import (
@@ -75,10 +75,11 @@ def build_index(
     From then on `out` holds what the embedding does: pictures that it already held are passed over,
     so the same call goes on after a kill, those that are gone are forgotten, and those that are
     others now, under the same paths, are replaced. With `add` the embedding's pictures come beside
-    what `out` holds. `pictures`, the folder or the shards that were embedded, give sizes and
-    thumbnails, also to those from before that have none. Above `exact_up_to` pictures an
-    approximate index is trained as well. With `words` (words.py), or their file, texts find
-    pictures. `progress` is called with (pictures that came in or were filled in, of how many).
+    what `out` holds, and such as came from it before are replaced where they are others now.
+    `pictures`, the folder or the shards that were embedded, give sizes and thumbnails, also to
+    those from before that have none. Above `exact_up_to` pictures an approximate index is trained
+    as well. With `words` (words.py), or their file, texts find pictures. `progress` is called with
+    (pictures that came in or were filled in, of how many).
 
     Raises EmbeddingError for what is no embedding; SearchError where `out` is something else or
     another model's, or the words are, where it would forget pictures and keep none as it is, or
@@ -95,19 +96,20 @@ def build_index(
     known = None if words is None else as_words(words)
     if known is not None:
         known.check(model)
-    rows = rows_of(embedding)
+    rows, origin = rows_of(embedding), origin_of(embedding)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
         growing = Growing(folder, _begun(folder, model, add))
         held = growing.held()
         change = (to_add if add else to_mirror)(held, rows, folder, embedding)
         growing.drop_other_kind()
+        growing.belong(origin, beside=add)
         # In this order, so that a build that is killed between them has nothing more to forget, or
         # pictures that stay, and is not refused when it goes on.
         growing.remove(change.gone)
         growing.remove(change.replaced)
         filled_in = 0 if originals is None else growing.fill_in(originals, rows, progress)
-        growing.take_in(embedding, change.wanted, rows, originals, progress)
+        growing.take_in(embedding, change.wanted, rows, origin, originals, progress)
         words_replaced = known is not None and _save_words(known, folder / WORDS)
         growing.publish()  # before what may take long: searches are right from now on, then faster
         changed = len(change.wanted) + len(change.gone) + filled_in > 0

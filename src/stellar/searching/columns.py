@@ -19,13 +19,18 @@ def check_numbers(group: Embeddings) -> None:
 
 
 def picture_rows(
-    group: Embeddings, hashes: Mapping[str, int], first: int, originals: Originals | None
+    group: Embeddings,
+    hashes: Mapping[str, int],
+    origin: int,
+    first: int,
+    originals: Originals | None,
 ) -> pa.Table:
     """A row for each picture, with the hash by its path; their ids are from `first` on."""
     columns = {
         "picture": pa.array(np.arange(first, first + len(group.paths))),
         "path": pa.array(group.paths, pa.string()),
         "row": pa.array([hashes[path] for path in group.paths], pa.int64()),
+        "origin": pa.array([origin] * len(group.paths), pa.int32()),
         "cls": _lists(group.cls),
     }
     return pa.table(columns | _of_files(thumbnails(originals, group.paths)))
@@ -47,7 +52,7 @@ def filled_in(rows: pa.RecordBatch, originals: Originals, among: Container[str])
     known = dict(zip(paths, before, strict=True))
     lacking = [path for path, each in known.items() if each.width is None and path in among]
     known |= zip(lacking, thumbnails(originals, lacking), strict=True)
-    kept = {name: rows[name] for name in ("picture", "path", "row", "cls")}
+    kept = {name: rows[name] for name in ("picture", "path", "row", "origin", "cls")}
     return pa.table(kept | _of_files(list(known.values())))
 
 

@@ -6,7 +6,7 @@ the same token. Both are in memory, of the embedding and again of the index: as 
 some 200 bytes a picture each time, so 400 MB for a million pictures that are in both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from jaxtyping import Float16, Int64
 
 from stellar.embedding import global_tokens
 from stellar.searching.tables import SearchError
+from stellar.storage import at_home
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Held:
     """Of their rows, by their paths."""
     ids: Int64[np.ndarray, "n"]
     """What they are called in the tables, in the same order."""
+    origins: list[str]
+    """The embeddings that they came from, in the same order."""
 
 
 @dataclass(frozen=True)
@@ -63,35 +66,55 @@ def rows_of(embedding: str | Path) -> dict[str, int]:
 def to_mirror(held: Held, rows: dict[str, int], folder: Path, embedding: str | Path) -> Difference:
     """What makes an index hold what an embedding does. Raises SearchError where no picture would
     stay as it is, and some would be forgotten: then the embedding is of others, even if a name or
-    two is the same.
+    two is the same; and where pictures would be forgotten that were added from others.
     """
-    found = _compared(held, rows)
+    found = _compared(held, rows, set(held.origins))
     if found.gone and len(found.wanted) == len(rows):
         raise SearchError(
             f"{folder} holds other pictures: none of the {len(rows)} of {embedding} is in it as it "
             f"is now, and {len(found.gone)} would be forgotten; choose another --out, remove it, "
             "or add them with --add"
         )
+    if len(set(held.origins)) > 1:
+        by_id, own = dict(zip(held.ids.tolist(), held.origins, strict=True)), origin_of(embedding)
+        others = [by_id[number] for number in found.gone if by_id[number] != own]
+        if others:
+            raise SearchError(
+                f"{folder} has {len(others)} pictures of other embeddings, as {others[0]}, which "
+                f"{embedding} has not; keep them with --add, or remove {folder} and make it again"
+            )
     return found
 
 
 def to_add(held: Held, rows: dict[str, int], folder: Path, embedding: str | Path) -> Difference:
-    """What brings an embedding beside what an index holds. Raises SearchError for a path that both
-    have, with different rows.
+    """What brings an embedding beside what an index holds, of which nothing is forgotten. Pictures
+    that came from it before follow it, unless none of them is as it was: then it is another one of
+    the same name. Raises SearchError for a path that two embeddings have, with different rows.
     """
-    found = _compared(held, rows)
-    if found.replaced:
-        path = next(path for path in held.hashes if path in found.wanted)
-        raise SearchError(
-            f"{folder} has another picture called {path} than {embedding}: it was changed, or two "
-            "folders have one of that name; embed the folder that all pictures lie in"
-        )
-    return Difference(found.wanted, [], [])
+    known, own = list(zip(held.hashes.items(), held.origins, strict=True)), origin_of(embedding)
+    follows = any(rows.get(path) == row for (path, row), origin in known if origin == own)
+    origins = {own} if follows else set()
+    for (path, row), origin in known:
+        if origin not in origins and rows.get(path, row) != row:
+            raise SearchError(
+                f"{folder} has another picture called {path} than {embedding}: it was changed, or "
+                "two folders have one of that name; embed the folder that all pictures lie in"
+            )
+    return replace(_compared(held, rows, origins), gone=[])
 
 
-def _compared(held: Held, rows: dict[str, int]) -> Difference:
+def origin_of(embedding: str | Path) -> str:
+    """By which an index knows it again: where it lies."""
+    return str(Path(at_home(embedding)).resolve())
+
+
+def _compared(held: Held, rows: dict[str, int], origins: set[str]) -> Difference:
+    """With the pictures of an index that came from some embeddings."""
     wanted, replaced, gone = rows.keys() - held.hashes.keys(), [], []
-    for (path, row), number in zip(held.hashes.items(), held.ids.tolist(), strict=True):
+    each = zip(held.hashes.items(), held.ids.tolist(), held.origins, strict=True)
+    for (path, row), number, origin in each:
+        if origin not in origins:
+            continue
         if path not in rows:
             gone.append(number)
         elif rows[path] != row:

@@ -56,18 +56,33 @@ class Growing:
         """The pictures that are there. Raises SearchError where files of a table are missing or cut
         off: a column of each is read.
         """
-        columns = ["picture", "path", "row"]
+        columns = ["picture", "path", "row", "origin"]
         hashes: dict[str, int] = {}
-        ids = [np.zeros(0, np.int64)]
+        ids, origins = [np.zeros(0, np.int64)], []
         with reading(self.folder):
             for batch in self._tables["pictures"].search().select(columns).limit(None).to_batches():
                 paths, rows = batch["path"].to_pylist(), batch["row"].to_pylist()
                 hashes.update(zip(paths, rows, strict=True))
                 ids.append(batch["picture"].to_numpy())
+                origins += [self.contents.origins[place] for place in batch["origin"].to_pylist()]
             found = len(hashes), self._tables["tokens"].count_rows("token = 0")
         if found != (expected := (self.contents.num_pictures,) * 2):
             raise damaged(self.folder, f"it has {found} of {expected} pictures")
-        return Held(hashes, np.concatenate(ids))
+        return Held(hashes, np.concatenate(ids), origins)
+
+    def belong(self, origin: str, beside: bool) -> None:
+        """From now on pictures come from this embedding; so do those that are there, unless it
+        comes `beside` theirs.
+        """
+        before = self.contents.origins
+        if not beside:
+            origins = (origin,) * max(1, len(before))
+        else:
+            origins = before if origin in before else (*before, origin)
+        if origins != before:
+            self.contents = replace(self.contents, origins=origins)
+            if before:  # else there is no version to be named yet
+                self._commit()
 
     def drop_other_kind(self) -> None:
         """Drop what a call of the other kind, with or without `add`, had reached when it was
@@ -93,13 +108,14 @@ class Growing:
         embedding: str | Path,
         wanted: set[str],
         hashes: Mapping[str, int],
+        origin: str,
         originals: Originals | None,
         progress: Callable[[int, int], object],
     ) -> None:
         """Add the rows with these paths; the hashes are by path."""
         done = 0
         for group in row_groups(embedding, wanted) if wanted else ():
-            self._add(group, hashes, originals)
+            self._add(group, hashes, origin, originals)
             done += len(group.paths)
             progress(done, len(wanted))
 
@@ -142,12 +158,17 @@ class Growing:
             yield from rows.to_batches(FILLED_AT_ONCE)
 
     def _add(
-        self, group: Embeddings, hashes: Mapping[str, int], originals: Originals | None
+        self,
+        group: Embeddings,
+        hashes: Mapping[str, int],
+        origin: str,
+        originals: Originals | None,
     ) -> None:
         check_numbers(group)
         first, count = self.contents.next_id, len(group.paths)
+        place = self.contents.origins.index(origin)
         self._tables["tokens"].add(token_rows(group, first))
-        self._tables["pictures"].add(picture_rows(group, hashes, first, originals))
+        self._tables["pictures"].add(picture_rows(group, hashes, place, first, originals))
         self._commit(num_pictures=self.contents.num_pictures + count, next_id=first + count)
 
     def train(self, exact_up_to: int, changed: bool) -> None:

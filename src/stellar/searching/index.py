@@ -21,7 +21,7 @@ from stellar.searching.scoring import Query, Scores, best_of, no_scores, score
 from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
 from stellar.searching.vectors import unit
 from stellar.searching.words import Words, as_words, read_words
-from stellar.storage import at_home
+from stellar.storage import at_home, one_line
 
 MOST_SPELT = 10_000
 """Paths that a mistyped one is compared with, letter by letter: of more, none is suggested."""
@@ -151,7 +151,9 @@ class Index:
         return words
 
     def example(self, picture: str | Path, model: Stellar | None = None) -> Example:
-        """A picture to search by: one of the index, or with a model a file. Raises SearchError."""
+        """A picture to search by: one of the index, by its path there or as that is printed; with a
+        model a file, where it is there. Raises SearchError.
+        """
         if not isinstance(picture, str | Path):
             raise SearchError(
                 f"expected the path of a picture, got {type(picture).__name__}; for vectors of "
@@ -160,9 +162,13 @@ class Index:
         path = str(picture)
         if not path:
             raise SearchError("expected the path of a picture, got ''")
+        if model is not None and (
+            Path(at_home(picture)).is_file() or path not in self.rows.numbers
+        ):
+            return encoded(Path(at_home(picture)), model, self.contents)
         if path not in self.rows.numbers:
-            if model is not None:
-                return encoded(Path(at_home(picture)), model, self.contents)
+            path = next((known for known in self.rows.paths if one_line(known) == path), path)
+        if path not in self.rows.numbers:
             hint = _meant(path, self.rows) or "; to search by a file, give the model as well"
             raise SearchError(f"{path} is not in {self.folder}{hint}")
         number = np.array([self.rows.numbers[path]])

@@ -53,6 +53,8 @@ class Contents:
     num_pictures: int = 0
     next_id: int = 0
     """Of the next picture that comes in."""
+    origins: tuple[str, ...] = ()
+    """The embeddings that pictures came from; these name theirs by its place here."""
     pictures: int = 0
     tokens: int = 0
     """The version of each table; 0: it is still to be made."""
@@ -97,6 +99,7 @@ def schemas(model: dict[str, Any]) -> dict[str, pa.Schema]:
         "picture": pa.int64(),
         "path": pa.string(),
         "row": pa.int64(),  # a hash of what it was made of (difference.py)
+        "origin": pa.int32(),  # which embedding it came from (Contents.origins)
         "cls": halves(model["shapes"]["cls"][0]),
         "width": pa.int32(),
         "height": pa.int32(),
@@ -140,7 +143,7 @@ def read_contents(file: Path) -> Contents | None:
                 f"{file} is of another version of stellar; remove {file.parent}, and make it again "
                 "with stellar index"
             )
-        return _checked(Contents(**found))
+        return _checked(Contents(**{**found, "origins": tuple(found["origins"])}))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except SearchError:
@@ -152,6 +155,8 @@ def read_contents(file: Path) -> Contents | None:
 def _checked(contents: Contents) -> Contents:
     """Raises ValueError for what no build writes."""
     check_metadata(contents.model)
+    if not all(isinstance(origin, str) for origin in contents.origins):
+        raise ValueError("its origins are no texts")
     versions = {"pictures": 1, "tokens": 1, "filled": 0}
     counts = {"num_pictures": 0, "next_id": contents.num_pictures, "trained_on": 0}
     for name, least in (counts | versions).items():
