@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_tokens
-from outcomes import everything, run
+from outcomes import KILLED_IN_ORDER, everything, run
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -53,25 +53,6 @@ def dying(table, *arguments, **named):
 
 lancedb.table.LanceTable.add = dying
 build_index("photos.parquet", "photos.index", *sys.argv[2:])
-"""
-KILLED_A_DAY_LATER = """
-import os, signal, sys
-from datetime import timedelta
-import lancedb.table
-from stellar.searching import build_index
-
-calls = 0
-optimize = lancedb.table.LanceTable.optimize
-
-def dying(table, cleanup_older_than):
-    global calls
-    calls += 1
-    optimize(table, cleanup_older_than=max(cleanup_older_than - timedelta(days=1), timedelta()))
-    if calls == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-lancedb.table.LanceTable.optimize = dying
-build_index("photos.parquet", "photos.index")
 """
 FULL = """
 import resource, sys
@@ -170,7 +151,7 @@ def test_versions_go_only_when_nothing_names_them(tmp_path: Path, at: int) -> No
     file = embedding(tmp_path / "photos.parquet", tokens[:40], maps[:40])
     stellar.build_index(file, tmp_path / "photos.index")
     embedding(file, tokens, maps)
-    assert run(KILLED_A_DAY_LATER, tmp_path, str(at)).returncode == -9
+    assert run(KILLED_IN_ORDER, tmp_path, str(at)).returncode == -9
     found = everything(tmp_path / "photos.index")
     once = stellar.build_index(file, tmp_path / "once.index")
     assert found == everything(once.folder)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from by_hand import D, K, embedding, names, random_maps, random_tokens
-from outcomes import everything, run
+from outcomes import KILLED_IN_ORDER, everything, run
 from PIL import Image
 
 import stellar
@@ -38,25 +38,6 @@ for name in ("add", "delete"):
     write = getattr(lancedb.table.LanceTable, name)
     setattr(lancedb.table.LanceTable, name, dying(write))
 build_index("photos.parquet", "photos.index", add="add" in sys.argv)
-"""
-KILLED_IN_ORDER = """
-import os, signal, sys
-from datetime import timedelta
-import lancedb.table
-from stellar.searching import build_index
-
-calls = 0
-optimize = lancedb.table.LanceTable.optimize
-
-def dying(table, cleanup_older_than):
-    global calls
-    calls += 1
-    optimize(table, cleanup_older_than=max(cleanup_older_than - timedelta(days=1), timedelta()))
-    if calls == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-lancedb.table.LanceTable.optimize = dying
-build_index("photos.parquet", "photos.index")
 """
 FULL = """
 import resource, sys
