@@ -325,6 +325,28 @@ def test_other_lines_of_the_docs_are_there() -> None:
         assert (root / module).exists()
 
 
+def test_a_file_is_shown_as_itself_whatever_the_index_has_of_its_name(
+    stellar: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lancedb")
+    photographs(Path("photos"))
+    stellar("embed", "stellar-scenes", "photos", "--out", "photos.parquet")
+    stellar("index", "photos.parquet", "--out", "photos.index", "--pictures", "photos")
+    Path("here").mkdir()
+    Path("new.jpg").rename("here/photo.jpg")
+    monkeypatch.chdir("here")
+    shown = {}
+    for asked in ((), ("--model", "stellar-scenes")):
+        call = ("search", "../photos.index", "--like", "photo.jpg", "--pictures", "../photos")
+        done = stellar(*call, *asked, "--out", "hits.html")
+        assert done.code == 0, done.err
+        page = Path("hits.html").read_text("utf-8")
+        shown[asked] = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)[0]
+    first, second = (Image.open(BytesIO(b64decode(data))).size for data in shown.values())
+    assert first == (240, 240)
+    assert second == (48, 48)
+
+
 def test_a_picture_finds_the_same_things_in_other_pictures(stellar: Callable[..., Done]) -> None:
     """A red disc, by a pixel in it, among scenes without one."""
     pytest.importorskip("lancedb")

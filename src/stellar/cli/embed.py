@@ -21,10 +21,11 @@ of them.
   stellar embed runs/photos photos --out photos.parquet
   python -c "import stellar; print(stellar.read_embeddings('photos.parquet'))"
 
-One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision; shapes, the
-model's hash and the preprocessing are in the metadata. --tokens 4 keeps the four tokens that
-explain most of each picture. A call that was interrupted goes on when it is made again. When the
-folder has changed, the same call encodes what is new or was changed, and leaves out what is gone.
+One row an image: path, cls, tokens (K x D), maps (K x h x w), in half precision, size and time of
+its file; shapes, the model's hash and the preprocessing are in the metadata. --tokens 4 keeps the
+four tokens that explain most of each picture. A call that was interrupted goes on when it is made
+again. When the folder has changed, the same call encodes what is new or was changed, and leaves out
+what is gone.
 
 Many GPUs, or many machines that share a disk, write one data set together:
 

@@ -101,7 +101,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.out is not None:
         if originals is not None:
             hits = _with_pictures(hits, originals)
-            if example is not None and example.path in index.rows.numbers:
+            is_file = options.model is not None and Path(options.like or "").is_file()
+            if example is not None and not is_file:
                 (example,) = _with_pictures([example], originals)
         said, fit = _in_words(options, tokens), index.contents.model["fit"]
         write_page(options.out, said, hits, fit, example, tokens)
