@@ -181,6 +181,8 @@ def test_the_picture_that_was_asked_with_is_shown_with_all_of_its_tokens() -> No
     assert shown.count(HOSTILE) == 4
     figures = [attributes.get("class") for tag, attributes in tags.found if tag == "figure"]
     assert figures == [None, None, "asked", None]
+    bare = render_page("x", [], "crop", replace(example, thumbnail=b""), [1])
+    assert bare.count("<figure") == 3  # the maps alone, where the index has no pictures
     assert not {tag for tag, _ in tags.found} & {"script", "iframe", "object", "link"}
 
 

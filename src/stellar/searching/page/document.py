@@ -52,7 +52,8 @@ def render_page(
 def _query(example: Example, tokens: Sequence[int]) -> str:
     """The picture as it is, and each of its tokens on it."""
     where = places(example.maps)
-    figures = [f"<figure>{picture(example)}<figcaption><b>as it is</b></figcaption></figure>"]
+    as_it_is = f"<figure>{picture(example)}<figcaption><b>as it is</b></figcaption></figure>"
+    figures = [as_it_is] if example.thumbnail else []
     for number, (values, share) in enumerate(zip(example.maps, where.share, strict=True)):
         x, y = where.centre[number].tolist()
         lies = f"{in_words(x, y, float(where.spread[number]))}, {share:.0%}"

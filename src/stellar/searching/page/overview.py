@@ -1,5 +1,6 @@
 """The page of the concepts of an index: what is in its pictures, how often, and where."""
 
+import shlex
 from html import escape
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def _card(number: int, concept: Concept, count: int, index: str, fit: Fit) -> st
     again = ""
     if concept.examples:
         best = concept.examples[0]
-        asked = f"--like {best.path} --token {best.matches[0].token}"
-        again = f'<p class="again"><code>stellar search {escape(f"{index} {asked}")}</code></p>'
+        asked = [f"--like={best.path}", f"--token={best.matches[0].token}"]
+        line = escape(shlex.join(["stellar", "search", index, *asked]))
+        again = f'<p class="again"><code>{line}</code></p>'
     return (
         f'\n<li class="card"><h2><span class="place">{number}</span>'
         f'<span class="name">{said}</span></h2><div class="panes">'
