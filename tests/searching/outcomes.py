@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 KILLED_IN_ORDER = """
 import os, signal, sys
@@ -43,3 +47,8 @@ def run(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProce
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     call = [sys.executable, "-c", script, *arguments]
     return subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def some_are_slow(*places: int, slow: Sequence[int]) -> list[Any]:
+    """Places to be killed at; the others, each a process more, with `-m slow`."""
+    return [*places, *(pytest.param(place, marks=pytest.mark.slow) for place in slow)]

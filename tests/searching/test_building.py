@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from by_hand import SIDE, D, K, embedding, metadata, names, random_maps, random_tokens
-from outcomes import KILLED_IN_ORDER, everything, run
+from outcomes import KILLED_IN_ORDER, everything, run, some_are_slow
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -144,7 +144,7 @@ def test_while_an_index_grows_the_old_one_is_searched(tmp_path: Path) -> None:
     assert stellar.build_index(file, folder).num_pictures == 60
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
+@pytest.mark.parametrize("at", some_are_slow(1, 4, slow=(2, 3)))
 def test_versions_go_only_when_nothing_names_them(tmp_path: Path, at: int) -> None:
     """Killed as each table, all of whose versions are old by then, is put in order and cleaned."""
     tokens, maps = random_tokens(60), random_maps(60)

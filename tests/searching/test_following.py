@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from by_hand import D, K, embedding, names, random_maps, random_tokens
-from outcomes import KILLED_IN_ORDER, everything, run
+from outcomes import KILLED_IN_ORDER, everything, run, some_are_slow
 from PIL import Image
 
 import stellar
@@ -277,7 +277,7 @@ def test_another_picture_of_the_same_path_does_not_come_beside(
     assert not (photos_index / GROWING).exists()
 
 
-@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("at", some_are_slow(1, 2, 4, 8, slow=(3, 5, 6, 7)))
 def test_killed_as_it_follows_it_goes_on(tmp_path: Path, at: int) -> None:
     """Killed before the tokens of what is gone are deleted, their pictures, the tokens of what is
     replaced, their pictures, and at two row groups that come in. Searches find the old pictures.
@@ -370,7 +370,7 @@ def test_an_index_that_was_begun_by_the_other_call_is_finished(tmp_path: Path) -
     assert everything(result.folder) == everything(once)
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
+@pytest.mark.parametrize("at", some_are_slow(1, 4, slow=(2, 3)))
 def test_killed_as_what_is_left_is_put_in_order(tmp_path: Path, at: int) -> None:
     """When all versions are old, and go unless a file names them."""
     file, after = before_and_after(tmp_path)
