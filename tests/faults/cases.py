@@ -1,5 +1,6 @@
 """The commands that write, each on a little data."""
 
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,27 @@ def prepare(inputs: Path) -> None:
     Stellar(SMALL).save_pretrained(inputs / "model")
 
 
+def prepare_changed(inputs: Path) -> None:
+    """The same, and an embedding of them, after which one picture came, one went, and one was
+    changed.
+    """
+    prepare(inputs)
+    pictures = inputs / "pictures"
+    earlier = inputs / "earlier.parquet"
+    stellar.embed(stellar.load(str(inputs / "model")), pictures, earlier, num_workers=0)
+    (pictures / "a/2.png").unlink()
+    (pictures / "b/9.png").write_bytes((pictures / "a/0.png").read_bytes())
+    (pictures / "b/99.png").write_bytes((pictures / "a/4.png").read_bytes())
+
+
+def bring_up_to_date(arguments: list[str]) -> int:
+    """`stellar embed` where the earlier embedding is; that is put there without a write."""
+    pictures, out = Path(arguments[2]), Path(arguments[4])
+    if not out.exists():
+        os.link(pictures.parent / "earlier.parquet", out)
+    return stellar.cli.main(arguments)
+
+
 def _on(*parts: str) -> Call:
     """A command line, in which {inputs} and {out} stand for the folders."""
     return lambda inputs, out: [part.format(inputs=inputs, out=out) for part in parts]
@@ -91,6 +113,11 @@ CASES = {
     "embed to a folder": Case(
         _on("embed", "{inputs}/model", "{inputs}/pictures", "--out", "{out}/parts",
             "--part-size", "5"),
+    ),
+    "embed what has changed": Case(
+        _on("embed", "{inputs}/model", "{inputs}/pictures", "--out", "{out}/x.parquet",
+            "--part-size", "5"),
+        run=bring_up_to_date, prepare=prepare_changed,
     ),
     "shard": Case(_on("shard", "{inputs}/pictures", "--out", "{out}/shards")),
     "reconstruct": Case(
