@@ -101,8 +101,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.out is not None:
         if originals is not None:
             hits = _with_pictures(hits, originals)
-            is_file = options.model is not None and Path(options.like or "").is_file()
-            if example is not None and not is_file:
+            if example is not None and example.in_index:
                 (example,) = _with_pictures([example], originals)
         said, fit = _in_words(options, tokens), index.contents.model["fit"]
         write_page(options.out, said, hits, fit, example, tokens)

@@ -57,6 +57,11 @@ class Stamp:
     modified: int | None
     """When that was changed last, in nanoseconds since 1970; None where nothing says so."""
 
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Stamp":
+        """Of a file; a time after the year 2262 has no room in 64 bits."""
+        return cls(status.st_size, min(status.st_mtime_ns, 2**63 - 1))
+
 
 @runtime_checkable
 class Listed(ImageSource, Protocol):
@@ -150,11 +155,9 @@ class ImageFolder(ImageFiles):
 def stamp_of(path: Path) -> Stamp | None:
     """None for a file that is not there."""
     try:
-        status = path.stat()
+        return Stamp.of(path.stat())
     except OSError:
         return None
-    # A time after the year 2262 has no room in 64 bits.
-    return Stamp(status.st_size, min(status.st_mtime_ns, 2**63 - 1))
 
 
 def combined(*fingerprints: str) -> str:

@@ -14,7 +14,6 @@ from stellar.embedding.parts import PART_SIZE
 from stellar.embedding.reading import (
     Embeddings,
     describe_embeddings,
-    embedded_paths,
     global_tokens,
     read_embeddings,
     row_groups,
@@ -28,7 +27,6 @@ __all__ = [
     "Embeddings",
     "describe_embeddings",
     "embed",
-    "embedded_paths",
     "global_tokens",
     "read_embeddings",
     "row_groups",

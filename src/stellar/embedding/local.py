@@ -143,8 +143,8 @@ def _make_parts(
                 if parts.is_done(number):  # another process was faster
                     break
                 if batch.indices:
-                    names = [part.names[index - part.indices.start] for index in batch.indices]
-                    encoded.append((batch.indices, names, embedder.encode(batch.images)))
+                    names, vectors = part.names_of(batch.indices), embedder.encode(batch.images)
+                    encoded.append((batch.indices, names, vectors))
                 unreadable += batch.unreadable
                 advance(len(batch))
             else:

@@ -119,10 +119,10 @@ class _Encoder:
 
     def __call__(self, row: Row) -> Row:
         part, batches = pickle.loads(row["pictures"])
-        first, rows = part.indices.start, []
-        for indices, images, _ in batches:
-            if indices:
-                names = [part.names[index - first] for index in indices]
-                rows.append((indices, self.embedder(names, images)))
+        rows = [
+            (indices, self.embedder(part.names_of(indices), images))
+            for indices, images, _ in batches
+            if indices
+        ]
         self.parts.write(part, rows, [left_out for *_, some in batches for left_out in some])
         return {"number": row["number"]}

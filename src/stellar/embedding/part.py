@@ -28,6 +28,10 @@ class Part:
     known: frozenset[str]
     """Names that the earlier embedding has a row of, be it right or not."""
 
+    def names_of(self, indices: Sequence[int]) -> list[str]:
+        """Of some of its images."""
+        return [self.names[index - self.indices.start] for index in indices]
+
     @property
     def to_encode(self) -> list[int]:
         """Indices of the images without such a row."""

@@ -24,7 +24,7 @@ from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.manifest import Replaced
 from stellar.embedding.part import Part, look_at
 from stellar.embedding.stamps import is_still_right
-from stellar.embedding.whole import UNREADABLE, Unreadable, identity, to_json
+from stellar.embedding.whole import UNREADABLE, Unreadable, identity, name_of_part, to_json
 from stellar.processes.launch import Ranks
 from stellar.storage import place_file, reason_of, remove_folder
 
@@ -162,7 +162,7 @@ class Parts:
 
     def path(self, number: int) -> Path:
         """The file of a part."""
-        return self.data / f"{self.indices(number).start:012d}.parquet"
+        return self.data / name_of_part(self.indices(number).start)
 
     @property
     def data(self) -> Path:

@@ -68,14 +68,6 @@ def row_groups(path: str | Path, wanted: Container[str] | None = None) -> Iterat
                 yield _in_shape(group)
 
 
-def embedded_paths(path: str | Path) -> Iterator[str]:
-    """The column `path` of what `row_groups` reads, alone. Raises as that does."""
-    for file in _files(path):
-        with _opened(file) as parquet:
-            for batch in parquet.iter_batches(columns=["path"]):
-                yield from _paths(batch["path"])
-
-
 def global_tokens(path: str | Path) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
     """The columns `path` and `cls`, (n, D), of what `row_groups` reads, alone, some rows at a time,
     and beside them `size` and `modified`, (n, 2): -1 where they are null, and (n, 0) where there

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stellar.data.folder import Stamp, Stamped
-from stellar.embedding.reading import DAMAGE, files_of, readable
+from stellar.embedding.reading import DAMAGE, OF_FILES, files_of, readable
 from stellar.embedding.whole import UNREADABLE, Unreadable, from_json
 
-STAMPS = [pa.field("size", pa.int64()), pa.field("modified", pa.int64())]
+STAMPS = [pa.field(name, pa.int64()) for name in OF_FILES]
 """Columns behind those of the vectors: what `Stamp` says of each row's picture."""
-COLUMNS = ["path", *(field.name for field in STAMPS)]
+COLUMNS = ["path", *OF_FILES]
 """What tells whether a row is still right."""
 AT_ONCE = 16
 """Files that are asked for their stamps at the same time: a disk on a network answers slowly."""

@@ -31,10 +31,18 @@ class Unreadable:
     stamp: Stamp | None
 
 
+def name_of_part(start: int) -> str:
+    """Of the file of a part, by the index of its first image."""
+    return f"{start:012d}.parquet"
+
+
 def identity(out: Path) -> Identity | None:
-    """Tells an embedding from one that takes its place; None where there is none."""
+    """Tells an embedding from one that takes its place; None where there is none. A folder is
+    listed only where it lacks its first part: this is asked for each batch.
+    """
+    first = out / name_of_part(0)
     try:
-        status = next(iter(files_of(out))).stat()
+        status = (first if first.exists() else next(iter(files_of(out)))).stat()
     except (StopIteration, FileNotFoundError, NotADirectoryError):
         return None
     return status.st_size, status.st_mtime_ns

@@ -6,14 +6,14 @@ What is in the index already is passed over, but for a size and a thumbnail that
 how a killed build goes on, and how an index follows its embedding.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stellar.config import check_count
-from stellar.embedding import describe_embeddings, embedded_paths
+from stellar.embedding import describe_embeddings
 from stellar.searching.difference import origin_of, rows_of, to_add, to_mirror
 from stellar.searching.growing import Growing
 from stellar.searching.originals import Originals, open_originals
@@ -92,11 +92,11 @@ def build_index(
     total, metadata = describe_embeddings(embedding)
     model = of_the_model(metadata)
     _check(folder, total, embedding)
-    originals = None if place is None else _originals(place, total, embedding)
+    rows, origin = rows_of(embedding), origin_of(embedding)
+    originals = None if place is None else _originals(place, rows)
     known = None if words is None else as_words(words)
     if known is not None:
         known.check(model)
-    rows, origin = rows_of(embedding), origin_of(embedding)
     connect(folder)  # no folder is left behind where LanceDB is missing
     with _alone(folder):
         growing = Growing(folder, _begun(folder, model, add))
@@ -133,14 +133,14 @@ def _check(folder: Path, total: int, embedding: str | Path) -> None:
         raise SearchError(f"{folder} exists and is no index; choose another --out")
 
 
-def _originals(pictures: str, total: int, embedding: str | Path) -> Originals:
+def _originals(pictures: str, paths: Collection[str]) -> Originals:
     """The pictures, of which at least one is there."""
     originals = open_originals(pictures)
-    if not any(path in originals for path in embedded_paths(embedding)):
+    if not any(path in originals for path in paths):
         raise SearchError(
             f"expected the folder or the shards that were embedded, but {pictures} has none of the "
-            f"{total} pictures, as {next(embedded_paths(embedding))}; name what they are in, as it "
-            "was embedded, or leave --pictures out"
+            f"{len(paths)} pictures, as {next(iter(paths))}; name what they are in, as it was "
+            "embedded, or leave --pictures out"
         )
     return originals
 

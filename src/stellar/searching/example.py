@@ -34,6 +34,8 @@ class Example:
     """JPEG, or empty."""
     model_sha256: str
     """Of the model whose tokens these are."""
+    in_index: bool = True
+    """Whether `path` is one of the index, and not a file's."""
 
     def token(self, number: int) -> Float32[np.ndarray, "D"]:
         """One of its tokens. Raises SearchError for a number that there is none of."""
@@ -71,7 +73,9 @@ def encoded(file: Path, model: Stellar, contents: Contents) -> Example:
     sparse, maps = (value[0].half().cpu().numpy() for value in (factors.sparse, factors.maps))
     height, width = pixels.shape[1:]
     small = thumbnail(Picture(pixels), LARGE).jpeg
-    return Example(str(file), unit(sparse), maps, (width, height), indexed["fit"], small, found)
+    return Example(
+        str(file), unit(sparse), maps, (width, height), indexed["fit"], small, found, in_index=False
+    )
 
 
 def token_at(example: Example, pixel: tuple[float, float]) -> int:

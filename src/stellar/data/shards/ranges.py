@@ -74,7 +74,7 @@ class LocalFiles:
                     ) from error
                 if not S_ISREG(status.st_mode):
                     raise ShardError(f"expected shards (.tar files), but {path} is no regular file")
-                found[path] = Stamp(status.st_size, status.st_mtime_ns)
+                found[path] = Stamp.of(status)
         return found
 
     def read(self, path: str, start: int, length: int) -> bytes:
