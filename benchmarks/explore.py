@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 import stellar
 from browsing import launched
 from stellar.data import open_embedded
-from stellar.exploring import Gallery, Server, Workbench
+from stellar.exploring import Finder, Gallery, Server, Workbench
+from stellar.exploring.finder import Sought
+from stellar.exploring.payload import of_concepts
 from stellar.exploring.steps import Move, Paint, Scale
 from stellar.exploring.workbench import Named
 from table import header, table
@@ -44,7 +46,8 @@ def milliseconds(run: Callable[[int], object]) -> list[float]:
     return times[1:]
 
 
-def on_the_server(workbench: Workbench) -> Iterator[tuple[str, list[float]]]:
+def on_the_server(finder: Finder) -> Iterator[tuple[str, list[float]]]:
+    workbench = finder.workbench
     yield "server: a picture that is new", milliseconds(lambda index: workbench.look(str(index), 0))
     yield (
         "server: a token is painted",
@@ -58,10 +61,13 @@ def on_the_server(workbench: Workbench) -> Iterator[tuple[str, list[float]]]:
         "server: a thumbnail",
         milliseconds(lambda index: workbench.gallery.thumbnail(str(index), 3)),
     )
-    workbench.search("0", [], [])  # makes the index
+    finder.search("0")  # makes the index
+    start = perf_counter()
+    of_concepts(finder)
+    yield "server: the concepts of 500 pictures, once", [1000 * (perf_counter() - start)]
     yield (
         "server: a search by one token, 500 pictures",
-        milliseconds(lambda index: workbench.search(str(index), [], [1])),
+        milliseconds(lambda index: finder.search(str(index), wanted=Sought([1]))),
     )
 
 
@@ -91,11 +97,11 @@ def in_the_browser(page: Any) -> Iterator[tuple[str, list[float]]]:
 
 
 @contextmanager
-def opened(workbench: Workbench) -> Iterator[Any]:
+def opened(finder: Finder) -> Iterator[Any]:
     """The page in Chromium."""
     from playwright.sync_api import sync_playwright
 
-    with Server(workbench, 0).answering() as address, sync_playwright() as playwright:
+    with Server(finder, 0).answering() as address, sync_playwright() as playwright:
         browser = launched(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(address)
@@ -107,12 +113,12 @@ def opened(workbench: Workbench) -> Iterator[Any]:
 def main() -> None:
     model = stellar.load("stellar-scenes")
     scenes = open_embedded("scenes", "heldout", model.config, length=NUM_SCENES)
-    workbench = Workbench([Named("stellar-scenes", model)], Gallery(scenes, "scenes"))
+    finder = Finder(Workbench([Named("stellar-scenes", model)], Gallery(scenes, "scenes")))
     print(header("The page of stellar explore"), flush=True)
-    rows = list(on_the_server(workbench))
-    with opened(workbench) as page:
+    rows = list(on_the_server(finder))
+    with opened(finder) as page:
         rows += in_the_browser(page)
-    workbench.close()
+    finder.close()
     shown = [[what, f"{median(times):.0f}", f"{max(times):.0f}"] for what, times in rows]
     print(table(["", "median, ms", "slowest of 30, ms"], shown))
 

@@ -17,7 +17,7 @@ from PIL import Image
 import stellar
 from browsing import at_patch, drag, launched, middle
 from stellar.data import open_embedded
-from stellar.exploring import Gallery, Server, Workbench
+from stellar.exploring import Finder, Gallery, Server, Workbench
 from stellar.exploring.workbench import Named
 from stellar.storage import place_file
 
@@ -30,12 +30,12 @@ SETTLED = 400
 def served(*models: Named) -> Iterator[str]:
     """The address of a page on the scenes."""
     scenes = open_embedded("scenes", "heldout", models[0].model.config, length=NUM_SCENES)
-    workbench = Workbench(models, Gallery(scenes, "scenes"))
+    finder = Finder(Workbench(models, Gallery(scenes, "scenes")))
     try:
-        with Server(workbench, 0).answering() as address:
+        with Server(finder, 0).answering() as address:
             yield address
     finally:
-        workbench.close()
+        finder.close()
 
 
 def look(page: Any) -> None:
@@ -73,6 +73,14 @@ def search(page: Any) -> None:
     page.mouse.move(1, 1)
 
 
+def concepts(page: Any) -> None:
+    page.click("#ways a[href='#concepts']")
+    page.click(".pick[data-concept='9']")
+    page.wait_for_selector("#search .hit")
+    page.evaluate("document.querySelector('#concepts').scrollTo(0, 340)")
+    page.mouse.move(1, 1)
+
+
 def python(page: Any) -> None:
     paint(page)
     page.click(".python")
@@ -81,7 +89,7 @@ def python(page: Any) -> None:
 
 STATES = {
     "look": look, "segments": segments, "paint": paint, "replace": replace, "search": search,
-    "python": python,
+    "python": python, "concepts": concepts,
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """A page's server at work, and a visitor who was let in."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from visiting import Visitor
 import stellar
 from stellar.data import ImageFolder, open_embedded
 from stellar.errors import UserError
-from stellar.exploring import Gallery, Server, Workbench
-from stellar.exploring.workbench import Named, Wording
+from stellar.exploring import Finder, Gallery, Server, Workbench
+from stellar.exploring.finder import Wording
+from stellar.exploring.workbench import Named
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching.words import Origin, Words
@@ -24,26 +26,43 @@ NUM_SCENES = 40
 
 
 @pytest.fixture(scope="session")
-def workbench() -> Iterator[Workbench]:
+def workbench() -> Workbench:
     """The model and the scenes that come along; they stay as they are."""
     model = stellar.load("stellar-scenes")
     scenes = open_embedded("scenes", "heldout", model.config, length=NUM_SCENES)
-    workbench = Workbench([Named("stellar-scenes", model)], Gallery(scenes, "scenes"))
-    yield workbench
-    workbench.close()
+    return Workbench([Named("stellar-scenes", model)], Gallery(scenes, "scenes"))
+
+
+@pytest.fixture(scope="session")
+def finder(workbench: Workbench) -> Iterator[Finder]:
+    finder = Finder(workbench)
+    yield finder
+    finder.close()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Thirty pictures as files, wider than high."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(30):
+        pixels = rng.integers(0, 255, (6, 8, 3), np.uint8)
+        picture = Image.fromarray(pixels).resize((80, 60), Image.Resampling.NEAREST)
+        picture.save(tmp_path / f"photos/{index:02}.png")
+    return tmp_path / "photos"
 
 
 @contextmanager
-def serving(workbench: Workbench) -> Iterator[str]:
+def serving(finder: Finder) -> Iterator[str]:
     """The address of a server that answers."""
     pytest.importorskip("uvicorn")
-    with Server(workbench, port=0).answering() as address:
+    with Server(finder, port=0).answering() as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-def address(workbench: Workbench) -> Iterator[str]:
-    with serving(workbench) as address:
+def address(finder: Finder) -> Iterator[str]:
+    with serving(finder) as address:
         yield address
 
 
@@ -71,16 +90,15 @@ def wording_of(workbench: Workbench) -> Wording:
 
 
 @pytest.fixture(scope="session")
-def worded(workbench: Workbench) -> Iterator[Workbench]:
+def worded(workbench: Workbench) -> Iterator[Finder]:
     """The same, with words for what is in the pictures."""
-    wording = wording_of(workbench)
-    worded = Workbench(workbench.models, workbench.gallery, wording=wording)
+    worded = Finder(workbench, wording=wording_of(workbench))
     yield worded
     worded.close()
 
 
 @pytest.fixture(scope="session")
-def worded_address(worded: Workbench) -> Iterator[str]:
+def worded_address(worded: Finder) -> Iterator[str]:
     with serving(worded) as address:
         yield address
 
@@ -98,7 +116,8 @@ def mixed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     torch.manual_seed(0)
     other = Stellar(replace(model.config, num_sparse_tokens=4)).eval().requires_grad_(False)
     models = [Named("stellar-scenes", model), Named("untrained", other)]
-    with serving(Workbench(models, Gallery(ImageFolder(folder), "mixed"))) as address:
+    finder = Finder(Workbench(models, Gallery(ImageFolder(folder), "mixed")))
+    with closing(finder), serving(finder) as address:
         yield address
 
 

@@ -91,6 +91,22 @@ def test_it_is_written_as_python_and_searched(visitor: Visitor) -> None:
         assert visitor.ask(f"/api/pictures/{hit['key']}/view").status == 200
 
 
+def test_concepts_have_examples_and_are_searched_for(visitor: Visitor) -> None:
+    pytest.importorskip("lancedb")
+    answer = visitor.ask("/api/concepts").json
+    assert answer["indexed"] == 40
+    assert len(answer["concepts"]) == 24
+    assert sum(each["share"] for each in answer["concepts"]) <= 1
+    first = answer["concepts"][0]
+    assert floats(first["where"]).shape == (256,)
+    assert 1 <= len(first["examples"]) <= min(8, first["pictures"])
+    example = first["examples"][0]
+    look = visitor.ask("/api/look", {"picture": example["key"]}).json
+    assert look["concepts"][example["tokens"][0]] == 0
+    found = visitor.ask("/api/search", {"concepts": [0], "withoutConcepts": [1], "count": 3}).json
+    assert len(found["hits"]) == 3
+
+
 def test_it_is_searched_by_words(worded_address: str, visitor: Visitor) -> None:
     pytest.importorskip("lancedb")
     asked = Visitor(worded_address).let_in()
@@ -145,6 +161,11 @@ def steps(**step: Any) -> dict[str, Any]:
         ("/api/look", b"\xff", 400, "a question is a JSON object"),
         ("/api/look", b"[" * 100_000, 400, "a question is a JSON object"),
         ("/api/search", {"picture": "3", "tokens": "1"}, 400, "tokens must be a list"),
+        ("/api/search", {"concepts": 1}, 400, "concepts must be a list"),
+        ("/api/search", {"concepts": [24]}, 400, "the concepts are 0 to 23"),
+        ("/api/search", {"withoutConcepts": ["1"]}, 400, "withoutConcepts must be a list"),
+        ("/api/search", {"tokens": [1]}, 400, "tokens are those of a picture"),
+        ("/api/search", {}, 400, "a search needs a picture, or concepts"),
         ("/api/search", {"picture": "3", "tokens": [True]}, 400, "tokens must be a list"),
         ("/api/search", {"picture": "3", "tokens": 65 * [1]}, 400, "tokens are at most 64"),
         ("/api/search", {"picture": "3", "box": [0, 0, 1]}, 400, "a box is x0,y0,x1,y1"),

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from visiting import Visitor
 
-from stellar.exploring import Server, Workbench, app
+from stellar.exploring import Finder, Server, Workbench, app
 from stellar.exploring.turns import MOST_WAITING
 
 EVERYTHING = ("/", "/page/main.js", "/api/start", "/api/pictures", "/api/pictures/3/view", "/x")
@@ -39,8 +39,8 @@ def test_the_token_opens_the_page_alone(address: str) -> None:
     assert Visitor(address).ask(f"/api/start?token={token}").status == 403
 
 
-def test_the_token_is_new_each_time_and_long(workbench: Workbench) -> None:
-    servers = [Server(workbench, 0) for _ in range(3)]
+def test_the_token_is_new_each_time_and_long(finder: Finder) -> None:
+    servers = [Server(finder, 0) for _ in range(3)]
     tokens = {server.address.partition("token=")[2] for server in servers}
     assert len(tokens) == 3
     assert all(len(token) >= 43 for token in tokens)

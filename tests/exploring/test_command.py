@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_folder_a_published_model_a_second_one_and_no_words(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     process, said = started(
         "hf://you/theirs", str(tmp_path / "photos"), "--revision", "v1", "--compare",
-        str(tmp_path / "mine"), "-q",
+        str(tmp_path / "mine"), "--concepts", "1", "-q",
     )  # fmt: skip
     with process:
         assert len(said) == 1
@@ -75,6 +76,8 @@ def test_a_folder_a_published_model_a_second_one_and_no_words(
         assert start["count"] == 1
         code = visitor.ask("/api/python", {"picture": "0", "model": 0}).json["code"]
         assert "stellar.load('hf://you/theirs', revision='v1')" in code
+        if find_spec("lancedb"):
+            assert len(visitor.ask("/api/concepts").json["concepts"]) == 1
         process.terminate()
         assert process.wait(20) == 0
 
@@ -100,6 +103,7 @@ def test_one_picture_is_one(tmp_path: Path) -> None:
             "a port is from 0 (any free one) to 65535, got 99999",
         ),
         ("stellar-scenes scenes --port -1", "to 65535, got -1"),
+        ("stellar-scenes scenes --concepts 0", "concepts must be a whole number of at least 1"),
     ],
 )
 def test_a_wrong_call_is_a_sentence(

@@ -1,8 +1,10 @@
 """The page in a real browser, by what a person does: point, click, drag, paint, type, resize."""
 
 import re
+import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from browsing import Page, at_patch, drag, middle
-from stellar.exploring import Workbench
+from stellar.exploring import Finder, Server, Workbench
 
 Opened = Callable[..., Any]
 PICTURES = "#gallery li:not(.brought) button"
@@ -290,6 +292,73 @@ def test_it_searches_by_tokens_at_a_place_and_opens_what_it_finds(
     page.wait_for_selector(".card[aria-pressed=true]")
 
 
+def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -> None:
+    pytest.importorskip("lancedb")
+    page = opened(address)
+    page.click(f"{PICTURES} >> nth=2")
+    until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
+    page.click(".card[data-token='4']")
+    page.click("#ways >> text=Concepts")
+    page.wait_for_selector(".pick")
+    assert page.locator(".pick").count() == 24
+    assert page.locator("#views").is_hidden()
+    assert page.locator(".place").is_hidden()
+    assert re.fullmatch(
+        r"Concept 0\nin \d+ of 40 pictures, \d+\.\d% of all patches",
+        page.inner_text(".pick >> nth=0").replace("\n\n", "\n"),
+    )
+    page.click(".pick[data-concept='5']")
+    page.wait_for_selector("#search .hit")
+    assert page.inner_text("#search .hint").startswith("Like concept 5: the best of 40 pictures.")
+    page.click(".pick[data-concept='6']", modifiers=["Shift"])
+    until(page, "document.querySelector('#search .hint').textContent.includes('concepts 5, 6')")
+    page.click("[data-name='concept 6']")
+    assert page.locator("[data-name]").all_inner_texts() == ["with concept 5", "without concept 6"]
+    assert page.locator(".pick[aria-pressed=true]").count() == 2
+    page.click(".go")
+    until(page, "document.querySelector('#search .hint').textContent.includes('without concept 6')")
+    page.click(".asked .away >> nth=0")
+    assert page.locator(".asked > *").all_inner_texts() == [
+        "Pictures like the whole of this one", "without concept 6", TIMES,
+    ]  # fmt: skip
+    page.keyboard.press("Escape")
+    assert page.locator(".pick[aria-pressed=true]").count() == 0
+    example = page.locator(".pick[data-concept='5'] + .examples .hit >> nth=0")
+    name = example.get_attribute("title")
+    example.click()
+    until(page, facts_begin(name.removesuffix(".png")))
+    which = "document.querySelector('.which').textContent"
+    until(page, rf"/^Token \d+ is chosen, of concept 5\.$/.test({which})")
+    assert page.locator("#concepts").is_hidden()
+    page.go_back()
+    assert page.locator("#concepts").is_visible()
+    page.go_back()
+    until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
+    assert page.locator("#views").is_visible()
+
+
+def test_concepts_have_an_address_and_a_picture_to_go_back_to(opened: Opened, address: str) -> None:
+    pytest.importorskip("lancedb")
+    page = opened(address)
+    page.goto(f"{page.url}#concepts")
+    page.reload()
+    page.wait_for_selector(".pick")
+    page.click("#ways >> text=Picture")
+    until(page, facts_begin("scenes/heldout/0/0"))
+    assert page.locator("#views").is_visible()
+
+
+def test_concepts_that_cannot_be_found_say_why(
+    opened: Opened, finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with Server(Finder(finder.workbench), 0).answering() as address:
+        page = opened(address)
+        page.click("#ways >> text=Concepts")
+        assert page.inner_text("#concepts .hint").startswith("Searching needs LanceDB: pip install")
+        assert page.locator(".pick").count() == 0
+
+
 def test_it_searches_by_words_where_it_knows_some(
     opened: Opened, address: str, worded_address: str
 ) -> None:
@@ -474,6 +543,12 @@ def test_it_fits_every_width(opened: Opened, mixed_address: str, width: int) -> 
     page.set_viewport_size({"width": width - 20, "height": 700})
     assert page.evaluate(wide) <= width - 20
     assert page.locator(".stage").first.bounding_box()["width"] > 90
+    if width in (360, 1180):
+        pytest.importorskip("lancedb")
+        page.click("#ways >> text=Concepts")
+        page.wait_for_selector(".pick")
+        assert page.evaluate(wide) <= width - 20
+        assert page.locator(".examples .hit").first.bounding_box()["width"] > 30
 
 
 def test_nothing_jumps_when_a_token_is_pointed_at_or_chosen(opened: Opened, address: str) -> None:
@@ -501,8 +576,18 @@ def test_words_can_be_read_in_light_and_dark(opened: Opened, address: str, schem
     """WCAG AA: a contrast of 4.5 to what is behind."""
     page = opened(address, color_scheme=scheme)
     page.click(".card[data-token='1']")
+    assert len(read(page)) > 20
+    if find_spec("lancedb"):
+        page.click("#ways >> text=Concepts")
+        page.click(".pick[data-concept='3']")
+        page.wait_for_selector("#search .hit")
+        assert any("Concept 23" in text for text in read(page))
+
+
+def read(page: Page) -> list[str]:
+    """All texts that are to be seen, once each can be read."""
     found = page.evaluate(
-        """() => [...document.querySelectorAll("h1, h1 span, h2, p, small, b, button, label, span")]
+        """() => [...document.querySelectorAll("h1, h2, p, small, b, button, label, span, nav a")]
             .filter((each) => each.innerText?.trim() && !each.disabled && each.checkVisibility())
             .map((each) => {
                 const paper = (element) => getComputedStyle(element).backgroundColor;
@@ -511,10 +596,10 @@ def test_words_can_be_read_in_light_and_dark(opened: Opened, address: str, schem
                 return [each.innerText, getComputedStyle(each).color, paper(behind)];
             })"""
     )
-    assert len(found) > 20
     for text, ink, paper in found:
         lighter, darker = sorted((luminance(ink), luminance(paper)), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, text
+    return [text for text, _, _ in found]
 
 
 def luminance(colour: str) -> float:

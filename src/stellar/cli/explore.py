@@ -15,7 +15,7 @@ from stellar.quantities import counted
 
 if TYPE_CHECKING:
     from stellar.exploring import Gallery, Workbench
-    from stellar.exploring.workbench import Wording
+    from stellar.exploring.finder import Wording
     from stellar.model import Stellar
     from stellar.searching import Index
 
@@ -47,6 +47,8 @@ class Options:
     none."""
     words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """What stellar align wrote, to search by words; by default, what the index was made with."""
+    concepts: int = 24
+    """In how many groups the tokens of the pictures are shown; with more, they are finer."""
     compare: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """A second model, to see the same pictures with its eyes, side by side."""
     fit: Literal["crop", "squash"] = "crop"
@@ -71,13 +73,15 @@ def run(arguments: Sequence[str]) -> int:
     if options.export is not None:
         _check_export(options)
     from stellar.cli.terminal import is_quiet
-    from stellar.exploring import Server, Workbench
+    from stellar.config import check_count
+    from stellar.exploring import Finder, Server, Workbench
     from stellar.exploring.serving import private_page
     from stellar.exploring.workbench import Named
     from stellar.load_model import load
     from stellar.precision import choose_device
     from stellar.searching import open_index
 
+    check_count(options.concepts, "concepts")
     device = choose_device(options.device)
     tokenizer = None if options.tokenizer is None else str(options.tokenizer)
 
@@ -91,11 +95,12 @@ def run(arguments: Sequence[str]) -> int:
     index = None if options.index is None else open_index(options.index)
     gallery = _gallery(options.pictures, models[0].model)
     wording = words_of(options, index)
-    workbench = Workbench(models, gallery, options.fit, index, wording)
+    workbench = Workbench(models, gallery, options.fit)
     if options.export is not None:
         return _export(options, workbench)
+    finder = Finder(workbench, index, wording, options.concepts)
     try:
-        server = Server(workbench, options.port)
+        server = Server(finder, options.port)
         if not is_quiet():
             pictures = counted(len(gallery.source), "picture")
             print(f"{pictures} of {gallery.title}, seen by {options.model}")
@@ -107,14 +112,14 @@ def run(arguments: Sequence[str]) -> int:
                 Thread(target=webbrowser.open, args=(page,), daemon=True).start()
             server.serve()
     finally:
-        workbench.close()
+        finder.close()
     return 0
 
 
 def words_of(options: Options, index: "Index | None") -> "Wording | None":
     """The words of the index, or those that are named."""
     from stellar.cli.towers import texts_of
-    from stellar.exploring.workbench import Wording
+    from stellar.exploring.finder import Wording
     from stellar.searching import read_words
 
     if options.words is not None and index is None:
@@ -140,7 +145,7 @@ def _export(options: Options, workbench: "Workbench") -> int:
     assert options.export is not None
     taken = write_showcase(
         options.export, workbench.models[0].model, workbench.gallery.source,
-        Path(options.model).name, options.fit,
+        Path(options.model).name, options.fit, options.concepts,
     )  # fmt: skip
     pictures = counted(taken.count, "picture")
     print(f"{pictures} -> {options.export}; try it: python {options.export / 'app.py'}")

@@ -14,11 +14,12 @@ from starlette.routing import Route
 
 from stellar.errors import UserError
 from stellar.exploring.bodies import Bodies, TooLarge, TooSlow
+from stellar.exploring.finder import Finder, Sought
 from stellar.exploring.gallery import NoPicture
-from stellar.exploring.payload import of_hit, of_look, of_the_page, png, view
+from stellar.exploring.payload import of_concepts, of_hit, of_look, of_the_page, png, view
 from stellar.exploring.steps import Step, read_steps
 from stellar.exploring.turns import MOST_WAITING, Busy, Turns
-from stellar.exploring.workbench import ExploreError, Workbench
+from stellar.exploring.workbench import ExploreError
 from stellar.images import UnreadableImage, framed
 from stellar.json_text import parse_json
 from stellar.searching import Hit
@@ -49,9 +50,9 @@ class Answer(Response):
         return json.dumps(content, allow_nan=False).encode("ascii")
 
 
-def make_app(workbench: Workbench) -> Starlette:
+def make_app(finder: Finder) -> Starlette:
     """The page and its answers; guard.py keeps others out."""
-    answers = Answers(workbench)
+    answers = Answers(finder)
     return Starlette(
         routes=[
             Route("/", page_file),
@@ -61,6 +62,7 @@ def make_app(workbench: Workbench) -> Starlette:
             Route("/api/pictures/{key}/thumbnail", answers.thumbnail),
             Route("/api/pictures/{key}/view", answers.view),
             Route("/api/pictures/{key}/input", answers.input),
+            Route("/api/concepts", answers.concepts),
             Route("/api/look", answers.look, methods=["POST"]),
             Route("/api/python", answers.python, methods=["POST"]),
             Route("/api/search", answers.search, methods=["POST"]),
@@ -87,15 +89,15 @@ async def page_file(request: Request) -> Response:
 
 
 class Answers:
-    """One workbench's."""
+    """Of one workbench, and who finds its pictures."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench, self._turns = workbench, Turns()
+    def __init__(self, finder: Finder) -> None:
+        self._finder, self._workbench, self._turns = finder, finder.workbench, Turns()
         self._questions = Bodies(LARGEST_QUESTION, together=MOST_WAITING * LARGEST_QUESTION)
         self._pictures = Bodies(LARGEST_PICTURE, together=AT_ONCE * LARGEST_PICTURE)
 
     async def start(self, _: Request) -> Response:
-        return Answer(of_the_page(self._workbench))
+        return Answer(of_the_page(self._finder))
 
     async def pictures(self, request: Request) -> Response:
         asked, gallery = request.query_params, self._workbench.gallery
@@ -131,9 +133,12 @@ class Answers:
     async def look(self, request: Request) -> Response:
         asked = await self._asked(request)
         key, number, steps = _picture(asked)
-        return Answer(
-            await self._turns.run(lambda: of_look(self._workbench.look(key, number, steps)))
-        )
+
+        def work() -> dict[str, Any]:
+            look = self._workbench.look(key, number, steps)
+            return of_look(look, None if number else self._finder.concepts_of(look.factors))
+
+        return Answer(await self._turns.run(work))
 
     async def python(self, request: Request) -> Response:
         asked = await self._asked(request)
@@ -143,11 +148,14 @@ class Answers:
 
     async def search(self, request: Request) -> Response:
         asked = await self._asked(request)
-        key, _, steps = _picture(asked)
-        tokens, without = _numbers(asked, "tokens"), _numbers(asked, "without")
+        key, steps = None, []
+        if asked.get("picture") is not None:
+            key, _, steps = _picture(asked)
+        wanted = Sought(_numbers(asked, "tokens"), _numbers(asked, "concepts"))
+        unwanted = Sought(_numbers(asked, "without"), _numbers(asked, "withoutConcepts"))
         box, count = asked.get("box"), _count(asked)
         return await self._found(
-            lambda: self._workbench.search(key, steps, tokens, without, box, count)
+            lambda: self._finder.search(key, steps, wanted, unwanted, box, count)
         )
 
     async def words(self, request: Request) -> Response:
@@ -155,11 +163,15 @@ class Answers:
         texts, box, count = asked.get("texts"), asked.get("box"), _count(asked)
         if not isinstance(texts, list) or any(not isinstance(text, str) for text in texts):
             raise ExploreError("texts must be a list of texts")
-        return await self._found(lambda: self._workbench.search_words(texts, box, count))
+        return await self._found(lambda: self._finder.search_words(texts, box, count))
 
     async def _found(self, search: Callable[[], list[Hit]]) -> Response:
-        found = await self._turns.run(lambda: [of_hit(hit, self._workbench) for hit in search()])
-        return Answer({"hits": found, "indexed": self._workbench.num_indexed})
+        found = await self._turns.run(lambda: [of_hit(hit, self._finder) for hit in search()])
+        return Answer({"hits": found, "indexed": self._finder.num_indexed})
+
+    async def concepts(self, _: Request) -> Response:
+        found = await self._turns.run(lambda: of_concepts(self._finder))
+        return Answer({"concepts": found, "indexed": self._finder.num_indexed})
 
     async def bring(self, request: Request) -> Response:
         """A picture, as the body; its name is only shown."""

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from stellar.exploring.workbench import Look, Workbench
+from stellar.exploring.finder import Finder
+from stellar.exploring.workbench import Look
 from stellar.images import Pixels, frame, to_pillow
 from stellar.pictures.colours import token_colours
 from stellar.searching import Hit
@@ -23,8 +24,9 @@ MOST_CHOSEN = 3
 """Tokens that are chosen when a hit is opened; of more that matched, none."""
 
 
-def of_the_page(workbench: Workbench) -> dict[str, Any]:
+def of_the_page(finder: Finder) -> dict[str, Any]:
     """What stays while the page is open."""
+    workbench = finder.workbench
     most = max(each.model.config.num_sparse_tokens for each in workbench.models)
     return {
         "models": [
@@ -44,14 +46,14 @@ def of_the_page(workbench: Workbench) -> dict[str, Any]:
         ],
         "title": workbench.gallery.title,
         "count": len(workbench.gallery.source),
-        "indexed": workbench.num_indexed,
-        "whyNoSearch": workbench.why_no_search,
-        "words": workbench.knows_words,
+        "indexed": finder.num_indexed,
+        "whyNoSearch": finder.why_no_search,
+        "words": finder.knows_words,
     }
 
 
-def of_look(look: Look) -> dict[str, Any]:
-    """A picture in the eyes of a model, after an edit."""
+def of_look(look: Look, concepts: list[int | None] | None = None) -> dict[str, Any]:
+    """A picture in the eyes of a model, after an edit, and the concepts of its tokens."""
     maps = look.factors.maps[0].float().cpu().numpy()
     left, top, width, height = look.frame
     return {
@@ -65,28 +67,43 @@ def of_look(look: Look) -> dict[str, Any]:
         "maps": floats(maps),
         "sharpness": maps.max(axis=0).mean().item(),
         "tokens": _tokens(look.where),
+        "concepts": concepts,
         "drawing": None if look.drawing is None else data_url(png(look.drawing)),
         "psnr": look.psnr if look.psnr is not None and isfinite(look.psnr) else None,
     }  # fmt: skip
 
 
-def of_hit(hit: Hit, workbench: Workbench) -> dict[str, Any]:
+def of_hit(hit: Hit, finder: Finder) -> dict[str, Any]:
     """A picture that was found, and where its strongest match lies."""
     (strongest,) = hit.strongest(1)
     size = hit.size if hit.size and min(hit.size) > 0 else (1, 1)
-    left, top, width, height = frame(size, workbench.fit)
+    left, top, width, height = frame(size, finder.workbench.fit)
     return {
-        "key": workbench.key_of(hit.path),
+        "key": finder.key_of(hit.path),
         "name": hit.path,
         "score": round(hit.score, 3) or 0.0,  # not -0.0
         "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
-        "tokens": workbench.tokens_of(hit) if len(hit.matches) <= MOST_CHOSEN else [],
+        "tokens": finder.tokens_of(hit) if len(hit.matches) <= MOST_CHOSEN else [],
         "place": strongest.place,
         "grid": list(strongest.map.shape),
         "map": floats(np.max([match.map for match in hit.matches], axis=0)),
     }
+
+
+def of_concepts(finder: Finder) -> list[dict[str, Any]]:
+    """What is in the pictures at all, with examples that may be shown."""
+    return [
+        {
+            "pictures": concept.num_pictures,
+            "share": concept.share,
+            "grid": list(concept.where.shape),
+            "where": floats(concept.where),
+            "examples": [of_hit(hit, finder) for hit in concept.examples if finder.may_show(hit)],
+        }
+        for concept in finder.concepts.concepts
+    ]
 
 
 def _tokens(where: Places) -> list[dict[str, Any]]:

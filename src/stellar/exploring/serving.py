@@ -11,7 +11,7 @@ from threading import Thread
 from types import ModuleType
 
 from stellar.errors import MissingPackage, UserError
-from stellar.exploring.workbench import Workbench
+from stellar.exploring.finder import Finder
 
 HERE = "127.0.0.1"
 USUAL_PORT = 8420
@@ -27,12 +27,12 @@ class Server:
     UserError for a port that cannot be had, and MissingPackage without Starlette and uvicorn.
     """
 
-    def __init__(self, workbench: Workbench, port: int | None = None) -> None:
+    def __init__(self, finder: Finder, port: int | None = None) -> None:
         uvicorn, app, guard = packages()
         self._socket = _listening(port)
         number = self._socket.getsockname()[1]
         hosts = f"{HERE}:{number}", f"localhost:{number}"
-        guarded = guard.Guard(app.make_app(workbench), hosts)
+        guarded = guard.Guard(app.make_app(finder), hosts)
         self.address = f"http://{hosts[0]}/?token={guarded.token}"
         self._server = uvicorn.Server(
             uvicorn.Config(

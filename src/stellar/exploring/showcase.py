@@ -7,7 +7,7 @@ bring along is seen by themselves alone.
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from stellar.data import EMBEDDED, ImageFolder, ImageSource, Scenes, open_embedd
 from stellar.data.embedded import name_of
 from stellar.data.folder import ImageFiles, evenly_spread
 from stellar.errors import UserError
+from stellar.exploring.finder import NUM_CONCEPTS, Finder
 from stellar.exploring.gallery import Gallery, NoPicture
 from stellar.exploring.serving import packages
 from stellar.exploring.workbench import Named, Workbench
@@ -88,6 +89,7 @@ class About:
     fit: Fit
     pictures: str
     """The folder of the pictures, or the name of embedded scenes."""
+    concepts: int = NUM_CONCEPTS
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,12 @@ class Taken:
 
 
 def write_showcase(
-    folder: Path, model: Stellar, source: ImageSource, title: str, fit: Fit = "crop"
+    folder: Path,
+    model: Stellar,
+    source: ImageSource,
+    title: str,
+    fit: Fit = "crop",
+    concepts: int = NUM_CONCEPTS,
 ) -> Taken:
     """Write the files into a new folder. Raises UserError for a folder that is there and for
     pictures of which none can be shown, and NotWritten.
@@ -115,7 +122,7 @@ def write_showcase(
     with filled(temporary, folder):
         model.save_pretrained(temporary / MODEL)
         taken = _copied(source, temporary)
-        about = {"title": title, "fit": fit, "pictures": taken.place}
+        about = asdict(About(title, fit, taken.place, concepts))
         heading = one_line(title)
         quoted = json.dumps(heading, ensure_ascii=False)  # which is YAML too
         texts = {
@@ -145,7 +152,7 @@ def open_showcase(folder: Path) -> "ASGIApp":
         source = ImageFolder(folder / about.pictures, model.config.in_chans)
     gallery = Gallery(source, about.title, shared=True)
     workbench = Workbench([Named(about.title, model, MODEL)], gallery, about.fit)
-    return guard.OpenDoor(app.make_app(workbench))
+    return guard.OpenDoor(app.make_app(Finder(workbench, num_concepts=about.concepts)))
 
 
 def _copied(source: ImageSource, folder: Path) -> Taken:

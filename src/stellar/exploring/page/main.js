@@ -2,6 +2,7 @@
 // found.
 
 import { bring, get } from "./api.js";
+import { Concepts } from "./concepts.js";
 import { pictures } from "./counted.js";
 import { Gallery } from "./gallery.js";
 import { say, trying } from "./messages.js";
@@ -12,6 +13,7 @@ import { View } from "./view.js";
 history.replaceState(null, "", location.pathname + location.hash); // the token stays out of sight
 
 const PICTURE = "#picture=";
+const CONCEPTS = "#concepts";
 const start = await trying(() => get("/api/start"));
 if (start) begin();
 
@@ -29,13 +31,23 @@ function begin() {
     for (const error of document.querySelectorAll(".message.error")) error.remove();
     views.forEach((view, number) => view.open(key, number === 0 ? chosen : []));
     search.describe();
+    document.querySelector("#ways a").href = PICTURE + encodeURIComponent(key);
   };
   const open = (key, chosen = []) => {
+    if (chosen.length) search.concepts.clear(); // these tokens are what is looked for from here
     if (key !== addressed()) history.pushState(null, "", PICTURE + encodeURIComponent(key));
+    turn(false);
     show(key, chosen);
   };
   search = new Search(document.getElementById("search"), start, views[0], open);
   const gallery = new Gallery(document.getElementById("gallery"), open);
+  const concepts = new Concepts(document.getElementById("concepts"), start, search, open, () => views[0].refresh());
+  const route = () => {
+    const all = location.hash === CONCEPTS;
+    turn(all);
+    if (all) concepts.show();
+    else show(addressed() ?? "0");
+  };
 
   const receive = async (file) => {
     if (!file) return;
@@ -45,11 +57,19 @@ function begin() {
     open(picture.key);
   };
   receiving(receive);
-  keys(views);
+  keys(views, search);
   start.brought.toReversed().forEach((picture) => gallery.add(picture));
   gallery.fill();
-  show(addressed() ?? "0");
-  addEventListener("popstate", () => show(addressed() ?? "0"));
+  if (location.hash === CONCEPTS) show("0"); // to go back to
+  route();
+  addEventListener("popstate", route);
+}
+
+// To what is in all pictures, or back to one of them.
+function turn(all) {
+  document.getElementById("concepts").hidden = !all;
+  document.getElementById("views").hidden = all;
+  document.querySelectorAll("#ways a").forEach((way, number) => way.setAttribute("aria-current", String((number === 1) === all)));
 }
 
 // The key of the picture that the address names, or null.
@@ -92,7 +112,7 @@ async function copied(dialog) {
   }
 }
 
-function keys(views) {
+function keys(views, search) {
   const dialog = document.getElementById("code");
   addEventListener("keydown", (event) => {
     if (dialog.open || event.target.matches?.("input[type=search]")) return;
@@ -100,7 +120,7 @@ function keys(views) {
     const [key, control] = [event.key.toLowerCase(), event.ctrlKey || event.metaKey];
     if (control && (key === "y" || (key === "z" && event.shiftKey))) view.redo();
     else if (control && key === "z") view.undo();
-    else if (key === "escape") views.forEach((each) => each.letGo());
+    else if (key === "escape") [...views, search].forEach((each) => each.letGo());
     else return;
     event.preventDefault();
   });

@@ -35,6 +35,12 @@ export function paintShade(canvas, grid, map) {
   paint(canvas, grid, (patch) => [0, 0, 0, 255 * DARKEST * (1 - Math.min(1, map[patch]))]);
 }
 
+// The more of a patch, on average, the more of this colour; the largest has all of it.
+export function paintHeat(canvas, grid, map) {
+  const most = Math.max(...map, 1e-9);
+  paint(canvas, grid, (patch) => [47, 107, 235, 255 * map[patch] / most]);
+}
+
 // Every patch in the colour of its `owner`, the largest token; those of other tokens than the `lit` ones are fainter.
 export function paintSegments(canvas, grid, owner, colours, lit) {
   paint(canvas, grid, (patch) => {

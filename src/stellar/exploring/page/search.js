@@ -1,10 +1,11 @@
-// Pictures that have the chosen tokens, are like the whole picture, or have what words say; at a
-// place, where one is drawn.
+// Pictures that have the chosen tokens and concepts, are like the whole picture, or have what words
+// say; at a place, where one is drawn.
 
 import { ask } from "./api.js";
 import { pictures } from "./counted.js";
-import { clamped, decoded, paintShade } from "./maps.js";
+import { hitButton } from "./hits.js";
 import { trying } from "./messages.js";
+import { Terms } from "./terms.js";
 
 export class Search {
   // `open` is called with the key of a picture and the tokens of it to choose.
@@ -12,6 +13,8 @@ export class Search {
     Object.assign(this, { root, view, open, possible: !start.whyNoSearch });
     this.find = (selector) => root.querySelector(selector);
     this.unwanted = new Set();
+    this.concepts = new Terms();
+    this.concepts.listen(() => this.describe());
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
     this.find(".words").hidden = !start.words;
@@ -29,31 +32,62 @@ export class Search {
     this.describe();
   }
 
+  // Whether it is the picture that is searched by, not concepts alone.
+  get byPicture() {
+    return this.view.chosen.length > 0 || this.concepts.numbers(true).length === 0;
+  }
+
   // What would be looked for, as buttons that say with or without.
   describe() {
-    this.find(".go").disabled = this.find(".place").disabled = !this.possible || this.view.failed;
+    this.find(".go").disabled = !this.possible || (this.view.failed && this.byPicture);
+    this.find(".place").disabled = !this.possible || this.view.failed;
     this.find(".place").setAttribute("aria-pressed", String(this.view.tools.tool === "place"));
     const chosen = this.view.chosen;
     this.unwanted = new Set([...this.unwanted].filter((token) => chosen.includes(token)));
-    const chips = chosen.map((token) => {
-      const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip" });
-      const without = this.unwanted.has(token);
-      chip.textContent = `${without ? "without" : "with"} token ${token}`;
-      chip.classList.toggle("without", without);
-      chip.title = without ? "Click to look for pictures with it" : "Click to look for pictures without it";
-      chip.onclick = () => {
-        without ? this.unwanted.delete(token) : this.unwanted.add(token);
+    const chips = [
+      ...chosen.map((token) => this.chip(`token ${token}`, this.unwanted.has(token), () => {
+        this.unwanted.delete(token) || this.unwanted.add(token);
         this.describe();
-        [...this.find(".asked").querySelectorAll(".chip")][chosen.indexOf(token)].focus();
-      };
-      return chip;
-    });
-    if (chosen.every((token) => this.unwanted.has(token)))
+      })),
+      ...[...this.concepts.wanted].flatMap(([number, wanted]) => [
+        this.chip(`concept ${number}`, !wanted, () => this.concepts.turn(number)),
+        this.away(`concept ${number}`, () => this.concepts.drop(number)),
+      ]),
+    ];
+    if (chosen.every((token) => this.unwanted.has(token)) && !this.concepts.numbers(true).length)
       chips.unshift(Object.assign(document.createElement("span"), {
         textContent: this.view.failed ? "There is no picture to look for" : "Pictures like the whole of this one",
       }));
     if (this.view.tools.box) chips.push(this.placeChip());
     this.find(".asked").replaceChildren(...chips);
+  }
+
+  // A click turns it round.
+  chip(name, without, turn) {
+    const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip" });
+    chip.dataset.name = name;
+    chip.textContent = `${without ? "without" : "with"} ${name}`;
+    chip.classList.toggle("without", without);
+    chip.title = without ? "Click to look for pictures with it" : "Click to look for pictures without it";
+    chip.onclick = () => {
+      turn();
+      this.find(`.asked [data-name="${name}"]`).focus();
+    };
+    return chip;
+  }
+
+  away(name, drop) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "chip away", textContent: "×" });
+    button.setAttribute("aria-label", `Do not look for ${name}`);
+    button.onclick = () => {
+      drop();
+      this.find(".go").focus();
+    };
+    return button;
+  }
+
+  letGo() {
+    this.concepts.clear();
   }
 
   placeChip() {
@@ -76,12 +110,26 @@ export class Search {
 
   async search() {
     const { key, steps, chosen, look, tools: { box } } = this.view;
-    if (!look) return;
-    const without = [...this.unwanted];
+    if (this.byPicture && !look) return;
     const tokens = chosen.filter((token) => !this.unwanted.has(token));
-    const what = tokens.length ? `${tokens.length > 1 ? "tokens" : "token"} ${tokens.join(", ")} of ${look.name}` : look.name;
-    const lacking = without.length ? `, without token ${without.join(", ")}` : "";
-    await this.show("/api/search", { picture: key, steps, tokens, without, box: box ?? null }, `Like ${what}${lacking}`);
+    const [without, concepts, withoutConcepts] = [[...this.unwanted], this.concepts.numbers(true), this.concepts.numbers(false)];
+    const question = { tokens, without, concepts, withoutConcepts, box: box ?? null };
+    if (this.byPicture) Object.assign(question, { picture: key, steps });
+    const wanted = [
+      tokens.length ? `${listed("token", tokens)} of ${look.name}` : "",
+      listed("concept", concepts),
+    ].filter(Boolean).join(" and ") || look.name;
+    const lacking = [listed("token", without), listed("concept", withoutConcepts)].filter(Boolean).join(" and ");
+    await this.show("/api/search", question, `Like ${wanted}${lacking ? `, without ${lacking}` : ""}`);
+  }
+
+  // One alone, without what is chosen in the picture, or together with the others.
+  async forConcept(number, together) {
+    if (!together) this.view.letGo();
+    this.concepts.choose(number, together);
+    if (!this.concepts.numbers(true).length) return;
+    await this.search();
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   // Texts stand between commas; what is found has all of them.
@@ -91,9 +139,12 @@ export class Search {
       await this.show("/api/words", { texts, box: this.view.tools.box ?? null }, texts.map((text) => `“${text}”`).join(" and "));
   }
 
+  // Of several questions that are under way, the last one's answer is shown.
   async show(path, question, what) {
+    this.asked = question;
     this.root.setAttribute("aria-busy", "true");
     const answer = await trying(() => ask(path, question));
+    if (this.asked !== question) return;
     this.root.removeAttribute("aria-busy");
     if (!answer) return;
     this.find(".hint").textContent = answer.hits.length
@@ -104,32 +155,16 @@ export class Search {
 
   hit(hit) {
     const item = document.createElement("li");
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "hit", title: hit.name });
-    const image = document.createElement("span");
-    image.className = "mini";
-    image.style.aspectRatio = clamped(hit.aspect);
-    if (hit.thumbnail) {
-      const [left, top, width, height] = hit.frame;
-      const picture = Object.assign(document.createElement("img"), { src: hit.thumbnail, alt: "" });
-      Object.assign(picture.style, {
-        inset: "auto", left: `${(-100 * left) / width}%`, top: `${(-100 * top) / height}%`,
-        width: `${100 / width}%`, height: `${100 / height}%`, maxWidth: "none",
-      });
-      image.append(picture);
-    }
-    const canvas = document.createElement("canvas");
-    paintShade(canvas, hit.grid, decoded(hit.map));
-    image.append(canvas);
+    const button = hitButton(hit, this.open);
     const text = document.createElement("small");
     text.innerHTML = "<b></b> <span></span>";
     text.querySelector("b").textContent = hit.score.toFixed(3);
     text.querySelector("span").textContent = hit.place;
     button.setAttribute("aria-label", `${hit.name}, score ${hit.score.toFixed(3)}, ${hit.place}`);
-    button.append(image, text);
-    button.disabled = hit.key === null;
-    if (button.disabled) button.title = `${hit.name} is not among these pictures`;
-    button.onclick = () => this.open(hit.key, hit.tokens);
+    button.append(text);
     item.append(button);
     return item;
   }
 }
+
+const listed = (name, numbers) => (numbers.length ? `${name}${numbers.length > 1 ? "s" : ""} ${numbers.join(", ")}` : "");

@@ -208,7 +208,7 @@ export class View {
     const none = this.chosen.length === 0;
     this.find(".which").textContent = this.pointed != null ? this.shareOf(this.pointed)
       : none ? "Choose a token: click a card, or the picture."
-      : this.chosen.length === 1 ? `Token ${this.active} is chosen.`
+      : this.chosen.length === 1 ? `Token ${this.active} is chosen${this.conceptOf(this.active)}.`
       : `Tokens ${this.chosen.join(", ")} are chosen; the tools are for token ${this.active}.`;
     for (const control of this.root.querySelectorAll(".acts button, .acts input")) control.disabled = none;
     const share = none ? 0 : this.look.tokens[this.active].share;
@@ -227,6 +227,12 @@ export class View {
   shareOf(patch) {
     const token = this.owner[patch];
     return `This patch is ${Math.round(100 * this.maps[token][patch])}% token ${token}'s.`;
+  }
+
+  // Known once the concepts were looked at.
+  conceptOf(token) {
+    const concept = this.look.concepts?.[token];
+    return concept == null ? "" : `, of concept ${concept}`;
   }
 
   hover(token) {

@@ -1,0 +1,73 @@
+// What is in all pictures: their tokens in groups that are alike, each with examples. A click looks
+// for pictures with it.
+
+import { get } from "./api.js";
+import { pictures } from "./counted.js";
+import { hitButton } from "./hits.js";
+import { decoded, paintHeat } from "./maps.js";
+import { trying } from "./messages.js";
+
+export class Concepts {
+  // `found` is called once, when the concepts are known.
+  constructor(root, start, search, open, found) {
+    Object.assign(this, { root, start, search, open, found });
+    this.list = root.querySelector("ol");
+    this.hint = root.querySelector(".hint");
+    search.concepts.listen(() => this.mark());
+  }
+
+  // They are asked for when they are first looked at.
+  async show() {
+    if (this.start.whyNoSearch) {
+      this.hint.textContent = this.start.whyNoSearch;
+      return;
+    }
+    if (this.asking || this.list.children.length) return;
+    this.asking = true;
+    this.root.setAttribute("aria-busy", "true");
+    this.hint.textContent = `All tokens of ${pictures(this.start.indexed ?? this.start.count)} are put into groups, which takes a moment.`;
+    const answer = await trying(() => get("/api/concepts"));
+    this.root.removeAttribute("aria-busy");
+    this.asking = false;
+    if (!answer) {
+      this.hint.textContent = "";
+      return;
+    }
+    this.hint.textContent =
+      `${answer.concepts.length} groups of tokens that are alike, in ${pictures(answer.indexed)}; what explains most comes first. ` +
+      "A click looks for pictures with one, Shift and a click with several.";
+    this.list.replaceChildren(...answer.concepts.map((concept, number) => this.card(concept, number, answer.indexed)));
+    this.mark();
+    this.found();
+  }
+
+  card(concept, number, indexed) {
+    const item = document.createElement("li");
+    const pick = Object.assign(document.createElement("button"), { type: "button", className: "pick" });
+    pick.dataset.concept = number;
+    const where = document.createElement("canvas");
+    where.title = "Where it lies, in the mean of its pictures";
+    paintHeat(where, concept.grid, decoded(concept.where));
+    const text = document.createElement("span");
+    text.innerHTML = "<b></b><small></small>";
+    text.querySelector("b").textContent = `Concept ${number}`;
+    text.querySelector("small").textContent =
+      `in ${concept.pictures.toLocaleString()} of ${pictures(indexed)}, ${(100 * concept.share).toFixed(1)}% of all patches`;
+    pick.append(where, text);
+    pick.onclick = (event) => this.search.forConcept(number, event.shiftKey || event.metaKey || event.ctrlKey);
+    const examples = document.createElement("div");
+    examples.className = "examples";
+    examples.append(...concept.examples.map((hit) => {
+      const button = hitButton(hit, this.open);
+      button.setAttribute("aria-label", `${hit.name}, concept ${number}, ${hit.place}`);
+      return button;
+    }));
+    item.append(pick, examples);
+    return item;
+  }
+
+  mark() {
+    for (const pick of this.list.querySelectorAll(".pick"))
+      pick.setAttribute("aria-pressed", String(this.search.concepts.has(Number(pick.dataset.concept))));
+  }
+}
