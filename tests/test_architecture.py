@@ -115,7 +115,7 @@ WITHIN = {
         "growing": {"columns", "difference", "originals", "tables", "thumbnails"},
         "building": {"difference", "growing", "originals", "tables", "words"},
         "runs": set(),
-        "rows": {"runs", "tables"},
+        "rows": {"runs", "tables", "vectors"},
         "hits": {"places", "rows", "scoring"},
         "index": {
             "asked",

@@ -100,6 +100,14 @@ def test_examples_are_the_nearest_tokens_of_different_pictures(index: Index) -> 
     assert [hit.path for hit in index.find(query, 5)] == [hit.path for hit in second.examples]
 
 
+def test_tokens_are_not_kept_in_memory_and_give_the_same_from_there(index: Index) -> None:
+    found = index.concepts(2)
+    assert "in_memory" not in vars(index.rows)
+    kept = stellar.open_index(index.folder)
+    assert kept.rows.in_memory.shares.shape == (COUNT, K)
+    assert np.array_equal(kept.concepts(2).shares, found.shares)
+
+
 def test_the_same_seed_gives_the_same_concepts(index: Index) -> None:
     one, other = index.concepts(3, seed=4), index.concepts(3, seed=4)
     assert np.array_equal(one.shares, other.shares)

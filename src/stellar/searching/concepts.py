@@ -5,11 +5,13 @@ concept of a token is that of the nearest centre (clustering.py). So a concept h
 of each of them, which are the shares of its tokens there, and a place, the mean of their maps.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
+from torch import Tensor
 
 from stellar.config import check_count
 from stellar.searching.clustering import nearest_centre, spherical_kmeans
@@ -55,20 +57,22 @@ class Concepts:
 
 def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
     """The tokens of an index in `count` groups, or fewer where there are fewer kinds of tokens,
-    with so many examples of each. All tokens are in memory meanwhile. Raises ConfigError for
-    counts below 1.
+    with so many examples of each. The tokens are read twice, and not kept: a million pictures of 16
+    tokens need under a GB. Raises ConfigError for counts below 1.
     """
     check_count(count, "count")
     check_count(examples, "examples", least=0)
-    memory = rows.in_memory
-    counted = torch.from_numpy(answers(memory.shares.numpy()))
-    picture, token = (places.numpy() for places in counted.nonzero(as_tuple=True))
-    vectors = memory.sparse[counted].float() * memory.inverse_lengths[counted][:, None]
-    learned = torch.linspace(0, len(vectors) - 1, min(len(vectors), LEARNED_FROM)).long()
-    centres = spherical_kmeans(vectors[learned], count, seed)
-    group, cosine = (each.numpy() for each in nearest_centre(vectors, centres))
-    shares = np.zeros((len(memory.shares), len(centres)), np.float32)
-    np.add.at(shares, (picture, group), memory.shares[counted].numpy())
+    counted = answers(rows.all_shares)
+    keys = np.flatnonzero(counted)
+    picture, token = np.divmod(keys, counted.shape[1])
+    learned = min(len(keys), LEARNED_FROM)
+    spread = keys[np.arange(learned) * len(keys) // learned]
+    centres = spherical_kmeans(_vectors(rows, spread), count, seed)
+    group, cosine = np.empty(len(keys), int), np.empty(len(keys), np.float32)
+    for places, vectors in _some(rows, keys):
+        group[places], cosine[places] = nearest_centre(vectors, centres)
+    shares = np.zeros((len(counted), len(centres)), np.float32)
+    np.add.at(shares, (picture, group), rows.all_shares[counted])
     order = [number for number in np.argsort(-shares.sum(axis=0)) if (group == number).any()]
     found = []
     for number in order:
@@ -76,6 +80,23 @@ def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 
         found.append(_concept(rows, centres[number].numpy(), float(shares[:, number].mean()),
                               picture[own], token[own], cosine[own], examples))  # fmt: skip
     return Concepts(tuple(found), shares[:, order])
+
+
+def _some(
+    rows: Rows, wanted: Int64[np.ndarray, "m"]
+) -> Iterator[tuple[Int64[np.ndarray, "s"], Float32[Tensor, "s D"]]]:
+    """The tokens with these keys, which rise, in portions, with their places among the keys."""
+    for keys, vectors in rows.all_tokens():
+        places = np.searchsorted(wanted, keys).clip(max=len(wanted) - 1)
+        found = wanted[places] == keys
+        yield places[found], torch.from_numpy(vectors[found])
+
+
+def _vectors(rows: Rows, wanted: Int64[np.ndarray, "m"]) -> Float32[Tensor, "m D"]:
+    found = torch.empty(len(wanted), rows.contents.model["shapes"]["tokens"][1])
+    for places, vectors in _some(rows, wanted):
+        found[torch.from_numpy(places)] = vectors
+    return found
 
 
 def _concept(

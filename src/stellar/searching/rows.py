@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stellar.searching.runs import Runs, runs
 from stellar.searching.tables import Contents, changed, connect, damaged, reading, schemas
+from stellar.searching.vectors import unit
 
 ROWS_AT_ONCE = 2048
 """Tokens that become single precision together: few enough for a processor's cache."""
@@ -130,6 +131,26 @@ class Rows:
             inverse.view(-1, num_tokens),
             shares.view(-1, num_tokens),
         )
+
+    @cached_property
+    def all_shares(self) -> Float32[np.ndarray, "N K"]:
+        """What each token explains of its picture."""
+        if "in_memory" in vars(self):
+            return self.in_memory.shares.numpy()
+        shares = np.empty(self.contents.num_pictures * self.contents.num_tokens, np.float32)
+        with reading(self.folder, changed):
+            for keys, batch in self._tokens(["share"]):
+                shares[keys] = batch["share"].to_numpy()
+        return shares.reshape(-1, self.contents.num_tokens)
+
+    def all_tokens(self) -> Iterator[tuple[Int64[np.ndarray, "m"], Float32[np.ndarray, "m D"]]]:
+        """The tokens of all pictures, of length 1, some after the others as they lie; with their
+        keys, n K + k of token k of picture number n.
+        """
+        with reading(self.folder, changed):
+            for keys, batch in self._tokens(["sparse"]):
+                flat = batch["sparse"].flatten().to_numpy()
+                yield keys, unit(flat.reshape(len(keys), -1))
 
     def sparse(self, numbers: Int64[np.ndarray, "n"]) -> Float16[np.ndarray, "n K D"]:
         """The tokens of some pictures."""
