@@ -132,6 +132,7 @@ WITHIN = {
         },
         "clustering": set(),
         "concepts": {"clustering", "hits", "rows", "scoring"},
+        "concept_table": {"concepts"},
         "page": {"concepts", "example", "hits", "places"},
     },
     "aligning": {

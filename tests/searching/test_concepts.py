@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 import torch
 from by_hand import SIDE, D, K, embedding, names
@@ -140,6 +142,25 @@ def test_the_command_writes_a_page_and_a_table(
     assert "http" not in written
 
 
+def test_the_command_writes_what_each_concept_explains_of_each_picture(
+    index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = index.concepts(2)
+    call = ["concepts", str(index.folder), "--out", str(tmp_path / "c.html"), "--count", "2"]
+    for ending, digits in (("csv", 4), ("parquet", 7)):
+        table = tmp_path / f"shares.{ending}"
+        assert main([*call, "--table", str(table)]) == 0
+        assert capsys.readouterr().out.endswith(f"-> {table}\n")
+        read = pyarrow.csv.read_csv if ending == "csv" else pyarrow.parquet.read_table
+        found = read(table)
+        assert found.column_names == ["path", "concept_0", "concept_1"]
+        assert found["path"].to_pylist() == index.paths
+        shares = np.stack([found[name].to_numpy() for name in found.column_names[1:]], axis=1)
+        np.testing.assert_allclose(shares, expected.shares, atol=0.6 * 10.0**-digits)
+    cells = (tmp_path / "shares.csv").read_text("utf-8").replace("\n", ",").split(",")
+    assert max(len(cell.partition(".")[2]) for cell in cells) == 4
+
+
 def test_wrong_calls_get_a_sentence(
     index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +168,11 @@ def test_wrong_calls_get_a_sentence(
         ([str(index.folder), "--count", "0"], "count must be a whole number of at least 1"),
         ([str(index.folder), "--out", "c.pdf"], "end its name in .html, got --out c.pdf"),
         ([str(tmp_path / "no")], "no does not exist"),
+        (
+            [str(index.folder), "--table", "shares.xlsx"],
+            "end its name in .csv or .parquet, got --table shares.xlsx",
+        ),
+        ([str(index.folder), "--table", "no/shares.csv"], "the folder no does not exist"),
     ):
         assert main(["concepts", *call]) == 1
         told = capsys.readouterr().err

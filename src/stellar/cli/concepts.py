@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from stellar.cli.options import options_of
+from stellar.errors import UserError
 
 if TYPE_CHECKING:
     from stellar.searching import Concepts
@@ -17,6 +18,7 @@ DESCRIPTION = """Say what is in pictures without labels: their tokens, in groups
   stellar embed runs/photos photos --out photos.parquet
   stellar index photos.parquet --out photos.index --pictures photos
   stellar concepts photos.index --out concepts.html
+  stellar concepts photos.index --count 48 --table shares.csv
 
 The page shows each concept by the pictures that have most of it, with how many have it, how much of
 them it explains, and where it lies."""
@@ -30,6 +32,8 @@ class Options:
     """What stellar index made."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("concepts.html")
     """The page to write (.html)."""
+    table: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also what each concept explains of each picture, a row a picture (.csv or .parquet)."""
     count: int = 24
     """Concepts: with more, they are finer."""
     examples: int = 8
@@ -42,15 +46,35 @@ def run(arguments: Sequence[str]) -> int:
     options = options_of(Options, "concepts", arguments, DESCRIPTION)
     from stellar.cli.search import check_page
     from stellar.searching import open_index
+    from stellar.searching.concept_table import write_table
     from stellar.searching.page import write_overview
 
     check_page(options.out)
+    if options.table is not None:
+        _check_table(options.table)
     index = open_index(options.index)
     concepts = index.concepts(options.count, options.examples, options.seed)
     print(_as_table(concepts))
     write_overview(options.out, str(options.index), concepts, index.contents.model["fit"])
     print(f"-> {options.out}")
+    if options.table is not None:
+        write_table(options.table, index.paths, concepts)
+        print(f"-> {options.table}")
     return 0
+
+
+def _check_table(table: Path) -> None:
+    """Raises UserError for a table that cannot be written."""
+    from stellar.searching.concept_table import WRITERS
+
+    if table.suffix not in WRITERS:
+        raise UserError(
+            f"the table is CSV or Parquet: end its name in .csv or .parquet, got --table {table}"
+        )
+    if not table.parent.is_dir():
+        raise UserError(
+            f"the folder {table.parent} does not exist; create it, or choose another --table"
+        )
 
 
 def _as_table(concepts: "Concepts") -> str:
