@@ -478,7 +478,10 @@ def test_devices_are_chosen_as_in_training(tmp_path: Path, small: ModelConfig) -
     chosen = stellar.load(tmp_path, device="auto").device
     assert chosen.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert stellar.load(tmp_path, device=torch.device("cpu")).device.type == "cpu"
-    for device in ("gpu", "meta", *(() if torch.cuda.is_available() else ("cuda",))):
+    for unknown in ("gpu", ""):
+        with pytest.raises(stellar.UserError, match=f"there is no device '{unknown}'; choose auto"):
+            stellar.load(tmp_path, device=unknown)
+    for device in ("meta", *(() if torch.cuda.is_available() else ("cuda",))):
         with pytest.raises(stellar.UserError, match=f"device '{device}' cannot be used .* choose"):
             stellar.load(tmp_path, device=device)
 

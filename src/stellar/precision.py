@@ -65,8 +65,11 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+    except (RuntimeError, TypeError) as error:  # whose message lists twenty kinds of devices
+        raise UserError(f"there is no device {device!r}; choose auto, cpu or cuda") from error
+    try:
         torch.zeros(1, device=chosen).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = first_line(error).partition(". ")[0]  # torch goes on about each of its backends
         raise UserError(
             f"device {str(device)!r} cannot be used ({why}); choose auto, cpu or cuda"

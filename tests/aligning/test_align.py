@@ -310,13 +310,16 @@ def test_from_pictures_to_hits_on_the_command_line(
     )
     call = ["search", str(index.folder), "a red boat", "--words", str(words), "--where", "right"]
     assert main([*call, "--out", str(tmp_path / "hits.html")]) == 0
-    assert capsys.readouterr().out.count(".png") == 10
+    told = capsys.readouterr()
+    assert (told.out.count(".png"), told.err) == (10, "")
     assert "Most like a red boat, at right" in (tmp_path / "hits.html").read_text()
     new = tmp_path / "new.index"
     call = ["index", str(folder / "scenes.parquet"), "--out", str(new), "--words", str(words)]
     assert main(call) == 0
     assert main(["search", str(new), "a red boat", "cat", "--count", "2"]) == 0
-    assert capsys.readouterr().out.count(".png") == 2
+    told = capsys.readouterr()
+    assert told.out.count(".png") == 2
+    assert told.err == "pictures with 'a red boat' and 'cat'; quote words that belong together\n"
     found = words_of(Options(index=new), stellar.open_index(new))
     assert found is not None
     assert found.texts(["a red boat", "cat"]).shape == (2, found.words.width)

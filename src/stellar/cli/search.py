@@ -1,6 +1,7 @@
 """`stellar search`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,6 +128,7 @@ def _asked_with(index: "Index", options: Options) -> "tuple[Example | None, list
 
 
 def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int]]) -> "list[Hit]":
+    from stellar.cli.terminal import is_quiet
     from stellar.cli.towers import texts_of
     from stellar.searching import read_words
 
@@ -136,6 +138,9 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
             f"{options.index} knows no words; learn some with stellar align, and give them with "
             "--words, here or to stellar index"
         )
+    if len(options.texts) > 1 and not options.json and not is_quiet():
+        each = " and ".join(repr(text) for text in options.texts)
+        print(f"pictures with {each}; quote words that belong together", file=sys.stderr)
     texts = texts_of(words, options.device)(options.texts)
     return index.search_words(texts, words, without, options.where, options.count, options.exact)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from stellar.cli.options import options_of
+from stellar.quantities import counted
 
 DESCRIPTION = """Write a folder of images as shards: tar files in the WebDataset format.
 
@@ -44,8 +45,8 @@ def run(arguments: Sequence[str]) -> int:
             options.folder, options.out, options.shard_size, options.seed,
             progress=lambda done, total: say("images", done, total),
         )  # fmt: skip
-    shards = "1 shard" if result.num_shards == 1 else f"{result.num_shards} shards"
-    print(f"{result.num_images} images in {shards} -> {result.folder}")
+    images, shards = counted(result.num_images, "image"), counted(result.num_shards, "shard")
+    print(f"{images} in {shards} -> {result.folder}")
     if result.num_left_out:
-        print(f"{result.num_left_out} could not be looked at: {result.folder / LEFT_OUT}")
+        print(f"{result.num_left_out:,} could not be looked at: {result.folder / LEFT_OUT}")
     return 0
