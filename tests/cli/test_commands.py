@@ -395,6 +395,25 @@ def test_shards_in_place_of_a_folder(
     assert drawn.returncode == 0, drawn.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="ulimit is of Unix shells")
+def test_a_run_that_could_not_be_written_says_how_it_goes_on(tmp_path: Path) -> None:
+    """Files of up to 8 kB may be written: the settings, but no checkpoint."""
+    command = shlex.join([
+        sys.executable, "-m", "stellar", "pretrain", "--data", "scenes", "--out", "my run",
+        *SMALL.split(), "--training.steps", "1", "--training.num-workers", "0",
+    ])  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 8; exec {command}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.search(
+        r"error: my run/checkpoints/step-00000001 cannot be written \(File too large\); make room "
+        r"or the right to write there, and go on with: stellar pretrain --out 'my run' --resume\n$",
+        done.stderr,
+    ), done.stderr
+
+
 def test_a_run_can_be_started_from_its_own_file(
     tmp_path: Path, stellar: Callable[[str], Done], photos: Path
 ) -> None:

@@ -184,6 +184,18 @@ def test_a_picture_of_the_index_is_large_on_the_page_with_a_model_too(
     assert {Image.open(BytesIO(b64decode(data))).size for data in shown} == {(300, 200)}
 
 
+def test_pictures_that_a_page_lacks_are_said(stellar: Callable[..., Done]) -> None:
+    searched(stellar)
+    Path("some").mkdir()
+    Image.new("RGB", (30, 20)).save("some/003.jpg")
+    call = ("search", "photos.index", "--like", "003.jpg", "--count", "3", "--out", "hits.html")
+    done = stellar(*call, "--pictures", "some")
+    assert done.code == 0
+    said = r"warning: 2 of the 3 pictures that were found are not in some \(\d{3}\.jpg, \.\.\.\); "
+    assert re.match(said, done.err), done.err
+    assert stellar(*call).err == ""
+
+
 def test_a_table_of_hits(stellar: Callable[..., Done]) -> None:
     searched(stellar)
     done = stellar("search", "photos.index", "--like", "003.jpg", "--token", "1", "--count", "2")

@@ -84,6 +84,8 @@ def test_concepts_have_pictures_shares_and_places(index: Index) -> None:
     np.testing.assert_allclose(found.shares[1::2], [[1, 0]] * 15, atol=1e-3)
     assert first.share == pytest.approx(0.75, abs=1e-3)
     assert second.share == pytest.approx(0.125, abs=1e-3)
+    np.testing.assert_allclose(first.where[:2], 1, atol=1e-3)
+    np.testing.assert_allclose(first.where[2:], 0.5, atol=1e-3)
     assert second.where[2:, :2].min() == pytest.approx(1)
     assert second.where.sum() == pytest.approx(4)
     assert abs(first.centre[0]) > 0.99
@@ -123,6 +125,28 @@ def test_the_same_seed_gives_the_same_concepts(index: Index) -> None:
 def test_a_count_is_a_count(index: Index, count: Any) -> None:
     with pytest.raises(ConfigError, match="count must be a whole number of at least 1"):
         index.concepts(count)
+
+
+def test_a_place_is_of_all_of_its_tokens(index: Index) -> None:
+    """As much of the patches as they explain, of the pictures that have it."""
+    for count in (1, 2, 3):
+        found = index.concepts(count)
+        for concept, shares in zip(found.concepts, found.shares.T, strict=True):
+            assert concept.where.mean() == pytest.approx(shares[shares > 0].mean(), abs=1e-3)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**23, 0.5])
+def test_a_seed_is_a_seed(index: Index, seed: Any) -> None:
+    with pytest.raises(ConfigError, match=r"seed must be a whole number from 0 to 2\^63 - 1, got"):
+        index.concepts(2, seed=seed)
+
+
+def test_there_may_be_no_examples(index: Index, tmp_path: Path) -> None:
+    call = ["concepts", str(index.folder), "--examples", "0", "--out", str(tmp_path / "c.html")]
+    assert main(call) == 0
+    assert "<li " in (tmp_path / "c.html").read_text("utf-8")
+    assert index.concepts(2, examples=0).concepts[0].examples == ()
 
 
 def test_the_command_writes_a_page_and_a_table(

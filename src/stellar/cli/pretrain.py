@@ -14,6 +14,7 @@ from stellar.config_toml import SETTINGS, read_run_config
 from stellar.errors import UserError
 from stellar.presets import PRESETS
 from stellar.processes.launch import own_ranks
+from stellar.storage import NotWritten
 
 DESCRIPTION = """Train a model on a folder of images, without labels.
 
@@ -69,18 +70,26 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.training import pretrain, resume
     from stellar.training.pretrain import config_of
 
-    shown = console()
-    if config is None:
-        config = config_of(options.out)
-        result = resume(options.out, options.device, shown, watching(config))
-    else:
-        result = pretrain(config, options.out, options.device, shown, watching(config))
-    out = shlex.quote(str(options.out))
+    shown, out = console(), shlex.quote(str(options.out))
+    go_on = f"go on with: stellar pretrain --out {out} --resume"
+    try:
+        if config is None:
+            config = config_of(options.out)
+            result = resume(options.out, options.device, shown, watching(config))
+        else:
+            result = pretrain(config, options.out, options.device, shown, watching(config))
+    except NotWritten as error:
+        if not (options.out / SETTINGS).is_file():
+            raise
+        raise UserError(
+            f"{error.path} cannot be written ({error.strerror}); make room or the right to write "
+            f"there, and {go_on}"
+        ) from error
     if own_ranks().rank:
         return 0 if result.finished else 130
     if not result.finished:
         saved = f"and saved at step {result.step}" if result.step else "before a step was saved"
-        print(f"stopped {saved}; go on with: stellar pretrain --out {out} --resume")
+        print(f"stopped {saved}; {go_on}")
         return 130
     data = shlex.quote(config.data)
     print(f"done: {out}")

@@ -1,6 +1,7 @@
 """`stellar search`."""
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ import tyro
 from stellar.cli.options import options_of
 from stellar.errors import UserError
 from stellar.quantities import whole_number
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from stellar.searching import Example, Hit, Index
@@ -101,6 +104,7 @@ def run(arguments: Sequence[str]) -> int:
     print(_as_json(hits) if options.json else _as_table(hits, whole))
     if options.out is not None:
         if originals is not None:
+            _say_missing(hits, originals, options.pictures)
             hits = _with_pictures(hits, originals)
             if example is not None and example.in_index:
                 (example,) = _with_pictures([example], originals)
@@ -239,6 +243,18 @@ def _with_pictures(shown: "list[Shown]", originals: "Originals") -> "list[Shown]
         else each
         for each, small in zip(shown, read, strict=True)
     ]
+
+
+def _say_missing(hits: "Sequence[Hit]", originals: "Originals", folder: str | None) -> None:
+    from stellar.storage import one_line
+
+    missing = [one_line(hit.path) for hit in hits if hit.path not in originals]
+    if missing:
+        logger.warning(
+            "%d of the %d pictures that were found are not in %s (%s%s); the page shows the "
+            "index's small ones",
+            len(missing), len(hits), folder, missing[0], ", ..." if missing[1:] else "",
+        )  # fmt: skip
 
 
 def _in_words(options: Options, tokens: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ The command line is generated from these classes, a run writes them into its own
 for ViT-B/16 (arXiv 2602.01905).
 """
 
-from stellar.config.checks import ConfigError, check_count, check_workers, nearest
+from stellar.config.checks import ConfigError, check_count, check_seed, check_workers, nearest
 from stellar.config.evaluation import EvaluationConfig
 from stellar.config.model import DecoderConfig, Fit, ModelConfig
 from stellar.config.objective import ObjectiveConfig
@@ -24,6 +24,7 @@ __all__ = [
     "TrainingConfig",
     "ViewConfig",
     "check_count",
+    "check_seed",
     "check_workers",
     "nearest",
 ]

@@ -78,6 +78,14 @@ def check_count(count: int, name: str, least: int = 1) -> None:
     )
 
 
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raises ConfigError for what no generator of random numbers can start from."""
+    require(
+        isinstance(seed, Integral) and 0 <= seed < 2**63,
+        f"{name} must be a whole number from 0 to 2^63 - 1, got {seed!r}",
+    )
+
+
 def require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)

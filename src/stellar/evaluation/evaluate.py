@@ -15,6 +15,7 @@ import torch
 from stellar.config import DecoderConfig, EvaluationConfig
 from stellar.data.folder import Listed
 from stellar.data.labelled import MaskedSplits, Splits
+from stellar.errors import UserError
 from stellar.evaluation.evaluators import BY_PROTOCOL
 from stellar.evaluation.evaluators.published.crops import seen
 from stellar.evaluation.probes.objects import largest_class_share
@@ -43,9 +44,12 @@ def evaluate(
     while it runs.
 
     `decoder` is the one that is trained on frozen features; by default the paper's, 6 layers of
-    512.
+    512. Raises UserError for a `metric_weights` that is no folder.
     """
     settings = settings or EvaluationConfig()
+    weights = settings.metric_weights
+    if weights is not None and not weights.is_dir():
+        raise UserError(f"--metric-weights names the folder of the weights, but {weights} is none")
     decoder = decoder or DecoderConfig(target="pixels")
     found = []
     for name, model in models.items():

@@ -2,7 +2,7 @@
 
 A token counts where it explains at least SILENT of an even share of its picture (scoring.py). The
 concept of a token is that of the nearest centre (clustering.py). So a concept has pictures, a part
-of each of them, which are the shares of its tokens there, and a place, the mean of their maps.
+of each of them, which are the shares of its tokens there, and a place, where these lie in the mean.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from stellar.config import check_count
+from stellar.config import check_count, check_seed
 from stellar.searching.clustering import nearest_centre, spherical_kmeans
 from stellar.searching.hits import Hit, hits
 from stellar.searching.rows import Rows
@@ -22,7 +22,7 @@ from stellar.searching.scoring import Scores, answers
 LEARNED_FROM = 65_536
 """Tokens that the centres are found from, at most, evenly spread over the pictures."""
 AVERAGED = 64
-"""Pictures of a concept, at most, whose maps its place is the mean of."""
+"""Pictures of a concept, at most, that its place is the mean of."""
 EXAMPLES = 8
 
 
@@ -39,7 +39,7 @@ class Concept:
     cosine: float
     """Of the tokens and the centre, the mean: how much alike they are."""
     where: Float32[np.ndarray, "h w"] = field(repr=False)
-    """The mean map of its tokens."""
+    """What its tokens explain of each patch, in the mean of its pictures."""
     examples: tuple[Hit, ...] = field(repr=False)
     """The tokens nearest to the centre, each of another picture; their score is that cosine."""
 
@@ -58,16 +58,16 @@ class Concepts:
 def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
     """The tokens of an index in `count` groups, or fewer where there are fewer kinds of tokens,
     with so many examples of each. The tokens are read twice, and not kept: a million pictures of 16
-    tokens need under a GB. Raises ConfigError for counts below 1.
+    tokens need under a GB. Raises ConfigError for counts below 1,
+    and for what is no seed.
     """
     check_count(count, "count")
     check_count(examples, "examples", least=0)
+    check_seed(seed)
     counted = answers(rows.all_shares)
     keys = np.flatnonzero(counted)
     picture, token = np.divmod(keys, counted.shape[1])
-    learned = min(len(keys), LEARNED_FROM)
-    spread = keys[np.arange(learned) * len(keys) // learned]
-    centres = spherical_kmeans(_vectors(rows, spread), count, seed)
+    centres = spherical_kmeans(_vectors(rows, _evenly(keys, LEARNED_FROM)), count, seed)
     group, cosine = np.empty(len(keys), int), np.empty(len(keys), np.float32)
     for places, vectors in _some(rows, keys):
         group[places], cosine[places] = nearest_centre(vectors, centres)
@@ -114,7 +114,25 @@ def _concept(
     best = nearest[np.sort(first)]
     shown = best[:examples]
     scores = Scores(picture[shown], cosine[shown], token[shown, None], cosine[shown, None])
-    some = best[np.linspace(0, len(best) - 1, min(len(best), AVERAGED)).round().astype(int)]
-    maps = rows.maps(picture[some])[np.arange(len(some)), token[some]]
-    where = maps.astype(np.float32).mean(axis=0)
+    where = _mean_map(rows, picture, token)
     return Concept(centre, len(best), share, float(cosine.mean()), where, tuple(hits(scores, rows)))
+
+
+def _mean_map(
+    rows: Rows, picture: Int64[np.ndarray, "m"], token: Int64[np.ndarray, "m"]
+) -> Float32[np.ndarray, "h w"]:
+    """What m tokens explain of the patches of their pictures, in the mean of some of these. The
+    pictures rise.
+    """
+    some = _evenly(np.unique(picture), AVERAGED)
+    place = np.searchsorted(some, picture).clip(max=len(some) - 1)
+    own = np.zeros((len(some), rows.contents.num_tokens), np.float32)
+    there = some[place] == picture
+    own[place[there], token[there]] = 1
+    return np.einsum("nkhw,nk->hw", rows.maps(some).astype(np.float32), own) / len(some)
+
+
+def _evenly(numbers: Int64[np.ndarray, "n"], most: int) -> Int64[np.ndarray, "s"]:
+    """As many of them, spread over all."""
+    count = min(len(numbers), most)
+    return numbers[np.arange(count) * len(numbers) // count]

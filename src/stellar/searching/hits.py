@@ -62,6 +62,8 @@ class Hit:
 
 def hits(scores: Scores, rows: Rows) -> list[Hit]:
     """The pictures that have these scores, in the same order."""
+    if len(scores.numbers) == 0:
+        return []
     pictures, maps = rows.some(scores.numbers), rows.maps(scores.numbers)
     where = places(maps)
     return [

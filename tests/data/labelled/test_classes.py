@@ -180,6 +180,13 @@ def test_a_class_of_one_picture_cannot_be_divided(tmp_path: Path) -> None:
     [
         ("", "has the columns none; expected"),
         ("file,class\na.png,x\n", "has the columns file,class; expected"),
+        ("path;label\na.png;x\n", "has the columns path;label; separate them by commas; expected"),
+        ("path\tlabel\n", "has the columns path\tlabel; separate them by commas; expected"),
+        ("Path,Label\n", "columns Path,Label; write path,label in small letters, without spaces;"),
+        (
+            "path ,label\n",
+            "columns path ,label; write path,label in small letters, without spaces;",
+        ),
         ("path,label\n", "has no rows"),
         ("path,label\na.png,x\nz.png,y\n", r"line 3: z.png is no file; paths are relative to"),
         ("path,label\na.png,x\nz\0.png,y\n", r"line 3: z\\x00\.png is no file"),
@@ -219,7 +226,7 @@ def test_accents_in_a_table_and_on_the_disk_may_be_written_differently(
 
 def test_a_picture_is_no_table(tmp_path: Path) -> None:
     fill(tmp_path, ["a.png"])
-    with pytest.raises(DataError, match="cannot be read as a CSV file"):
+    with pytest.raises(DataError, match="as a CSV file: it is no text in UTF-8; save it as such"):
         open_labelled(tmp_path / "a.png")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from webdataset.compat import WebDataset
 
+from stellar.config import ConfigError
 from stellar.data.folder import DataError, ImageFolder
 from stellar.data.shards import Shards
 from stellar.data.shards.writing import LEFT_OUT, MANIFEST, ShardingError, key_of, write_shards
@@ -167,6 +168,6 @@ def test_wrong_calls_are_one_sentence(folder: Path, tmp_path: Path) -> None:
         write_shards(folder, tmp_path / "out", shard_size=0)
     with pytest.raises(ShardingError, match=r"at least 1 MB .*, got --shard-size '1'"):
         write_shards(folder, tmp_path / "out", shard_size="1")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ShardingError, match=r"a seed is a whole number .*, got --seed 1\.5"):
+    with pytest.raises(ConfigError, match=r"--seed must be a whole number .*, got 1\.5"):
         write_shards(folder, tmp_path / "out", seed=1.5)  # pyright: ignore[reportArgumentType]
     assert not (tmp_path / "out").exists()

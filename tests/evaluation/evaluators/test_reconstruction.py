@@ -12,6 +12,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from stellar.config import EvaluationConfig, ModelConfig
 from stellar.data.labelled import MaskedSplits
 from stellar.data.scenes import CLASSES, Scenes
+from stellar.errors import UserError
+from stellar.evaluation.evaluate import evaluate
 from stellar.evaluation.evaluators.reconstruction import (
     TEST,
     draw_again,
@@ -60,6 +62,15 @@ def subject_of(
 def empty(tmp_path: Path) -> EvaluationConfig:
     """Where no weights are."""
     return EvaluationConfig(batch_size=4, metric_weights=tmp_path)
+
+
+def test_weights_are_looked_for_in_a_folder_that_is_there(
+    small: ModelConfig, tmp_path: Path
+) -> None:
+    settings = EvaluationConfig(metric_weights=tmp_path / "no")
+    subject = subject_of(Stellar(small), tmp_path, settings)
+    with pytest.raises(UserError, match=r"the folder of the weights, but .*no is none"):
+        evaluate({"model": subject.model}, subject.data, tmp_path, settings)
 
 
 def test_every_measure_is_that_of_all_drawings_whatever_the_batches(

@@ -6,7 +6,7 @@ import csv
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stellar.data.folder import DataError
@@ -63,7 +63,8 @@ def csv_rows(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, str | No
             columns = rows.fieldnames or ()
             done = rows.line_num
             if not set(needed) <= set(columns):
-                raise NoTable(f"{path} has the columns {','.join(columns) or 'none'}")
+                names = ",".join(columns) or "none"
+                raise NoTable(f"{path} has the columns {names}{_hint(names, needed)}")
             for row in rows:
                 if None in row:
                     raise DataError(
@@ -74,9 +75,24 @@ def csv_rows(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, str | No
                 yield done, row
     except UserError:
         raise
+    except UnicodeDecodeError as error:
+        raise NoTable(
+            f"{path} cannot be read as a CSV file: it is no text in UTF-8; save it as such"
+        ) from error
     except (OSError, ValueError, csv.Error) as error:
         where = f"; the row at line {done + 1} is wrong" if isinstance(error, csv.Error) else ""
         raise NoTable(f"{path} cannot be read as a CSV file ({error}){where}") from error
+
+
+def _hint(names: str, needed: Sequence[str]) -> str:
+    """What to do where the columns are there, but called or separated otherwise."""
+    commas = names.translate(str.maketrans(";\t|", ",,,")).split(",")
+    known = {name.strip().lower() for name in commas}
+    if not set(needed) <= known:
+        return ""
+    if not set(needed) <= {name.strip().lower() for name in names.split(",")}:
+        return "; separate them by commas"
+    return f"; write {','.join(needed)} in small letters, without spaces"
 
 
 def on_disk(root: Path, name: str) -> Path:

@@ -24,6 +24,7 @@ from stat import S_ISREG
 
 import numpy as np
 
+from stellar.config import check_seed
 from stellar.data.folder import ImageFolder, printable
 from stellar.data.shards.index import open_index
 from stellar.data.shards.ranges import LocalFiles
@@ -66,14 +67,14 @@ def write_shards(
 
     A call that was killed goes on after its last finished shard when it is made again. `progress`
     is called with (pictures done, pictures in all). Raises DataError for a folder without pictures,
-    and ShardingError when `out` holds other shards, or is being written.
+    ConfigError for what is no seed, and ShardingError when `out` holds other shards, or is being
+    written.
     """
     if not (isinstance(shard_size, Integral) and 1 <= shard_size <= LARGEST):
         raise ShardingError(
             f"a shard holds at least 1 MB and at most {LARGEST:,}, got --shard-size {shard_size!r}"
         )
-    if not (isinstance(seed, Integral) and 0 <= seed < 2**63):
-        raise ShardingError(f"a seed is a whole number from 0 on, below 2^63, got --seed {seed!r}")
+    check_seed(seed, "--seed")
     source, out = ImageFolder(at_home(folder)), Path(at_home(out))
     sizes = _sizes(source)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes >= 0))
