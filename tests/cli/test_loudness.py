@@ -111,6 +111,19 @@ def test_verbose_commands_say_what_they_read(
     assert "info: weights of " in told
 
 
+def test_a_value_that_begins_with_a_dash_is_told_how_it_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["search", "photos.index", "--like", "-dash.png", "--count", "-1"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "if -dash.png is the value of --like: --like=-dash.png"
+    with pytest.raises(SystemExit):
+        main(["search", "photos.index", "--lik", "dash.png"])
+    assert "is the value of" not in capsys.readouterr().err
+
+
 def test_what_follows_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstruct", "stellar-scenes", "--", "-q"]) != 0
     assert "-q" in capsys.readouterr().err

@@ -7,6 +7,7 @@ itself is filled to the terminal's width.
 
 import ast
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from inspect import getsource
 from itertools import pairwise
@@ -72,6 +73,18 @@ def _parsed(
         )  # fmt: skip
     except _Refused as refused:
         raise refused.args[0] from None
+    except SystemExit as ended:
+        if ended.code:
+            _hint_at_dashes(arguments)
+        raise
+
+
+def _hint_at_dashes(arguments: Sequence[str]) -> None:
+    """Of a wrong call, where a value was taken for an option."""
+    for option, value in pairwise(arguments):
+        named = option.startswith("--") and "=" not in option
+        if named and value[:1] == "-" and value[1:2].isalpha():
+            print(f"if {value} is the value of {option}: {option}={value}", file=sys.stderr)
 
 
 def _describe(arguments: Sequence[str], description: str) -> None:
