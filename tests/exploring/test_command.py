@@ -77,7 +77,7 @@ def test_a_folder_a_published_model_a_second_one_and_no_words(
         code = visitor.ask("/api/python", {"picture": "0", "model": 0}).json["code"]
         assert "stellar.load('hf://you/theirs', revision='v1')" in code
         if find_spec("lancedb"):
-            assert len(visitor.ask("/api/concepts").json["concepts"]) == 1
+            assert len(visitor.ask("/api/concepts", {}).json["concepts"]) == 1
         process.terminate()
         assert process.wait(20) == 0
 

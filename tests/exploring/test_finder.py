@@ -15,6 +15,7 @@ from stellar.config import ConfigError
 from stellar.data import ImageFolder, open_embedded
 from stellar.exploring import ExploreError, Finder, Gallery, Workbench, own_index
 from stellar.exploring.finder import Sought, Wording
+from stellar.exploring.overview import ASKED, NUM_EXAMPLES
 from stellar.exploring.payload import of_hit
 from stellar.exploring.steps import Scale
 from stellar.exploring.workbench import Named
@@ -22,6 +23,7 @@ from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Query, SearchError, open_index
 from stellar.searching.hits import Hit
+from stellar.searching.scoring import answers
 from stellar.searching.words import Origin, Words
 
 
@@ -79,6 +81,14 @@ def test_a_link_out_of_the_folder_is_not_found_either(photos: Path, tmp_path: Pa
     found = [hit.path for hit in finder.search("30", count=30)]
     assert "08.png" in found
     assert "07.png" not in found
+    finder.num_concepts = 1
+    (concept,) = finder._searchable().concepts(1, 31).concepts
+    assert "07.png" in [hit.path for hit in concept.examples]
+    place = [hit.path for hit in concept.examples].index("07.png")
+    shown = [hit.path for hit in concept.examples if hit.path != "07.png"]
+    (concept,) = finder.overview.concepts
+    assert [hit.path for hit in concept.examples] == shown[:NUM_EXAMPLES]
+    assert place < ASKED * NUM_EXAMPLES
     finder.close()
 
 
@@ -257,9 +267,11 @@ def test_concepts_are_those_of_the_index_and_find_their_pictures(
     workbench = Workbench([Named("stellar-scenes", model)], Gallery(ImageFolder(photos), "photos"))
     finder = Finder(workbench, index, num_concepts=5)
     expected = index.concepts(5).concepts
-    assert [concept.share for concept in finder.concepts.concepts] == [
-        concept.share for concept in expected
-    ]
+    found = finder.overview.concepts
+    assert [each.share for each in found] == [each.share for each in expected]
+    assert max(len(each.examples) for each in found) == NUM_EXAMPLES
+    for each, whole in zip(found, expected, strict=True):
+        assert each.examples == whole.examples[:NUM_EXAMPLES]
     centres = np.stack([concept.centre for concept in expected])
     same_answer(
         finder.search(None, wanted=Sought(concepts=[3]), count=5),
@@ -279,7 +291,7 @@ def test_a_token_is_of_the_nearest_concept_once_concepts_are_known(workbench: Wo
     finder = Finder(workbench, num_concepts=6)
     factors = workbench.encoded("3", 0).factors
     assert finder.concepts_of(factors) is None
-    centres = torch.from_numpy(np.stack([each.centre for each in finder.concepts.concepts]))
+    centres = torch.from_numpy(finder.overview.centres)
     cosines = torch.nn.functional.normalize(factors.sparse[0], dim=1) @ centres.T
     shares = factors.spatial[0].mean(dim=0)
     expected = [
@@ -294,6 +306,25 @@ def test_a_token_is_of_the_nearest_concept_once_concepts_are_known(workbench: Wo
     finder.close()
 
 
+def test_an_index_of_fewer_tokens_counts_as_many(photos: Path, tmp_path: Path) -> None:
+    """As many tokens of a picture have a concept as the index counts of it."""
+    pytest.importorskip("lancedb")
+    model = stellar.load("stellar-scenes")
+    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=3)
+    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
+    index = open_index(tmp_path / "photos.index")
+    workbench = Workbench([Named("stellar-scenes", model)], Gallery(ImageFolder(photos), "photos"))
+    finder = Finder(workbench, index, num_concepts=4)
+    counted = answers(index.rows.all_shares).sum(axis=1)
+    assert len(finder.overview.concepts) == 4
+    for number, path in enumerate(index.paths):
+        key = finder.key_of(path)
+        assert key is not None
+        concepts = finder.concepts_of(workbench.encoded(key, 0).factors)
+        assert concepts is not None
+        assert sum(each is not None for each in concepts) == counted[number] <= 3
+
+
 @pytest.mark.parametrize(
     ("question", "message"),
     [
@@ -303,7 +334,10 @@ def test_a_token_is_of_the_nearest_concept_once_concepts_are_known(workbench: Wo
             lambda finder: finder.search(None, [], Sought(concepts=[24])),
             "the concepts are 0 to 23",
         ),
-        (lambda finder: finder.search(None, [], Sought([1])), "tokens are those of a picture"),
+        (
+            lambda finder: finder.search(None, [], Sought([1])),
+            "a picture, or concepts that are wanted",
+        ),
         (lambda finder: finder.search(None), "needs a picture, or concepts that are wanted"),
         (
             lambda finder: finder.search(None, unwanted=Sought(concepts=[1])),

@@ -319,10 +319,16 @@ def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -
     until(page, "document.querySelector('#search .hint').textContent.includes('without concept 6')")
     page.click(".asked .away >> nth=0")
     assert page.locator(".asked > *").all_inner_texts() == [
-        "Pictures like the whole of this one", "without concept 6", TIMES,
+        "Choose a concept", "without concept 6", TIMES,
     ]  # fmt: skip
+    assert page.is_disabled(".go")
+    assert page.locator("#search .hit").count() == 0
+    assert page.inner_text("#search .hint") == "In 40 pictures."
     page.keyboard.press("Escape")
     assert page.locator(".pick[aria-pressed=true]").count() == 0
+    page.dblclick(".pick[data-concept='5']")
+    page.wait_for_timeout(300)
+    assert page.locator("#search .hit").count() == 0
     example = page.locator(".pick[data-concept='5'] + .examples .hit >> nth=0")
     name = example.get_attribute("title")
     example.click()
@@ -331,10 +337,36 @@ def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -
     until(page, rf"/^Token \d+ is chosen, of concept 5\.$/.test({which})")
     assert page.locator("#concepts").is_hidden()
     page.go_back()
-    assert page.locator("#concepts").is_visible()
+    page.wait_for_selector("#concepts:not([hidden])")
     page.go_back()
     until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
     assert page.locator("#views").is_visible()
+
+
+def test_what_cannot_be_seen_is_not_done(opened: Opened, address: str) -> None:
+    pytest.importorskip("lancedb")
+    page = opened(address)
+    before = drawing(page)
+    page.click(".card[data-token='4']")
+    page.click(".remove")
+    edited = changed(page, before)
+    page.click("#ways >> text=Concepts")
+    page.click(".pick[data-concept='5']")
+    page.wait_for_selector("#search .hit")
+    page.keyboard.press("Control+z")
+    page.click("#ways >> text=Picture")
+    page.wait_for_timeout(300)
+    assert drawing(page) == edited
+    page.click(".card[data-token='1']")
+    page.click(".tool [data-value=paint]")
+    page.mouse.move(*at_patch(page, 2, 2))
+    page.mouse.down()
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    texts = page.locator("[data-name]").all_inner_texts()
+    assert texts == ["with token 1", "with concept 5"]
+    page.keyboard.press("Escape")
+    assert page.locator("[data-name]").count() == 0
 
 
 def test_concepts_have_an_address_and_a_picture_to_go_back_to(opened: Opened, address: str) -> None:

@@ -108,6 +108,7 @@ def test_its_python_is_of_the_folder_and_tells_nobody_where_it_lies(
 
 def test_other_pages_may_not_ask(shown: str) -> None:
     for origin in ("http://evil.example", "null", "http://[", None):
+        assert Visitor(shown).ask("/api/concepts", {}, Origin=origin).status == 403
         answer = Visitor(shown).ask("/api/look", {"picture": "1"}, Origin=origin)
         assert answer.status == 403
 

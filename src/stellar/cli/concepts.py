@@ -65,16 +65,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_table(table: Path) -> None:
     """Raises UserError for a table that cannot be written."""
+    from stellar.cli.search import check_folder
     from stellar.searching.concept_table import WRITERS
 
     if table.suffix not in WRITERS:
         raise UserError(
             f"the table is CSV or Parquet: end its name in .csv or .parquet, got --table {table}"
         )
-    if not table.parent.is_dir():
-        raise UserError(
-            f"the folder {table.parent} does not exist; create it, or choose another --table"
-        )
+    check_folder(table, "--table")
 
 
 def _as_table(concepts: "Concepts") -> str:

@@ -142,7 +142,8 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
             f"{options.index} knows no words; learn some with stellar align, and give them with "
             "--words, here or to stellar index"
         )
-    if len(options.texts) > 1 and not options.json and not is_quiet():
+    loose = len(options.texts) > 1 and not any(" " in text for text in options.texts)
+    if loose and not options.json and not is_quiet():
         each = " and ".join(repr(text) for text in options.texts)
         print(f"pictures with {each}; quote words that belong together", file=sys.stderr)
     texts = texts_of(words, options.device)(options.texts)
@@ -173,9 +174,14 @@ def check_page(out: Path) -> None:
     """Raises UserError for a page that cannot be written."""
     if out.suffix != ".html":
         raise UserError(f"the page is HTML: end its name in .html, got --out {out}")
-    if not out.parent.is_dir():
+    check_folder(out, "--out")
+
+
+def check_folder(file: Path, option: str) -> None:
+    """Raises UserError for a file whose folder is not there."""
+    if not file.parent.is_dir():
         raise UserError(
-            f"the folder {out.parent} does not exist; create it, or choose another --out"
+            f"the folder {file.parent} does not exist; create it, or choose another {option}"
         )
 
 

@@ -2,9 +2,9 @@
 them: `stellar explore`.
 
 `gallery.py` holds the pictures and `workbench.py` the models, which looks at a picture after the
-steps of an edit (`steps.py`); `finder.py` finds others. `app.py` answers the page in `page/`, in
-the words of `payload.py`; `guard.py` keeps everybody else out, `bodies.py` and `turns.py` the
-machine alive. `serving.py` starts it all.
+steps of an edit (`steps.py`). `finder.py` finds pictures, and `overview.py` what is in all of them.
+`app.py` answers the page in `page/`, in the words of `payload.py`; `guard.py` keeps everybody else
+out, `bodies.py` and `turns.py` the machine alive. `serving.py` starts it all.
 """
 
 from stellar.exploring.finder import Finder

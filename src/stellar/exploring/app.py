@@ -62,7 +62,7 @@ def make_app(finder: Finder) -> Starlette:
             Route("/api/pictures/{key}/thumbnail", answers.thumbnail),
             Route("/api/pictures/{key}/view", answers.view),
             Route("/api/pictures/{key}/input", answers.input),
-            Route("/api/concepts", answers.concepts),
+            Route("/api/concepts", answers.concepts, methods=["POST"]),
             Route("/api/look", answers.look, methods=["POST"]),
             Route("/api/python", answers.python, methods=["POST"]),
             Route("/api/search", answers.search, methods=["POST"]),
@@ -169,7 +169,8 @@ class Answers:
         found = await self._turns.run(lambda: [of_hit(hit, self._finder) for hit in search()])
         return Answer({"hits": found, "indexed": self._finder.num_indexed})
 
-    async def concepts(self, _: Request) -> Response:
+    async def concepts(self, request: Request) -> Response:
+        await self._asked(request)
         found = await self._turns.run(lambda: of_concepts(self._finder))
         return Answer({"concepts": found, "indexed": self._finder.num_indexed})
 

@@ -7,28 +7,24 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 
 from stellar.config import Fit, check_count
 from stellar.exploring.gallery import NoPicture
+from stellar.exploring.overview import NUM_CONCEPTS, Overview
 from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
 from stellar.exploring.steps import Step
+from stellar.exploring.vectors import token_vectors
 from stellar.exploring.workbench import ExploreError, Named, Workbench
 from stellar.images import UnreadableImage
 from stellar.model import Factors
 from stellar.model.fewer_tokens import by_mass
 from stellar.model.files.fingerprint import fingerprint
-from stellar.searching import Concepts, Hit, Index, Query, Words
-from stellar.searching.clustering import nearest_centre
+from stellar.searching import Hit, Index, Query, Words
 from stellar.searching.places import Box, check_box
-from stellar.searching.scoring import answers
 from stellar.searching.tables import NEEDS_LANCEDB, Contents, has_lancedb
-from stellar.searching.vectors import unit
 from stellar.storage import one_line
 
-NUM_CONCEPTS, NUM_EXAMPLES = 24, 6
-"""Of what is in the pictures at all, and pictures that are shown of each."""
 MOST_HITS = 100
 FURTHER = (1, 4, 16)
 """Times as many hits are asked for, until enough of them may be shown."""
@@ -108,22 +104,15 @@ class Finder:
         )
 
     @cached_property
-    def concepts(self) -> Concepts:
+    def overview(self) -> Overview:
         """What is in the pictures at all. Raises ExploreError without an index."""
-        return self._searchable().concepts(self.num_concepts, NUM_EXAMPLES)
+        return Overview(self._searchable(), self.num_concepts, self.may_show)
 
     def concepts_of(self, factors: Factors) -> list[int | None] | None:
-        """Of each token of a picture, as the first model sees it, the concept that it is nearest
-        to; None for one that explains too little of it to count. None before the concepts were
-        asked for.
+        """The concept of each token of a picture, as the first model sees it; None before the
+        overview was asked for.
         """
-        if "concepts" not in vars(self):
-            return None
-        counts = answers(factors.spatial.mean(dim=1).float().cpu().numpy())[0]
-        centres = torch.from_numpy(self._centres)
-        numbers, _ = nearest_centre(torch.from_numpy(_vectors(factors)), centres)
-        each = zip(numbers.tolist(), counts, strict=True)
-        return [number if counted else None for number, counted in each]
+        return self.overview.of_each_token(factors) if "overview" in vars(self) else None
 
     def search(
         self,
@@ -141,12 +130,14 @@ class Finder:
         ExploreError without an index, and for what there is none of, and UserError for what is no
         box.
         """
-        box, index = _checked(count, box), self._searchable()
+        box = _checked(count, box)
+        if key is None and (wanted.tokens or unwanted.tokens or not wanted.concepts):
+            raise ExploreError("a search needs a picture, or concepts that are wanted, not tokens")
+        index = self._searchable()
         factors = None if key is None else self.workbench.edited(key, 0, steps)
         sought, avoided = self._meant(wanted, factors), self._meant(unwanted, factors)
         if len(sought) == 0:
-            if factors is None:
-                raise ExploreError("a search needs a picture, or concepts that are wanted")
+            assert factors is not None
             sought = _whole(factors, index.contents)
         return self._shown(partial(index.find, Query(sought, avoided, box)), count, key)
 
@@ -213,20 +204,15 @@ class Finder:
             "these"
         )
 
-    @cached_property
-    def _centres(self) -> Float32[np.ndarray, "c D"]:
-        return np.stack([concept.centre for concept in self.concepts.concepts])
-
     def _meant(self, sought: Sought, factors: Factors | None) -> Float32[np.ndarray, "q D"]:
         """Vectors of tokens and concepts. Raises ExploreError for a number that none has."""
         width = self.workbench.models[0].model.config.embed_dim
         found = [np.zeros((0, width), np.float32)]
         if sought.tokens:
-            if factors is None:
-                raise ExploreError("tokens are those of a picture: name one as well")
-            found.append(_some(_vectors(factors), sought.tokens, "tokens"))
+            assert factors is not None
+            found.append(_some(token_vectors(factors), sought.tokens, "tokens"))
         if sought.concepts:
-            found.append(_some(self._centres, sought.concepts, "concepts"))
+            found.append(_some(self.overview.centres, sought.concepts, "concepts"))
         return np.concatenate(found)
 
     def _shown(
@@ -277,11 +263,6 @@ def _some(
     return vectors[list(numbers)]
 
 
-def _vectors(factors: Factors) -> Float32[np.ndarray, "K D"]:
-    """The tokens of one picture, as searches compare them."""
-    return unit(factors.sparse[0].half().cpu().numpy())
-
-
 def _whole(factors: Factors, contents: Contents) -> Float32[np.ndarray, "k D"]:
     """The tokens that make up one picture, as many as an index keeps of each. A token that was
     removed is still in S, with a map of zeros.
@@ -289,7 +270,7 @@ def _whole(factors: Factors, contents: Contents) -> Float32[np.ndarray, "k D"]:
     if contents.keeps_strongest:
         factors = factors.strongest(contents.num_tokens)
     left = factors.spatial[0].amax(dim=0) > 0
-    return _vectors(factors)[left.cpu().numpy()]
+    return token_vectors(factors)[left.cpu().numpy()]
 
 
 def _check(index: Index, named: Named, fit: Fit) -> None:

@@ -74,7 +74,13 @@ def of_look(look: Look, concepts: list[int | None] | None = None) -> dict[str, A
 
 
 def of_hit(hit: Hit, finder: Finder) -> dict[str, Any]:
-    """A picture that was found, and where its strongest match lies."""
+    """A picture that was found, and the tokens to choose when it is opened."""
+    tokens = finder.tokens_of(hit) if len(hit.matches) <= MOST_CHOSEN else []
+    return {**_found(hit, finder), "tokens": tokens}
+
+
+def _found(hit: Hit, finder: Finder) -> dict[str, Any]:
+    """A picture, and where its strongest match lies."""
     (strongest,) = hit.strongest(1)
     size = hit.size if hit.size and min(hit.size) > 0 else (1, 1)
     left, top, width, height = frame(size, finder.workbench.fit)
@@ -85,7 +91,6 @@ def of_hit(hit: Hit, finder: Finder) -> dict[str, Any]:
         "thumbnail": data_url(hit.thumbnail, "jpeg") if hit.thumbnail else None,
         "aspect": width / height,
         "frame": [left / size[0], top / size[1], width / size[0], height / size[1]],
-        "tokens": finder.tokens_of(hit) if len(hit.matches) <= MOST_CHOSEN else [],
         "place": strongest.place,
         "grid": list(strongest.map.shape),
         "map": floats(np.max([match.map for match in hit.matches], axis=0)),
@@ -93,16 +98,16 @@ def of_hit(hit: Hit, finder: Finder) -> dict[str, Any]:
 
 
 def of_concepts(finder: Finder) -> list[dict[str, Any]]:
-    """What is in the pictures at all, with examples that may be shown."""
+    """What is in the pictures at all."""
     return [
         {
             "pictures": concept.num_pictures,
             "share": concept.share,
             "grid": list(concept.where.shape),
             "where": floats(concept.where),
-            "examples": [of_hit(hit, finder) for hit in concept.examples if finder.may_show(hit)],
+            "examples": [_found(hit, finder) for hit in concept.examples],
         }
-        for concept in finder.concepts.concepts
+        for concept in finder.overview.concepts
     ]
 
 

@@ -16,8 +16,9 @@ from stellar.data import EMBEDDED, ImageFolder, ImageSource, Scenes, open_embedd
 from stellar.data.embedded import name_of
 from stellar.data.folder import ImageFiles, evenly_spread
 from stellar.errors import UserError
-from stellar.exploring.finder import NUM_CONCEPTS, Finder
+from stellar.exploring.finder import Finder
 from stellar.exploring.gallery import Gallery, NoPicture
+from stellar.exploring.overview import NUM_CONCEPTS
 from stellar.exploring.serving import packages
 from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage

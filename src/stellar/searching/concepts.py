@@ -5,22 +5,21 @@ concept of a token is that of the nearest centre (clustering.py). So a concept h
 of each of them, which are the shares of its tokens there, and a place, where these lie in the mean.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
-from torch import Tensor
 
 from stellar.config import check_count, check_seed
 from stellar.searching.clustering import nearest_centre, spherical_kmeans
 from stellar.searching.hits import Hit, hits
 from stellar.searching.rows import Rows
 from stellar.searching.scoring import Scores, answers
+from stellar.searching.vectors import unit
 
 LEARNED_FROM = 65_536
-"""Tokens that the centres are found from, at most, evenly spread over the pictures."""
+"""Tokens that the centres are found from, at most: those of pictures that are evenly spread."""
 AVERAGED = 64
 """Pictures of a concept, at most, that its place is the mean of."""
 EXAMPLES = 8
@@ -57,9 +56,8 @@ class Concepts:
 
 def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
     """The tokens of an index in `count` groups, or fewer where there are fewer kinds of tokens,
-    with so many examples of each. The tokens are read twice, and not kept: a million pictures of 16
-    tokens need under a GB. Raises ConfigError for counts below 1,
-    and for what is no seed.
+    with so many examples of each. The tokens are read once, and not kept: a million pictures of 16
+    tokens need about a GB. Raises ConfigError for counts below 1, and for what is no seed.
     """
     check_count(count, "count")
     check_count(examples, "examples", least=0)
@@ -67,10 +65,14 @@ def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 
     counted = answers(rows.all_shares)
     keys = np.flatnonzero(counted)
     picture, token = np.divmod(keys, counted.shape[1])
-    centres = spherical_kmeans(_vectors(rows, _evenly(keys, LEARNED_FROM)), count, seed)
+    some = _evenly(np.arange(len(counted)), max(1, LEARNED_FROM // counted.shape[1]))
+    learned = torch.from_numpy(unit(rows.sparse(some))[counted[some]])
+    centres = spherical_kmeans(learned, count, seed)
     group, cosine = np.empty(len(keys), int), np.empty(len(keys), np.float32)
-    for places, vectors in _some(rows, keys):
-        group[places], cosine[places] = nearest_centre(vectors, centres)
+    for read, vectors in rows.all_tokens():
+        own = counted.ravel()[read]
+        places = np.searchsorted(keys, read[own])
+        group[places], cosine[places] = nearest_centre(torch.from_numpy(vectors[own]), centres)
     shares = np.zeros((len(counted), len(centres)), np.float32)
     np.add.at(shares, (picture, group), rows.all_shares[counted])
     order = [number for number in np.argsort(-shares.sum(axis=0)) if (group == number).any()]
@@ -80,23 +82,6 @@ def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 
         found.append(_concept(rows, centres[number].numpy(), float(shares[:, number].mean()),
                               picture[own], token[own], cosine[own], examples))  # fmt: skip
     return Concepts(tuple(found), shares[:, order])
-
-
-def _some(
-    rows: Rows, wanted: Int64[np.ndarray, "m"]
-) -> Iterator[tuple[Int64[np.ndarray, "s"], Float32[Tensor, "s D"]]]:
-    """The tokens with these keys, which rise, in portions, with their places among the keys."""
-    for keys, vectors in rows.all_tokens():
-        places = np.searchsorted(wanted, keys).clip(max=len(wanted) - 1)
-        found = wanted[places] == keys
-        yield places[found], torch.from_numpy(vectors[found])
-
-
-def _vectors(rows: Rows, wanted: Int64[np.ndarray, "m"]) -> Float32[Tensor, "m D"]:
-    found = torch.empty(len(wanted), rows.contents.model["shapes"]["tokens"][1])
-    for places, vectors in _some(rows, wanted):
-        found[torch.from_numpy(places)] = vectors
-    return found
 
 
 def _concept(

@@ -134,7 +134,8 @@ class Index:
     def concepts(self, count: int = 24, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
         """What is in the pictures, without asking: all tokens in `count` groups that are alike
         (concepts.py), with so many examples of each. A `Query` by a concept's centre finds more.
-        The same seed gives the same groups. Raises ConfigError for a count below 1.
+        The same seed gives the same groups. Raises ConfigError for a count below 1, and for what
+        is no seed.
         """
         return find_concepts(self.rows, count, examples, seed)
 

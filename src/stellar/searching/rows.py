@@ -147,6 +147,11 @@ class Rows:
         """The tokens of all pictures, of length 1, some after the others as they lie; with their
         keys, n K + k of token k of picture number n.
         """
+        if "in_memory" in vars(self):
+            flat = self.in_memory.sparse.flatten(0, 1)
+            for keys in np.array_split(np.arange(len(flat)), -(-len(flat) // READ_AT_ONCE)):
+                yield keys, unit(flat[keys[0] : keys[-1] + 1].numpy())
+            return
         with reading(self.folder, changed):
             for keys, batch in self._tokens(["sparse"]):
                 flat = batch["sparse"].flatten().to_numpy()

@@ -1,14 +1,15 @@
 // What is in all pictures: their tokens in groups that are alike, each with examples. A click looks
 // for pictures with it.
 
-import { get } from "./api.js";
-import { pictures } from "./counted.js";
+import { ask } from "./api.js";
+import { groups, pictures } from "./counted.js";
 import { hitButton } from "./hits.js";
 import { decoded, paintHeat } from "./maps.js";
 import { trying } from "./messages.js";
 
 export class Concepts {
-  // `found` is called once, when the concepts are known.
+  // `open` is called with the key of a picture and the concept whose tokens to choose there, `found`
+  // once, when the concepts are known, with how many pictures are indexed.
   constructor(root, start, search, open, found) {
     Object.assign(this, { root, start, search, open, found });
     this.list = root.querySelector("ol");
@@ -26,7 +27,7 @@ export class Concepts {
     this.asking = true;
     this.root.setAttribute("aria-busy", "true");
     this.hint.textContent = `All tokens of ${pictures(this.start.indexed ?? this.start.count)} are put into groups, which takes a moment.`;
-    const answer = await trying(() => get("/api/concepts"));
+    const answer = await trying(() => ask("/api/concepts", {}));
     this.root.removeAttribute("aria-busy");
     this.asking = false;
     if (!answer) {
@@ -34,11 +35,11 @@ export class Concepts {
       return;
     }
     this.hint.textContent =
-      `${answer.concepts.length} groups of tokens that are alike, in ${pictures(answer.indexed)}; what explains most comes first. ` +
+      `${groups(answer.concepts.length)} of tokens that are alike, in ${pictures(answer.indexed)}; what explains most comes first. ` +
       "A click looks for pictures with one, Shift and a click with several.";
     this.list.replaceChildren(...answer.concepts.map((concept, number) => this.card(concept, number, answer.indexed)));
     this.mark();
-    this.found();
+    this.found(answer.indexed);
   }
 
   card(concept, number, indexed) {
@@ -58,7 +59,7 @@ export class Concepts {
     const examples = document.createElement("div");
     examples.className = "examples";
     examples.append(...concept.examples.map((hit) => {
-      const button = hitButton(hit, this.open);
+      const button = hitButton(hit, (key) => this.open(key, number));
       button.setAttribute("aria-label", `${hit.name}, concept ${number}, ${hit.place}`);
       return button;
     }));

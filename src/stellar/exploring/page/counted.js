@@ -1,3 +1,6 @@
 // Counts in words.
 
-export const pictures = (count) => `${count.toLocaleString()} ${count === 1 ? "picture" : "pictures"}`;
+const counted = (noun) => (count) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
+
+export const pictures = counted("picture");
+export const groups = counted("group");

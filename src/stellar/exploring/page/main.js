@@ -26,27 +26,32 @@ function begin() {
   document.getElementById("views").append(...views.map((view) => view.root));
   document.body.classList.toggle("two", views.length > 1);
   for (const view of views) view.tools.use("look");
-  const show = (key, chosen = []) => {
+  const show = (key, chosen = [], concept = null) => {
     gallery.mark(key)?.scrollIntoView({ block: "nearest", inline: "nearest" });
     for (const error of document.querySelectorAll(".message.error")) error.remove();
-    views.forEach((view, number) => view.open(key, number === 0 ? chosen : []));
+    views.forEach((view, number) => number === 0 ? view.open(key, chosen, concept) : view.open(key));
     search.describe();
     document.querySelector("#ways a").href = PICTURE + encodeURIComponent(key);
   };
-  const open = (key, chosen = []) => {
-    if (chosen.length) search.concepts.clear(); // these tokens are what is looked for from here
+  const open = (key, chosen = [], concept = null) => {
+    if (chosen.length || concept !== null) search.concepts.clear(); // from here, tokens are looked for
     if (key !== addressed()) history.pushState(null, "", PICTURE + encodeURIComponent(key));
     turn(false);
-    show(key, chosen);
+    show(key, chosen, concept);
   };
   search = new Search(document.getElementById("search"), start, views[0], open);
   const gallery = new Gallery(document.getElementById("gallery"), open);
-  const concepts = new Concepts(document.getElementById("concepts"), start, search, open, () => views[0].refresh());
+  const openExample = (key, concept) => open(key, [], concept);
+  const concepts = new Concepts(document.getElementById("concepts"), start, search, openExample, (indexed) => {
+    search.know(indexed);
+    views[0].refresh();
+  });
   const route = () => {
     const all = location.hash === CONCEPTS;
     turn(all);
     if (all) concepts.show();
-    else show(addressed() ?? "0");
+    else if (addressed() !== null || !location.hash) show(addressed() ?? "0");
+    search.describe();
   };
 
   const receive = async (file) => {
@@ -60,7 +65,7 @@ function begin() {
   keys(views, search);
   start.brought.toReversed().forEach((picture) => gallery.add(picture));
   gallery.fill();
-  if (location.hash === CONCEPTS) show("0"); // to go back to
+  if (addressed() === null) show("0"); // also to go back to
   route();
   addEventListener("popstate", route);
 }
@@ -118,9 +123,10 @@ function keys(views, search) {
     if (dialog.open || event.target.matches?.("input[type=search]")) return;
     const view = views.find((each) => each.root.contains(document.activeElement)) ?? views[0];
     const [key, control] = [event.key.toLowerCase(), event.ctrlKey || event.metaKey];
-    if (control && (key === "y" || (key === "z" && event.shiftKey))) view.redo();
+    if (control && "yz".includes(key) && view.hidden) return;
+    else if (control && (key === "y" || (key === "z" && event.shiftKey))) view.redo();
     else if (control && key === "z") view.undo();
-    else if (key === "escape") [...views, search].forEach((each) => each.letGo());
+    else if (key === "escape") views.map((each) => each.letGo()).some(Boolean) || search.concepts.clear();
     else return;
     event.preventDefault();
   });

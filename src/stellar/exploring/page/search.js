@@ -2,10 +2,10 @@
 // say; at a place, where one is drawn.
 
 import { ask } from "./api.js";
+import { ChosenConcepts } from "./chosen_concepts.js";
 import { pictures } from "./counted.js";
 import { hitButton } from "./hits.js";
 import { trying } from "./messages.js";
-import { Terms } from "./terms.js";
 
 export class Search {
   // `open` is called with the key of a picture and the tokens of it to choose.
@@ -13,8 +13,11 @@ export class Search {
     Object.assign(this, { root, view, open, possible: !start.whyNoSearch });
     this.find = (selector) => root.querySelector(selector);
     this.unwanted = new Set();
-    this.concepts = new Terms();
-    this.concepts.listen(() => this.describe());
+    this.concepts = new ChosenConcepts();
+    this.concepts.listen(() => {
+      if (!this.concepts.wanted.length && this.asked?.concepts?.length) this.forget();
+      this.describe();
+    });
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
     this.find(".words").hidden = !start.words;
@@ -22,24 +25,39 @@ export class Search {
       event.preventDefault();
       this.searchWords(this.find(".words input").value);
     };
-    if (start.whyNoSearch) {
-      this.find(".hint").textContent = start.whyNoSearch;
-    } else if (!start.indexed) {
-      this.find(".hint").textContent = `The first search makes an index of ${pictures(start.count)}, which takes a moment.`;
-    } else {
-      this.find(".hint").textContent = `In ${pictures(start.indexed)}.`;
-    }
+    this.why = start.whyNoSearch ?? `The first search makes an index of ${pictures(start.count)}, which takes a moment.`;
+    if (start.indexed) this.know(start.indexed);
+    this.forget();
     this.describe();
+  }
+
+  // So many pictures are indexed.
+  know(indexed) {
+    if (this.find(".hint").textContent === this.why) this.find(".hint").textContent = `In ${pictures(indexed)}.`;
+    this.why = `In ${pictures(indexed)}.`;
+  }
+
+  // What was found; an answer that is under way comes too late.
+  forget() {
+    this.asked = null;
+    this.root.removeAttribute("aria-busy");
+    this.find(".hint").textContent = this.why;
+    this.find(".hits").replaceChildren();
   }
 
   // Whether it is the picture that is searched by, not concepts alone.
   get byPicture() {
-    return this.view.chosen.length > 0 || this.concepts.numbers(true).length === 0;
+    return this.view.chosen.length > 0 || this.concepts.wanted.length === 0;
+  }
+
+  // Whether that cannot be: there is none, or none to be seen.
+  get blind() {
+    return this.byPicture && (this.view.failed || !this.view.chosen.length && this.view.hidden);
   }
 
   // What would be looked for, as buttons that say with or without.
   describe() {
-    this.find(".go").disabled = !this.possible || (this.view.failed && this.byPicture);
+    this.find(".go").disabled = !this.possible || this.blind;
     this.find(".place").disabled = !this.possible || this.view.failed;
     this.find(".place").setAttribute("aria-pressed", String(this.view.tools.tool === "place"));
     const chosen = this.view.chosen;
@@ -49,14 +67,15 @@ export class Search {
         this.unwanted.delete(token) || this.unwanted.add(token);
         this.describe();
       })),
-      ...[...this.concepts.wanted].flatMap(([number, wanted]) => [
+      ...[...this.concepts.signs].flatMap(([number, wanted]) => [
         this.chip(`concept ${number}`, !wanted, () => this.concepts.turn(number)),
         this.away(`concept ${number}`, () => this.concepts.drop(number)),
       ]),
     ];
-    if (chosen.every((token) => this.unwanted.has(token)) && !this.concepts.numbers(true).length)
+    if (chosen.every((token) => this.unwanted.has(token)) && !this.concepts.wanted.length)
       chips.unshift(Object.assign(document.createElement("span"), {
-        textContent: this.view.failed ? "There is no picture to look for" : "Pictures like the whole of this one",
+        textContent: this.view.failed ? "There is no picture to look for"
+          : this.view.hidden && !chosen.length ? "Choose a concept" : "Pictures like the whole of this one",
       }));
     if (this.view.tools.box) chips.push(this.placeChip());
     this.find(".asked").replaceChildren(...chips);
@@ -81,13 +100,15 @@ export class Search {
     button.setAttribute("aria-label", `Do not look for ${name}`);
     button.onclick = () => {
       drop();
-      this.find(".go").focus();
+      this.focus();
     };
     return button;
   }
 
-  letGo() {
-    this.concepts.clear();
+  // Where what had the focus is gone.
+  focus() {
+    const buttons = [".place", ".go"].map(this.find);
+    (buttons.find((each) => !each.disabled && each.checkVisibility()) ?? this.root).focus();
   }
 
   placeChip() {
@@ -96,7 +117,7 @@ export class Search {
     chip.onclick = () => {
       this.view.tools.forget();
       this.describe();
-      this.find(".place").focus();
+      this.focus();
     };
     return chip;
   }
@@ -112,7 +133,7 @@ export class Search {
     const { key, steps, chosen, look, tools: { box } } = this.view;
     if (this.byPicture && !look) return;
     const tokens = chosen.filter((token) => !this.unwanted.has(token));
-    const [without, concepts, withoutConcepts] = [[...this.unwanted], this.concepts.numbers(true), this.concepts.numbers(false)];
+    const [without, concepts, withoutConcepts] = [[...this.unwanted], this.concepts.wanted, this.concepts.unwanted];
     const question = { tokens, without, concepts, withoutConcepts, box: box ?? null };
     if (this.byPicture) Object.assign(question, { picture: key, steps });
     const wanted = [
@@ -127,7 +148,7 @@ export class Search {
   async forConcept(number, together) {
     if (!together) this.view.letGo();
     this.concepts.choose(number, together);
-    if (!this.concepts.numbers(true).length) return;
+    if (!this.concepts.wanted.length) return;
     await this.search();
     this.root.scrollIntoView({ block: "nearest" });
   }
@@ -147,6 +168,7 @@ export class Search {
     if (this.asked !== question) return;
     this.root.removeAttribute("aria-busy");
     if (!answer) return;
+    this.know(answer.indexed);
     this.find(".hint").textContent = answer.hits.length
       ? `${what}${question.box ? ", at the place" : ""}: the best of ${pictures(answer.indexed)}. Light is what matched.`
       : "Nothing was found.";

@@ -65,10 +65,12 @@ export class View {
     return this.chosen.at(-1);
   }
 
-  // A picture, as it was edited last, with some of its tokens chosen. What is known of the one before
+  // A picture, as it was edited last, with some of its tokens chosen, or those of a concept. What is known of the one before
   // is hidden if it takes long, and until there is an answer nothing can be done.
-  async open(key, chosen = []) {
+  async open(key, chosen = [], concept = null) {
+    this.concept = concept;
     if (key === this.key && this.look) {
+      if (concept !== null) chosen = this.tokensOf(concept);
       if (chosen.length) this.chosen = chosen;
       this.paint();
       this.changed();
@@ -91,6 +93,11 @@ export class View {
 
   enable(on) {
     for (const control of this.root.querySelectorAll(".acts button, .acts input, .steps button")) control.disabled = !on;
+  }
+
+  // Whether something else is looked at.
+  get hidden() {
+    return !this.root.isConnected || !this.root.checkVisibility();
   }
 
   // Whether there is no picture to be seen: what shows it, points at it or looks for it rests.
@@ -165,6 +172,7 @@ export class View {
     this.owner = largest(this.maps);
     this.chosen = (next ?? this.chosen).filter((token) => token < this.maps.length);
     if (this.hovered >= this.maps.length) this.hovered = null; // a copy that is no more
+    if (first && this.concept !== null) this.chosen = this.tokensOf(this.concept);
     const others = first || next != null;
     this.root.style.setProperty("--aspect", clamped(look.aspect));
     this.facts();
@@ -235,6 +243,10 @@ export class View {
     return concept == null ? "" : `, of concept ${concept}`;
   }
 
+  tokensOf(concept) {
+    return this.maps.map((_, token) => token).filter((token) => this.look.concepts?.[token] === concept);
+  }
+
   hover(token) {
     if (!this.look || this.tools.busy || token === this.hovered) return;
     this.hovered = token;
@@ -270,14 +282,19 @@ export class View {
     this.changed();
   }
 
-  // Nothing is chosen any more; a stroke that is under way is none.
+  // Nothing is chosen any more; or, of a stroke that is under way, that there was none. Says whether
+  // it was that.
   letGo() {
-    const busy = this.tools.busy || this.trial;
+    const busy = Boolean(this.tools.busy || this.trial);
     this.tools.cancel();
-    if (busy) return this.refresh();
-    this.chosen = [];
-    this.paint();
-    this.changed();
+    if (busy) {
+      this.refresh();
+    } else {
+      this.chosen = [];
+      this.paint();
+      this.changed();
+    }
+    return busy;
   }
 
   reveal(percent) {
