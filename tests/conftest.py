@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import huggingface_hub.constants
@@ -47,6 +49,35 @@ def gpu() -> torch.device:
     if "STELLAR_REHEARSAL" in os.environ:
         return torch.device("cpu")
     pytest.skip("no GPU")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may look into, as they may not into those of pytest."""
+    with TemporaryDirectory() as named:
+        folder = Path(named)
+        folder.chmod(0o755)
+        yield folder
+        for path in folder.rglob("*"):
+            path.chmod(0o755)
+
+
+@pytest.fixture
+def without_rights() -> Callable[[], AbstractContextManager[None]]:
+    """Within it, this is a user who is not root, for whom the mode of a file counts. What is
+    imported there for the first time may be out of reach, too.
+    """
+
+    @contextmanager
+    def as_somebody_else() -> Iterator[None]:
+        effective = os.geteuid()
+        os.seteuid(effective or 65534)
+        try:
+            yield
+        finally:
+            os.seteuid(effective)
+
+    return as_somebody_else
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ WITHIN = {
         "sources": {"embedded", "folder", "folderindex", "shards"},
         "embedded": {"scenes"},
         "named_pictures": {"embedded", "folder", "sources", "short_names"},
-        "evaluation_data": {"labelled", "embedded", "scenes"},
+        "evaluation_data": {"labelled", "embedded", "folder", "scenes"},
         "loader": {"folder", "views"},
         "picture_batches": {"folder", "loader"},
     },

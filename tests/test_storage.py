@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from stellar.model import Stellar
 from stellar.storage import (
     NotWritten,
     append,
+    closed_at,
     damage,
     hidden,
     one_line,
@@ -25,6 +27,7 @@ from stellar.storage import (
     place_files,
     place_folder,
     reason_of,
+    refusal,
     sweep,
     write_file,
 )
@@ -225,3 +228,31 @@ def test_a_link_is_replaced_and_what_it_led_to_stays(tmp_path: Path) -> None:
     assert (tmp_path / "original").read_text() == "old"
     assert (tmp_path / "link").read_text() == "new"
     assert not (tmp_path / "link").is_symlink()
+
+
+def test_the_folder_that_lets_nobody_in_is_named(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    closed, file = open_folder / "closed", open_folder / "file"
+    for path, made in ((closed, closed.mkdir), (file, file.touch)):
+        made()
+        path.chmod(0)
+    with without_rights():
+        assert closed_at(closed / "a/b") == closed_at(closed) == closed
+        assert closed_at(file) == file
+        assert closed_at(open_folder / "missing/b") == open_folder / "missing/b"
+        with pytest.raises(PermissionError) as caught:
+            (closed / "a/b").read_bytes()
+        said = refusal(closed / "a/b", caught.value)
+    assert said == f"{closed} cannot be read (Permission denied); make it readable, or name another"
+
+
+def test_what_is_in_a_file_is_no_refusal_of_the_system() -> None:
+    for error in (KeyError(b"x"), ValueError("cut short"), OSError("Couldn't deserialize thrift")):
+        assert refusal("file", error) is None
+    said = "lance error: LanceError(IO): Permission denied (os error 13), /src/local.rs:274:24"
+    assert refusal("x.index", RuntimeError(said)) == (
+        "x.index cannot be read (Permission denied); make it readable, or name another"
+    )
+    failed = OSError(errno.EIO, "Failed to read from 'x'. Detail: [errno 5]")
+    assert "x cannot be read (Input/output error); " in str(refusal("x", failed))

@@ -94,6 +94,51 @@ def reason_of(error: BaseException) -> str:
     return next((reason for reason in reasons if reason in said), said)
 
 
+def refusal(path: Path | str, error: BaseException) -> str | None:
+    """The sentence about a place that the system does not let be read, whatever is in it; None for
+    an error of what is in it.
+    """
+    if (number := getattr(error, "errno", None)) is not None:
+        return unreadable(path, os.strerror(number))
+    denied = os.strerror(errno.EACCES)
+    return unreadable(path, denied) if reason_of(error) == denied else None
+
+
+def unreadable(path: Path | str, reason: str) -> str:
+    """The sentence about a place that cannot be read, which names the folder above it where that is
+    what lets nobody in.
+    """
+    return f"{closed_at(Path(path))} cannot be read ({reason}); make it readable, or name another"
+
+
+def closed_at(path: Path) -> Path:
+    """What keeps a path from being looked at: the folder above it that lets nobody in; where there
+    is none, the path.
+    """
+    return next((place for place in (path, *path.parents) if not _is_out_of_reach(place)), path)
+
+
+def _is_out_of_reach(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+@contextmanager
+def permitted(place: Path | str, kind: type[UserError]) -> Iterator[None]:
+    """Raises this kind of error, with one sentence, where the system refuses to let a place, or
+    what is below it, be looked at.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise kind(unreadable(error.filename or place, reason_of(error))) from error
+
+
 @contextmanager
 def stopping_later() -> Iterator[None]:
     """Ctrl-C and SIGTERM wait until what is done here is over."""

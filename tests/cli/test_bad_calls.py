@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,21 @@ def refused(call: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert told.startswith("stellar: error: ")
     assert told.count("\n") == 1
     return told
+
+
+def test_what_is_closed_to_a_user_is_named(
+    open_folder: Path,
+    without_rights: Callable[[], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where no command has a sentence of its own, as for a place of the result."""
+    (open_folder / "closed").mkdir()
+    call = f"{SHORT} --out {open_folder}/closed/run"
+    refused(f"{SHORT} --out {__file__}", capsys)  # all that is needed is imported now
+    (open_folder / "closed").chmod(0)
+    with without_rights():
+        told = refused(call, capsys)
+    assert f"error: {open_folder}/closed is closed to this user (Permission denied); " in told
 
 
 @pytest.mark.parametrize(

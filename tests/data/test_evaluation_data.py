@@ -1,6 +1,7 @@
 """Data of every kind through one function; the scenes as pictures with masks."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def test_labels_are_told_from_masks(tmp_path: Path, save: Save) -> None:
 def test_an_empty_name_is_no_folder() -> None:
     with pytest.raises(UserError, match="expected a path or an address, got ''"):
         open_data("", CONFIG)
+
+
+def test_a_folder_that_may_not_be_read_is_named_not_what_is_looked_for_in_it(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (open_folder / "closed/annotations/training").mkdir(parents=True)
+    for closed in (open_folder / "closed/annotations", open_folder / "closed"):
+        closed.chmod(0)
+        with without_rights(), pytest.raises(DataError) as caught:
+            open_data(open_folder / "closed", CONFIG)
+        assert str(caught.value).startswith(f"{closed} cannot be read (Permission denied); ")
 
 
 def test_anything_else_shows_trees_of_both(tmp_path: Path) -> None:

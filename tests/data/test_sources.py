@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def test_a_folder_is_what_it_holds(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):
         open_source(tmp_path / "empty")
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    for named in (closed, closed / "photos"):
+        for opens in (open_source, ImageFolder):
+            with without_rights(), pytest.raises(DataError) as caught:
+                opens(named)
+            assert str(caught.value).startswith(f"{closed} cannot be read (Permission denied); ")
 
 
 def test_scenes_are_no_folder_unless_there_is_one(

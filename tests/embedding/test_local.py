@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,14 @@ from torch import nn
 
 from stellar.config import ConfigError, Fit, ModelConfig
 from stellar.data.folder import DataError
-from stellar.embedding import EmbeddingError, embed, global_tokens, read_embeddings, row_groups
+from stellar.embedding import (
+    EmbeddingError,
+    describe_embeddings,
+    embed,
+    global_tokens,
+    read_embeddings,
+    row_groups,
+)
 from stellar.embedding.embedder import Embedder
 from stellar.errors import UserError
 from stellar.images import InputError, fitted, read_image
@@ -238,6 +247,91 @@ def test_a_file_that_says_nonsense_of_itself_is_no_embedding(
             read(file)
     with pytest.raises(EmbeddingError, match="exists and is no embedding"):
         embed(model, photos, file)
+
+
+def test_metadata_that_another_program_dropped_are_said_to_be_lacking(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    """And what the sentence says brings them back, and the types as well."""
+    original, file = tmp_path / "out.parquet", tmp_path / "filtered.parquet"
+    embed(model, photos, original)
+    found = pq.read_table(original).slice(1, 3)
+    loose = {
+        name: found[name].cast(pa.large_string() if name == "path" else pa.large_list(pa.float64()))
+        for name in ("path", "cls", "tokens", "maps")
+    }
+    table = pa.table({**loose, "size": found["size"], "modified": found["modified"]})
+    pq.write_table(table, file)
+    for read in (
+        read_embeddings,
+        describe_embeddings,
+        lambda path: next(row_groups(path)),
+        lambda path: next(global_tokens(path)),
+    ):
+        with pytest.raises(EmbeddingError, match=r"lacks the metadata 'stellar', .* table\.cast\("):
+            read(file)
+    pq.write_table(table.cast(pq.read_schema(original)), file)
+    assert read_embeddings(file).paths == read_embeddings(original).paths[1:4]
+
+
+def test_columns_that_are_missing_or_of_another_kind_are_named(
+    tmp_path: Path, model: Stellar, photos: Path
+) -> None:
+    embed(model, photos, tmp_path / "out.parquet")
+    whole = pq.read_table(tmp_path / "out.parquet")
+    pq.write_table(whole.drop_columns(["maps"]), tmp_path / "less.parquet")
+    with pytest.raises(EmbeddingError, match="is damaged: it has no column maps"):
+        read_embeddings(tmp_path / "less.parquet")
+    loose = whole["cls"].cast(pa.list_(pa.float16()))
+    pq.write_table(whole.set_column(1, "cls", loose), tmp_path / "loose.parquet")
+    with pytest.raises(EmbeddingError, match="is damaged: its cls are not of shape"):
+        read_embeddings(tmp_path / "loose.parquet")
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+def test_an_embedding_that_may_not_be_read_is_not_called_damaged(
+    open_folder: Path,
+    without_rights: Callable[[], AbstractContextManager[None]],
+    model: Stellar,
+    photos: Path,
+    name: str,
+) -> None:
+    photos, out = photos.rename(open_folder / "photos"), open_folder / name
+    embed(model, photos, out, part_size=4)
+    last = max(out.iterdir()) if out.is_dir() else out
+    reads = (
+        read_embeddings,
+        describe_embeddings,
+        lambda path: list(row_groups(path)),
+        lambda path: list(global_tokens(path)),
+        lambda path: embed(model, photos, path),
+    )
+    for place in (last, out):
+        place.chmod(0)
+        with without_rights():
+            for read in reads if place == last else reads[:-1]:
+                with pytest.raises(EmbeddingError) as caught:
+                    read(out)
+                assert str(caught.value) == (
+                    f"{place} cannot be read (Permission denied); make it readable, or name another"
+                )
+
+
+def test_a_place_where_nothing_may_be_written_is_named(
+    open_folder: Path,
+    without_rights: Callable[[], AbstractContextManager[None]],
+    model: Stellar,
+    photos: Path,
+) -> None:
+    """And not the hidden folder beside it."""
+    photos = photos.rename(open_folder / "photos")
+    for name, mode in (("ro", 0o555), ("closed", 0)):
+        (open_folder / name).mkdir()
+        (open_folder / name).chmod(mode)
+        out = open_folder / name / "out.parquet"
+        with without_rights(), pytest.raises(NotWritten) as caught:
+            embed(model, photos, out)
+        assert str(caught.value).startswith(f"{out} cannot be written (Permission denied); ")
 
 
 def test_bad_calls_get_a_sentence(tmp_path: Path, model: Stellar, photos: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,9 @@ from stellar.model import Stellar
 from stellar.searching import SearchError
 from stellar.searching.growing import Growing
 from stellar.searching.originals import BelowFolder
-from stellar.searching.tables import GROWING, LOCK, WHOLE, read_contents, write_contents
+from stellar.searching.tables import GROWING, LOCK, WHOLE, read_contents, reading, write_contents
 from stellar.searching.thumbnails import thumbnail_of
-from stellar.searching.words import Origin, Words
+from stellar.searching.words import Origin, Words, read_words
 from stellar.storage import locked
 
 pytest.importorskip("lancedb")
@@ -327,6 +328,17 @@ def test_words_may_be_their_file(tmp_path: Path) -> None:
     assert [hit.path for hit in found] == [hit.path for hit in index.search_words(texts, words)]
 
 
+def test_words_that_may_not_be_read_are_not_called_missing(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    origin = Origin("none", metadata()["model_sha256"], "crop")
+    file = open_folder / "x.safetensors"
+    Words(np.eye(D, dtype=np.float32), np.zeros(D, np.float32), origin).save(file)
+    file.chmod(0)
+    with without_rights(), pytest.raises(SearchError, match=r"rs cannot be read \(Permission"):
+        read_words(file)
+
+
 def test_tokens_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     tokens = random_tokens(5)
     tokens[3, 1, 2] = np.nan
@@ -345,8 +357,9 @@ def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
         whole.replace('"num_pictures": 60', '"num_pictures": 9'),
     ):
         (photos_index / WHOLE).write_text(text)
+        said = "its index.json is damaged" if "tokens" not in text else "it has .* rows"
         with pytest.raises(
-            SearchError, match=r"photos.index is damaged, or no index .*; remove it"
+            SearchError, match=rf"photos.index is damaged, or no index .*\({said}\); remove it"
         ):
             stellar.open_index(photos_index)
     (photos_index / WHOLE).write_text(whole.replace('"format": 3', '"format": 2'))
@@ -361,6 +374,71 @@ def test_a_damaged_index_gets_a_sentence(photos_index: Path) -> None:
     data.unlink()
     with pytest.raises(SearchError, match="is damaged"):
         stellar.open_index(photos_index).search("003.jpg")
+
+
+def test_what_lancedb_says_of_damage_is_one_sentence_without_its_source(photos_index: Path) -> None:
+    for table, kind in (("tokens", "data"), ("pictures", "data"), ("pictures", "_versions")):
+        for file in (photos_index / f"{table}.lance" / kind).iterdir():
+            file.write_bytes(file.read_bytes()[:10])
+        with pytest.raises(SearchError, match="is damaged") as caught:
+            stellar.open_index(photos_index).search("003.jpg")
+        for leaked in (".rs:", "rustc", ".cargo", "lance error", "LanceError", "Generic"):
+            assert leaked not in str(caught.value)
+
+
+MEMORY = "lance error: LanceError(IO): Generic memory error: "
+NOT_FOUND = "lance error: LanceError(IO): Generic N/A error: Wrapped error: Not found: "
+INTERNAL = "lance error: Encountered internal error. Please file a bug report at https://x. No file"
+
+
+@pytest.mark.parametrize(
+    ("lance", "sentence"),
+    [
+        (f"{MEMORY}Invalid range 0..9, /rustc/2d81/ops/function.rs:250:5", "Invalid range 0..9"),
+        (f"{NOT_FOUND}Wrapped error: Not found: x, /a/b.rs:1:2, /c.rs:1:2", "Not found: x"),
+        (f"{INTERNAL}, /root/.cargo/registry/src/dataset.rs:3640:29", "Encountered internal error"),
+        ("Tail read position 18446744073709007894 is outside", "Tail read position ... is outside"),
+        (r"Not 18446744073709551613.manifest, C:\io.rs:1:2", "Not 18446744073709551613.manifest"),
+        ("/rustc/2d81/function.rs:250:5", "RuntimeError"),
+    ],
+)  # fmt: skip
+def test_a_sentence_of_lancedb_is_what_went_wrong(lance: str, sentence: str) -> None:
+    with pytest.raises(SearchError) as caught, reading(Path("x.index")):
+        raise RuntimeError(lance)
+    assert f"no index of pictures ({sentence}); remove it" in str(caught.value)
+
+
+def test_an_index_that_may_not_be_read_is_not_called_damaged(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Nor is it to be removed."""
+    file = embedding(open_folder / "photos.parquet", random_tokens(5))
+    folder = stellar.build_index(file, open_folder / "photos.index").folder
+    (tokens,) = (folder / "tokens.lance/data").iterdir()
+    for closed, named in ((tokens, folder), (folder / WHOLE, folder / WHOLE), (folder, folder)):
+        closed.chmod(0)
+        with without_rights(), pytest.raises(SearchError) as caught:
+            stellar.open_index(folder).search("003.jpg")
+        said = f"{named} cannot be read (Permission denied); make it readable, or name another"
+        assert str(caught.value) == said
+    with without_rights(), pytest.raises(SearchError) as caught:
+        stellar.build_index(file, folder)
+    assert str(caught.value) == said
+
+
+def test_a_place_where_no_index_may_be_written_is_said(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    file = embedding(open_folder / "photos.parquet", random_tokens(5))
+    (open_folder / "ro").mkdir()
+    (open_folder / "ro").chmod(0o555)
+    out = open_folder / "ro/x.index"
+    with without_rights(), pytest.raises(stellar.UserError) as caught:
+        stellar.build_index(file, out)
+    assert str(caught.value) == f"{out} cannot be written (Permission denied); choose another --out"
+    (open_folder / "ro").chmod(0)
+    with without_rights(), pytest.raises(SearchError, match=r"ro cannot be read \(Permission"):
+        stellar.build_index(file, out)
 
 
 def test_an_index_that_is_replaced_while_it_is_open_is_to_be_opened_again(
@@ -420,7 +498,7 @@ def test_nothing_is_built_upon_a_damaged_index(
     spoil(photos_index / f"{name}.lance")
     more = embedding(tmp_path / "more.parquet", random_tokens(70))
     for file in (tmp_path / "photos.parquet", more):
-        with pytest.raises(SearchError, match=r"photos.index is damaged, .*; remove it, and make"):
+        with pytest.raises(SearchError, match=r"photos.index is damaged, .*; remove it, and ste"):
             stellar.build_index(file, photos_index)
 
 

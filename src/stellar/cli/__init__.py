@@ -11,11 +11,12 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 
 from stellar.cli.terminal import filled, is_verbose, set_loudness
 from stellar.errors import Interrupted, UserError
 from stellar.processes.launch import own_ranks
-from stellar.storage import at_home
+from stellar.storage import at_home, closed_at
 
 COMMANDS = {
     "pretrain": "train a model on a folder of images, without labels",
@@ -89,10 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         code = 141
     except OSError as error:  # of a disk, a device or a server
-        where = f"{error.filename}: " if error.filename is not None else ""
-        code = _fail(f"{where}{error.strerror or error}", code=1)
+        code = _fail(_of_the_system(error), code=1)
     _drop_what_cannot_be_written()
     return code
+
+
+def _of_the_system(error: OSError) -> str:
+    """A sentence about what no command has met with one of its own."""
+    said = error.strerror or str(error)
+    if error.filename is None:
+        return said
+    if isinstance(error, PermissionError):
+        return (
+            f"{closed_at(Path(error.filename))} is closed to this user ({said}); get the right to "
+            "read and to write there, or name another place"
+        )
+    return f"{error.filename}: {said}"
 
 
 def _drop_what_cannot_be_written() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from stellar.config import ModelConfig
 from stellar.data.embedded import EMBEDDED, open_embedded
+from stellar.data.folder import DataError
 from stellar.data.labelled import MaskedSplits, Splits, open_labelled
 from stellar.data.labelled.clevrtex import clevrtex_folder, open_clevrtex
 from stellar.data.labelled.coco import coco_folder, open_coco
@@ -19,7 +20,7 @@ from stellar.data.labelled.segmentation_sets import (
     voc_folder,
 )
 from stellar.data.scenes import CLASSES
-from stellar.storage import at_home
+from stellar.storage import at_home, permitted
 
 NUM_SCENES = 1000
 """Of the embedded scenes, to fit on, and as many to test on."""
@@ -36,7 +37,12 @@ def open_data(
     """
     if str(data) in EMBEDDED:
         return open_scenes(config, NUM_SCENES, NUM_SCENES, data=str(data))
-    path, channels = Path(at_home(data)), config.in_chans
+    with permitted(data, DataError):
+        return _opened(Path(at_home(data)), config.in_chans, raw_labels)
+
+
+def _opened(path: Path, channels: int, raw_labels: bool) -> Splits | MaskedSplits:
+    """Raises PermissionError for what may not be looked at, and else as `open_data` does."""
     if ade20k := ade20k_folder(path):
         splits = open_ade20k(ade20k, channels)
     elif voc := voc_folder(path):

@@ -20,6 +20,7 @@ from stellar.data.folderindex import pictures_below
 from stellar.data.indexfile import Texts
 from stellar.errors import UserError
 from stellar.images import Pixels, is_of_the_machine, read_image
+from stellar.storage import reason_of, unreadable
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
@@ -139,13 +140,13 @@ class ImageFolder(ImageFiles):
 
     def __init__(self, root: Path | str, channels: int = 3) -> None:
         root, extensions = Path(root), extensions_of(channels)
-        if not root.is_dir():
-            problem = "is not a folder" if root.exists() else "does not exist"
-            raise DataError(f"expected a folder of pictures, but {root} {problem}")
         try:
+            if not root.is_dir():
+                problem = "is not a folder" if root.exists() else "does not exist"
+                raise DataError(f"expected a folder of pictures, but {root} {problem}")
             paths = pictures_below(root, extensions)
         except OSError as error:
-            raise DataError(f"the folder {root} cannot be read ({error.strerror})") from error
+            raise DataError(unreadable(error.filename or root, reason_of(error))) from error
         if len(paths) == 0:
             expected = ", ".join(extension[1:] for extension in extensions)
             raise DataError(f"no pictures ({expected}) in {root} or its subfolders")

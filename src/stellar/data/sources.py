@@ -8,7 +8,7 @@ from stellar.data.embedded import EMBEDDED
 from stellar.data.folder import EXTENSIONS, DataError, ImageFolder
 from stellar.data.folderindex import walk
 from stellar.data.shards import Shards
-from stellar.storage import at_home, is_address
+from stellar.storage import at_home, is_address, permitted
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,8 @@ def open_source(data: Path | str, channels: int = 3) -> ImageFolder | Shards:
     """The pictures below a folder; or those of shards, where `data` is a .tar file, a pattern, an
     address, or a folder that holds .tar files and no pictures. Raises DataError.
     """
-    source = _opened(at_home(data), channels)
+    with permitted(data, DataError):
+        source = _opened(at_home(data), channels)
     logger.info("%s pictures in %s", f"{len(source):,}", data)
     return source
 

@@ -19,7 +19,7 @@ from stellar.embedding.stamps import STAMPS, is_current, with_stamp_columns
 from stellar.embedding.whole import Identity, Whole, identity, look_through
 from stellar.json_text import parse_json
 from stellar.processes.launch import Ranks
-from stellar.storage import remove_folder, writing
+from stellar.storage import refusal, remove_folder, writing
 
 CHOOSE = "remove it, or choose another --out"
 MODEL, OTHER_TOKENS, OTHER_IMAGES = "model_sha256", "with other --tokens", "of other images"
@@ -53,8 +53,9 @@ def open_parts(
     of something else, and NotWritten for a name that no file can have.
     """
     out = out if out.name.strip(".") else out.resolve()  # what lies beside . needs its name
-    if out.is_symlink() and out.is_dir():
-        out = out.resolve()  # the link stays, and the folder that it leads to is replaced
+    with writing(out):
+        if out.is_symlink() and out.is_dir():
+            out = out.resolve()  # the link stays, and the folder that it leads to is replaced
     contents = {"images": len(source), "names": source.fingerprint(), **embedder.metadata}
     parts = Parts(out, with_stamp_columns(schema_of(contents)), len(source), part_size)
     with writing(out):
@@ -92,7 +93,7 @@ def _opened(parts: Parts, contents: dict[str, Any], source: Stamped, ranks: Rank
             return parts
         parts = replace(parts, replaced=Replaced(there, len(earlier)), earlier=earlier)
     if manifest is None:
-        create(parts.folder, Manifest(parts.part_size, parts.replaced, contents))
+        create(parts.folder, Manifest(parts.part_size, parts.replaced, contents), out)
         manifest = read_manifest(parts.folder)  # perhaps that of a faster process
     if manifest is None or identity(out) != there:
         raise _ReplacedMeanwhile
@@ -186,11 +187,16 @@ def _apart(found: dict[str, Any], asked: dict[str, Any]) -> str:
 
 
 def _contents(out: Path) -> object:
-    """What a finished embedding says that it holds; None for anything else."""
+    """What a finished embedding says that it holds; None for anything else. Raises EmbeddingError
+    for what may not be read.
+    """
+    file = next(iter(files_of(out)), out)
     try:
-        schema = pq.read_schema(files_of(out)[0])
+        schema = pq.read_schema(file)
         found = parse_json((schema.metadata or {})[b"stellar"])
         is_older = not {column.name for column in STAMPS} <= {*schema.names}
         return {**found, "is_older": True} if is_older else found
-    except (OSError, LookupError, TypeError, ValueError, pa.ArrowException):
+    except (OSError, LookupError, TypeError, ValueError, pa.ArrowException) as error:
+        if refused := refusal(file, error):
+            raise EmbeddingError(refused) from error
         return None

@@ -1,7 +1,6 @@
 """What the parts of an embedding are parts of, and what they will replace: a file beside them."""
 
 import json
-import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.whole import Identity
 from stellar.json_text import parse_json
-from stellar.storage import hidden, make_folder, write_file
+from stellar.storage import filled, hidden, write_file
 
 MANIFEST = "manifest.json"
 
@@ -60,13 +59,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     )
 
 
-def create(folder: Path, manifest: Manifest) -> None:
-    """The folder appears with its manifest in it; of several processes, one makes it."""
+def create(folder: Path, manifest: Manifest, out: Path) -> None:
+    """The folder appears with its manifest in it; of several processes, one makes it. Raises
+    NotWritten, of the result `out`.
+    """
     temporary = hidden(folder)
-    try:
-        make_folder(temporary)
+    with filled(temporary, out):
         write_file(temporary / MANIFEST, json.dumps(asdict(manifest)))
         with suppress(OSError):  # another process was faster
             temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

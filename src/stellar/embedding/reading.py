@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from stellar.embedding.embedder import EmbeddingError, check_metadata
 from stellar.errors import UserError
 from stellar.json_text import parse_json
-from stellar.storage import at_home
+from stellar.storage import at_home, permitted, refusal
 
 DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, pa.ArrowException)
 """What reading a file that is something else, or was changed, may raise."""
@@ -46,8 +46,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     EmbeddingError for anything else, and where the disk has changed it.
     """
     with readable(path):
-        parts = [pq.read_table(file, page_checksum_verification=True) for file in _files(path)]
-        return _in_shape(pa.concat_tables(parts))
+        return _in_shape(pa.concat_tables(map(_table, _files(path))))
 
 
 def row_groups(path: str | Path, wanted: Container[str] | None = None) -> Iterator[Embeddings]:
@@ -86,9 +85,9 @@ def global_tokens(path: str | Path) -> Iterator[tuple[list[str], np.ndarray, np.
 def describe_embeddings(path: str | Path) -> tuple[int, dict[str, Any]]:
     """How many rows an embedding has, and its metadata; as `read_embeddings` raises."""
     files = _files(path)
-    with readable(path):
-        metadata = _metadata(pq.read_schema(files[0]))
-        return sum(pq.read_metadata(file).num_rows for file in files), metadata
+    with _opened(files[0]) as parquet:
+        metadata = _metadata(parquet.schema_arrow)
+    return sum(map(_num_rows, files)), metadata
 
 
 def files_of(path: Path) -> list[Path]:
@@ -97,18 +96,30 @@ def files_of(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.glob("*.parquet") if not file.name.startswith((".", "_")))
+    files = (file for file in path.iterdir() if file.suffix == ".parquet")  # glob hides refusals
+    return sorted(file for file in files if not file.name.startswith((".", "_")))
 
 
 def _files(path: str | Path) -> list[Path]:
     path = Path(at_home(path))
-    files = files_of(path)
-    if not path.exists() or not files:
+    with permitted(path, EmbeddingError):
+        files = files_of(path) if path.exists() else []
         problem = "holds no .parquet files" if path.exists() else "does not exist"
+    if not files:
         raise EmbeddingError(
             f"expected an embedding written by stellar embed, but {path} {problem}"
         )
     return files
+
+
+def _table(file: Path) -> pa.Table:
+    with readable(file):
+        return pq.read_table(file, page_checksum_verification=True)
+
+
+def _num_rows(file: Path) -> int:
+    with readable(file):
+        return pq.read_metadata(file).num_rows
 
 
 def _in_shape(table: pa.Table) -> Embeddings:
@@ -146,13 +157,23 @@ def _numbers(column: pa.Array, shape: Sequence[int]) -> np.ndarray:
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
     """What a file says of its rows; one of DAMAGE where that is not so."""
-    metadata = check_metadata(parse_json((schema.metadata or {})[b"stellar"]))
+    said = (schema.metadata or {}).get(b"stellar")
+    if said is None:
+        raise ValueError(
+            "it lacks the metadata 'stellar', which pandas, polars and DuckDB drop where they "
+            "write a file anew; write it once more with pyarrow, as "
+            "table.cast(pyarrow.parquet.read_schema(original)), or name the original"
+        )
+    metadata = check_metadata(parse_json(said))
+    for name in ("path", *metadata["shapes"]):
+        if name not in schema.names:
+            raise ValueError(f"it has no column {name}")
     path = schema.field("path").type
     if not (pa.types.is_string(path) or pa.types.is_large_string(path)):
         raise ValueError(f"its paths are {path}, not text")
     for name, shape in metadata["shapes"].items():
         vectors = schema.field(name).type
-        if vectors.list_size != np.prod(shape):
+        if getattr(vectors, "list_size", None) != np.prod(shape):
             raise ValueError(f"its {name} are not of shape {shape}")
         if vectors.value_type != pa.float16():
             raise ValueError(f"its {name} are {vectors.value_type}, not half precision")
@@ -176,5 +197,6 @@ def readable(path: str | Path) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise EmbeddingError(
-            f"{path} is not an embedding written by stellar embed, or is damaged: {error}"
+            refusal(path, error)
+            or f"{path} is not an embedding written by stellar embed, or is damaged: {error}"
         ) from error

@@ -14,7 +14,7 @@ from stellar.data.folder import Stamp
 from stellar.embedding.embedder import EmbeddingError
 from stellar.embedding.reading import files_of
 from stellar.json_text import parse_json
-from stellar.storage import one_line, write_file
+from stellar.storage import one_line, refusal, write_file
 
 UNREADABLE = b"unreadable"
 """In the metadata of a file: the images that it lacks."""
@@ -69,10 +69,9 @@ def look_through(out: Path, schema: pa.Schema, num_images: int) -> Whole:
                 raise ValueError
             unreadable += from_json(lacking)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            if getattr(error, "errno", None) is not None:  # of the disk, not of what it holds
-                raise
             raise EmbeddingError(
-                f"{file} is no part of this embedding, or is damaged; remove {out}, or choose "
+                refusal(file, error)
+                or f"{file} is no part of this embedding, or is damaged; remove {out}, or choose "
                 "another --out"
             ) from error
         num_rows += footer.num_rows

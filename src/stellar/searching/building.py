@@ -24,13 +24,13 @@ from stellar.searching.tables import (
     WORDS,
     Contents,
     SearchError,
-    connect,
+    lancedb,
     of_the_model,
     read_contents,
     writing_tables,
 )
 from stellar.searching.words import Words, as_words
-from stellar.storage import at_home, locked
+from stellar.storage import at_home, locked, make_folder, permitted
 
 EXACT_UP_TO = 20_000
 """Pictures up to which every token is looked at (docs/search.md has the times)."""
@@ -97,7 +97,7 @@ def build_index(
     known = None if words is None else as_words(words)
     if known is not None:
         known.check(model)
-    connect(folder)  # no folder is left behind where LanceDB is missing
+    lancedb()  # no folder is left behind where it is missing
     with _alone(folder):
         growing = Growing(folder, _begun(folder, model, add))
         held = growing.held()
@@ -125,12 +125,13 @@ def build_index(
 def _check(folder: Path, total: int, embedding: str | Path) -> None:
     if total == 0:
         raise SearchError(f"{embedding} has no pictures to index")
-    if not folder.parent.is_dir():
-        raise SearchError(
-            f"the folder {folder.parent} does not exist; create it, or choose another --out"
-        )
-    if folder.exists() and not (folder.is_dir() and _names(folder) <= KNOWN):
-        raise SearchError(f"{folder} exists and is no index; choose another --out")
+    with permitted(folder, SearchError):
+        if not folder.parent.is_dir():
+            raise SearchError(
+                f"the folder {folder.parent} does not exist; create it, or choose another --out"
+            )
+        if folder.exists() and not (folder.is_dir() and _names(folder) <= KNOWN):
+            raise SearchError(f"{folder} exists and is no index; choose another --out")
 
 
 def _originals(pictures: str, paths: Collection[str]) -> Originals:
@@ -161,7 +162,7 @@ def _names(folder: Path) -> set[str]:
 def _alone(folder: Path) -> Iterator[None]:
     """No other process builds in this folder."""
     with writing_tables(folder):
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         try:
             lock = locked(folder / LOCK)
         except BlockingIOError:

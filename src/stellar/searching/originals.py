@@ -8,10 +8,9 @@ from typing import Protocol, runtime_checkable
 from stellar.data.folder import unescaped
 from stellar.data.shards import Shards
 from stellar.data.sources import are_shards, means_shards
-from stellar.errors import first_line
 from stellar.images import Picture, read_picture
 from stellar.searching.tables import SearchError
-from stellar.storage import at_home
+from stellar.storage import at_home, reason_of, unreadable
 
 
 @runtime_checkable
@@ -73,12 +72,12 @@ def open_originals(named: str | Path) -> Originals:
     neither, and what `Shards` raises.
     """
     place = at_home(named)
-    if not (are_shards(place) or Path(place).is_dir()):
-        raise SearchError(
-            f"expected the folder of the pictures, or their shards, but {place} is not a folder"
-        )
     try:
+        if not (are_shards(place) or Path(place).is_dir()):
+            raise SearchError(
+                f"expected the folder of the pictures, or their shards, but {place} is not a folder"
+            )
         of_shards = means_shards(place)
     except OSError as error:
-        raise SearchError(f"{place} cannot be read ({first_line(error)})") from error
+        raise SearchError(unreadable(place, reason_of(error))) from error
     return InShards(Shards(place)) if of_shards else BelowFolder(Path(place))

@@ -15,6 +15,7 @@ not always stay so (runs.py).
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,9 +27,9 @@ from typing import Any
 import pyarrow as pa
 
 from stellar.embedding.embedder import STRONGEST, check_metadata
-from stellar.errors import MissingPackage, UserError, first_line
+from stellar.errors import MissingPackage, UserError
 from stellar.json_text import parse_json
-from stellar.storage import reason_of, write_file
+from stellar.storage import reason_of, refusal, unreadable, write_file
 
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
 WORDS = "words.safetensors"
@@ -124,14 +125,18 @@ def has_lancedb() -> bool:
 
 
 def connect(folder: Path) -> Any:
-    """The tables' database. Raises MissingPackage without LanceDB."""
+    """The tables' database; the folder is made. Raises MissingPackage without LanceDB."""
+    return lancedb().connect(folder)
+
+
+def lancedb() -> Any:
+    """The package. Raises MissingPackage without it."""
     # Its notes about tables and clusters, on stderr, are not for who calls a command.
     os.environ.setdefault("LANCEDB_LOG", "error")
     try:
-        lancedb = import_module("lancedb")
+        return import_module("lancedb")
     except ModuleNotFoundError as error:
         raise MissingPackage(f"an index {NEEDS_LANCEDB}") from error
-    return lancedb.connect(folder)
 
 
 def read_contents(file: Path) -> Contents | None:
@@ -140,16 +145,18 @@ def read_contents(file: Path) -> Contents | None:
         found = parse_json(file.read_text("utf-8"))
         if found.pop("format") != FORMAT:
             raise SearchError(
-                f"{file} is of another version of stellar; remove {file.parent}, and make it again "
-                "with stellar index"
+                f"{file} is of another version of stellar; remove {file.parent}, and stellar index "
+                "makes it again"
             )
         return _checked(Contents(**{**found, "origins": tuple(found["origins"])}))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except SearchError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(file.parent, first_line(error)) from error
+    except OSError as error:
+        raise SearchError(unreadable(file, reason_of(error))) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(file.parent, f"its {file.name} is damaged") from error
 
 
 def _checked(contents: Contents) -> Contents:
@@ -176,16 +183,16 @@ def write_contents(file: Path, contents: Contents) -> None:
 def damaged(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that cannot be read."""
     return SearchError(
-        f"{folder} is damaged, or no index of pictures ({reason}); remove it, and make it again "
-        "with stellar index"
+        f"{folder} is damaged, or no index of pictures ({reason}); remove it, and stellar index "
+        "makes it again"
     )
 
 
 def changed(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that could be opened, and cannot be read."""
     return SearchError(
-        f"{folder} is damaged, or was replaced while it was open ({reason}): open it again; remove "
-        "it, and make it again with stellar index, if that does not help"
+        f"{folder} is damaged, or was replaced while it was open ({reason}): open it again; if "
+        "that does not help, remove it, and stellar index makes it again"
     )
 
 
@@ -197,7 +204,8 @@ def reading(folder: Path, sentence: Callable[[Path, str], SearchError] = damaged
     except UserError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException) as error:
-        raise sentence(folder, first_line(error)) from error
+        refused = refusal(folder, error)
+        raise SearchError(refused) if refused else sentence(folder, said(error)) from error
 
 
 @contextmanager
@@ -209,6 +217,16 @@ def writing_tables(folder: Path) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
         raise SearchError(
-            f"{folder} cannot be written ({reason_of(error)}); make room there, and the same "
-            "command goes on"
+            f"{folder} cannot be written ({said(error)}); make room or the right to write there, "
+            "and the same command goes on"
         ) from error
+
+
+def said(error: BaseException) -> str:
+    """What went wrong in LanceDB, in its first sentence: without the kinds of the errors that it
+    wraps, where in its own source each of them arose, and numbers that are no sizes of any file.
+    """
+    text = re.sub(r",? *\S+\.rs:\d+.*", "", reason_of(error))
+    text = re.sub(r".*(?:error|LanceError\(\w+\)): ", "", text)
+    text = text.partition(". ")[0] or type(error).__name__
+    return re.sub(r"\b\d{12,}\b(?!\.manifest)", "...", text)

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from stellar.json_text import parse_json
 from stellar.searching.tables import SearchError
 from stellar.searching.vectors import unit
-from stellar.storage import at_home, place_file
+from stellar.storage import at_home, place_file, reason_of, unreadable
 
 FORMAT = 1
 """Of the file."""
@@ -99,6 +99,9 @@ def read_words(file: str | Path) -> Words:
     """What `Words.save` wrote. Raises SearchError."""
     file = at_home(file)
     try:
+        Path(file).open(
+            "rb"
+        ).close()  # safetensors says of what may not be read that it is not there
         with safe_open(file, "numpy") as opened:
             about = parse_json((opened.metadata() or {})["stellar_words"])
             if about.pop("format") != FORMAT:
@@ -117,7 +120,9 @@ def read_words(file: str | Path) -> Words:
         ) from error
     except SearchError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise SearchError(unreadable(file, reason_of(error))) from error
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise SearchError(
             f"{file} is damaged, or not what stellar align wrote ({error})"
         ) from error

@@ -1,10 +1,8 @@
 """Which file a name or a path stands for; what is on this machine, or nowhere, asks no network."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -68,35 +66,23 @@ def test_folders_without_one_clear_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
-def test_a_file_that_may_not_be_read(name: str) -> None:
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / name
-        save_file(STATE, file) if file.suffix == ".safetensors" else torch.save(STATE, file)
-        file.chmod(0)
-        Path(folder).chmod(0o755)
-        with without_rights(), pytest.raises(WeightsError, match="ermission denied"):
-            find_file(file)
+def test_a_file_that_may_not_be_read(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]], name: str
+) -> None:
+    file = open_folder / name
+    save_file(STATE, file) if file.suffix == ".safetensors" else torch.save(STATE, file)
+    file.chmod(0)
+    with without_rights(), pytest.raises(WeightsError, match="ermission denied"):
+        find_file(file)
 
 
-def test_a_folder_that_may_not_be_read() -> None:
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0)
-        with without_rights(), pytest.raises(WeightsError, match="cannot be read: Permission"):
-            find_weights(Path(folder))
-        Path(folder).chmod(0o755)
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """As a user who is not root, for whom the mode of a file counts."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
+def test_a_folder_that_may_not_be_read(
+    open_folder: Path, without_rights: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (open_folder / "closed").mkdir()
+    (open_folder / "closed").chmod(0)
+    with without_rights(), pytest.raises(WeightsError, match="cannot be read: Permission"):
+        find_weights(open_folder / "closed")
 
 
 @pytest.mark.parametrize(
