@@ -42,7 +42,7 @@ def compare(
     while they are evaluated.
 
     Raises ConfigError for a system that is not known, RunError when `out` holds runs of another
-    budget, Interrupted when it was stopped.
+    budget or with other settings, Interrupted when it was stopped.
     """
     make_folder(out)
     configs = {}
