@@ -46,8 +46,9 @@ def over_trainings(
     Raises RunError, before anything is trained, when `out` holds runs with other settings;
     Interrupted when it was stopped.
     """
+    spread = {"spread": f"standard deviation over {num_seeds} trainings"} if num_seeds > 1 else {}
     said = {
-        "spread": f"standard deviation over {num_seeds} trainings",
+        **spread,
         "trained for": ", ".join(f"{name} {run.training.length}" for name, run in configs.items()),
         **trained_on(next(iter(configs.values())), data),
     }

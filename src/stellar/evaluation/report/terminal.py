@@ -71,7 +71,8 @@ def print_changes(evaluation: Evaluation, console: Console | None = None) -> Non
             cells = (measure.of(model) for measure in some)
             table.add_row(escape(model.name), *("-" if c is None else c.text for c in cells))
         console.print(table)
-    console.print(f"{evaluation.data}; {evaluation.protocol['spread']}", markup=False)
+    spread = evaluation.protocol.get("spread")
+    console.print(f"{evaluation.data}; {spread}" if spread else evaluation.data, markup=False)
 
 
 def _sections(evaluation: Evaluation) -> dict[Evaluator, list[Row]]:
