@@ -100,6 +100,9 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
         ("pretrain --data . --preset tyni", 1, "run.toml), got 'tyni'; did you mean 'tiny'?"),
         ("pretrain --preset tiny --config a.toml", 1, "a preset; leave out --preset tiny"),
         ("compare --preset tiny --config a.toml", 1, "a preset; leave out --preset tiny"),
+        ("compare --data photos", 1, "photos does not exist"),
+        ("compare --data photos-*.tar", 1, "photos-*.tar have no labels: add --test"),
+        ("compare vit --data photos", 1, "must be one of stellar, slots, dino, mae, dense, got"),
         ("pretrain --config nowhere.toml", 1, "nowhere.toml does not exist"),
         ("pretrain --out nowhere --resume", 1, "holds no run to resume"),
         ("pretrain --out x --resume --training.steps 3", 1, "(got --training.steps 3), or start"),
@@ -153,6 +156,17 @@ def test_mistakes_get_a_sentence_and_leave_nothing(
     assert done.returncode == code
     assert message in done.stderr + done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["compare", "ablate"])
+def test_pictures_without_labels_need_others_to_judge_by(
+    command: str, stellar: Callable[[str], Done], photos: Path
+) -> None:
+    done = stellar(f"{command} --data {photos}")
+    assert done.returncode == 1
+    assert f"{photos} holds pictures outside of class folders, as " in done.stderr
+    assert "add --test with pictures that have labels or masks" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_home_is_a_tilde_also_where_a_shell_leaves_it(

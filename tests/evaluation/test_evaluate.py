@@ -178,7 +178,7 @@ def test_the_table_has_a_row_for_each_number(evaluation: Evaluation) -> None:
     assert text.startswith("Test pictures: 16; training pictures: 60")
     assert "always naming the largest class: 37.5%" in " ".join(text.split())
     assert text.index("linear probe") < text.index("\nkNN") < text.index("  cls, k = 20")
-    (row,) = (line for line in text.splitlines() if line.startswith("  PSNR  "))
+    (row,) = (line for line in text.splitlines() if line.startswith("  PSNR, dB  "))
     assert row.split().count("-") == 1
     assert row.rstrip().endswith(" -")
 

@@ -12,11 +12,13 @@ from stellar.config import (
     EvaluationConfig,
     RunConfig,
 )
+from stellar.config_toml import to_toml
 from stellar.data.labelled import MaskedSplits
 from stellar.evaluation.evaluators.localisation import agreement_of
 from stellar.evaluation.scores import ModelScores, Quantity, Score
 from stellar.study.ablate import ablate, ablations
 from stellar.study.trainings import EVALUATION, mean_and_spread
+from stellar.training import RunError
 
 
 def test_ablations_change_one_thing_each(base: RunConfig) -> None:
@@ -55,6 +57,19 @@ def test_ablation_gives_mean_and_spread_over_trainings(
     ablate(base, scenes, tmp_path, {}, num_seeds=1, settings=replace(quick, epochs=2))
     again.append(kept.stat().st_mtime_ns)
     assert again[0] == again[1] < again[2], "made again for other settings alone"
+
+
+def test_nothing_is_trained_where_the_folder_holds_a_run_with_other_settings(
+    base: RunConfig, scenes: MaskedSplits, tmp_path: Path
+) -> None:
+    last = tmp_path / "runs/without-koleo-seed-1"
+    last.mkdir(parents=True)
+    (last / "run.toml").write_text(to_toml(base))
+    change = {"without koleo": ablations(base)["without koleo"]}
+    other = r"objective.koleo_weight: 0.1 there, 0.0 asked; training.seed: 0 there, 1 asked\)"
+    with pytest.raises(RunError, match=other):
+        ablate(base, scenes, tmp_path, change, num_seeds=2)
+    assert list((tmp_path / "runs").iterdir()) == [last]
 
 
 def test_mean_and_spread() -> None:

@@ -159,6 +159,8 @@ def test_from_the_command_line(base: RunConfig, tmp_path: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert "without koleo" in out
     assert "the whole" in out
+    assert "chosen by a hash" in out
+    assert "over 1 training" not in out
     kept = tmp_path / "ablation/runs/the-whole-seed-0" / EVALUATION
     kept.write_text(kept.read_text().replace('"num_unreadable"', '"unreadable"'))
     assert main([*call, "--out", str(tmp_path / "ablation")]) == 1

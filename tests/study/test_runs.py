@@ -11,15 +11,29 @@ from PIL import Image
 from stellar.config import (
     RunConfig,
 )
-from stellar.study.runs import trained, within
+from stellar.config_toml import to_toml
+from stellar.presets import demo
+from stellar.study.runs import require_same_settings, trained, within
 from stellar.training import RunError
 
 
-def test_another_run_in_the_folder_is_kept(base: RunConfig, tmp_path: Path) -> None:
-    trained(base, tmp_path / "run")
-    longer = base.with_steps(5)
-    with pytest.raises(RunError, match="a run with other settings"):
-        trained(longer, tmp_path / "run")
+def test_runs_with_other_settings_are_refused_and_some_of_these_are_named(
+    base: RunConfig, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs/the-whole-seed-0"
+    require_same_settings(base, run, tmp_path)
+    run.mkdir(parents=True)
+    (run / "run.toml").write_text(to_toml(base))
+    require_same_settings(base, run, tmp_path)
+    with pytest.raises(RunError) as refusal:
+        require_same_settings(base.with_steps(5), run, tmp_path)
+    assert str(refusal.value) == (
+        f"{tmp_path} holds runs with other settings (training.steps: 4 there, 5 asked); "
+        f"remove {tmp_path}, or choose another --out"
+    )
+    with pytest.raises(RunError, match=r"\(data: .*; .* asked; and \d+ more\); remove") as refusal:
+        require_same_settings(replace(demo(), data="photos"), run, tmp_path)
+    assert str(refusal.value).count(" there, ") == 3
 
 
 def test_a_folder_with_a_relative_path_goes_on(
@@ -31,6 +45,7 @@ def test_a_folder_with_a_relative_path_goes_on(
         Image.new("RGB", (20, 20), (60 * number, 90, 120)).save(f"pictures/{number}.png")
     config = replace(base, data="pictures")
     first = trained(config, Path("run")).state_dict()
+    require_same_settings(config, Path("run"), Path())
     again = trained(config, Path("run")).state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
 
@@ -42,6 +57,7 @@ def test_a_run_goes_on_when_the_run_that_it_started_from_is_gone(
     config = replace(base, init=str(tmp_path / "first"))
     once = trained(config, tmp_path / "second").state_dict()
     shutil.rmtree(tmp_path / "first")
+    require_same_settings(config, tmp_path / "second", tmp_path)
     again = trained(config, tmp_path / "second").state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
 
@@ -51,6 +67,7 @@ def test_a_run_from_a_backbone_is_known_again(base: RunConfig, tmp_path: Path, v
     config = replace(base, init=str(vit))
     once = trained(config, tmp_path / "run")
     assert once.config.embed_dim == 32 != base.model.embed_dim
+    require_same_settings(config, tmp_path / "run", tmp_path)
     again = trained(config, tmp_path / "run").state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in once.state_dict().items())
 

@@ -44,8 +44,10 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.config import EvaluationConfig
     from stellar.evaluation.report.terminal import print_evaluation
     from stellar.study.compare import compare
+    from stellar.study.systems import require_systems
 
     options.require_seeds()
+    require_systems(options.systems)
     steps, minutes = read_budget(options.budget) if options.budget else (None, None)
     base = options.base(steps)
     evaluation = compare(

@@ -42,7 +42,24 @@ class StudyOptions:
         return run if steps is None else run.with_steps(steps)
 
     def test_data(self, model: ModelConfig) -> "Splits | MaskedSplits":
-        """What its models are judged by. Raises DataError."""
+        """What its models are judged by. Raises UserError."""
         from stellar.data.evaluation_data import open_data
+        from stellar.data.labelled import WrongLayout
+        from stellar.data.sources import are_shards
 
-        return open_data(self.test or self.data, model)
+        if self.test is not None:
+            return open_data(self.test, model)
+        if are_shards(self.data):
+            raise _test_is_missing(f"shards as {self.data} have no labels")
+        try:
+            return open_data(self.data, model)
+        except WrongLayout as error:
+            raise _test_is_missing(error.problem) from error
+
+
+def _test_is_missing(problem: str) -> UserError:
+    """For pictures to train on that nothing can be judged by."""
+    return UserError(
+        f"without --test, models are judged by the pictures of --data, and {problem}: add --test "
+        "with pictures that have labels or masks, as docs/data.md shows"
+    )

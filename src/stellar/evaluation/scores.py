@@ -65,10 +65,14 @@ class Score:
         return self._written(self.value)
 
     @property
+    def without_unit(self) -> str:
+        """Value and spread."""
+        return f"{self.number} {self.spread_text}".rstrip()
+
+    @property
     def text(self) -> str:
         """Value, spread and unit."""
-        spread = "" if self.spread is None else f" {self.spread_text}"
-        return f"{self.number}{spread} {self.quantity.unit}".rstrip()
+        return f"{self.without_unit} {self.quantity.unit}".rstrip()
 
     @property
     def spread_text(self) -> str:

@@ -30,7 +30,7 @@ def ablate(
     """Train `base` and every change of it with seeds 0, 1, ..., and give mean and spread over them;
     write `out`/report.json.
 
-    Raises Interrupted when it was stopped.
+    Raises RunError when `out` holds runs with other settings, Interrupted when it was stopped.
     """
     make_folder(out)
     configs = {WHOLE: base, **{name: change(base) for name, change in changes.items()}}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stellar.config import ConfigError, EvaluationConfig, RunConfig
+from stellar.config import EvaluationConfig, RunConfig
 from stellar.config_toml import SETTINGS
 from stellar.data import MaskedSplits, Splits
 from stellar.evaluation.report.page import write_report
@@ -17,7 +17,7 @@ from stellar.evaluation.subject import silent
 from stellar.reconstructing import sheets_of
 from stellar.storage import make_folder, write_file
 from stellar.study.runs import within
-from stellar.study.systems import SYSTEMS
+from stellar.study.systems import SYSTEMS, require_systems
 from stellar.study.trainings import Watch, folder_of, over_trainings
 from stellar.training import RunError
 
@@ -42,14 +42,12 @@ def compare(
     while they are evaluated.
 
     Raises ConfigError for a system that is not known, RunError when `out` holds runs of another
-    budget, Interrupted when it was stopped.
+    budget or with other settings, Interrupted when it was stopped.
     """
+    names = tuple(names)
+    require_systems(names)
     make_folder(out)
-    configs = {}
-    for name in names:
-        if name not in SYSTEMS:
-            raise ConfigError(f"a system must be one of {', '.join(SYSTEMS)}, got {name!r}")
-        configs[name] = SYSTEMS[name](base)
+    configs = {name: SYSTEMS[name](base) for name in names}
     _require_same_budget(out, base.training.length, minutes)
     if minutes is not None:
         configs = {n: within(c, minutes, folder_of(out, n, 0)) for n, c in configs.items()}

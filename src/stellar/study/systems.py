@@ -12,10 +12,10 @@ and budget.
   so that an image takes as many as S and L together, and every patch is a token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from stellar.config import ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
+from stellar.config import ConfigError, ModelConfig, ObjectiveConfig, RunConfig, ViewConfig
 
 
 def stellar(base: RunConfig) -> RunConfig:
@@ -84,6 +84,13 @@ def dense(base: RunConfig) -> RunConfig:
 SYSTEMS: dict[str, Callable[[RunConfig], RunConfig]] = {
     system.__name__: system for system in (stellar, slots, dino, mae, dense)
 }
+
+
+def require_systems(names: Iterable[str]) -> None:
+    """Raises ConfigError for a name of no system."""
+    for name in names:
+        if name not in SYSTEMS:
+            raise ConfigError(f"a system must be one of {', '.join(SYSTEMS)}, got {name!r}")
 
 
 def _without_tokens(model: ModelConfig) -> ModelConfig:

@@ -22,7 +22,7 @@ from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
 from stellar.model.files.strict_loading import WeightsError
 from stellar.storage import write_file
-from stellar.study.runs import trained, trained_on
+from stellar.study.runs import require_same_settings, trained, trained_on
 
 Watch = Callable[[], AbstractContextManager[Progress]]
 """Entered while models are evaluated."""
@@ -43,18 +43,24 @@ def over_trainings(
     """Train each run with seeds 0, 1, ... in a folder of `out`, and judge it: mean and spread over
     its trainings, and the model of its first one. `decoder` is that of `evaluate`.
 
-    Raises Interrupted when it was stopped.
+    Raises RunError, before anything is trained, when `out` holds runs with other settings;
+    Interrupted when it was stopped.
     """
+    spread = {"spread": f"standard deviation over {num_seeds} trainings"} if num_seeds > 1 else {}
     said = {
-        "spread": f"standard deviation over {num_seeds} trainings",
+        **spread,
         "trained for": ", ".join(f"{name} {run.training.length}" for name, run in configs.items()),
         **trained_on(next(iter(configs.values())), data),
     }
+    trainings = [
+        (name, with_seed(config, seed), folder_of(out, name, seed))
+        for seed, (name, config) in product(range(num_seeds), configs.items())
+    ]
+    for _, config, run in trainings:
+        require_same_settings(config, run, out)
     found: dict[str, list[Evaluation]] = {name: [] for name in configs}
     first: dict[str, Stellar] = {}
-    for seed, (name, config) in product(range(num_seeds), configs.items()):
-        config = replace(config, training=replace(config.training, seed=seed))
-        run = folder_of(out, name, seed)
+    for name, config, run in trainings:
         model = trained(config, run, console)
         first.setdefault(name, model)
         with watch() as progress:
@@ -63,6 +69,11 @@ def over_trainings(
     tests = {test: how for runs in found.values() for test, how in runs[0].protocol.items()}
     models = tuple(mean_and_spread([run.models[0] for run in runs]) for runs in found.values())
     return replace(evaluation, protocol={**tests, **said}, models=models), first
+
+
+def with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The same run from another seed."""
+    return replace(config, training=replace(config.training, seed=seed))
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:

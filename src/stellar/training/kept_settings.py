@@ -38,12 +38,12 @@ def require_kept(checkpoint: Path, config: RunConfig) -> None:
     from an earlier version has its model and objective alone.
     """
     run = checkpoint.parents[1]
-    told, now = read_json(checkpoint / CONFIG), dict(_named(told_settings(config)))
-    before = dict(_named({section: told.get(section, {}) for section in SECTIONS}))
+    told = read_json(checkpoint / CONFIG)
+    before = {section: told.get(section, {}) for section in SECTIONS}
     changed = [
-        f"{name} = {json.dumps(now[name])} (was {json.dumps(value)})"
-        for name, value in before.items()
-        if name in now and name not in FREE and value != now[name]
+        f"{name} = {json.dumps(value)} (was {json.dumps(was)})"
+        for name, (was, value) in differing(before, told_settings(config)).items()
+        if name not in FREE
     ]
     if changed:
         raise ConfigError(
@@ -51,6 +51,16 @@ def require_kept(checkpoint: Path, config: RunConfig) -> None:
             f"{checkpoint.name} was made with: {', '.join(changed)}; change them back, or start a "
             f"new run with --init {run}"
         )
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings that both tables have, by full names, where their values differ: both values."""
+    values = dict(_named(now))
+    return {
+        name: (value, values[name])
+        for name, value in _named(before)
+        if name in values and value != values[name]
+    }
 
 
 def _named(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from stellar.evaluation.report.terminal import print_evaluation
@@ -20,19 +21,22 @@ def test_numbers_are_those_of_the_evaluation_and_long_lists_are_short(make_evalu
     shown = printed(evaluation)
     for model in evaluation.models:
         for score in model.scores:
-            assert (score.text in shown) == (score.quantity.k != 10), score
+            assert (score.without_unit in shown) == (score.quantity.k != 10), score
+    assert "  encoding, images/s  " in shown
     (row,) = (line for line in shown.splitlines() if "S to class" in line)
     assert "0.05 / 0.08" in row
     assert "0.07 / 0.10" in row
     assert len(shown.splitlines()) < 40
 
 
-def test_names_are_not_taken_for_markup_and_three_columns_fit_a_narrow_terminal(
+def test_names_are_not_taken_for_markup_and_long_ones_fit_a_narrow_terminal(
     make_evaluation,
 ) -> None:
     assert "run [red]x" in printed(make_evaluation("run [red]x", "b", "c"))
     shown = printed(make_evaluation("x" * 60, "b", "c"), width=80)
     assert max(len(line) for line in shown.splitlines()) <= 80
+    assert f"{'x' * 12}…{'x' * 11}" in shown
+    assert all(printed(make_evaluation("a", "b"), width) for width in range(1, 9))
 
 
 def test_a_note_names_the_models_that_it_is_about_unless_it_is_about_all(make_evaluation) -> None:
@@ -61,7 +65,28 @@ def test_four_models_fit_eighty_columns_with_every_number_in_one_piece(make_eval
     assert max(len(line) for line in lines) <= 80
     for model in evaluation.models:
         for score in model.scores:
-            assert score.quantity.k == 10 or any(score.text in line for line in lines), score
+            assert score.quantity.k == 10 or any(score.without_unit in line for line in lines)
+    assert lines[1].split() == ["stellar", "dino", "mae", "dense"]
+
+
+@pytest.mark.parametrize(("width", "models_at_once"), [(40, 1), (80, 3), (200, 5)])
+def test_models_that_do_not_fit_go_into_tables_below_with_every_number_in_one_piece(
+    make_evaluation, width: int, models_at_once: int
+) -> None:
+    names = ("stellar", "slots", "dino", "mae", "dense")
+    evaluation = make_evaluation(*names)
+    models = tuple(
+        replace(model, scores=tuple(replace(score, spread=0.011) for score in model.scores))
+        for model in evaluation.models
+    )
+    lines = printed(replace(evaluation, models=models), width).splitlines()
+    assert max(map(len, lines)) <= width
+    heads = [line.split() for line in lines if set(line.split()) & {*names}]
+    assert [name for head in heads for name in head] == [*names]
+    assert len(heads[0]) == models_at_once
+    for model in models:
+        for score in model.scores:
+            assert score.quantity.k == 10 or any(score.without_unit in line for line in lines)
 
 
 def test_a_test_is_named_once_above_its_rows(make_evaluation) -> None:

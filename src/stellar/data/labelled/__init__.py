@@ -5,7 +5,7 @@ or a class for every pixel (`masked.py`; from `pairs.py`, `segmentation_sets.py`
 `clevrtex.py` or `movi.py`).
 """
 
-from stellar.data.labelled.classes import LabelledImages, Splits, open_labelled
+from stellar.data.labelled.classes import LabelledImages, Splits, WrongLayout, open_labelled
 from stellar.data.labelled.masked import IGNORED, MaskedFiles, MaskedSource, MaskedSplits, Masks
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "MaskedSplits",
     "Masks",
     "Splits",
+    "WrongLayout",
     "open_labelled",
 ]

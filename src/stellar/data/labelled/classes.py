@@ -40,6 +40,15 @@ or pictures with masks as
   or MOVi are published; docs/data.md shows each tree"""
 
 
+class WrongLayout(DataError):
+    """Pictures of which no labels are found; what is wrong, and the trees that are expected."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; expected labelled pictures as{TREE}")
+        self.problem = problem
+        """What is wrong alone."""
+
+
 class LabelledImages(ImageFiles):
     """Picture files below `root`, sorted by path, with the places of their classes in `classes`."""
 
@@ -107,7 +116,7 @@ def open_labelled(path: Path | str, channels: int = 3) -> Splits:
         try:
             listed, multi_label = read_table(path)
         except NoTable as error:
-            raise _wrong_layout(str(error)) from error
+            raise WrongLayout(str(error)) from error
     else:
         raise DataError(
             f"{path} does not exist; expected a folder or a CSV file of pictures with labels or "
@@ -116,17 +125,13 @@ def open_labelled(path: Path | str, channels: int = 3) -> Splits:
     train, test, description = _two_sets(listed, path, multi_label)
     classes = tuple(sorted({label for labels in train.values() for label in labels}))
     if len(classes) < 2:
-        raise _wrong_layout(f"{path} has one class alone, {some(classes)}; at least 2 are needed")
+        raise WrongLayout(f"{path} has one class alone, {some(classes)}; at least 2 are needed")
     return Splits(
         LabelledImages(root, train, classes, channels, multi_label),
         LabelledImages(root, test, classes, channels, multi_label),
         classes,
         description,
     )
-
-
-def _wrong_layout(problem: str) -> DataError:
-    return DataError(f"{problem}; expected labelled pictures as{TREE}")
 
 
 def _list_folders(root: Path, extensions: tuple[str, ...]) -> dict[str, LabelsOf]:
@@ -136,7 +141,7 @@ def _list_folders(root: Path, extensions: tuple[str, ...]) -> dict[str, LabelsOf
     if TRAIN in folders and held_out:
         return {split: _list_classes(root, split, extensions) for split in (TRAIN, held_out)}
     if folders and folders <= {TRAIN, *HELD_OUT}:
-        raise _wrong_layout(f"{root} holds {some(folders)} alone, not a training and a test set")
+        raise WrongLayout(f"{root} holds {some(folders)} alone, not a training and a test set")
     return {"": _list_classes(root, "", extensions)}
 
 
@@ -146,7 +151,7 @@ def _list_ilsvrc(ilsvrc: Path, extensions: tuple[str, ...]) -> dict[str, LabelsO
     sorted_out = bool(subfolders(root / "val"))
     val = _list_classes(root, "val", extensions) if sorted_out else imagenet.list_validation(ilsvrc)
     if not val:
-        raise _wrong_layout(f"no pictures in {root / 'val'}")
+        raise WrongLayout(f"no pictures in {root / 'val'}")
     return {TRAIN: _list_classes(root, TRAIN, extensions), "val": val}
 
 
@@ -155,14 +160,14 @@ def _list_classes(root: Path, split: str, extensions: tuple[str, ...]) -> Labels
     for path in walk(str(folder), extensions):
         class_folder, separator, _ = path.partition(os.sep)
         if not separator:
-            raise _wrong_layout(f"{folder} holds pictures outside of class folders, as {path}")
+            raise WrongLayout(f"{folder} holds pictures outside of class folders, as {path}")
         if class_folder not in found:
             found[class_folder] = (printable(os.fsencode(class_folder)),)
         labels_of[bytes(Path(split, path))] = found[class_folder]
     if empty := subfolders(folder) - found.keys():
-        raise _wrong_layout(f"no pictures in these folders of {folder}: {some(empty)}")
+        raise WrongLayout(f"no pictures in these folders of {folder}: {some(empty)}")
     if not found:
-        raise _wrong_layout(f"no pictures in {folder}")
+        raise WrongLayout(f"no pictures in {folder}")
     return labels_of
 
 
@@ -178,7 +183,7 @@ def _two_sets(
         return train, test, f"test set: a fifth of {whole}, chosen by a hash of the file's name"
     held_out = held_out_name(listed)
     if TRAIN not in listed or not held_out:
-        raise _wrong_layout(f"{path} has {some(listed)} alone, not a training and a test set")
+        raise WrongLayout(f"{path} has {some(listed)} alone, not a training and a test set")
     train, test = listed[TRAIN], listed[held_out]
     known, tested = (
         {label for labels in one.values() for label in labels} for one in (train, test)

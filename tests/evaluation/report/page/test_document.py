@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from stellar.evaluation.evaluators.reconstruction import likeness
+from stellar.evaluation.evaluators.size_and_speed import numbers
 from stellar.evaluation.evaluators.what_where import FACTORIZATION
 from stellar.evaluation.report import paper_results
 from stellar.evaluation.report.page import render_page, write_report
@@ -87,6 +88,20 @@ def test_sections_are_there_when_their_scores_are(make_evaluation) -> None:
     assert what_where(evaluation) == ""
     assert "kNN top-1" in sizes(evaluation)
     assert "class of an object" not in sizes(evaluation)
+
+
+def test_what_passes_a_bottleneck_is_drawn_and_explained_where_a_model_has_one(
+    make_evaluation,
+) -> None:
+    ours, dense = make_evaluation("ours", "dense").models
+    whole = sizes(make_evaluation("ours"))
+    assert "S: the tokens; U: the dense grid of patches. " in whole
+    size = Score(numbers("bottleneck"), 2304.0)
+    scores = [s for s in dense.scores if s.quantity.test == "kNN" and s.quantity.feature == "U"]
+    squeezed = replace(dense, scores=(size, *scores))
+    page = sizes(replace(make_evaluation("ours"), models=(ours, squeezed)))
+    assert "; Z: what passes a bottleneck. " in page
+    assert f"<title>dense, Z: {squeezed.scores[-1].text}, 2,304 numbers</title>" in page
 
 
 def test_titles_of_tests_begin_with_a_capital_but_for_names_that_have_their_own(

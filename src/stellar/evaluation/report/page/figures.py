@@ -5,6 +5,7 @@ where.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain
 
 from stellar.evaluation.evaluators import classification, frozen_decoder, reconstruction
 from stellar.evaluation.evaluators.classification import SHOWN_K, nearest
@@ -35,12 +36,18 @@ class Kept:
     quality: Quantity
     size: Quantity
 
+    def of(self, model: ModelScores) -> tuple[Score, Score] | None:
+        """Quality and size, where the model has both."""
+        quality, size = model.score(self.quality), model.score(self.size)
+        return (quality, size) if quality and size else None
+
 
 QUALITIES = {
     f"kNN top-1, k = {SHOWN_K}, %": (
         Kept("cls", nearest("cls"), numbers("cls")),
         Kept("S", nearest("S"), numbers("S")),
         Kept("U", nearest("U"), numbers("dense")),
+        Kept("Z", nearest("U"), numbers("bottleneck")),
     ),
     "class of an object, kNN": (
         Kept("S", accuracy("S", "class", "kNN"), numbers("S")),
@@ -54,6 +61,11 @@ QUALITIES = {
     ),
 }
 """Parts of a representation by what they are good for, as their figures call it."""
+PARTS = {
+    "cls": "one vector", "S": "the tokens", "S,L": "the tokens and their maps",
+    "U": "the dense grid of patches", "Z": "what passes a bottleneck",
+}  # fmt: skip
+"""The letters of those parts, and what they are."""
 FEWER = {
     name: tuple(
         Kept(str(count), kept(metric, count), kept("numbers", count)) for count in ALL_COUNTS
@@ -118,12 +130,14 @@ def _axis_name(measure: Measure) -> str:
 
 def sizes(evaluation: Evaluation) -> str:
     """How good each part of a representation is, against how many numbers it takes."""
+    parts = chain(*QUALITIES.values())
+    drawn = {part.letter for part in parts if any(map(part.of, evaluation.models))}
+    explained = "; ".join(f"{letter}: {what}" for letter, what in PARTS.items() if letter in drawn)
     return _section(
         evaluation,
         "Quality against size",
-        "How many numbers are kept of an image, and what they are good for. cls: one vector; "
-        "S: the tokens; L: their maps; U: the dense grid of patches; Z: what passes a bottleneck. "
-        "Of S and U, kNN reads the mean.",
+        f"How many numbers are kept of an image, and what they are good for. {explained}. "
+        "Of several vectors, kNN reads the mean.",
         (_size_figure(evaluation, *named) for named in QUALITIES.items()),
     )
 
@@ -142,8 +156,8 @@ def _size_figure(evaluation: Evaluation, name: str, parts: Sequence[Kept]) -> st
     points = []
     for place, model in enumerate(evaluation.models):
         for part in parts:
-            score, size = model.score(part.quality), model.score(part.size)
-            if score and size:
+            if found := part.of(model):
+                score, size = found
                 tip = f"{model.name}, {part.letter}: {score.text}, {size.number} numbers"
                 points.append(Point(size.value, score.value, place, tip, letter=part.letter))
     if len(points) < 2:
