@@ -99,9 +99,7 @@ def read_words(file: str | Path) -> Words:
     """What `Words.save` wrote. Raises SearchError."""
     file = at_home(file)
     try:
-        Path(file).open(
-            "rb"
-        ).close()  # safetensors says of what may not be read that it is not there
+        Path(file).open("rb").close()  # what may not be read is not there to safetensors
         with safe_open(file, "numpy") as opened:
             about = parse_json((opened.metadata() or {})["stellar_words"])
             if about.pop("format") != FORMAT:
