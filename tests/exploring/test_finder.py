@@ -21,7 +21,7 @@ from stellar.exploring.steps import Scale
 from stellar.exploring.workbench import Named
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
-from stellar.searching import Query, SearchError, open_index
+from stellar.searching import Index, Query, SearchError, open_index
 from stellar.searching.hits import Hit
 from stellar.searching.scoring import answers
 from stellar.searching.words import Origin, Words
@@ -132,29 +132,34 @@ def same_answer(found: Sequence[Hit], every: Sequence[Hit]) -> None:
     )
 
 
-def test_a_given_index_is_searched(photos: Path, tmp_path: Path) -> None:
+def given_index(photos: Path, tokens: int | None = None) -> Index:
+    """Made of the pictures as commands do, beside their folder."""
     pytest.importorskip("lancedb")
-    model = stellar.load("stellar-scenes")
-    stellar.embed(model, photos, tmp_path / "photos.parquet")
-    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
-    index = open_index(tmp_path / "photos.index")
-    gallery = Gallery(ImageFolder(photos), "photos")
-    finder = Finder(Workbench([Named("stellar-scenes", model)], gallery), index)
+    file, folder = photos.with_suffix(".parquet"), photos.with_suffix(".index")
+    stellar.embed(stellar.load("stellar-scenes"), photos, file, tokens=tokens)
+    stellar.build_index(file, folder, photos)
+    return open_index(folder)
+
+
+def workbench_of(photos: Path) -> Workbench:
+    named = Named("stellar-scenes", stellar.load("stellar-scenes"))
+    return Workbench([named], Gallery(ImageFolder(photos), "photos"))
+
+
+def test_a_given_index_is_searched(photos: Path) -> None:
+    index, workbench = given_index(photos), workbench_of(photos)
+    finder = Finder(workbench, index)
     assert finder.num_indexed == 30
     same_answer(finder.search("4", count=5), index.search("04.png", count=30)[1:])
     with pytest.raises(ExploreError, match="by --fit crop, not squash"):
-        Finder(Workbench([Named("stellar-scenes", model)], gallery, "squash"), index)
-    other = Stellar(model.config)
+        Finder(Workbench(workbench.models, workbench.gallery, "squash"), index)
+    other = Stellar(workbench.models[0].model.config)
     with pytest.raises(ExploreError, match=r"made with another model \(.*\) than mine"):
-        Finder(Workbench([Named("mine", other)], gallery), index)
+        Finder(Workbench([Named("mine", other)], workbench.gallery), index)
 
 
 def test_an_index_without_any_of_the_pictures_is_refused(photos: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lancedb")
-    named = [Named("stellar-scenes", stellar.load("stellar-scenes"))]
-    stellar.embed(named[0].model, photos, tmp_path / "photos.parquet")
-    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
-    index = open_index(tmp_path / "photos.index")
+    index, named = given_index(photos), workbench_of(photos).models
     (tmp_path / "others").mkdir()
     Image.new("RGB", (60, 40), "teal").save(tmp_path / "others/a.png")
     others = Gallery(ImageFolder(tmp_path / "others"), "others")
@@ -166,26 +171,16 @@ def test_an_index_without_any_of_the_pictures_is_refused(photos: Path, tmp_path:
     assert Finder(Workbench(named, one_of_both), index).num_indexed == 30
 
 
-def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lancedb")
-    model = stellar.load("stellar-scenes")
-    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=2)
-    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
-    index = open_index(tmp_path / "photos.index")
-    gallery = Gallery(ImageFolder(photos), "photos")
-    finder = Finder(Workbench([Named("stellar-scenes", model)], gallery), index)
+def test_an_index_of_fewer_tokens_is_asked_with_as_many(photos: Path) -> None:
+    index = given_index(photos, tokens=2)
+    finder = Finder(workbench_of(photos), index)
     same_answer(finder.search("4", count=5), index.search("04.png", count=30)[1:])
 
 
-def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path, tmp_path: Path) -> None:
+def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path) -> None:
     """An index of fewer tokens numbers them by their strength."""
-    pytest.importorskip("lancedb")
-    model = stellar.load("stellar-scenes")
-    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=4)
-    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
-    index = open_index(tmp_path / "photos.index")
-    gallery = Gallery(ImageFolder(photos), "photos")
-    finder = Finder(Workbench([Named("stellar-scenes", model)], gallery), index)
+    index = given_index(photos, tokens=4)
+    finder = Finder(workbench_of(photos), index)
     hits = finder.search("4", [], Sought([2, 5]), count=6)
     for hit in hits:
         tokens = of_hit(hit, finder)["tokens"]
@@ -197,7 +192,7 @@ def test_what_matched_is_chosen_by_its_number_on_the_page(photos: Path, tmp_path
         assert cosines.amax(dim=1).min() > 0.999
     assert of_hit(finder.search("4", count=1)[0], finder)["tokens"] == []
     (photos / hits[0].path).unlink()
-    again = Finder(Workbench([Named("stellar-scenes", model)], gallery), index)
+    again = Finder(workbench_of(photos), index)
     assert again.tokens_of(hits[0]) == []
 
 
@@ -256,15 +251,8 @@ def test_without_lancedb_it_is_said_before_anything_is_embedded(
         few.search("0")
 
 
-def test_concepts_are_those_of_the_index_and_find_their_pictures(
-    photos: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("lancedb")
-    model = stellar.load("stellar-scenes")
-    stellar.embed(model, photos, tmp_path / "photos.parquet")
-    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
-    index = open_index(tmp_path / "photos.index")
-    workbench = Workbench([Named("stellar-scenes", model)], Gallery(ImageFolder(photos), "photos"))
+def test_concepts_are_those_of_the_index_and_find_their_pictures(photos: Path) -> None:
+    index, workbench = given_index(photos), workbench_of(photos)
     finder = Finder(workbench, index, num_concepts=5)
     expected = index.concepts(5).concepts
     found = finder.overview.concepts
@@ -306,14 +294,9 @@ def test_a_token_is_of_the_nearest_concept_once_concepts_are_known(workbench: Wo
     finder.close()
 
 
-def test_an_index_of_fewer_tokens_counts_as_many(photos: Path, tmp_path: Path) -> None:
+def test_an_index_of_fewer_tokens_counts_as_many(photos: Path) -> None:
     """As many tokens of a picture have a concept as the index counts of it."""
-    pytest.importorskip("lancedb")
-    model = stellar.load("stellar-scenes")
-    stellar.embed(model, photos, tmp_path / "photos.parquet", tokens=3)
-    stellar.build_index(tmp_path / "photos.parquet", tmp_path / "photos.index", photos)
-    index = open_index(tmp_path / "photos.index")
-    workbench = Workbench([Named("stellar-scenes", model)], Gallery(ImageFolder(photos), "photos"))
+    index, workbench = given_index(photos, tokens=3), workbench_of(photos)
     finder = Finder(workbench, index, num_concepts=4)
     counted = answers(index.rows.all_shares).sum(axis=1)
     assert len(finder.overview.concepts) == 4
