@@ -179,7 +179,7 @@ def main() -> None:
     found = ablate(base, scenes, options.out, changes, options.num_seeds, console=Console())
     runs = {WHOLE: base, **{name: change(base) for name, change in changes.items()}}
     print(markdown(found, {name: run.training.steps or 0 for name, run in runs.items()}))
-    print(f"{found.data}; {found.protocol['spread']}")
+    print("; ".join([found.data, *filter(None, [found.protocol.get("spread")])]))
 
 
 if __name__ == "__main__":

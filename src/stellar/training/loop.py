@@ -145,11 +145,11 @@ class Training:
                 progress.advance(step_now, update.total)
                 if step_now % training.log_every == 0 or last:
                     self.log(update, progress.images_per_second)
+                draws = training.sample_every and (last or step_now % training.sample_every == 0)
+                if draws and update.finite:
+                    recorder.draw(self.model, self.counters)
                 if step_now % training.checkpoint_every == 0 or last or stop:
                     self.save()
-                draws = training.sample_every and (last or step_now % training.sample_every == 0)
-                if draws and update.finite:  # after the checkpoint, which counts for more
-                    recorder.draw(self.model, self.counters)
                 if stop and not last:
                     return False
         self.require_finite_end()
