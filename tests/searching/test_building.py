@@ -396,7 +396,7 @@ INTERNAL = "lance error: Encountered internal error. Please file a bug report at
     [
         (f"{MEMORY}Invalid range 0..9, /rustc/2d81/ops/function.rs:250:5", "Invalid range 0..9"),
         (f"{NOT_FOUND}Wrapped error: Not found: x, /a/b.rs:1:2, /c.rs:1:2", "Not found: x"),
-        (f"{INTERNAL}, /root/.cargo/registry/src/dataset.rs:3640:29", "Encountered internal error"),
+        (f"{INTERNAL}, /build/lance/src/dataset.rs:3640:29", "Encountered internal error"),
         ("Tail read position 18446744073709007894 is outside", "Tail read position ... is outside"),
         (r"Not 18446744073709551613.manifest, C:\io.rs:1:2", "Not 18446744073709551613.manifest"),
         ("/rustc/2d81/function.rs:250:5", "RuntimeError"),

@@ -14,13 +14,13 @@ from stellar.cli.options import options_of
 from stellar.errors import UserError
 from stellar.quantities import whole_number
 
-logger = logging.getLogger(__name__)
-
 if TYPE_CHECKING:
     from stellar.searching import Example, Hit, Index
     from stellar.searching.originals import Originals
 
     Shown = TypeVar("Shown", Hit, Example)
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """Find pictures by what is in them, and where it is.
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from stellar.config import check_count, check_seed
+from stellar.data.folder import evenly_spread
 from stellar.searching.clustering import nearest_centre, spherical_kmeans
 from stellar.searching.hits import Hit, hits
 from stellar.searching.rows import Rows
@@ -65,7 +66,7 @@ def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 
     counted = answers(rows.all_shares)
     keys = np.flatnonzero(counted)
     picture, token = np.divmod(keys, counted.shape[1])
-    some = _evenly(np.arange(len(counted)), max(1, LEARNED_FROM // counted.shape[1]))
+    some = np.array(evenly_spread(counted, max(1, LEARNED_FROM // counted.shape[1])))
     learned = torch.from_numpy(unit(rows.sparse(some))[counted[some]])
     centres = spherical_kmeans(learned, count, seed)
     group, cosine = np.empty(len(keys), int), np.empty(len(keys), np.float32)
@@ -109,15 +110,10 @@ def _mean_map(
     """What m tokens explain of the patches of their pictures, in the mean of some of these. The
     pictures rise.
     """
-    some = _evenly(np.unique(picture), AVERAGED)
+    pictures = np.unique(picture)
+    some = pictures[evenly_spread(pictures, AVERAGED)]
     place = np.searchsorted(some, picture).clip(max=len(some) - 1)
     own = np.zeros((len(some), rows.contents.num_tokens), np.float32)
     there = some[place] == picture
     own[place[there], token[there]] = 1
     return np.einsum("nkhw,nk->hw", rows.maps(some).astype(np.float32), own) / len(some)
-
-
-def _evenly(numbers: Int64[np.ndarray, "n"], most: int) -> Int64[np.ndarray, "s"]:
-    """As many of them, spread over all."""
-    count = min(len(numbers), most)
-    return numbers[np.arange(count) * len(numbers) // count]

@@ -1,7 +1,7 @@
 // A card for each token: its map on the picture, its share and its place.
 
 import { pictureURL } from "./api.js";
-import { ALONG } from "./choice.js";
+import { ALONG, together } from "./choice.js";
 import { gives, takes } from "./dragging.js";
 import { show } from "./images.js";
 import { clamped, paintShade } from "./maps.js";
@@ -60,7 +60,7 @@ export class Cards {
     card.addEventListener("pointerleave", () => this.on.hover(null));
     card.addEventListener("focus", () => card.matches(":focus-visible") && this.on.hover(token));
     card.addEventListener("blur", () => this.on.hover(null));
-    card.addEventListener("click", (event) => this.on.choose(token, event.shiftKey || event.metaKey || event.ctrlKey));
+    card.addEventListener("click", (event) => this.on.choose(token, together(event)));
     gives(card, () => this.on.given(token));
     takes(card, (what) => this.on.drop(token, what));
     item.append(card);

@@ -3,6 +3,9 @@
 // How far arrow keys go in a list.
 export const ALONG = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
+// Whether a click means this together with what is chosen already.
+export const together = (event) => event.shiftKey || event.metaKey || event.ctrlKey;
+
 export function choice(root, changed) {
   const buttons = [...root.querySelectorAll("[role=radio]")];
 

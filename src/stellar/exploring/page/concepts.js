@@ -2,6 +2,7 @@
 // for pictures with it.
 
 import { ask } from "./api.js";
+import { together } from "./choice.js";
 import { groups, pictures } from "./counted.js";
 import { hitButton } from "./hits.js";
 import { decoded, paintHeat } from "./maps.js";
@@ -55,7 +56,7 @@ export class Concepts {
     text.querySelector("small").textContent =
       `in ${concept.pictures.toLocaleString()} of ${pictures(indexed)}, ${(100 * concept.share).toFixed(1)}% of all patches`;
     pick.append(where, text);
-    pick.onclick = (event) => this.search.forConcept(number, event.shiftKey || event.metaKey || event.ctrlKey);
+    pick.onclick = (event) => this.search.forConcept(number, together(event));
     const examples = document.createElement("div");
     examples.className = "examples";
     examples.append(...concept.examples.map((hit) => {
