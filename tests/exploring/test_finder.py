@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from given import given_index, workbench_of
 from PIL import Image
 
 import stellar
@@ -21,7 +22,7 @@ from stellar.exploring.steps import Scale
 from stellar.exploring.workbench import Named
 from stellar.model import Stellar
 from stellar.model.files.fingerprint import fingerprint
-from stellar.searching import Index, Query, SearchError, open_index
+from stellar.searching import Query, SearchError, open_index
 from stellar.searching.hits import Hit
 from stellar.searching.scoring import answers
 from stellar.searching.words import Origin, Words
@@ -130,20 +131,6 @@ def same_answer(found: Sequence[Hit], every: Sequence[Hit]) -> None:
     assert [hit.score for hit in found] == pytest.approx(
         [hit.score for hit in every[: len(found)]], abs=2e-3
     )
-
-
-def given_index(photos: Path, tokens: int | None = None) -> Index:
-    """Made of the pictures as commands do, beside their folder."""
-    pytest.importorskip("lancedb")
-    file, folder = photos.with_suffix(".parquet"), photos.with_suffix(".index")
-    stellar.embed(stellar.load("stellar-scenes"), photos, file, tokens=tokens)
-    stellar.build_index(file, folder, photos)
-    return open_index(folder)
-
-
-def workbench_of(photos: Path) -> Workbench:
-    named = Named("stellar-scenes", stellar.load("stellar-scenes"))
-    return Workbench([named], Gallery(ImageFolder(photos), "photos"))
 
 
 def test_a_given_index_is_searched(photos: Path) -> None:
@@ -272,6 +259,38 @@ def test_concepts_are_those_of_the_index_and_find_their_pictures(photos: Path) -
     unwanted = finder.search("4", unwanted=Sought(concepts=[1]), count=5)
     whole = index.find(Query(index.example("04.png").sparse, centres[[1]]), 30)
     same_answer(unwanted, [hit for hit in whole if hit.path != "04.png"])
+
+
+def test_concepts_get_names_that_last(photos: Path) -> None:
+    index = given_index(photos)
+    finder = Finder(workbench_of(photos), index, num_concepts=5)
+    assert finder.can_name
+    assert finder.name_concept(3, "boat") == ["", "", "", "boat", ""]
+    assert finder.overview.concepts[3].name == "boat"
+    assert [hit.path for hit in index.search(concept=["boat"], count=5)] == [
+        hit.path for hit in finder.search(None, wanted=Sought(concepts=[3]), count=5)
+    ]
+    # Somebody names another one meanwhile.
+    index.keep_concepts(index.concepts().concepts, {1: "sea"})
+    assert finder.name_concept(3, "") == ["", "sea", "", "", ""]
+    with pytest.raises(SearchError, match="two concepts would be named sea"):
+        finder.name_concept(2, "Sea")
+    again = Finder(workbench_of(photos), open_index(index.folder))
+    assert [each.name for each in again.overview.concepts] == ["", "sea", "", "", ""]
+    finer = Finder(workbench_of(photos), index, num_concepts=7)
+    with pytest.raises(SearchError, match="keeps other concepts already, named sea"):
+        finer.name_concept(0, "boat")
+
+
+def test_what_is_gone_with_the_page_gets_no_names(photos: Path) -> None:
+    pytest.importorskip("lancedb")
+    finder = Finder(workbench_of(photos), num_concepts=5)
+    assert not finder.can_name
+    assert len(finder.overview.concepts) == 5
+    assert not finder.can_name
+    with pytest.raises(ExploreError, match="names of concepts last in an index; make one with"):
+        finder.name_concept(0, "boat")
+    finder.close()
 
 
 def test_a_token_is_of_the_nearest_concept_once_concepts_are_known(workbench: Workbench) -> None:

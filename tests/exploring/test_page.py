@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from given import given_index, workbench_of
 from PIL import Image
 
 from browsing import Page, at_patch, drag, middle
@@ -301,6 +303,7 @@ def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -
     page.click("#ways >> text=Concepts")
     page.wait_for_selector(".pick")
     assert page.locator(".pick").count() == 24
+    assert page.locator(".pen").count() == 0
     assert page.locator("#views").is_hidden()
     assert page.locator(".place").is_hidden()
     assert re.fullmatch(
@@ -311,7 +314,10 @@ def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -
     page.wait_for_selector("#search .hit")
     assert page.inner_text("#search .hint").startswith("Like concept 5: the best of 40 pictures.")
     page.click(".pick[data-concept='6']", modifiers=["Shift"])
-    until(page, "document.querySelector('#search .hint').textContent.includes('concepts 5, 6')")
+    until(
+        page,
+        "document.querySelector('#search .hint').textContent.includes('concept 5 and concept 6')",
+    )
     page.click("[data-name='concept 6']")
     assert page.locator("[data-name]").all_inner_texts() == ["with concept 5", "without concept 6"]
     assert page.locator(".pick[aria-pressed=true]").count() == 2
@@ -329,7 +335,7 @@ def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -
     page.dblclick(".pick[data-concept='5']")
     page.wait_for_timeout(300)
     assert page.locator("#search .hit").count() == 0
-    example = page.locator(".pick[data-concept='5'] + .examples .hit >> nth=0")
+    example = page.locator("#concepts li:has([data-concept='5']) .hit >> nth=0")
     name = example.get_attribute("title")
     example.click()
     until(page, facts_begin(name.removesuffix(".png")))
@@ -341,6 +347,50 @@ def test_concepts_are_looked_at_and_searched_for(opened: Opened, address: str) -
     page.go_back()
     until(page, "document.querySelector('.facts').textContent.includes('/0/2 ')")
     assert page.locator("#views").is_visible()
+
+
+def test_concepts_are_named_where_names_last(opened: Opened, photos: Path) -> None:
+    finder = Finder(workbench_of(photos), given_index(photos), num_concepts=5)
+    with Server(finder, 0).answering() as address:
+        page = opened(address)
+        page.click("#ways >> text=Concepts")
+        page.click(".pick[data-concept='1']")
+        page.wait_for_selector("#search .hit")
+        pen = page.locator("#concepts li >> nth=1 >> .pen")
+        assert pen.inner_text() == "Name"
+        pen.click()
+        field = page.locator(".naming input")
+        assert page.evaluate("document.activeElement.ariaLabel") == "Name of concept 1"
+        field.fill("7")
+        field.press("Enter")
+        page.wait_for_selector(".message.error >> text=a concept's name is up to 60 letters")
+        field.fill("an <i>old</i> boat")
+        field.press("Enter")
+        until(page, "document.activeElement.textContent === 'Rename'")
+        assert page.inner_text(".pick >> nth=1").startswith("An <i>old</i> boat\n")
+        assert page.locator("[data-name]").all_inner_texts() == ["with an <i>old</i> boat"]
+        page.click("[data-name]")
+        page.click("[data-name]")
+        page.click(".go")
+        hint = "document.querySelector('#search .hint').textContent"
+        until(page, f"{hint}.startsWith('Like an <i>old</i> boat: ')")
+        pen.click()
+        field.fill("another")
+        field.press("Escape")
+        assert page.locator(".naming").count() == 0
+        assert page.locator("[data-name]").count() == 1  # which Escape would let go
+        page.click("#concepts li >> nth=1 >> .hit >> nth=0")
+        page.click(".card[aria-pressed=true] >> nth=0")  # of several one
+        until(
+            page, r"document.querySelector('.which').textContent.endsWith('of an <i>old</i> boat.')"
+        )
+        page.go_back()
+        page.reload()
+        page.wait_for_selector(".pick >> text=An <i>old</i> boat")
+        pen.click()
+        field.fill("")
+        page.click(".naming button")
+        page.wait_for_selector(".pick >> text=Concept 1")
 
 
 def test_what_cannot_be_seen_is_not_done(opened: Opened, address: str) -> None:

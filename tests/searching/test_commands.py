@@ -225,7 +225,7 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "error: search needs a picture to go by, --like PATH, or words\n"),
+        ("", "error: search needs a picture to go by, --like PATH, a concept, or words\n"),
         ("--without 003.jpg:3", "--without says what is not wanted; say what is, with --like"),
         ("boat --like 003.jpg", "got --like 003.jpg and the words 'boat'; leave one of them out"),
         ("--like 03.jpg", "03.jpg is not in photos.index; did you mean"),
@@ -235,7 +235,7 @@ def test_json_for_machines(stellar: Callable[..., Done]) -> None:
         ("--like 003.jpg --where 0,0,2,1", "got 0,0,2,1"),
         ("--like 003.jpg --at here", "--at is a pixel x,y, as 120,80, got here"),
         ("--like 003.jpg --at 1,1", "call stellar index again, with --pictures"),
-        ("--like 003.jpg --without 004.jpg", "as photo.jpg:3, got 004.jpg"),
+        ("--like 003.jpg --without 004.jpg", "name one of it, as 004.jpg:3"),
         ("--like 003.jpg --without 004.jpg:" + 5000 * "3", "as photo.jpg:3, got 004.jpg:3"),
         ("--like 003.jpg --without 04.jpg:1", "04.jpg is not in photos.index"),
         ("--like 003.jpg --out hits.pdf", "end its name in .html, got --out hits.pdf"),

@@ -47,8 +47,9 @@ class Options:
     none."""
     words: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """What stellar align wrote, to search by words; by default, what the index was made with."""
-    concepts: int = 24
-    """In how many groups the tokens of the pictures are shown; with more, they are finer."""
+    concepts: int | None = None
+    """In how many groups the tokens of the pictures are shown; with more, they are finer. None:
+    those that the index keeps (stellar concepts), else 24."""
     compare: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """A second model, to see the same pictures with its eyes, side by side."""
     fit: Literal["crop", "squash"] = "crop"
@@ -81,7 +82,8 @@ def run(arguments: Sequence[str]) -> int:
     from stellar.precision import choose_device
     from stellar.searching import open_index
 
-    check_count(options.concepts, "concepts")
+    if options.concepts is not None:
+        check_count(options.concepts, "concepts")
     device = choose_device(options.device)
     tokenizer = None if options.tokenizer is None else str(options.tokenizer)
 
@@ -141,11 +143,12 @@ def _check_export(options: Options) -> None:
 
 def _export(options: Options, workbench: "Workbench") -> int:
     from stellar.exploring.showcase import write_showcase
+    from stellar.searching.concepts import NUM_CONCEPTS
 
     assert options.export is not None
     taken = write_showcase(
         options.export, workbench.models[0].model, workbench.gallery.source,
-        Path(options.model).name, options.fit, options.concepts,
+        Path(options.model).name, options.fit, options.concepts or NUM_CONCEPTS,
     )  # fmt: skip
     pictures = counted(taken.count, "picture")
     print(f"{pictures} -> {options.export}; try it: python {options.export / 'app.py'}")

@@ -15,7 +15,7 @@ from stellar.errors import UserError
 from stellar.quantities import whole_number
 
 if TYPE_CHECKING:
-    from stellar.searching import Example, Hit, Index
+    from stellar.searching import Example, Hit, Index, Unwanted
     from stellar.searching.originals import Originals
 
     Shown = TypeVar("Shown", Hit, Example)
@@ -29,6 +29,7 @@ DESCRIPTION = """Find pictures by what is in them, and where it is.
   stellar search photos.index --like photo.jpg --at 120,80 --without other.jpg:5
   stellar search photos.index --like new.jpg --model runs/photos --out hits.html
   stellar search photos.index "a red boat" --where right                  words (stellar align)
+  stellar search photos.index --concept boat --without sky                named (stellar concepts)
 
 stellar index makes an index."""
 
@@ -53,10 +54,16 @@ class Options:
     set against set."""
     at: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
     """The token that explains this pixel of that picture. With --token, both have to be found."""
-    without: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN")
+    concept: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="CONCEPT")
     ] = ()
-    """A token of a picture of the index that is not wanted; may be given several times."""
+    """A concept that the index keeps, by its name or number; given several times, all have to be
+    found, as beside --token. stellar concepts finds and names them."""
+    without: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN|CONCEPT")
+    ] = ()
+    """A token of a picture of the index, or a concept, that is not wanted; may be given several
+    times."""
     where: Annotated[str | None, tyro.conf.arg(metavar="PLACE")] = None
     """Where it has to lie: left, right, top, bottom, upper-left, upper-right, lower-left,
     lower-right, middle, or a box x0,y0,x1,y1 in [0, 1]."""
@@ -92,14 +99,17 @@ def run(arguments: Sequence[str]) -> int:
 
     originals = None if options.pictures is None else open_originals(options.pictures)
     index = open_index(options.index)
-    without = [_path_and_token(text) for text in options.without]
+    without = [_unwanted(text) for text in options.without]
+    if whole := next((each for each in without if each in index.rows.numbers), None):
+        raise UserError(f"--without {whole} lacks a token; name one of it, as {whole}:3")
     example, tokens = _asked_with(index, options)
-    if example is None:
+    if options.texts:
         hits = _by_words(index, options, without)
     else:
         hits = index.search(
-            example, tokens, None, without, options.where, options.count, exact=options.exact
-        )
+            example, tokens, None, without, options.where, options.count,
+            exact=options.exact, concept=options.concept,
+        )  # fmt: skip
     whole = example is not None and not tokens
     print(_as_json(hits) if options.json else _as_table(hits, whole))
     if options.out is not None:
@@ -131,7 +141,7 @@ def _asked_with(index: "Index", options: Options) -> "tuple[Example | None, list
     return example, [*options.token, *at]
 
 
-def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int]]) -> "list[Hit]":
+def _by_words(index: "Index", options: Options, without: "Sequence[Unwanted]") -> "list[Hit]":
     from stellar.cli.terminal import is_quiet
     from stellar.cli.towers import texts_of
     from stellar.searching import read_words
@@ -151,12 +161,13 @@ def _by_words(index: "Index", options: Options, without: Sequence[tuple[str, int
 
 
 def _check_what_is_asked(options: Options) -> None:
-    if options.like is None and not options.texts:
+    if options.like is None and not options.texts and not options.concept:
         if options.without:
             raise UserError(
-                "--without says what is not wanted; say what is, with --like PATH or in words"
+                "--without says what is not wanted; say what is, with --like PATH, --concept or in "
+                "words"
             )
-        raise UserError("search needs a picture to go by, --like PATH, or words")
+        raise UserError("search needs a picture to go by, --like PATH, a concept, or words")
     if not all(text.strip() for text in options.texts):
         raise UserError("a text to search by says something, got an empty one; name what to find")
     if options.like is not None and options.texts:
@@ -164,10 +175,22 @@ def _check_what_is_asked(options: Options) -> None:
             f"search goes by a picture or by words, got --like {options.like} and the words "
             f"{options.texts[0]!r}; leave one of them out"
         )
-    if options.texts and (options.token or options.at is not None or options.model is not None):
-        raise UserError("--token, --at and --model are for --like PATH, not for words")
-    if options.like is not None and options.words is not None:
-        raise UserError("--words is for a search by words, not for --like PATH")
+    pointed = options.token or options.at is not None
+    if options.like is None and (pointed or options.model is not None):
+        other = "words" if options.texts else "concepts"
+        raise UserError(f"--token, --at and --model are for --like PATH, not for {other}")
+    if options.texts and options.concept:
+        raise UserError(
+            f"search goes by concepts or by words, got --concept {options.concept[0]} and the "
+            f"words {options.texts[0]!r}; leave one of them out"
+        )
+    if options.like is not None and options.concept and not pointed:
+        raise UserError(
+            "--concept is found beside tokens, not beside a whole picture; choose one of "
+            f"{options.like} with --token or --at, or leave --like out"
+        )
+    if not options.texts and options.words is not None:
+        raise UserError("--words is for a search by words, not for --like PATH or --concept")
 
 
 def check_page(out: Path) -> None:
@@ -193,12 +216,15 @@ def _pixel(text: str) -> tuple[float, float]:
         raise UserError(f"--at is a pixel x,y, as 120,80, got {text}") from None
 
 
-def _path_and_token(text: str) -> tuple[str, int]:
-    path, _, number = text.rpartition(":")
+def _unwanted(text: str) -> "Unwanted":
+    """A picture and a token of it, or a concept, whose name has no colon."""
+    path, colon, number = text.rpartition(":")
     token = whole_number(number)
-    if not path or token is None:
-        raise UserError(f"--without is a picture and a token, as photo.jpg:3, got {text[:200]}")
-    return path, token
+    if colon and (not path or token is None):
+        raise UserError(
+            f"--without is a concept, or a picture and a token, as photo.jpg:3, got {text[:200]}"
+        )
+    return (path, token) if colon and token is not None else text
 
 
 def _as_table(hits: "list[Hit]", whole: bool) -> str:
@@ -268,10 +294,21 @@ def _in_words(options: Options, tokens: Sequence[int]) -> str:
     numbered = [f"token {number}" for number in tokens]
     if options.at is not None:
         numbered[-1] += f", the one at {options.at},"
-    what = f"{' and '.join(numbered)} of {options.like}" if numbered else str(options.like)
-    if options.texts:
-        what = " and ".join(options.texts)
+    what = [*options.texts, *map(_concept, options.concept)]
+    if options.like is not None:
+        what.insert(0, f"{' and '.join(numbered)} of {options.like}" if numbered else options.like)
     where = "" if options.where is None else f", at {options.where}"
-    without = "".join(f", without token {n} of {path}" for path, n in
-                      map(_path_and_token, options.without))  # fmt: skip
-    return f"Most like {what}{where}{without}"
+    without = "".join(f", without {_said(_unwanted(text))}" for text in options.without)
+    return f"Most like {' and '.join(what)}{where}{without}"
+
+
+def _said(unwanted: "Unwanted") -> str:
+    if isinstance(unwanted, tuple):
+        path, number = unwanted
+        return f"token {number} of {path}"
+    return _concept(str(unwanted))
+
+
+def _concept(given: str) -> str:
+    """A name says itself."""
+    return given if whole_number(given) is None else f"concept {given}"

@@ -63,6 +63,7 @@ def make_app(finder: Finder) -> Starlette:
             Route("/api/pictures/{key}/view", answers.view),
             Route("/api/pictures/{key}/input", answers.input),
             Route("/api/concepts", answers.concepts, methods=["POST"]),
+            Route("/api/concepts/name", answers.name, methods=["POST"]),
             Route("/api/look", answers.look, methods=["POST"]),
             Route("/api/python", answers.python, methods=["POST"]),
             Route("/api/search", answers.search, methods=["POST"]),
@@ -173,6 +174,14 @@ class Answers:
         await self._asked(request)
         found = await self._turns.run(lambda: of_concepts(self._finder))
         return Answer({"concepts": found, "indexed": self._finder.num_indexed})
+
+    async def name(self, request: Request) -> Response:
+        asked = await self._asked(request)
+        number, name = asked.get("concept"), asked.get("name")
+        if type(number) is not int or not isinstance(name, str):
+            raise ExploreError("a concept is named by its number and a text")
+        names = await self._turns.run(lambda: self._finder.name_concept(number, name))
+        return Answer({"names": names})
 
     async def bring(self, request: Request) -> Response:
         """A picture, as the body; its name is only shown."""

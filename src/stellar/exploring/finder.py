@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from stellar.config import Fit, check_count
 from stellar.exploring.gallery import NoPicture
-from stellar.exploring.overview import NUM_CONCEPTS, Overview
+from stellar.exploring.overview import Overview
 from stellar.exploring.own_index import LARGEST, build_own_index, can_have_own_index
 from stellar.exploring.steps import Step
 from stellar.exploring.vectors import token_vectors
@@ -66,9 +66,10 @@ class Finder:
         workbench: Workbench,
         index: Index | None = None,
         wording: Wording | None = None,
-        num_concepts: int = NUM_CONCEPTS,
+        num_concepts: int | None = None,
     ) -> None:
-        check_count(num_concepts, "concepts")
+        if num_concepts is not None:
+            check_count(num_concepts, "concepts")
         self.workbench, self.num_concepts = workbench, num_concepts
         self._index, self._folder, self._wording = index, None, wording
         if index is not None:
@@ -113,6 +114,26 @@ class Finder:
         overview was asked for.
         """
         return self.overview.of_each_token(factors) if "overview" in vars(self) else None
+
+    @property
+    def can_name(self) -> bool:
+        """Whether concepts may get names: where their index is not gone with the page."""
+        return self._index is not None and self._folder is None
+
+    def name_concept(self, number: int, name: str) -> list[str]:
+        """Call a concept so from now on, in its index, too; an empty name takes its name away. The
+        names of all. Raises ExploreError where no names last, SearchError for what is no name, and
+        NotWritten.
+        """
+        if not self.can_name:
+            raise ExploreError(
+                "names of concepts last in an index; make one with stellar embed and stellar "
+                "index, and start stellar explore with --index"
+            )
+        overview = self.overview
+        kept = self._searchable().keep_concepts(overview.concepts, {number: name})
+        overview.concepts = list(kept.naming(overview.concepts))
+        return list(kept.names)
 
     def search(
         self,

@@ -16,16 +16,18 @@ from stellar.searching import Hit, Index
 from stellar.searching.clustering import nearest_centre
 from stellar.searching.scoring import answers
 
-NUM_CONCEPTS, NUM_EXAMPLES = 24, 6
-"""By default, and pictures that are shown of each."""
+NUM_EXAMPLES = 6
+"""Pictures that are shown of each."""
 ASKED = 4
 """Times as many examples are asked for: some may not be shown."""
 
 
 class Overview:
-    """The concepts of an index, in `count` groups; an example is shown where `may_show` says so."""
+    """The concepts that an index keeps, or `count` groups; examples are those that `may_show` lets
+    through.
+    """
 
-    def __init__(self, index: Index, count: int, may_show: Callable[[Hit], bool]) -> None:
+    def __init__(self, index: Index, count: int | None, may_show: Callable[[Hit], bool]) -> None:
         self._contents = index.contents
         found = index.concepts(count, ASKED * NUM_EXAMPLES).concepts
         self.concepts = [

@@ -49,6 +49,7 @@ def of_the_page(finder: Finder) -> dict[str, Any]:
         "indexed": finder.num_indexed,
         "whyNoSearch": finder.why_no_search,
         "words": finder.knows_words,
+        "canName": finder.can_name,
     }
 
 
@@ -101,6 +102,7 @@ def of_concepts(finder: Finder) -> list[dict[str, Any]]:
     """What is in the pictures at all."""
     return [
         {
+            "name": concept.name,
             "pictures": concept.num_pictures,
             "share": concept.share,
             "grid": list(concept.where.shape),

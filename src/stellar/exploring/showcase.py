@@ -18,12 +18,12 @@ from stellar.data.folder import ImageFiles, evenly_spread
 from stellar.errors import UserError
 from stellar.exploring.finder import Finder
 from stellar.exploring.gallery import Gallery, NoPicture
-from stellar.exploring.overview import NUM_CONCEPTS
 from stellar.exploring.serving import packages
 from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage
 from stellar.json_text import parse_json
 from stellar.model import Stellar
+from stellar.searching.concepts import NUM_CONCEPTS
 from stellar.storage import filled, hidden, one_line
 
 if TYPE_CHECKING:  # who writes it needs no Starlette

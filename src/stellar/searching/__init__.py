@@ -10,7 +10,8 @@ from stellar.searching.building import EXACT_UP_TO, IndexResult, build_index
 from stellar.searching.concepts import Concept, Concepts
 from stellar.searching.example import Example
 from stellar.searching.hits import Hit, Match
-from stellar.searching.index import Index, open_index
+from stellar.searching.index import Index, Unwanted, open_index
+from stellar.searching.kept_concepts import KeptConcepts
 from stellar.searching.places import PLACES, Box, parse_place
 from stellar.searching.scoring import Query
 from stellar.searching.tables import SearchError
@@ -26,9 +27,11 @@ __all__ = [
     "Hit",
     "Index",
     "IndexResult",
+    "KeptConcepts",
     "Match",
     "Query",
     "SearchError",
+    "Unwanted",
     "Words",
     "build_index",
     "open_index",

@@ -18,6 +18,7 @@ from stellar.searching.difference import origin_of, rows_of, to_add, to_mirror
 from stellar.searching.growing import Growing
 from stellar.searching.originals import Originals, open_originals
 from stellar.searching.tables import (
+    CONCEPTS,
     GROWING,
     LOCK,
     WHOLE,
@@ -34,7 +35,7 @@ from stellar.storage import at_home, locked, make_folder, permitted
 
 EXACT_UP_TO = 20_000
 """Pictures up to which every token is looked at (docs/search.md has the times)."""
-KNOWN = {WHOLE, GROWING, LOCK, WORDS, "pictures.lance", "tokens.lance"}
+KNOWN = {WHOLE, GROWING, LOCK, WORDS, CONCEPTS, "pictures.lance", "tokens.lance"}
 """Names of what is in the folder of an index."""
 
 

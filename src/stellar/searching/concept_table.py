@@ -1,5 +1,5 @@
 """What each concept explains of each picture, as a table: a row for each picture, by its path in
-the index, and a column `concept_0`, ... for each concept.
+the index, and a column for each concept: its name, or `concept_0`, ... by its number.
 """
 
 from pathlib import Path
@@ -25,6 +25,7 @@ def write_table(file: Path, paths: list[str], concepts: Concepts) -> None:
     shares = concepts.shares
     if file.suffix == ".csv":
         shares = np.round(shares.astype(np.float64), DIGITS)
-    columns = {f"concept_{number}": share for number, share in enumerate(shares.T)}
+    names = [each.name or f"concept_{number}" for number, each in enumerate(concepts.concepts)]
+    columns = dict(zip(names, shares.T, strict=True))
     table = pa.table({"path": paths, **columns})
     place_file(file, lambda temporary: WRITERS[file.suffix](table, temporary))

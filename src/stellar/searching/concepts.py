@@ -23,7 +23,8 @@ LEARNED_FROM = 65_536
 """Tokens that the centres are found from, at most: those of pictures that are evenly spread."""
 AVERAGED = 64
 """Pictures of a concept, at most, that its place is the mean of."""
-EXAMPLES = 8
+NUM_CONCEPTS, EXAMPLES = 24, 8
+"""By default, and pictures that are shown of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +43,13 @@ class Concept:
     """What its tokens explain of each patch, in the mean of its pictures."""
     examples: tuple[Hit, ...] = field(repr=False)
     """The tokens nearest to the centre, each of another picture; their score is that cosine."""
+    name: str = ""
+    """What somebody called it (kept_concepts.py)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Concepts:
-    """What an index has, the largest share first."""
+    """What an index has: the largest share first, or in the order in which they are kept."""
 
     concepts: tuple[Concept, ...]
     shares: Float32[np.ndarray, "N c"]
@@ -61,28 +64,40 @@ def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 
     tokens need about a GB. Raises ConfigError for counts below 1, and for what is no seed.
     """
     check_count(count, "count")
-    check_count(examples, "examples", least=0)
     check_seed(seed)
+    counted = answers(rows.all_shares)
+    some = np.array(evenly_spread(counted, max(1, LEARNED_FROM // counted.shape[1])))
+    learned = torch.from_numpy(unit(rows.sparse(some))[counted[some]])
+    found = concepts_around(rows, spherical_kmeans(learned, count, seed).numpy(), examples)
+    order = [n for n in np.argsort(-found.shares.sum(axis=0)) if found.concepts[n].num_pictures]
+    return Concepts(tuple(found.concepts[number] for number in order), found.shares[:, order])
+
+
+def concepts_around(
+    rows: Rows, centres: Float32[np.ndarray, "c D"], examples: int = EXAMPLES
+) -> Concepts:
+    """The tokens of an index in the groups of given centres, in their order; of some there may be
+    no tokens. Raises ConfigError for a count of examples below 0.
+    """
+    check_count(examples, "examples", least=0)
     counted = answers(rows.all_shares)
     keys = np.flatnonzero(counted)
     picture, token = np.divmod(keys, counted.shape[1])
-    some = np.array(evenly_spread(counted, max(1, LEARNED_FROM // counted.shape[1])))
-    learned = torch.from_numpy(unit(rows.sparse(some))[counted[some]])
-    centres = spherical_kmeans(learned, count, seed)
     group, cosine = np.empty(len(keys), int), np.empty(len(keys), np.float32)
     for read, vectors in rows.all_tokens():
         own = counted.ravel()[read]
         places = np.searchsorted(keys, read[own])
-        group[places], cosine[places] = nearest_centre(torch.from_numpy(vectors[own]), centres)
+        group[places], cosine[places] = nearest_centre(
+            torch.from_numpy(vectors[own]), torch.from_numpy(centres)
+        )
     shares = np.zeros((len(counted), len(centres)), np.float32)
     np.add.at(shares, (picture, group), rows.all_shares[counted])
-    order = [number for number in np.argsort(-shares.sum(axis=0)) if (group == number).any()]
     found = []
-    for number in order:
+    for number, centre in enumerate(centres):
         own = group == number
-        found.append(_concept(rows, centres[number].numpy(), float(shares[:, number].mean()),
-                              picture[own], token[own], cosine[own], examples))  # fmt: skip
-    return Concepts(tuple(found), shares[:, order])
+        found.append(_concept(rows, centre, float(shares[:, number].mean()), picture[own],
+                              token[own], cosine[own], examples))  # fmt: skip
+    return Concepts(tuple(found), shares)
 
 
 def _concept(
@@ -101,7 +116,8 @@ def _concept(
     shown = best[:examples]
     scores = Scores(picture[shown], cosine[shown], token[shown, None], cosine[shown, None])
     where = _mean_map(rows, picture, token)
-    return Concept(centre, len(best), share, float(cosine.mean()), where, tuple(hits(scores, rows)))
+    alike = float(cosine.mean()) if len(cosine) else 0.0
+    return Concept(centre, len(best), share, alike, where, tuple(hits(scores, rows)))
 
 
 def _mean_map(
@@ -111,6 +127,8 @@ def _mean_map(
     pictures rise.
     """
     pictures = np.unique(picture)
+    if len(pictures) == 0:
+        return np.zeros(rows.contents.model["shapes"]["maps"][1:], np.float32)
     some = pictures[evenly_spread(pictures, AVERAGED)]
     place = np.searchsorted(some, picture).clip(max=len(some) - 1)
     own = np.zeros((len(some), rows.contents.num_tokens), np.float32)

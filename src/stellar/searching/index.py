@@ -1,8 +1,9 @@
 """An index that is searched: `stellar.open_index(path).search(...)`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,29 @@ from stellar.config import check_count, nearest
 from stellar.model import Stellar
 from stellar.searching.asked import listed, pixel, vectors
 from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
-from stellar.searching.concepts import EXAMPLES, Concepts, find_concepts
+from stellar.searching.concepts import (
+    EXAMPLES,
+    NUM_CONCEPTS,
+    Concept,
+    Concepts,
+    concepts_around,
+    find_concepts,
+)
 from stellar.searching.example import Example, encoded, token_at
 from stellar.searching.hits import Hit, hits
+from stellar.searching.kept_concepts import KeptConcepts, keep, read_concepts
 from stellar.searching.places import Box, check_box, parse_place
 from stellar.searching.rows import Rows
 from stellar.searching.scoring import Query, Scores, best_of, no_scores, score
-from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
+from stellar.searching.tables import CONCEPTS, GROWING, WHOLE, WORDS, SearchError, read_contents
 from stellar.searching.vectors import unit
 from stellar.searching.words import Words, as_words, read_words
 from stellar.storage import at_home, one_line
 
 MOST_SPELT = 10_000
 """Paths that a mistyped one is compared with, letter by letter: of more, none is suggested."""
+Unwanted = tuple[str, int] | str | int
+"""A token, by its picture's path and its number; a concept that is kept, by its name or number."""
 FEWEST, MOST = 64, 512
 """Pictures that are scored together: so many at first, then four times as many, at most."""
 
@@ -73,42 +84,52 @@ class Index:
 
     def search(
         self,
-        like: str | Path | Example,
+        like: str | Path | Example | None = None,
         token: Iterable[int] = (),
         at: Iterable[float] | None = None,
-        without: Iterable[tuple[str, int]] = (),
+        without: Iterable[Unwanted] = (),
         where: str | Box | None = None,
         count: int = 10,
         model: Stellar | None = None,
         exact: bool = False,
+        concept: Iterable[str | int] = (),
     ) -> list[Hit]:
-        """The pictures that are most like a picture, or like some of its tokens; best first.
+        """The pictures that are most like a picture, or like some of its tokens, or have some
+        concepts that are kept; best first.
 
         `like` is a picture's path in the index, with `model` a file, or what `example` made of
         either. `token` are the numbers of its tokens that all have to be found; `at` adds the token
         whose map is largest at a pixel (x, y); with neither, all of its tokens are compared with
-        all of each picture's. `without` are tokens (path, number) that are not wanted. `where` is
+        all of each picture's. `concept` are the names or numbers of concepts that all have to be
+        found, too. `without` are tokens (path, number) and concepts that are not wanted. `where` is
         the place where what is found has to lie, by its name or as a box (places.py). scoring.py
         says what the score is.
 
-        Raises SearchError for a path that is not in the index, a token that there is none of,
-        another model than the index's, of an example as well, and a model beside an example;
-        UserError for what is no place, and a count below 1.
+        Raises SearchError for a path that is not in the index, a token or a concept that there is
+        none of, another model than the index's, of an example as well, a model beside an example,
+        and where nothing is wanted; UserError for what is no place, and a count below 1.
         """
         numbers = listed(token, "token must be a list of tokens, as [3] is one")
+        named = listed(concept, "concept must be a list of names or numbers, as ['boat'] is one")
         point = None if at is None else pixel(at)
+        if like is None:
+            if numbers or point is not None or not named:
+                raise SearchError("a search needs a picture to go by, like=, or a concept")
+            return self.find(self._query(self._centres(named), without, where), count, exact)
         example = self._by_example(like, model)
         if point is not None:
             numbers.append(token_at(example, point))
+        if named and not numbers:
+            raise SearchError("beside a concept, name a token of the picture to go by")
         wanted = [example.token(number) for number in numbers]
-        asked = np.stack(wanted) if wanted else example.sparse
+        asked = np.concatenate([wanted, self._centres(named)]) if wanted else example.sparse
         return self.find(self._query(asked, without, where), count, exact)
 
     def search_words(
         self,
         texts: Float32[np.ndarray, "q E"],
         words: Words | str | Path,
-        without: Iterable[tuple[str, int]] = (),
+        without: Iterable[Unwanted] = (),
         where: str | Box | None = None,
         count: int = 10,
         exact: bool = False,
@@ -131,13 +152,50 @@ class Index:
         look = self._exactly if exact or not self.approximate else self._approximately
         return hits(look(query, count), self.rows)
 
-    def concepts(self, count: int = 24, examples: int = EXAMPLES, seed: int = 0) -> Concepts:
-        """What is in the pictures, without asking: all tokens in `count` groups that are alike
+    def concepts(
+        self, count: int | None = None, examples: int = EXAMPLES, seed: int | None = None
+    ) -> Concepts:
+        """What is in the pictures, without asking: all tokens in groups that are alike
         (concepts.py), with so many examples of each. A `Query` by a concept's centre finds more.
-        The same seed gives the same groups. Raises ConfigError for a count below 1, and for what
-        is no seed.
+
+        With neither count nor seed, these are the concepts that the index keeps, as they are in its
+        pictures now; where it keeps none, and with either, `count` of them are found, by default
+        24. The same seed, by default 0, gives the same. Raises ConfigError for a count below 1, and
+        for what is no seed, and SearchError for a damaged file of kept ones.
         """
-        return find_concepts(self.rows, count, examples, seed)
+        if count is None and seed is None and (kept := self.kept_concepts) is not None:
+            found = concepts_around(self.rows, kept.centres, examples)
+            return replace(found, concepts=kept.naming(found.concepts))
+        count = NUM_CONCEPTS if count is None else count
+        return find_concepts(self.rows, count, examples, 0 if seed is None else seed)
+
+    def keep_concepts(
+        self, concepts: Sequence[Concept], names: Mapping[int, str] | None = None
+    ) -> KeptConcepts:
+        """From now on these are the index's concepts, some of them with other names, by their
+        numbers; an empty one takes a name away. Their file is in the folder of the index, so they
+        last when pictures come in or go.
+
+        Raises SearchError for what is no name, or another one's, for a number that none has, and
+        where other concepts are kept that have names, which would be forgotten; NotWritten.
+        """
+        kept = keep(concepts, self.contents.model["model_sha256"])
+        before, file = self.kept_concepts, self.folder / CONCEPTS
+        if before is not None and np.array_equal(before.centres, kept.centres):
+            kept = before  # with names that they got meanwhile
+        elif before is not None and any(before.names):
+            raise SearchError(
+                f"{self.folder} keeps other concepts already, named "
+                f"{', '.join(filter(None, before.names))}; to forget these, remove {file}"
+            )
+        kept = kept.renamed(names or {})
+        kept.save(file)
+        return kept
+
+    @property
+    def kept_concepts(self) -> KeptConcepts | None:
+        """Those that were kept. Raises SearchError for a damaged file, and for another model's."""
+        return read_concepts(self.folder / CONCEPTS, self.contents.model["model_sha256"])
 
     @property
     def words(self) -> Words | None:
@@ -212,20 +270,34 @@ class Index:
     def _query(
         self,
         wanted: Float32[np.ndarray, "q E"],
-        without: Iterable[tuple[str, int]],
+        without: Iterable[Unwanted],
         where: str | Box | None,
         words: Words | None = None,
     ) -> Query:
-        width = self.contents.model["shapes"]["tokens"][1]
-        expected = "without must be a list of tokens (path, number), as [('photo.jpg', 3)] is one"
-        pairs = [listed(token, expected, 2) for token in listed(without, expected)]
-        unwanted = [self.example(path).token(number) for path, number in pairs]
-        return Query(
-            wanted,
-            np.stack(unwanted) if unwanted else np.zeros((0, width), np.float32),
-            parse_place(where) if isinstance(where, str) else where,
-            words,
+        expected = (
+            "without must be a list of tokens (path, number) and concepts, as "
+            "[('photo.jpg', 3), 'boat'] is one"
         )
+        unwanted = [self._centres([])]
+        for each in listed(without, expected):
+            if isinstance(each, str | Integral):
+                unwanted.append(self._centres([each]))
+            else:
+                path, number = listed(each, expected, 2)
+                unwanted.append(self.example(path).token(number)[None])
+        place = parse_place(where) if isinstance(where, str) else where
+        return Query(wanted, np.concatenate(unwanted), place, words)
+
+    def _centres(self, concepts: Sequence[str | int]) -> Float32[np.ndarray, "q D"]:
+        """Of concepts that are kept. Raises SearchError."""
+        if not concepts:
+            return np.zeros((0, self.contents.model["shapes"]["tokens"][1]), np.float32)
+        if (kept := self.kept_concepts) is None:
+            raise SearchError(
+                f"{self.folder} keeps no concepts; find and keep some with stellar concepts "
+                f"{self.folder} --keep"
+            )
+        return kept.centres[[kept.number_of(concept) for concept in concepts]]
 
     def _exactly(self, query: Query, count: int) -> Scores:
         return self._down(every_picture(self.rows.in_memory, query), query, count)

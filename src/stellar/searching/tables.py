@@ -34,6 +34,8 @@ from stellar.storage import reason_of, refusal, unreadable, write_file
 WHOLE, GROWING, LOCK = "index.json", "growing.json", "lock"
 WORDS = "words.safetensors"
 """What words is, where the index knows some."""
+CONCEPTS = "concepts.safetensors"
+"""Centres and names of concepts, where some are kept."""
 NEEDS_LANCEDB = "needs LanceDB: pip install 'stellar-vision[search]'"
 FORMAT = 3
 """Of the tables and the files beside them."""

@@ -6,24 +6,19 @@
 are looked for, and the model whose tokens they find.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from stellar.json_text import parse_json
 from stellar.searching.tables import SearchError
+from stellar.searching.vector_files import Kind
 from stellar.searching.vectors import unit
-from stellar.storage import at_home, place_file, reason_of, unreadable
 
-FORMAT = 1
+KIND = Kind("stellar_words", "stellar align", format=1)
 """Of the file."""
 
 
@@ -78,9 +73,7 @@ class Words:
 
     def save(self, file: Path) -> None:
         """The file appears whole or not at all. Raises NotWritten."""
-        tensors = {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}
-        about = json.dumps({"format": FORMAT, **asdict(self.origin)})
-        place_file(file, lambda path: save_file(tensors, path, metadata={"stellar_words": about}))
+        KIND.write(file, {"weight": self.weight, "bias": self.bias}, asdict(self.origin))
 
 
 def as_words(given: Words | str | Path) -> Words:
@@ -97,30 +90,11 @@ def as_words(given: Words | str | Path) -> Words:
 
 def read_words(file: str | Path) -> Words:
     """What `Words.save` wrote. Raises SearchError."""
-    file = at_home(file)
-    try:
-        Path(file).open("rb").close()  # what may not be read is not there to safetensors
-        with safe_open(file, "numpy") as opened:
-            about = parse_json((opened.metadata() or {})["stellar_words"])
-            if about.pop("format") != FORMAT:
-                raise SearchError(
-                    f"{file} is of another version of stellar; make it again with stellar align"
-                )
-            weight, bias = opened.get_tensor("weight"), opened.get_tensor("bias")
-        if weight.ndim != 2 or bias.shape != weight.shape[:1]:
-            raise ValueError("its tensors do not fit together")
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError("some of its numbers are not finite")
-        return Words(weight.astype(np.float32), bias.astype(np.float32), Origin(**about))
-    except FileNotFoundError as error:
-        raise SearchError(
-            f"expected what stellar align wrote, but {file} does not exist"
-        ) from error
-    except SearchError:
-        raise
-    except OSError as error:
-        raise SearchError(unreadable(file, reason_of(error))) from error
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SearchError(
-            f"{file} is damaged, or not what stellar align wrote ({error})"
-        ) from error
+    return KIND.read(file, _made)
+
+
+def _made(tensors: dict[str, np.ndarray], about: dict[str, Any]) -> Words:
+    weight, bias = tensors["weight"], tensors["bias"]
+    if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+        raise ValueError("its tensors do not fit together")
+    return Words(weight, bias, Origin(**about))

@@ -11,11 +11,12 @@ import { trying } from "./messages.js";
 export class Concepts {
   // `open` is called with the key of a picture and the concept whose tokens to choose there, `found`
   // once, when the concepts are known, with how many pictures are indexed.
-  constructor(root, start, search, open, found) {
-    Object.assign(this, { root, start, search, open, found });
+  constructor(root, start, search, names, open, found) {
+    Object.assign(this, { root, start, search, names, open, found });
     this.list = root.querySelector("ol");
     this.hint = root.querySelector(".hint");
     search.concepts.listen(() => this.mark());
+    names.listen(() => this.label());
   }
 
   // They are asked for when they are first looked at.
@@ -36,9 +37,10 @@ export class Concepts {
       return;
     }
     this.hint.textContent =
-      `${groups(answer.concepts.length)} of tokens that are alike, in ${pictures(answer.indexed)}; what explains most comes first. ` +
+      `${groups(answer.concepts.length)} of tokens that are alike, in ${pictures(answer.indexed)}. ` +
       "A click looks for pictures with one, Shift and a click with several.";
     this.list.replaceChildren(...answer.concepts.map((concept, number) => this.card(concept, number, answer.indexed)));
+    this.names.know(answer.concepts.map((concept) => concept.name));
     this.mark();
     this.found(answer.indexed);
   }
@@ -52,7 +54,6 @@ export class Concepts {
     paintHeat(where, concept.grid, decoded(concept.where));
     const text = document.createElement("span");
     text.innerHTML = "<b></b><small></small>";
-    text.querySelector("b").textContent = `Concept ${number}`;
     text.querySelector("small").textContent =
       `in ${concept.pictures.toLocaleString()} of ${pictures(indexed)}, ${(100 * concept.share).toFixed(1)}% of all patches`;
     pick.append(where, text);
@@ -61,11 +62,42 @@ export class Concepts {
     examples.className = "examples";
     examples.append(...concept.examples.map((hit) => {
       const button = hitButton(hit, (key) => this.open(key, number));
-      button.setAttribute("aria-label", `${hit.name}, concept ${number}, ${hit.place}`);
+      button.dataset.shows = `${hit.name}, ${hit.place}`;
       return button;
     }));
-    item.append(pick, examples);
+    const head = Object.assign(document.createElement("div"), { className: "head" });
+    head.append(pick);
+    if (this.names.canName) head.append(this.pen(number, head, pick));
+    item.append(head, examples);
     return item;
+  }
+
+  // A click opens the field for the concept's name.
+  pen(number, head, pick) {
+    const pen = Object.assign(document.createElement("button"), { type: "button", className: "pen" });
+    pen.onclick = () => {
+      const form = this.names.field(number, () => {
+        form.remove();
+        pick.inert = pen.inert = false;
+        pen.focus();
+      });
+      pick.inert = pen.inert = true; // the field lies over them
+      head.append(form);
+      form.querySelector("input").select();
+    };
+    return pen;
+  }
+
+  label() {
+    this.list.querySelectorAll("li").forEach((item, number) => {
+      const name = this.names.of(number);
+      item.querySelector(".pick b").textContent = name[0].toUpperCase() + name.slice(1);
+      for (const button of item.querySelectorAll(".hit")) button.setAttribute("aria-label", `${name}: ${button.dataset.shows}`);
+      const pen = item.querySelector(".pen");
+      if (!pen) return;
+      pen.textContent = this.names.names[number] ? "Rename" : "Name";
+      pen.setAttribute("aria-label", `${pen.textContent} ${name}`);
+    });
   }
 
   mark() {

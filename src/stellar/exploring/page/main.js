@@ -2,6 +2,7 @@
 // found.
 
 import { bring, get } from "./api.js";
+import { ConceptNames } from "./concept_names.js";
 import { Concepts } from "./concepts.js";
 import { pictures } from "./counted.js";
 import { Gallery } from "./gallery.js";
@@ -20,9 +21,10 @@ if (start) begin();
 function begin() {
   document.getElementById("about").textContent = `${pictures(start.count)} of ${start.title}`;
   const shelf = new Shelf(document.getElementById("shelf"));
+  const names = new ConceptNames(start.canName);
   let search;
   const views = start.models.map((model, number) =>
-    new View(model, number, start.colours, shelf, () => number === 0 && search?.describe()));
+    new View(model, number, start.colours, shelf, names, () => number === 0 && search?.describe()));
   document.getElementById("views").append(...views.map((view) => view.root));
   document.body.classList.toggle("two", views.length > 1);
   for (const view of views) view.tools.use("look");
@@ -39,10 +41,10 @@ function begin() {
     turn(false);
     show(key, chosen, concept);
   };
-  search = new Search(document.getElementById("search"), start, views[0], open);
+  search = new Search(document.getElementById("search"), start, views[0], names, open);
   const gallery = new Gallery(document.getElementById("gallery"), open);
   const openExample = (key, concept) => open(key, [], concept);
-  const concepts = new Concepts(document.getElementById("concepts"), start, search, openExample, (indexed) => {
+  const concepts = new Concepts(document.getElementById("concepts"), start, search, names, openExample, (indexed) => {
     search.know(indexed);
     views[0].refresh();
   });
@@ -120,7 +122,7 @@ async function copied(dialog) {
 function keys(views, search) {
   const dialog = document.getElementById("code");
   addEventListener("keydown", (event) => {
-    if (dialog.open || event.target.matches?.("input[type=search]")) return;
+    if (dialog.open || event.target.matches?.("input[type=search], input[type=text]")) return;
     const view = views.find((each) => each.root.contains(document.activeElement)) ?? views[0];
     const [key, control] = [event.key.toLowerCase(), event.ctrlKey || event.metaKey];
     if (control && "yz".includes(key) && view.hidden) return;

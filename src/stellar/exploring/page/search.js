@@ -9,8 +9,8 @@ import { trying } from "./messages.js";
 
 export class Search {
   // `open` is called with the key of a picture and the tokens of it to choose.
-  constructor(root, start, view, open) {
-    Object.assign(this, { root, view, open, possible: !start.whyNoSearch });
+  constructor(root, start, view, names, open) {
+    Object.assign(this, { root, view, names, open, possible: !start.whyNoSearch });
     this.find = (selector) => root.querySelector(selector);
     this.unwanted = new Set();
     this.concepts = new ChosenConcepts();
@@ -18,6 +18,7 @@ export class Search {
       if (!this.concepts.wanted.length && this.asked?.concepts?.length) this.forget();
       this.describe();
     });
+    names.listen(() => this.describe());
     this.find(".go").onclick = () => this.search();
     this.find(".place").onclick = () => this.place();
     this.find(".words").hidden = !start.words;
@@ -68,8 +69,8 @@ export class Search {
         this.describe();
       })),
       ...[...this.concepts.signs].flatMap(([number, wanted]) => [
-        this.chip(`concept ${number}`, !wanted, () => this.concepts.turn(number)),
-        this.away(`concept ${number}`, () => this.concepts.drop(number)),
+        this.chip(this.names.of(number), !wanted, () => this.concepts.turn(number)),
+        this.away(this.names.of(number), () => this.concepts.drop(number)),
       ]),
     ];
     if (chosen.every((token) => this.unwanted.has(token)) && !this.concepts.wanted.length)
@@ -90,7 +91,7 @@ export class Search {
     chip.title = without ? "Click to look for pictures with it" : "Click to look for pictures without it";
     chip.onclick = () => {
       turn();
-      this.find(`.asked [data-name="${name}"]`).focus();
+      [...this.root.querySelectorAll(".asked .chip")].find((each) => each.dataset.name === name).focus();
     };
     return chip;
   }
@@ -138,9 +139,9 @@ export class Search {
     if (this.byPicture) Object.assign(question, { picture: key, steps });
     const wanted = [
       tokens.length ? `${listed("token", tokens)} of ${look.name}` : "",
-      listed("concept", concepts),
+      ...concepts.map((number) => this.names.of(number)),
     ].filter(Boolean).join(" and ") || look.name;
-    const lacking = [listed("token", without), listed("concept", withoutConcepts)].filter(Boolean).join(" and ");
+    const lacking = [listed("token", without), ...withoutConcepts.map((number) => this.names.of(number))].filter(Boolean).join(" and ");
     await this.show("/api/search", question, `Like ${wanted}${lacking ? `, without ${lacking}` : ""}`);
   }
 

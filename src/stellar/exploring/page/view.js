@@ -18,8 +18,9 @@ const SLOW = 150; // milliseconds before it is said that something is being wait
 export class View {
   // `shelf` has the tokens to put here; `changed` is called when tokens are chosen or the picture is
   // another.
-  constructor(model, number, colours, shelf, changed) {
-    Object.assign(this, { model, number, colours, shelf, changed });
+  constructor(model, number, colours, shelf, names, changed) {
+    Object.assign(this, { model, number, colours, shelf, names, changed });
+    names.listen(() => this.look && this.acts());
     this.root = document.getElementById("view").content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.root.querySelector(selector);
     this.find("h2").textContent = model.name;
@@ -240,7 +241,7 @@ export class View {
   // Known once the concepts were looked at.
   conceptOf(token) {
     const concept = this.look.concepts?.[token];
-    return concept == null ? "" : `, of concept ${concept}`;
+    return concept == null ? "" : `, of ${this.names.of(concept)}`;
   }
 
   tokensOf(concept) {

@@ -41,20 +41,27 @@ def render_overview(index: str, concepts: Concepts, fit: Fit) -> str:
 
 def _card(number: int, concept: Concept, count: int, index: str, fit: Fit) -> str:
     examples = "".join(_example(hit, fit) for hit in concept.examples)
+    name = f"<b>{escape(concept.name)}</b>: " if concept.name else ""
     said = f"in {concept.num_pictures:,} of {count:,} pictures, {concept.share:.1%} of all patches"
-    again = ""
-    if concept.examples:
-        best = concept.examples[0]
-        asked = [f"--like={best.path}", f"--token={best.matches[0].token}"]
-        line = escape(shlex.join(["stellar", "search", index, *asked]))
+    again, called = "", concept.name or f"concept {number}"
+    if concept.name or concept.examples:
+        line = escape(shlex.join(["stellar", "search", index, *_asked(concept)]))
         again = f'<p class="again"><code>{line}</code></p>'
     return (
         f'\n<li class="card"><h2><span class="place">{number}</span>'
-        f'<span class="name">{said}</span></h2><div class="panes">'
-        f'<figure class="where"><img alt="where concept {number} lies" '
+        f'<span class="name">{name}{said}</span></h2><div class="panes">'
+        f'<figure class="where"><img alt="where {escape(called)} lies" '
         f'src="{_heat(concept.where)}">'
         f"<figcaption>where</figcaption></figure>{examples}</div>{again}</li>"
     )
+
+
+def _asked(concept: Concept) -> list[str]:
+    """How it is searched for: only a concept that is kept has a name."""
+    if concept.name:
+        return [f"--concept={concept.name}"]
+    best = concept.examples[0]
+    return [f"--like={best.path}", f"--token={best.matches[0].token}"]
 
 
 def _example(hit: Hit, fit: Fit) -> str:
