@@ -280,8 +280,10 @@ class Index:
         )
         unwanted = [self._centres([])]
         for each in listed(without, expected):
-            if isinstance(each, str | Integral):
+            if isinstance(each, str):
                 unwanted.append(self._centres([each]))
+            elif isinstance(each, Integral):
+                unwanted.append(self._centres([int(each)]))
             else:
                 path, number = listed(each, expected, 2)
                 unwanted.append(self.example(path).token(number)[None])
