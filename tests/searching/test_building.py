@@ -386,6 +386,32 @@ def test_what_lancedb_says_of_damage_is_one_sentence_without_its_source(photos_i
             assert leaked not in str(caught.value)
 
 
+def test_a_panic_of_lancedb_is_a_sentence(photos_index: Path, tmp_path: Path) -> None:
+    """A type that there is none of, where its Rust code expects that there is."""
+    for file in (photos_index / "pictures.lance/_versions").iterdir():
+        file.write_bytes(file.read_bytes().replace(b"int32", b"ilt32"))
+    said = r"photos.index is damaged, .* \(LanceDB cannot make sense of it\); remove it, and"
+    with pytest.raises(SearchError, match=said):
+        stellar.open_index(photos_index)
+    with pytest.raises(SearchError, match=said):
+        stellar.build_index(tmp_path / "photos.parquet", photos_index)
+
+
+def test_damage_that_is_met_while_an_index_is_written_is_called_so(
+    photos_index: Path, tmp_path: Path
+) -> None:
+    """An earlier version, which only who tidies up reads; and what names have no second copy."""
+    (photos_index / "concepts.safetensors").touch()
+    earlier = max((photos_index / "tokens.lance/_versions").glob("*.manifest"))
+    earlier.write_bytes(earlier.read_bytes()[::-1])
+    fewer = embedding(tmp_path / "photos.parquet", random_tokens(60)[:50])
+    said = (
+        r"photos.index is damaged, .*; remove it, but for concepts.safetensors, and stellar index"
+    )
+    with pytest.raises(SearchError, match=said):
+        stellar.build_index(fewer, photos_index)
+
+
 MEMORY = "lance error: LanceError(IO): Generic memory error: "
 NOT_FOUND = "lance error: LanceError(IO): Generic N/A error: Wrapped error: Not found: "
 INTERNAL = "lance error: Encountered internal error. Please file a bug report at https://x. No file"

@@ -37,6 +37,7 @@ WORDS = "words.safetensors"
 CONCEPTS = "concepts.safetensors"
 """Centres and names of concepts, where some are kept."""
 NEEDS_LANCEDB = "needs LanceDB: pip install 'stellar-vision[search]'"
+PANIC = "RustPanic"
 FORMAT = 3
 """Of the tables and the files beside them."""
 
@@ -185,8 +186,7 @@ def write_contents(file: Path, contents: Contents) -> None:
 def damaged(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that cannot be read."""
     return SearchError(
-        f"{folder} is damaged, or no index of pictures ({reason}); remove it, and stellar index "
-        "makes it again"
+        f"{folder} is damaged, or no index of pictures ({reason}); {_made_again(folder)}"
     )
 
 
@@ -194,8 +194,14 @@ def changed(folder: Path, reason: str) -> SearchError:
     """The sentence about an index that could be opened, and cannot be read."""
     return SearchError(
         f"{folder} is damaged, or was replaced while it was open ({reason}): open it again; if "
-        "that does not help, remove it, and stellar index makes it again"
+        f"that does not help, {_made_again(folder)}"
     )
+
+
+def _made_again(folder: Path) -> str:
+    """What to do, without losing names of concepts, which no command makes again."""
+    kept = f", but for {CONCEPTS}" if (folder / CONCEPTS).exists() else ""
+    return f"remove it{kept}, and stellar index makes it again"
 
 
 @contextmanager
@@ -205,7 +211,9 @@ def reading(folder: Path, sentence: Callable[[Path, str], SearchError] = damaged
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException) as error:
+    except Exception as error:
+        if not _of_lancedb(error):
+            raise
         refused = refusal(folder, error)
         raise SearchError(refused) if refused else sentence(folder, said(error)) from error
 
@@ -217,17 +225,36 @@ def writing_tables(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+    except Exception as error:
+        if not _of_lancedb(error):
+            raise
+        if not _of_the_disk(error):
+            raise damaged(folder, said(error)) from error
         raise SearchError(
             f"{folder} cannot be written ({said(error)}); make room or the right to write there, "
             "and the same command goes on"
         ) from error
 
 
+def _of_lancedb(error: Exception) -> bool:
+    """Whether LanceDB raises it for files that it cannot read or write; also a panic of its Rust
+    code, as damaged files can bring about, whose class cannot be imported.
+    """
+    kinds = (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException)
+    return isinstance(error, kinds) or type(error).__name__ == PANIC
+
+
+def _of_the_disk(error: Exception) -> bool:
+    """Whether the system refused something, which is in no file."""
+    return getattr(error, "errno", None) is not None or "(os error " in str(error)
+
+
 def said(error: BaseException) -> str:
     """What went wrong in LanceDB, in its first sentence: without the kinds of the errors that it
     wraps, where in its own source each of them arose, and numbers that are no sizes of any file.
     """
+    if type(error).__name__ == PANIC:
+        return "LanceDB cannot make sense of it"
     text = re.sub(r",? *\S+\.rs:\d+.*", "", reason_of(error))
     text = re.sub(r".*(?:error|LanceError\(\w+\)): ", "", text)
     text = text.partition(". ")[0] or type(error).__name__
