@@ -85,6 +85,19 @@ def test_a_folder_that_may_not_be_read(
         find_weights(open_folder / "closed")
 
 
+@pytest.mark.parametrize("find", [locate, locate_backbone])
+def test_a_model_in_a_folder_that_lets_nobody_look_is_not_called_missing(
+    open_folder: Path,
+    without_rights: Callable[[], AbstractContextManager[None]],
+    find: Callable[[str], object],
+) -> None:
+    (open_folder / "closed").mkdir()
+    (open_folder / "closed").chmod(0)
+    said = r"/closed cannot be read \(Permission denied\); make it readable"
+    with without_rights(), pytest.raises(WeightsError, match=said):
+        find(str(open_folder / "closed/run"))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -21,7 +21,7 @@ from stellar.model.files.known_models import (
 )
 from stellar.model.files.manifest import read_manifest
 from stellar.model.files.strict_loading import WeightsError
-from stellar.storage import at_home, damage
+from stellar.storage import at_home, damage, permitted
 
 WEIGHTS = "model.safetensors"
 """What the weights of a model of ours are called."""
@@ -70,7 +70,7 @@ def locate_model(
             f"a model is a name or a path, as stellar-scenes or runs/photos, got {model!r}"
         )
     name = model = at_home(model)
-    exists = os.path.lexists(model)
+    exists = _is_there(model)
     if name in NAMES and not exists:
         return Located(_download(name, revision, local_files_only), from_hub=True)
     if name == REPOSITORY and not exists:
@@ -98,7 +98,7 @@ def locate_backbone(
     source = at_home(source)
     if is_hub_id(str(source)):
         return Located(find_weights(fetch(str(source), revision, local_files_only)), from_hub=True)
-    if Path(source).exists():
+    if _is_there(source):
         _refuse_revision(revision, source)
         return Located(find_weights(Path(source)), from_hub=False)
     if source in (*SHIPPED, *NAMES):
@@ -107,6 +107,20 @@ def locate_backbone(
         f"{source} does not exist; expected a folder, a file or a hub id such as "
         "facebook/vit-mae-base"
     )
+
+
+def _is_there(path: str) -> bool:
+    """Whether something lies there, if only a link to nothing. Raises WeightsError where a folder
+    lets nobody look.
+    """
+    with permitted(path, WeightsError):
+        try:
+            os.lstat(path)
+        except PermissionError:
+            raise
+        except (OSError, ValueError):  # also for what can be no path
+            return False
+    return True
 
 
 def _refuse_revision(revision: str | None, local: str) -> None:
