@@ -156,16 +156,25 @@ def test_a_damaged_file_and_another_models_are_said(index: Index) -> None:
         file.write_bytes(damage)
         with pytest.raises(SearchError, match=r"\S+ is damaged, or not what stellar concepts wrot"):
             index.concepts()
-    for about in ("{}", "[]", "3", '{"format": 1, "names": [1], "model_sha256": "x"}'):
-        save_file({"centres": np.zeros((1, D), "f")}, file, {"stellar_concepts": about})
+    good = '{"format": 1, "names": ["a"], "model_sha256": "x"}'
+    for about, shape in (
+        ("{}", (1, D)),
+        ("[]", (1, D)),
+        (good.replace('"a"', "1"), (1, D)),
+        (good.replace('"x"', "1"), (1, D)),
+        (good, (2, D)),
+        (good, (1, D - 1)),
+        (good, (D,)),
+        (good.replace('"a"', ""), (0, D)),
+    ):
+        save_file({"centres": np.zeros(shape, "f")}, file, {"stellar_concepts": about})
         with pytest.raises(SearchError, match=r"\S+ is damaged, or not what stellar concepts wrot"):
             index.search(concept=[0])
-    about = '{"format": 1, "names": ["a"], "model_sha256": "another"}'
-    save_file({"centres": np.zeros((1, D), "f")}, file, {"stellar_concepts": about})
+    save_file({"centres": np.zeros((1, D), "f")}, file, {"stellar_concepts": good})
     with pytest.raises(SearchError, match="is of another model"):
         index.concepts()
-    about = '{"format": 2, "names": ["a"], "model_sha256": "x"}'
-    save_file({"centres": np.zeros((1, D), "f")}, file, {"stellar_concepts": about})
+    later = good.replace("1", "2")
+    save_file({"centres": np.zeros((1, D), "f")}, file, {"stellar_concepts": later})
     with pytest.raises(SearchError, match="of another version of stellar"):
         index.concepts()
     assert index.concepts(3).concepts[0].num_pictures == 10  # which reads no file

@@ -195,7 +195,7 @@ class Index:
     @property
     def kept_concepts(self) -> KeptConcepts | None:
         """Those that were kept. Raises SearchError for a damaged file, and for another model's."""
-        return read_concepts(self.folder / CONCEPTS, self.contents.model["model_sha256"])
+        return read_concepts(self.folder / CONCEPTS, self.contents.model)
 
     @property
     def words(self) -> Words | None:

@@ -90,13 +90,14 @@ def keep(concepts: Sequence[Concept], model_sha256: str) -> KeptConcepts:
     return KeptConcepts(centres, tuple(concept.name for concept in concepts), model_sha256)
 
 
-def read_concepts(file: Path, model_sha256: str) -> KeptConcepts | None:
-    """What `KeptConcepts.save` wrote; None where there is no file. Raises SearchError for a damaged
-    one, and for another model's.
+def read_concepts(file: Path, indexed: Mapping[str, Any]) -> KeptConcepts | None:
+    """What `KeptConcepts.save` wrote, for an index, by what all of its rows share; None where there
+    is no file. Raises SearchError for a damaged one, and for another model's.
     """
     if not file.exists():
         return None
-    kept = KIND.read(file, _made)
+    (_, width), model_sha256 = indexed["shapes"]["tokens"], indexed["model_sha256"]
+    kept = KIND.read(file, lambda tensors, about: _made(tensors, about, width))
     if kept.model_sha256 != model_sha256:
         raise SearchError(
             f"{file} is of another model ({kept.model_sha256[:12]}) than its index "
@@ -105,13 +106,13 @@ def read_concepts(file: Path, model_sha256: str) -> KeptConcepts | None:
     return kept
 
 
-def _made(tensors: dict[str, np.ndarray], about: dict[str, Any]) -> KeptConcepts:
-    centres, names = tensors["centres"], tuple(about["names"])
-    if centres.ndim != 2 or len(centres) == 0 or len(names) != len(centres):
-        raise ValueError("its centres and names do not fit together")
-    if not all(isinstance(name, str) for name in names):
+def _made(tensors: dict[str, np.ndarray], about: dict[str, Any], width: int) -> KeptConcepts:
+    centres, names, model_sha256 = tensors["centres"], tuple(about["names"]), about["model_sha256"]
+    if not all(isinstance(text, str) for text in (*names, model_sha256)):
         raise ValueError("its names are no texts")
-    return KeptConcepts(centres, names, about["model_sha256"])
+    if len(names) == 0 or centres.shape != (len(names), width):
+        raise ValueError(f"its centres are of shape {centres.shape}, not ({len(names)}, {width})")
+    return KeptConcepts(centres, names, model_sha256)
 
 
 def _checked(name: str) -> str:
