@@ -159,7 +159,7 @@ WITHIN = {
         "payload": {"finder", "workbench"},
         "app": {"bodies", "finder", "gallery", "payload", "steps", "turns", "workbench"},
         "serving": {"finder"},
-        "showcase": {"finder", "gallery", "overview", "serving", "workbench"},
+        "showcase": {"finder", "gallery", "serving", "workbench"},
         "page": set(),
     },
     "data/scenes": {

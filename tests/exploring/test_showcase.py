@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,12 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(space: Path) -> Iterator[str]:
+    with started(space) as address:
+        yield address
+
+
+@contextmanager
+def started(space: Path) -> Iterator[str]:
     """Its address, once it answers."""
     pytest.importorskip("uvicorn")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -113,6 +121,32 @@ def test_other_pages_may_not_ask(shown: str) -> None:
         assert answer.status == 403
 
 
+def test_concepts_go_along_with_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("lancedb")
+    photos, index = tmp_path / "photos", tmp_path / "photos.index"
+    for number, colour in enumerate(("teal", "red", "gold", "navy")):
+        png(photos, f"{number}.png", colour)
+    assert main(["embed", "stellar-scenes", str(photos), "--out", f"{photos}.parquet"]) == 0
+    assert main(["index", f"{photos}.parquet", "--out", str(index)]) == 0
+    call = ["explore", "stellar-scenes", str(photos), "--index", str(index), "--export"]
+    assert main([*call, str(tmp_path / "none")]) == 1
+    assert "the concepts that it keeps, and" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    naming = ["concepts", str(index), "--count", "3", "--name", "1=sea"]
+    assert main([*naming, "--out", str(tmp_path / "c.html")]) == 0
+    assert main([*call, str(tmp_path / "space")]) == 0
+    shutil.rmtree(index)
+    with started(tmp_path / "space") as address:
+        visitor = Visitor(address)
+        assert visitor.ask("/api/start").json["canName"] is False
+        found = visitor.ask("/api/concepts", {}).json["concepts"]
+        assert [each["name"] for each in found] == ["", "sea", ""]
+        refused = visitor.ask("/api/concepts/name", {"concept": 0, "name": "x"})
+        assert "names of concepts last in an index" in refused.json["error"]
+
+
 def test_scenes_go_by_their_name(tmp_path: Path) -> None:
     model = stellar.load("stellar-scenes")
     scenes = open_embedded("scenes", "heldout", model.config)
@@ -177,7 +211,7 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
         open_showcase(tmp_path / "deep")
     arguments = ["explore", "--export", str(tmp_path / "new"), "--compare", "stellar-scenes"]
     assert main(arguments) == 1
-    assert "takes one model and no index" in capsys.readouterr().err
+    assert "takes one model; leave --compare out" in capsys.readouterr().err
     arguments = ["explore", "--export", str(tmp_path / "new"), "--words", "x.safetensors"]
     assert main(arguments) == 1
     assert "does not search by words; leave --words out" in capsys.readouterr().err

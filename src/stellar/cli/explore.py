@@ -62,7 +62,7 @@ class Options:
     """The MaskGIT-VQGAN file, for models that reconstruct its codes; published models find it."""
     export: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Write the page, with this model and up to 200 of the pictures, as a Hugging Face Space, and
-    show nothing here."""
+    show nothing here. With --index, its concepts and their names go along."""
     device: str = "auto"
     """auto, cpu or cuda."""
     revision: str | None = None
@@ -98,9 +98,9 @@ def run(arguments: Sequence[str]) -> int:
     gallery = _gallery(options.pictures, models[0].model)
     wording = words_of(options, index)
     workbench = Workbench(models, gallery, options.fit)
-    if options.export is not None:
-        return _export(options, workbench)
     finder = Finder(workbench, index, wording, options.concepts)
+    if options.export is not None:
+        return _export(options, workbench, index)
     try:
         server = Server(finder, options.port)
         if not is_quiet():
@@ -137,18 +137,24 @@ def _check_export(options: Options) -> None:
     """Raises UserError for what a Space cannot have."""
     if options.words is not None:
         raise UserError("--export writes a page that does not search by words; leave --words out")
-    if options.compare is not None or options.index is not None:
-        raise UserError("--export takes one model and no index; leave --compare and --index out")
+    if options.compare is not None:
+        raise UserError("--export takes one model; leave --compare out")
 
 
-def _export(options: Options, workbench: "Workbench") -> int:
+def _export(options: Options, workbench: "Workbench", index: "Index | None") -> int:
+    """Of an index, its concepts go along, where no others are asked for."""
     from stellar.exploring.showcase import write_showcase
-    from stellar.searching.concepts import NUM_CONCEPTS
 
     assert options.export is not None
+    kept = None if index is None else index.kept_concepts
+    if index is not None and kept is None and options.concepts is None:
+        raise UserError(
+            f"--export takes of an index the concepts that it keeps, and {index.folder} keeps "
+            "none; name some with stellar concepts, or leave --index out"
+        )
     taken = write_showcase(
         options.export, workbench.models[0].model, workbench.gallery.source,
-        Path(options.model).name, options.fit, options.concepts or NUM_CONCEPTS,
+        Path(options.model).name, options.fit, options.concepts or kept,
     )  # fmt: skip
     pictures = counted(taken.count, "picture")
     print(f"{pictures} -> {options.export}; try it: python {options.export / 'app.py'}")

@@ -1,8 +1,10 @@
 """Pictures that are found: with tokens as the page edits them, with concepts, or with words."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from stellar.model.fewer_tokens import by_mass
 from stellar.model.files.fingerprint import fingerprint
 from stellar.searching import Hit, Index, Query, Words
 from stellar.searching.places import Box, check_box
-from stellar.searching.tables import NEEDS_LANCEDB, Contents, has_lancedb
+from stellar.searching.tables import CONCEPTS, NEEDS_LANCEDB, Contents, has_lancedb
 from stellar.storage import one_line
 
 MOST_HITS = 100
@@ -55,7 +57,8 @@ NOTHING = Sought()
 
 class Finder:
     """Searches by what the first model of a workbench sees, in an index of its pictures: the given
-    one, or for few pictures one of its own, which is made for the first search.
+    one, or for few pictures one of its own, which is made for the first search, and has the
+    concepts of a given file, where there is one (kept_concepts.py).
 
     Raises ExploreError for an index of another model, another fit or other pictures, and
     ConfigError for a count of concepts below 1.
@@ -67,11 +70,13 @@ class Finder:
         index: Index | None = None,
         wording: Wording | None = None,
         num_concepts: int | None = None,
+        kept_concepts: Path | None = None,
     ) -> None:
         if num_concepts is not None:
             check_count(num_concepts, "concepts")
         self.workbench, self.num_concepts = workbench, num_concepts
         self._index, self._folder, self._wording = index, None, wording
+        self._kept_concepts = kept_concepts
         if index is not None:
             _check(index, workbench.models[0], workbench.fit)
             self._check_pictures(index)
@@ -264,6 +269,8 @@ class Finder:
             self._index = build_own_index(
                 bench.models[0].model, bench.gallery.source, bench.fit, self._folder.name
             )
+            if self._kept_concepts is not None:
+                shutil.copyfile(self._kept_concepts, self._index.folder / CONCEPTS)
         return self._index
 
 

@@ -23,7 +23,8 @@ from stellar.exploring.workbench import Named, Workbench
 from stellar.images import UnreadableImage
 from stellar.json_text import parse_json
 from stellar.model import Stellar
-from stellar.searching.concepts import NUM_CONCEPTS
+from stellar.searching import KeptConcepts
+from stellar.searching.tables import CONCEPTS
 from stellar.storage import filled, hidden, one_line
 
 if TYPE_CHECKING:  # who writes it needs no Starlette
@@ -90,7 +91,8 @@ class About:
     fit: Fit
     pictures: str
     """The folder of the pictures, or the name of embedded scenes."""
-    concepts: int = NUM_CONCEPTS
+    concepts: int | None = None
+    """Of pictures; None: those of the file beside this one, or as many as usual."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,11 @@ def write_showcase(
     source: ImageSource,
     title: str,
     fit: Fit = "crop",
-    concepts: int = NUM_CONCEPTS,
+    concepts: int | KeptConcepts | None = None,
 ) -> Taken:
-    """Write the files into a new folder. Raises UserError for a folder that is there and for
-    pictures of which none can be shown, and NotWritten.
+    """Write the files into a new folder; with so many concepts, or those that an index of the model
+    keeps. Raises UserError for a folder that is there and for pictures of which none can be shown,
+    and NotWritten.
     """
     if folder.exists():
         raise UserError(f"{folder} exists; choose another --export, or remove it")
@@ -123,7 +126,10 @@ def write_showcase(
     with filled(temporary, folder):
         model.save_pretrained(temporary / MODEL)
         taken = _copied(source, temporary)
-        about = asdict(About(title, fit, taken.place, concepts))
+        count = concepts if isinstance(concepts, int) else None
+        if isinstance(concepts, KeptConcepts):
+            concepts.save(temporary / CONCEPTS)
+        about = asdict(About(title, fit, taken.place, count))
         heading = one_line(title)
         quoted = json.dumps(heading, ensure_ascii=False)  # which is YAML too
         texts = {
@@ -153,7 +159,11 @@ def open_showcase(folder: Path) -> "ASGIApp":
         source = ImageFolder(folder / about.pictures, model.config.in_chans)
     gallery = Gallery(source, about.title, shared=True)
     workbench = Workbench([Named(about.title, model, MODEL)], gallery, about.fit)
-    return guard.OpenDoor(app.make_app(Finder(workbench, num_concepts=about.concepts)))
+    kept = folder / CONCEPTS
+    finder = Finder(
+        workbench, num_concepts=about.concepts, kept_concepts=kept if kept.exists() else None
+    )
+    return guard.OpenDoor(app.make_app(finder))
 
 
 def _copied(source: ImageSource, folder: Path) -> Taken:
