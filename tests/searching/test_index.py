@@ -19,7 +19,7 @@ from stellar.searching import Query, SearchError
 from stellar.searching import index as module
 from stellar.searching.candidates import every_picture, nearest_pictures
 from stellar.searching.growing import TOKENS_A_CELL
-from stellar.searching.index import EFFORTS, ROUNDED
+from stellar.searching.looking import EFFORTS, ROUNDED
 from stellar.searching.places import PLACES
 from stellar.searching.scoring import score
 from stellar.searching.vectors import unit
@@ -356,9 +356,9 @@ def test_a_pixel_may_come_from_numpy_or_a_tensor(searched_by_files: Callable) ->
         ({"at": (5, "5")}, "at must be a pixel"),
         ({"at": 5}, r"at must be a pixel \(x, y\), got 5"),
         ({"at": np.zeros(3)}, "at must be a pixel"),
-        ({"without": 4}, r"tokens \(path, number\), .* got 4"),
-        ({"without": "004.jpg:2"}, r"tokens \(path, number\), .* got '004.jpg:2'"),
-        ({"without": ["004.jpg:2"]}, r"tokens \(path, number\), .* got '004.jpg:2'"),
+        ({"without": 4}, r"tokens \(path, number\) and concepts, .* got 4"),
+        ({"without": "004.jpg:2"}, r"tokens \(path, number\) and concepts, .* got '004.jpg:2'"),
+        ({"without": ["004.jpg:2"]}, r"tokens \(path, number\) and concepts, .* got '004.jpg:2'"),
         ({"without": [("004.jpg", 2.0)]}, "004.jpg has the tokens 0 to 2, got token 2.0"),
         ({"where": (0, 0, 1)}, r"a box is x0,y0,x1,y1 .*, got \(0, 0, 1\)"),
         ({"where": 3}, "a box is x0,y0,x1,y1 .*, got 3"),
@@ -373,7 +373,7 @@ def test_values_of_another_type_get_a_sentence(
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("like", [np.zeros((3, 24)), torch.zeros(3, 24), None])
+@pytest.mark.parametrize("like", [np.zeros((3, 24)), torch.zeros(3, 24)])
 def test_a_picture_is_named_by_its_path(photos_index: Path, like: Any) -> None:
     """What else is given is told by its type, not by all that it holds."""
     said = rf"expected the path of a picture, got {type(like).__name__}; for vectors .* find$"

@@ -2,8 +2,9 @@
 pictures, by their tokens, at a place.
 
 `building.py` makes the tables (`growing.py`, `tables.py`) hold what an embedding does
-(`difference.py`); `index.py` answers queries (`scoring.py`) from candidates (`candidates.py`) and
-rows (`rows.py`); `page/` shows the hits.
+(`difference.py`); `index.py` answers queries (`looking.py`, `scoring.py`) from candidates
+(`candidates.py`) and rows (`rows.py`), and has concepts (`concepts.py`, `kept_concepts.py`);
+`page/` shows the hits.
 """
 
 from stellar.searching.building import EXACT_UP_TO, IndexResult, build_index

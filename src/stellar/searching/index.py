@@ -1,18 +1,17 @@
 """An index that is searched: `stellar.open_index(path).search(...)`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 
 from stellar.config import check_count, nearest
 from stellar.model import Stellar
 from stellar.searching.asked import listed, pixel, vectors
-from stellar.searching.candidates import Candidates, every_picture, nearest_pictures
 from stellar.searching.concepts import (
     EXAMPLES,
     NUM_CONCEPTS,
@@ -24,10 +23,11 @@ from stellar.searching.concepts import (
 from stellar.searching.example import Example, encoded, token_at
 from stellar.searching.hits import Hit, hits
 from stellar.searching.kept_concepts import KeptConcepts, keep, read_concepts
+from stellar.searching.looking import best_pictures
 from stellar.searching.places import Box, check_box, parse_place
 from stellar.searching.rows import Rows
-from stellar.searching.scoring import Query, Scores, best_of, no_scores, score
-from stellar.searching.tables import CONCEPTS, GROWING, WHOLE, WORDS, SearchError, read_contents
+from stellar.searching.scoring import Query
+from stellar.searching.tables import GROWING, WHOLE, WORDS, SearchError, read_contents
 from stellar.searching.vectors import unit
 from stellar.searching.words import Words, as_words, read_words
 from stellar.storage import at_home, one_line
@@ -36,30 +36,6 @@ MOST_SPELT = 10_000
 """Paths that a mistyped one is compared with, letter by letter: of more, none is suggested."""
 Unwanted = tuple[str, int] | str | int
 """A token, by its picture's path and its number; a concept that is kept, by its name or number."""
-FEWEST, MOST = 64, 512
-"""Pictures that are scored together: so many at first, then four times as many, at most."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How far an approximate search goes; docs/search.md has the recall and the times."""
-
-    nearest: int
-    """Tokens that are looked for near each wanted one."""
-    cells: int
-    """Of the approximate index, that are looked at for all wanted ones; for each at least 3."""
-    pictures: int
-    """Of those found, that are scored at most."""
-
-
-EFFORTS = Effort(2000, 12, 256), Effort(8000, 48, 1024), Effort(32_000, 192, 4096)
-"""One after the other, until no picture that was not scored can be better."""
-DEEPER = 4
-"""Times as many are scored where something is not wanted, of which bounds know nothing, or has to
-lie at a place, of which they know little.
-"""
-ROUNDED = 0.02
-"""What the bounds of an approximate index, of numbers in 8 bits, may be too low by."""
 
 
 class Index:
@@ -75,7 +51,7 @@ class Index:
     @property
     def approximate(self) -> bool:
         """Whether searches look at a part of the tokens, unless they are asked to be exact."""
-        return self.contents.trained_on > 0
+        return self.contents.is_approximate
 
     @property
     def paths(self) -> list[str]:
@@ -148,9 +124,7 @@ class Index:
         where nothing is wanted; UserError for a count below 1, and for a box that is none.
         """
         check_count(count, "count")
-        query = self._checked(query)
-        look = self._exactly if exact or not self.approximate else self._approximately
-        return hits(look(query, count), self.rows)
+        return hits(best_pictures(self.rows, self._checked(query), count, exact), self.rows)
 
     def concepts(
         self, count: int | None = None, examples: int = EXAMPLES, seed: int | None = None
@@ -179,23 +153,12 @@ class Index:
         Raises SearchError for what is no name, or another one's, for a number that none has, and
         where other concepts are kept that have names, which would be forgotten; NotWritten.
         """
-        kept = keep(concepts, self.contents.model["model_sha256"])
-        before, file = self.kept_concepts, self.folder / CONCEPTS
-        if before is not None and np.array_equal(before.centres, kept.centres):
-            kept = before  # with names that they got meanwhile
-        elif before is not None and any(before.names):
-            raise SearchError(
-                f"{self.folder} keeps other concepts already, named "
-                f"{', '.join(filter(None, before.names))}; to forget these, remove {file}"
-            )
-        kept = kept.renamed(names or {})
-        kept.save(file)
-        return kept
+        return keep(self.folder, self.contents.model, concepts, names or {})
 
     @property
     def kept_concepts(self) -> KeptConcepts | None:
         """Those that were kept. Raises SearchError for a damaged file, and for another model's."""
-        return read_concepts(self.folder / CONCEPTS, self.contents.model)
+        return read_concepts(self.folder, self.contents.model)
 
     @property
     def words(self) -> Words | None:
@@ -280,7 +243,7 @@ class Index:
         )
         unwanted = [self._centres([])]
         for each in listed(without, expected):
-            if isinstance(each, str):
+            if isinstance(each, str) and ":" not in each:  # which no concept's name has
                 unwanted.append(self._centres([each]))
             elif isinstance(each, Integral):
                 unwanted.append(self._centres([int(each)]))
@@ -294,59 +257,13 @@ class Index:
         """Of concepts that are kept. Raises SearchError."""
         if not concepts:
             return np.zeros((0, self.contents.model["shapes"]["tokens"][1]), np.float32)
-        if (kept := self.kept_concepts) is None:
+        kept = self.kept_concepts
+        if kept is None:
             raise SearchError(
                 f"{self.folder} keeps no concepts; find and keep some with stellar concepts "
                 f"{self.folder} --keep"
             )
         return kept.centres[[kept.number_of(concept) for concept in concepts]]
-
-    def _exactly(self, query: Query, count: int) -> Scores:
-        return self._down(every_picture(self.rows.in_memory, query), query, count)
-
-    def _by_words(self, query: Query, count: int) -> Scores:
-        """The approximate index knows tokens alone: it finds those in the direction of the words,
-        and all of their pictures are scored.
-        """
-        assert query.words is not None
-        tokens, effort = query.words.directions(query.wanted), EFFORTS[1]
-        near = nearest_pictures(self.rows, tokens, effort.nearest, effort.cells, query.box).first(
-            DEEPER * effort.pictures + count
-        )
-        return self._down(replace(near, bounds=np.full_like(near.bounds, 2)), query, count)
-
-    def _approximately(self, query: Query, count: int) -> Scores:
-        if query.words is not None:
-            return self._by_words(query, count)
-        deeper = DEEPER if len(query.unwanted) or query.box is not None else 1
-        best = no_scores(query)
-        for effort in EFFORTS:
-            cells = max(3, effort.cells // len(query.wanted))
-            near = nearest_pictures(
-                self.rows, query.wanted, effort.nearest, cells, query.box
-            ).first(deeper * effort.pictures + count)
-            best = self._down(near, query, count, ROUNDED)
-            if len(best.total) == count and best.total[-1] >= near.others + ROUNDED:
-                break
-        return best
-
-    def _down(self, listed: Candidates, query: Query, count: int, rounded: float = 0.0) -> Scores:
-        """The best of a list, scored from its top until no bound, which may be `rounded` down by so
-        much, is above what was found.
-        """
-        best, start, portion = no_scores(query), 0, max(FEWEST, count)
-        while start < len(listed.numbers):
-            if len(best.total) == count and best.total[-1] >= listed.bounds[start] + rounded:
-                break
-            found = self._scored(query, listed.numbers[start : start + portion])
-            best, start = best_of(best, found, count), start + portion
-            portion = max(portion, min(4 * portion, MOST))
-        return best
-
-    def _scored(self, query: Query, numbers: Int64[np.ndarray, "n"]) -> Scores:
-        maps = None if query.box is None else self.rows.maps(numbers)
-        shares = None if query.words is None else self.rows.shares(numbers)
-        return score(query, numbers, unit(self.rows.sparse(numbers)), maps, shares)
 
 
 def open_index(path: str | Path) -> Index:

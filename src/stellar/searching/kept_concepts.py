@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from stellar.config import nearest
 from stellar.quantities import whole_number
 from stellar.searching.concepts import Concept
-from stellar.searching.tables import SearchError
+from stellar.searching.tables import CONCEPTS, SearchError
 from stellar.searching.vector_files import Kind
 from stellar.storage import one_line
 
@@ -84,17 +84,37 @@ class KeptConcepts:
         KIND.write(file, {"centres": self.centres}, about)
 
 
-def keep(concepts: Sequence[Concept], model_sha256: str) -> KeptConcepts:
-    """Those that were found, with the names that they have."""
-    centres = np.stack([concept.centre for concept in concepts])
-    return KeptConcepts(centres, tuple(concept.name for concept in concepts), model_sha256)
-
-
-def read_concepts(file: Path, indexed: Mapping[str, Any]) -> KeptConcepts | None:
-    """What `KeptConcepts.save` wrote, for an index, by what all of its rows share; None where there
-    is no file. Raises SearchError for a damaged one, and for another model's.
+def keep(
+    folder: Path,
+    indexed: Mapping[str, Any],
+    concepts: Sequence[Concept],
+    names: Mapping[int, str],
+) -> KeptConcepts:
+    """Concepts that were found, with the names that they have or get, in the folder of an index, by
+    what all of its rows share. Raises SearchError where others are kept there that have names, and
+    what `renamed` raises; NotWritten.
     """
-    if not file.exists():
+    before, centres = read_concepts(folder, indexed), np.stack([each.centre for each in concepts])
+    if before is not None and np.array_equal(before.centres, centres):
+        kept = before  # with names that they got meanwhile
+    elif before is None or not any(before.names):
+        named = tuple(concept.name for concept in concepts)
+        kept = KeptConcepts(centres, named, indexed["model_sha256"])
+    else:
+        raise SearchError(
+            f"{folder} keeps other concepts already, named "
+            f"{', '.join(filter(None, before.names))}; to forget these, remove {folder / CONCEPTS}"
+        )
+    kept = kept.renamed(names)
+    kept.save(folder / CONCEPTS)
+    return kept
+
+
+def read_concepts(folder: Path, indexed: Mapping[str, Any]) -> KeptConcepts | None:
+    """Those that are kept in the folder of an index; None where there is no file. Raises
+    SearchError for a damaged one, and for another model's.
+    """
+    if not (file := folder / CONCEPTS).exists():
         return None
     (_, width), model_sha256 = indexed["shapes"]["tokens"], indexed["model_sha256"]
     kept = KIND.read(file, lambda tensors, about: _made(tensors, about, width))

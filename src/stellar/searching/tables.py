@@ -72,6 +72,11 @@ class Contents:
     """Whether the build that reached this keeps what there was, and forgets nothing."""
 
     @property
+    def is_approximate(self) -> bool:
+        """Whether there is an approximate index."""
+        return self.trained_on > 0
+
+    @property
     def num_tokens(self) -> int:
         """K, of each picture."""
         return self.model["shapes"]["tokens"][0]
