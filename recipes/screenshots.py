@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -18,24 +19,27 @@ import stellar
 from browsing import at_patch, drag, launched, middle
 from stellar.data import open_embedded
 from stellar.exploring import Finder, Gallery, Server, Workbench
+from stellar.exploring.own_index import build_own_index
 from stellar.exploring.workbench import Named
 from stellar.storage import place_file
 
 NUM_SCENES = 500
+NAMES = {9: "red", 8: "pink", 10: "yellow", 11: "teal"}
+"""Of concepts."""
 SETTLED = 400
 """Milliseconds after which nothing on the page changes any more."""
 
 
 @contextmanager
 def served(*models: Named) -> Iterator[str]:
-    """The address of a page on the scenes."""
-    scenes = open_embedded("scenes", "heldout", models[0].model.config, length=NUM_SCENES)
-    finder = Finder(Workbench(models, Gallery(scenes, "scenes")))
-    try:
+    """The address of a page on the scenes, and an index of them."""
+    model = models[0].model
+    scenes = open_embedded("scenes", "heldout", model.config, length=NUM_SCENES)
+    with TemporaryDirectory() as folder:
+        index = build_own_index(model, scenes, "crop", folder)
+        finder = Finder(Workbench(models, Gallery(scenes, "scenes")), index)
         with Server(finder, 0).answering() as address:
             yield address
-    finally:
-        finder.close()
 
 
 def look(page: Any) -> None:
@@ -75,7 +79,13 @@ def search(page: Any) -> None:
 
 def concepts(page: Any) -> None:
     page.click("#ways a[href='#concepts']")
-    page.click(".pick[data-concept='9']")
+    page.wait_for_selector(".pick")
+    for number, name in NAMES.items():
+        page.click(f"#concepts li:has([data-concept='{number}']) .pen")
+        page.fill(".naming input", name)
+        page.press(".naming input", "Enter")
+        page.wait_for_selector(".naming", state="detached")
+    page.click(f".pick[data-concept='{next(iter(NAMES))}']")
     page.wait_for_selector("#search .hit")
     page.evaluate("document.querySelector('#concepts').scrollTo(0, 340)")
     page.mouse.move(1, 1)
