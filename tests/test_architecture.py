@@ -136,7 +136,7 @@ WITHIN = {
         "clustering": set(),
         "concepts": {"clustering", "hits", "rows", "scoring", "vectors"},
         "concept_table": {"concepts"},
-        "kept_concepts": {"concepts", "tables", "vector_files"},
+        "kept_concepts": {"asked", "concepts", "tables", "vector_files", "vectors"},
         "page": {"concepts", "example", "hits", "places"},
     },
     "aligning": {

@@ -250,14 +250,15 @@ def test_concepts_are_those_of_the_index_and_find_their_pictures(photos: Path) -
     centres = np.stack([concept.centre for concept in expected])
     same_answer(
         finder.search(None, wanted=Sought(concepts=[3]), count=5),
-        index.find(Query(centres[[3]]), 30),
+        index.find(Query(centres[[3]], counted=True), 30),
     )
     token = workbench.encoded("4", 0).factors.sparse[0, [2]].numpy()
     both = finder.search("4", [], Sought([2], [3]), Sought(concepts=[1]), count=5)
-    every = index.find(Query(np.concatenate([token, centres[[3]]]), centres[[1]]), 30)
+    wanted = np.concatenate([token, centres[[3]]])
+    every = index.find(Query(wanted, centres[[1]], counted=True), 30)
     same_answer(both, [hit for hit in every if hit.path != "04.png"])
     unwanted = finder.search("4", unwanted=Sought(concepts=[1]), count=5)
-    whole = index.find(Query(index.example("04.png").sparse, centres[[1]]), 30)
+    whole = index.find(Query(index.example("04.png").sparse, centres[[1]], counted=True), 30)
     same_answer(unwanted, [hit for hit in whole if hit.path != "04.png"])
 
 

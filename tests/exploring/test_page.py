@@ -363,11 +363,11 @@ def test_concepts_are_named_where_names_last(opened: Opened, photos: Path) -> No
         assert page.evaluate("document.activeElement.ariaLabel") == "Name of concept 1"
         field.fill("7")
         field.press("Enter")
-        page.wait_for_selector(".message.error >> text=a concept's name is up to 60 letters")
+        page.wait_for_selector(".naming small >> text=7 is no name for a concept")
         field.fill("an <i>old</i> boat")
         field.press("Enter")
         until(page, "document.activeElement.textContent === 'Rename'")
-        assert page.inner_text(".pick >> nth=1").startswith("An <i>old</i> boat\n")
+        assert page.inner_text(".pick >> nth=1").startswith("an <i>old</i> boat\n")
         assert page.locator("[data-name]").all_inner_texts() == ["with an <i>old</i> boat"]
         page.click("[data-name]")
         page.click("[data-name]")
@@ -378,6 +378,11 @@ def test_concepts_are_named_where_names_last(opened: Opened, photos: Path) -> No
         field.fill("another")
         field.press("Escape")
         assert page.locator(".naming").count() == 0
+        pen.click()
+        page.click(".pen >> nth=2")  # one is open at a time
+        assert page.locator(".naming").count() == 1
+        page.click(".naming >> text=Cancel")
+        assert page.locator(".naming").count() == 0
         assert page.locator("[data-name]").count() == 1  # which Escape would let go
         page.click("#concepts li >> nth=1 >> .hit >> nth=0")
         page.click(".card[aria-pressed=true] >> nth=0")  # of several one
@@ -386,11 +391,31 @@ def test_concepts_are_named_where_names_last(opened: Opened, photos: Path) -> No
         )
         page.go_back()
         page.reload()
-        page.wait_for_selector(".pick >> text=An <i>old</i> boat")
+        page.wait_for_selector(".pick >> text=an <i>old</i> boat")
         pen.click()
         field.fill("")
         page.click(".naming button")
         page.wait_for_selector(".pick >> text=Concept 1")
+
+
+def test_the_longest_name_fits(opened: Opened, photos: Path) -> None:
+    finder = Finder(workbench_of(photos), given_index(photos), num_concepts=5)
+    finder.name_concept(1, 60 * "x")
+    with Server(finder, 0).answering() as address:
+        for width in (1280, 390):
+            page = opened(address, width)
+            page.click("#ways >> text=Concepts")
+            page.click(".pick[data-concept='1']")
+            page.wait_for_selector("#search .hit")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator(".chip >> nth=0").bounding_box()["x"] >= 0
+            right = page.evaluate("document.querySelector('.chip').getBoundingClientRect().right")
+            assert right <= width
+            page.click("#concepts li >> nth=1 >> .hit >> nth=0")
+            page.click(".card[aria-pressed=true] >> nth=0")
+            until(page, "document.querySelector('.which').textContent.endsWith('xxx.')")
+            which = page.locator(".which")
+            assert which.evaluate("which => which.scrollWidth <= which.clientWidth")
 
 
 def test_what_cannot_be_seen_is_not_done(opened: Opened, address: str) -> None:

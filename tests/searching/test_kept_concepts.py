@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_names_and_numbers_last_when_pictures_come_in(index: Index, tmp_path: Pa
 
 
 def test_those_of_another_index_may_be_of_no_picture(index: Index, tmp_path: Path) -> None:
-    kept = index.keep_concepts(index.concepts(3).concepts, {0: "boat"})
+    kept = index.keep_concepts(index.concepts(3), {0: "boat"})
     others = [number for number in range(3) if number != thing_of(kept.centres[0])]
     made = stellar.build_index(
         pictures(tmp_path, 9, [*others, others[0]], "z"), tmp_path / "z.index"
@@ -77,13 +78,13 @@ def test_those_of_another_index_may_be_of_no_picture(index: Index, tmp_path: Pat
 
 
 def test_they_are_searched_for_by_name_and_number(index: Index, tmp_path: Path) -> None:
-    kept = index.keep_concepts(index.concepts(3).concepts, {0: "boat", 2: "Sea"})
+    kept = index.keep_concepts(index.concepts(3), {0: "boat", 2: "Sea"})
     more = pictures(tmp_path, 10, [thing_of(kept.centres[0])] * 3, "y")
     index = stellar.open_index(stellar.build_index(more, index.folder, add=True).folder)
 
-    by_centre = index.find(Query(kept.centres[:1]))
+    by_centre = index.find(Query(kept.centres[:1], counted=True))
     assert index.search(concept=["BOAT"]) == index.search(concept=["0"]) == by_centre
-    assert index.search(concept=[0]) == by_centre
+    assert index.search(concept=[0]) == index.search(concept="boat") == by_centre
     only = index.search(concept=["boat"], without=["sea"])
     assert {hit.path[0] for hit in only} == {"y"}
     assert {hit.path[0] for hit in index.search(concept=["boat", "sea"])} == {"x"}
@@ -96,21 +97,23 @@ def test_they_are_searched_for_by_name_and_number(index: Index, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda i: i.search(concept=["bot"]), "no concept named 'bot'; did you mean 'boat'"),
-        (lambda i: i.search(concept=["tree"]), "no concept named 'tree'; there is boat$"),
+        (lambda i: i.search(concept=["bot"]), "no concept named bot; did you mean 'boat'"),
+        (lambda i: i.search(concept=["tree"]), "no concept named tree; there is boat$"),
         (lambda i: i.search(concept=[3]), "has the concepts 0 to 2, got 3"),
         (lambda i: i.search(concept=[1.5]), "a concept is a name or a number, .*, got 1.5"),
-        (lambda i: i.search(concept="boat"), "concept must be a list of names or numbers"),
+        (lambda i: i.search(concept=[True]), "a concept is a name or a number, .*, got True"),
+        (lambda i: i.search(concept=""), "a concept is a name or a number, .*, got ''"),
+        (lambda i: i.search(concept=None), "concept must be names or numbers, got None"),
         (lambda i: i.search(), "needs a picture to go by, like=, or a concept"),
-        (lambda i: i.search(token=[1], concept=[1]), "needs a picture to go by"),
+        (lambda i: i.search(token=[1], concept=[1]), "token and at are of a picture; name it with"),
         (lambda i: i.search("x001.png", concept=[1]), "name a token of the picture"),
-        (lambda i: i.search(concept=[1], without=["bot"]), "no concept named 'bot'"),
+        (lambda i: i.search(concept=[1], without=["bot"]), "no concept named bot"),
     ],
 )  # fmt: skip
 def test_what_is_no_concept_is_said(
     index: Index, call: Callable[[Index], Any], sentence: str
 ) -> None:
-    index.keep_concepts(index.concepts(3).concepts, {1: "boat"})
+    index.keep_concepts(index.concepts(3), {1: "boat"})
     with pytest.raises(SearchError, match=sentence):
         call(index)
 
@@ -121,36 +124,130 @@ def test_without_kept_ones_it_is_said_how_to_keep_some(index: Index) -> None:
         index.search(concept=["boat"])
 
 
-@pytest.mark.parametrize("name", ["7", "a:b", "two\nlines", "path", "Concept_3", "x" * 61])
-def test_what_is_no_name_is_refused_and_nothing_kept(index: Index, name: str) -> None:
-    with pytest.raises(SearchError, match="a concept's name is up to 60 letters on one line"):
-        index.keep_concepts(index.concepts(3).concepts, {0: name})
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("7", "7 is no name for a concept: concepts without a name, and columns of tables, are"),
+        ("Concept_3", "are called so"),
+        ("concept 3", "are called so"),
+        ("path", "are called so"),
+        ("a:b", "it has a colon, as a picture's token has, photo.jpg:3; choose another"),
+        ("two\nlines", r"two\\nlines is no name .*: some of it cannot be printed on one line"),
+        ("\u202eright", "cannot be printed"),
+        ("\ud800", "cannot be printed"),
+        ("x" * 61, "it has 61 letters, and 60 are the most"),
+        (5, "a concept's name is a text, got 5"),
+        (None, "a concept's name is a text, got None"),
+    ],
+)
+def test_what_is_no_name_is_refused_and_nothing_kept(index: Index, name: Any, wrong: str) -> None:
+    with pytest.raises(SearchError, match=wrong):
+        index.keep_concepts(index.concepts(3), {0: name})
     assert index.kept_concepts is None
 
 
+def test_names_are_the_same_however_they_are_typed(index: Index) -> None:
+    """With composed and decomposed accents; and what emoji and scripts need is no fault."""
+    kept = index.keep_concepts(
+        index.concepts(3), {0: "e\u0301te\u0301", 1: "\U0001f468\u200d\U0001f469"}
+    )
+    assert kept.names[0] == "\xe9t\xe9"
+    for typed in ("e\u0301te\u0301", "\xe9t\xe9", "\xc9T\xc9"):
+        assert kept.number_of(typed) == 0
+        with pytest.raises(SearchError, match="two concepts would be named"):
+            kept.renamed({2: typed})
+    assert kept.number_of("\U0001f468\u200d\U0001f469") == 1
+    assert index.keep_concepts(index.concepts(), {"\xe9t\xe9": "winter"}).names[0] == "winter"
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("concepts", "sentence"),
+    [
+        (lambda _: [], "are what Index.concepts gives, got "),
+        (lambda _: None, "are what Index.concepts gives, got None"),
+        (lambda c: c.concepts[0], "are what Index.concepts gives, got Concept"),
+        (lambda _: [1, 2], r"are what Index.concepts gives, got \[1, 2\]"),
+        (lambda _: "boat", "are what Index.concepts gives, got 'boat'"),
+        (lambda c: c.centres, "are what Index.concepts gives, got array"),
+        (lambda c: [replace(c.concepts[0], centre=np.full(D, np.nan, "f"))], "not finite"),
+        (lambda c: [replace(c.concepts[0], centre=np.ones(D - 1, "f"))], "of 24 finite numbers"),
+        (lambda c: [replace(c.concepts[0], name="a:b")], "it has a colon"),
+    ],
+)
+def test_what_are_no_concepts_of_the_index_is_refused_and_nothing_kept(
+    index: Index, concepts: Callable[[Any], Any], sentence: str
+) -> None:
+    with pytest.raises(SearchError, match=sentence):
+        index.keep_concepts(concepts(index.concepts(3)))
+    assert index.kept_concepts is None
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_names_are_by_number(index: Index) -> None:
+    for names in (["boat"], "boat", [(1, "boat")]):
+        with pytest.raises(SearchError, match=r"names are by number, as \{3: 'boat'\}, got"):
+            index.keep_concepts(index.concepts(3), names)
+
+
+def test_centres_are_kept_of_length_one(index: Index) -> None:
+    found = index.concepts(3)
+    kept = index.keep_concepts([replace(each, centre=9 * each.centre) for each in found.concepts])
+    np.testing.assert_allclose(kept.centres, found.centres, atol=1e-6)
+
+
+def test_only_tokens_that_count_answer_to_concepts(tmp_path: Path) -> None:
+    """The second picture has as much of the thing in a token that explains next to nothing."""
+    tokens = np.stack([THINGS[[0, 1, 2]]] * 2)
+    maps = np.zeros((2, K, SIDE, SIDE))
+    maps[0, 0, :2], maps[0, 1, 2:] = 1, 1
+    maps[1, 1] = 1
+    file = embedding(tmp_path / "x.parquet", tokens, maps, ["has.png", "has not.png"])
+    index = stellar.open_index(stellar.build_index(file, tmp_path / "x.index").folder)
+    found = index.concepts(2)
+    thing = next(n for n, each in enumerate(found.concepts) if each.num_pictures == 1)
+    index.keep_concepts(found, {thing: "boat"})
+    scores = {hit.path: hit.score for hit in index.search(concept="boat")}
+    assert scores == {
+        "has.png": pytest.approx(1, abs=1e-3),
+        "has not.png": pytest.approx(0, abs=1e-3),
+    }
+    other = 1 - thing
+    scores = {hit.path: hit.score for hit in index.search(concept=other, without=["boat"])}
+    assert scores == {
+        "has.png": pytest.approx(0, abs=1e-3),
+        "has not.png": pytest.approx(1, abs=1e-3),
+    }
+    # A token is asked for as before.
+    assert [hit.score for hit in index.search("has.png", token=[0])] == pytest.approx(
+        [1, 1], abs=1e-3
+    )
+
+
 def test_two_have_no_name_in_common(index: Index) -> None:
-    index.keep_concepts(index.concepts(3).concepts, {0: "boat"})
+    index.keep_concepts(index.concepts(3), {0: "boat"})
     with pytest.raises(SearchError, match="two concepts would be named boat"):
-        index.keep_concepts(index.concepts().concepts, {1: "Boat"})
+        index.keep_concepts(index.concepts(), {1: "Boat"})
     # One takes the other's.
-    kept = index.keep_concepts(index.concepts().concepts, {0: "", 1: "Boat"})
+    kept = index.keep_concepts(index.concepts(), {0: "", 1: "Boat"})
     assert kept.names == ("", "Boat", "")
 
 
 def test_names_are_never_forgotten(index: Index) -> None:
-    found = index.concepts(3).concepts
-    index.keep_concepts(index.concepts(2).concepts)  # these have no names to be lost
+    found = index.concepts(3)
+    index.keep_concepts(index.concepts(2))  # these have no names to be lost
     index.keep_concepts(found, {0: "boat"})
     index.keep_concepts(found, {1: "sea"})  # who found them before the first had its name
     assert index.keep_concepts(found).names == ("boat", "sea", "")
     with pytest.raises(SearchError, match=r"other concepts already, named boat, sea; .*remove"):
-        index.keep_concepts(index.concepts(2).concepts)
+        index.keep_concepts(index.concepts(2))
     assert index.concepts().concepts[0].name == "boat"
 
 
 def test_a_damaged_file_and_another_models_are_said(index: Index) -> None:
     file = index.folder / "concepts.safetensors"
-    index.keep_concepts(index.concepts(3).concepts, {0: "boat"})
+    index.keep_concepts(index.concepts(3), {0: "boat"})
     whole = file.read_bytes()
     for damage in (whole[:-5], b"", b"nonsense" * 100, whole.replace(b"centres", b"centred")):
         file.write_bytes(damage)
@@ -195,14 +292,34 @@ def test_the_command_names_and_keeps(
     assert header == '"path","concept_0","boat","open sea"'
     page = (tmp_path / "c.html").read_text("utf-8")
     assert f"stellar search {index.folder} &#x27;--concept=open sea&#x27;" in page
-    assert f"stellar search {index.folder} --like=" in page  # the one without a name
+    assert f"stellar search {index.folder} --concept=0" in page
 
     hits = tmp_path / "h.html"
     search = ["search", str(index.folder), "--concept", "open sea", "--without", "boat"]
     assert main([*search, "--where", "right", "--out", str(hits)]) == 0
     assert "Most like open sea, at right, without boat" in hits.read_text("utf-8")
-    assert main([*call, "--name", "1="]) == 0
-    assert "boat" not in capsys.readouterr().out.partition("-> ")[2].partition("concept")[2]
+    assert main(["search", str(index.folder), "boat"]) == 1
+    assert "knows no words" in (told := capsys.readouterr().err)
+    assert told.endswith("; --concept finds boat\n")
+    assert main([*call, "--count", "3"]) == 0
+    assert capsys.readouterr().out.splitlines()[:4] == lines[:4]
+    assert main([*call, "--count", "2"]) == 0
+    assert "these are not the concepts that" in capsys.readouterr().err
+    assert main([*call, "--name", "1=", "--name", "open sea=sea"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:4]] == [
+        "10", "10", "sea",
+    ]  # fmt: skip
+
+
+def test_nameless_ones_are_kept_no_more_with_a_word(
+    index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["concepts", str(index.folder), "--out", str(tmp_path / "c.html"), "--keep"]
+    assert main([*call, "--count", "3"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*call, "--count", "2"]) == 0
+    assert "kept 3 others before, without names" in capsys.readouterr().err
+    assert stellar.open_index(index.folder).concepts().centres.shape == (2, D)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +340,25 @@ def test_the_command_names_and_keeps(
 def test_what_does_not_go_together_is_said(
     index: Index, more: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    index.keep_concepts(index.concepts(3).concepts)
+    index.keep_concepts(index.concepts(3))
     assert main(["search", str(index.folder), *more.split()]) != 0
     assert sentence in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("name", ["boat", "x=boat", "-1=boat", "=boat"])
-def test_a_name_needs_a_number(index: Index, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["concepts", str(index.folder), f"--name={name}"]) != 0
-    assert "--name is a concept's number and its name, as 3=boat" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["boat"], "--name is a concept's number and its name, as 3=boat, got boat"),
+        (["=boat"], "--name is a concept's number and its name, as 3=boat, got =boat"),
+        (["x=boat"], "the index has no concept named x; there is none with a name"),
+        (["-1=boat"], "the index has no concept named -1"),
+        (["1=boat", "1=sea"], "--name calls 1 both boat and sea; give it one"),
+    ],
+)
+def test_wrong_names_are_sentences(
+    index: Index, names: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"--name={name}" for name in names]
+    assert main(["concepts", str(index.folder), "--count", "3", *given]) == 1
+    assert sentence in capsys.readouterr().err
+    assert index.kept_concepts is None

@@ -1,7 +1,8 @@
 """`stellar concepts`."""
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,9 @@ import tyro
 
 from stellar.cli.options import options_of
 from stellar.errors import UserError
-from stellar.quantities import whole_number
 
 if TYPE_CHECKING:
-    from stellar.searching import Concepts
+    from stellar.searching import Concepts, KeptConcepts
 
 DESCRIPTION = """Say what is in pictures without labels: their tokens, in groups that are alike.
 
@@ -41,10 +41,10 @@ class Options:
     name: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NUMBER=NAME")
     ] = ()
-    """What a concept is called from now on, and keep them all; may be given several times. NUMBER=
-    takes its name away."""
+    """Give a concept a name, or with NUMBER= none any more, and keep all of them in the index; may
+    be given several times. OLD=NEW renames. A name is up to 60 letters, also blanks; no colon."""
     keep: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Keep these concepts in the index, also without names."""
+    """Keep these concepts in the index, also without names: searches then know their numbers."""
     count: int | None = None
     """Concepts to find: with more, they are finer. None: those that the index keeps, else 24."""
     examples: int = 8
@@ -57,6 +57,7 @@ class Options:
 def run(arguments: Sequence[str]) -> int:
     options = options_of(Options, "concepts", arguments, DESCRIPTION)
     from stellar.cli.search import check_page
+    from stellar.cli.terminal import is_quiet
     from stellar.searching import open_index
     from stellar.searching.concept_table import write_table
     from stellar.searching.page import write_overview
@@ -64,12 +65,17 @@ def run(arguments: Sequence[str]) -> int:
     check_page(options.out)
     if options.table is not None:
         _check_table(options.table)
-    names = dict(map(_number_and_name, options.name))
+    names = _names(options.name)
     index = open_index(options.index)
     concepts = index.concepts(options.count, options.examples, options.seed)
+    before = None if concepts.kept else index.kept_concepts
+    same = before is not None and before.are_around(concepts.centres)
     if names or options.keep:
-        kept = index.keep_concepts(concepts.concepts, names)
-        concepts = replace(concepts, concepts=kept.naming(concepts.concepts))
+        concepts = index.keep_concepts(concepts, names).naming(concepts)
+    elif before is not None and same:
+        concepts = before.naming(concepts)
+    if before is not None and not same and not is_quiet():
+        _say_others(before, concepts, options.index)
     print(_as_table(concepts))
     write_overview(options.out, str(options.index), concepts, index.contents.model["fit"])
     print(f"-> {options.out}")
@@ -91,11 +97,31 @@ def _check_table(table: Path) -> None:
     check_folder(table, "--table")
 
 
-def _number_and_name(text: str) -> tuple[int, str]:
-    number, equals, name = text.partition("=")
-    if not equals or (concept := whole_number(number)) is None:
-        raise UserError(f"--name is a concept's number and its name, as 3=boat, got {text[:200]}")
-    return concept, name
+def _names(given: Sequence[str]) -> dict[str, str]:
+    """By numbers, or by the names until now."""
+    names: dict[str, str] = {}
+    for text in given:
+        concept, equals, name = text.partition("=")
+        concept = concept.strip()
+        if not equals or not concept:
+            raise UserError(
+                f"--name is a concept's number and its name, as 3=boat, got {text[:200]}"
+            )
+        if concept in names:
+            raise UserError(f"--name calls {concept} both {names[concept]} and {name}; give it one")
+        names[concept] = name
+    return names
+
+
+def _say_others(before: "KeptConcepts", now: "Concepts", index: Path) -> None:
+    """Which concepts these are, where the index kept others."""
+    if now.kept:
+        print(f"{index} kept {len(before.names)} others before, without names", file=sys.stderr)
+    else:
+        print(
+            f"these are not the concepts that {index} keeps, which come without --count and --seed",
+            file=sys.stderr,
+        )
 
 
 def _as_table(concepts: "Concepts") -> str:

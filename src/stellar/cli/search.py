@@ -57,8 +57,8 @@ class Options:
     concept: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="CONCEPT")
     ] = ()
-    """A concept that the index keeps, by its name or number; given several times, all have to be
-    found, as beside --token. stellar concepts finds and names them."""
+    """A concept, by its name or number, which stellar concepts --name or --keep put into the index;
+    given several times, all have to be found. Beside --like, it needs --token or --at as well."""
     without: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN|CONCEPT")
     ] = ()
@@ -148,9 +148,10 @@ def _by_words(index: "Index", options: Options, without: "Sequence[Unwanted]") -
 
     words = index.words if options.words is None else read_words(options.words)
     if words is None:
+        named = "".join(f"; --concept finds {text}" for text in _concepts_of(index, options.texts))
         raise UserError(
             f"{options.index} knows no words; learn some with stellar align, and give them with "
-            "--words, here or to stellar index"
+            f"--words, here or to stellar index{named}"
         )
     loose = len(options.texts) > 1 and not any(" " in text for text in options.texts)
     if loose and not options.json and not is_quiet():
@@ -158,6 +159,13 @@ def _by_words(index: "Index", options: Options, without: "Sequence[Unwanted]") -
         print(f"pictures with {each}; quote words that belong together", file=sys.stderr)
     texts = texts_of(words, options.device)(options.texts)
     return index.search_words(texts, words, without, options.where, options.count, options.exact)
+
+
+def _concepts_of(index: "Index", texts: Sequence[str]) -> list[str]:
+    """Which of some texts are what concepts are called."""
+    kept = index.kept_concepts
+    known = () if kept is None else {name.casefold() for name in kept.names if name}
+    return [text for text in texts if text.casefold() in known]
 
 
 def _check_what_is_asked(options: Options) -> None:

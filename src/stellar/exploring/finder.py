@@ -135,9 +135,8 @@ class Finder:
                 "names of concepts last in an index; make one with stellar embed and stellar "
                 "index, and start stellar explore with --index"
             )
-        overview = self.overview
-        kept = self._searchable().keep_concepts(overview.concepts, {number: name})
-        overview.concepts = list(kept.naming(overview.concepts))
+        kept = self._searchable().keep_concepts(self.overview.concepts, {number: name})
+        self.overview.call(kept.names)
         return list(kept.names)
 
     def search(
@@ -165,7 +164,9 @@ class Finder:
         if len(sought) == 0:
             assert factors is not None
             sought = _whole(factors, index.contents)
-        return self._shown(partial(index.find, Query(sought, avoided, box)), count, key)
+        counted = len(wanted.concepts) + len(unwanted.concepts) > 0
+        query = Query(sought, avoided, box, counted=counted)
+        return self._shown(partial(index.find, query), count, key)
 
     def search_words(self, texts: Sequence[str], box: Any = None, count: int = 12) -> list[Hit]:
         """Pictures that have something that each of some texts says; in a box, where one is given.

@@ -2,7 +2,7 @@
 concept of each token of one picture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,6 +35,11 @@ class Overview:
             for each in found
         ]
         self.centres: Float32[np.ndarray, "c D"] = np.stack([each.centre for each in found])
+
+    def call(self, names: Sequence[str]) -> None:
+        """From now on they have these names."""
+        pairs = zip(self.concepts, names, strict=True)
+        self.concepts = [replace(concept, name=name) for concept, name in pairs]
 
     def of_each_token(self, factors: Factors) -> list[int | None]:
         """The concept that each token of a picture is nearest to; None for one that the index does

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int64
 
 from stellar.searching.places import Box, most_within
 from stellar.searching.rows import ROWS_AT_ONCE, InMemory, Rows
-from stellar.searching.scoring import Query, said
+from stellar.searching.scoring import Query, cosines_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ def every_picture(tokens: InMemory, query: Query) -> Candidates:
     """All pictures."""
     num_pictures, num_tokens = tokens.sparse.shape[:2]
     directions, bounds = torch.from_numpy(query.wanted).T.contiguous(), torch.empty(num_pictures)
-    step, words = max(1, ROWS_AT_ONCE // num_tokens), query.words
+    step = max(1, ROWS_AT_ONCE // num_tokens)
     for start in range(0, num_pictures, step):
         some = slice(start, start + step)
         sparse = tokens.sparse[some].float()  # PyTorch converts halves much faster
-        if words is None:
-            cosines = (sparse @ directions) * tokens.inverse_lengths[some, :, None]
+        if query.asks_shares:
+            unit, shares = sparse * tokens.inverse_lengths[some, :, None], tokens.shares[some]
+            cosines = torch.from_numpy(cosines_of(query, unit.numpy(), shares.numpy()))
         else:
-            shares = tokens.shares[some].numpy()
-            cosines = torch.from_numpy(said(words, sparse.numpy(), shares, query.wanted))
+            cosines = (sparse @ directions) * tokens.inverse_lengths[some, :, None]
         bounds[some] = cosines.amax(dim=1).clamp(min=0).mean(dim=1)
     order = torch.argsort(bounds, descending=True, stable=True)
     return Candidates(order.numpy(), bounds[order].numpy(), -np.inf)

@@ -56,6 +56,13 @@ class Concepts:
     """What each concept explains of each picture, in the order of the index's paths. The rest of
     a picture, up to 1, is tokens that hardly explain any of it.
     """
+    kept: bool = False
+    """Whether the index keeps them, so that searches know their numbers and names."""
+
+    @property
+    def centres(self) -> Float32[np.ndarray, "c D"]:
+        """Of all."""
+        return np.stack([concept.centre for concept in self.concepts])
 
 
 def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 0) -> Concepts:

@@ -68,7 +68,7 @@ class Index:
         count: int = 10,
         model: Stellar | None = None,
         exact: bool = False,
-        concept: Iterable[str | int] = (),
+        concept: str | int | Iterable[str | int] = (),
     ) -> list[Hit]:
         """The pictures that are most like a picture, or like some of its tokens, or have some
         concepts that are kept; best first.
@@ -86,12 +86,16 @@ class Index:
         and where nothing is wanted; UserError for what is no place, and a count below 1.
         """
         numbers = listed(token, "token must be a list of tokens, as [3] is one")
-        named = listed(concept, "concept must be a list of names or numbers, as ['boat'] is one")
+        one = isinstance(concept, str | Integral)
+        named = [concept] if one else listed(concept, "concept must be names or numbers")
         point = None if at is None else pixel(at)
         if like is None:
-            if numbers or point is not None or not named:
+            if numbers or point is not None:
+                raise SearchError("token and at are of a picture; name it with like=")
+            if not named:
                 raise SearchError("a search needs a picture to go by, like=, or a concept")
-            return self.find(self._query(self._centres(named), without, where), count, exact)
+            query = self._query(self._centres(named), without, where, counted=True)
+            return self.find(query, count, exact)
         example = self._by_example(like, model)
         if point is not None:
             numbers.append(token_at(example, point))
@@ -99,7 +103,8 @@ class Index:
             raise SearchError("beside a concept, name a token of the picture to go by")
         wanted = [example.token(number) for number in numbers]
         asked = np.concatenate([wanted, self._centres(named)]) if wanted else example.sparse
-        return self.find(self._query(asked, without, where), count, exact)
+        query = self._query(asked, without, where, counted=len(named) > 0)
+        return self.find(query, count, exact)
 
     def search_words(
         self,
@@ -138,20 +143,21 @@ class Index:
         for what is no seed, and SearchError for a damaged file of kept ones.
         """
         if count is None and seed is None and (kept := self.kept_concepts) is not None:
-            found = concepts_around(self.rows, kept.centres, examples)
-            return replace(found, concepts=kept.naming(found.concepts))
+            return kept.naming(concepts_around(self.rows, kept.centres, examples))
         count = NUM_CONCEPTS if count is None else count
         return find_concepts(self.rows, count, examples, 0 if seed is None else seed)
 
     def keep_concepts(
-        self, concepts: Sequence[Concept], names: Mapping[int, str] | None = None
+        self,
+        concepts: Concepts | Sequence[Concept],
+        names: Mapping[int, str] | Mapping[str, str] | None = None,
     ) -> KeptConcepts:
         """From now on these are the index's concepts, some of them with other names, by their
-        numbers; an empty one takes a name away. Their file is in the folder of the index, so they
-        last when pictures come in or go.
+        numbers or old names; an empty one takes a name away. Their file is in the folder of the
+        index, so they last when pictures come in or go.
 
-        Raises SearchError for what is no name, or another one's, for a number that none has, and
-        where other concepts are kept that have names, which would be forgotten; NotWritten.
+        Raises SearchError for what is no name, or another one's, for a concept that there is none
+        of, and where others are kept that have names, which would be forgotten; NotWritten.
         """
         return keep(self.folder, self.contents.model, concepts, names or {})
 
@@ -236,22 +242,23 @@ class Index:
         without: Iterable[Unwanted],
         where: str | Box | None,
         words: Words | None = None,
+        counted: bool = False,
     ) -> Query:
         expected = (
             "without must be a list of tokens (path, number) and concepts, as "
             "[('photo.jpg', 3), 'boat'] is one"
         )
-        unwanted = [self._centres([])]
+        concepts, tokens = [], []
         for each in listed(without, expected):
-            if isinstance(each, str) and ":" not in each:  # which no concept's name has
-                unwanted.append(self._centres([each]))
-            elif isinstance(each, Integral):
-                unwanted.append(self._centres([int(each)]))
-            else:
+            if isinstance(each, Integral) or (isinstance(each, str) and ":" not in each):
+                concepts.append(each)
+            else:  # names of concepts have no colon
                 path, number = listed(each, expected, 2)
-                unwanted.append(self.example(path).token(number)[None])
+                tokens.append(self.example(path).token(number)[None])
+        unwanted = [self._centres(concepts), *tokens]
+        counted = counted or len(concepts) > 0
         place = parse_place(where) if isinstance(where, str) else where
-        return Query(wanted, np.concatenate(unwanted), place, words)
+        return Query(wanted, np.concatenate(unwanted), place, words, counted)
 
     def _centres(self, concepts: Sequence[str | int]) -> Float32[np.ndarray, "q D"]:
         """Of concepts that are kept. Raises SearchError."""

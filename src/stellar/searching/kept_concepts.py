@@ -7,24 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
+from reprlib import repr as in_short
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Float32
 
 from stellar.config import nearest
 from stellar.quantities import whole_number
-from stellar.searching.concepts import Concept
+from stellar.searching.asked import listed, vectors
+from stellar.searching.concepts import Concept, Concepts
 from stellar.searching.tables import CONCEPTS, SearchError
 from stellar.searching.vector_files import Kind
+from stellar.searching.vectors import unit
 from stellar.storage import one_line
 
 KIND = Kind("stellar_concepts", "stellar concepts", format=1)
 """Of the file."""
 LONGEST = 60
 """Letters of a name."""
-TAKEN = re.compile(r"path|concept_\d+|[+-]?\d+", re.IGNORECASE)
-"""What else is called so: numbers, and columns of tables."""
+TAKEN = re.compile(r"path|concept[_ ]?\d+|[+-]?\d+", re.IGNORECASE)
+"""What is called so already: concepts that have no name, and columns of tables."""
+JOINERS = {0x200C: None, 0x200D: None}
+"""Signs without width that join or part letters, which some scripts and emoji need."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +48,7 @@ class KeptConcepts:
         """Of the concept with this name, in whatever case, or with this number. Raises
         SearchError.
         """
-        if not isinstance(concept, str | Integral):
+        if not isinstance(concept, str | Integral) or isinstance(concept, bool) or concept == "":
             raise SearchError(f"a concept is a name or a number, as 'boat' or 5, got {concept!r}")
         number = whole_number(concept) if isinstance(concept, str) else int(concept)
         if number is not None:
@@ -51,32 +57,40 @@ class KeptConcepts:
                     f"the index has the concepts 0 to {len(self.centres) - 1}, got {number}"
                 )
             return number
-        known = {name.casefold(): place for place, name in enumerate(self.names) if name}
+        known = {_folded(name): place for place, name in enumerate(self.names) if name}
         wanted = str(concept).strip()
-        if wanted.casefold() in known:
-            return known[wanted.casefold()]
+        if _folded(wanted) in known:
+            return known[_folded(wanted)]
         named = ", ".join(filter(None, self.names)) or "none with a name"
         hint = nearest(wanted, self.names) or f"; there is {named}"
-        raise SearchError(f"the index has no concept named {wanted!r}{hint}")
+        raise SearchError(f"the index has no concept named {one_line(wanted)}{hint}")
 
-    def renamed(self, names: Mapping[int, str]) -> "KeptConcepts":
-        """Some of them called otherwise, or no more. Raises SearchError for what is no name or is
-        another one's, and for a number that none has.
+    def renamed(self, names: Mapping[Any, str]) -> "KeptConcepts":
+        """Some of them called otherwise, or no more: new names, by numbers or names. Raises
+        SearchError for what is no name or is another one's, and for a concept that there is none
+        of.
         """
+        if not isinstance(names, Mapping):
+            raise SearchError(f"names are by number, as {{3: 'boat'}}, got {names!r}")
         called = list(self.names)
         for concept, name in names.items():
             called[self.number_of(concept)] = _checked(name)
-        folded = [name.casefold() for name in called if name]
-        if twice := next((name for name in called if folded.count(name.casefold()) > 1), None):
+        folded = [_folded(name) for name in called if name]
+        if twice := next((name for name in called if folded.count(_folded(name)) > 1), None):
             raise SearchError(
                 f"two concepts would be named {twice}; give each a name of its own, as {twice} 2"
             )
         return KeptConcepts(self.centres, tuple(called), self.model_sha256)
 
-    def naming(self, concepts: Sequence[Concept]) -> tuple[Concept, ...]:
-        """These concepts, which are around the centres, with their names."""
-        pairs = zip(concepts, self.names, strict=True)
-        return tuple(replace(concept, name=name) for concept, name in pairs)
+    def are_around(self, centres: Float32[np.ndarray, "_ D"]) -> bool:
+        """Whether these are their centres, but for rounding."""
+        return centres.shape == self.centres.shape and np.allclose(centres, self.centres, atol=1e-5)
+
+    def naming(self, found: Concepts) -> Concepts:
+        """Concepts around these centres, with their names."""
+        pairs = zip(found.concepts, self.names, strict=True)
+        named = tuple(replace(concept, name=name) for concept, name in pairs)
+        return replace(found, concepts=named, kept=True)
 
     def save(self, file: Path) -> None:
         """The file appears whole or not at all. Raises NotWritten."""
@@ -87,19 +101,25 @@ class KeptConcepts:
 def keep(
     folder: Path,
     indexed: Mapping[str, Any],
-    concepts: Sequence[Concept],
-    names: Mapping[int, str],
+    concepts: Concepts | Sequence[Concept],
+    names: Mapping[Any, str],
 ) -> KeptConcepts:
     """Concepts that were found, with the names that they have or get, in the folder of an index, by
-    what all of its rows share. Raises SearchError where others are kept there that have names, and
-    what `renamed` raises; NotWritten.
+    what all of its rows share. Raises SearchError where others are kept there that have names, for
+    what are no concepts of it, and what `renamed` raises; NotWritten.
     """
-    before, centres = read_concepts(folder, indexed), np.stack([each.centre for each in concepts])
-    if before is not None and np.array_equal(before.centres, centres):
+    expected = "concepts to be kept are what Index.concepts gives"
+    found = listed(concepts.concepts if isinstance(concepts, Concepts) else concepts, expected)
+    if not found or not all(isinstance(each, Concept) for each in found):
+        raise SearchError(f"{expected}, got {in_short(concepts)}")
+    _, width = indexed["shapes"]["tokens"]
+    centres = unit(vectors([each.centre for each in found], "their centres", width))
+    before = read_concepts(folder, indexed)
+    if before is not None and before.are_around(centres):
         kept = before  # with names that they got meanwhile
     elif before is None or not any(before.names):
-        named = tuple(concept.name for concept in concepts)
-        kept = KeptConcepts(centres, named, indexed["model_sha256"])
+        nameless = KeptConcepts(centres, ("",) * len(centres), indexed["model_sha256"])
+        kept = nameless.renamed({number: each.name for number, each in enumerate(found)})
     else:
         raise SearchError(
             f"{folder} keeps other concepts already, named "
@@ -136,11 +156,23 @@ def _made(tensors: dict[str, np.ndarray], about: dict[str, Any], width: int) -> 
 
 
 def _checked(name: str) -> str:
-    """Without blanks around it. Raises SearchError."""
-    name = name.strip()
-    if len(name) > LONGEST or not name.isprintable() or ":" in name or TAKEN.fullmatch(name):
-        raise SearchError(
-            f"a concept's name is up to {LONGEST} letters on one line, no number, without a colon, "
-            f"and neither path nor concept_1, got {one_line(name[:200])!r}"
-        )
-    return name
+    """Without blanks around it, composed. Raises SearchError for what is no name."""
+    if not isinstance(name, str):
+        raise SearchError(f"a concept's name is a text, got {name!r}")
+    name = normalize("NFC", name.strip())
+    if len(name) > LONGEST:
+        wrong = f"it has {len(name)} letters, and {LONGEST} are the most"
+    elif ":" in name:
+        wrong = "it has a colon, as a picture's token has, photo.jpg:3"
+    elif TAKEN.fullmatch(name):
+        wrong = "concepts without a name, and columns of tables, are called so"
+    elif not name.translate(JOINERS).isprintable():
+        wrong = "some of it cannot be printed on one line"
+    else:
+        return name
+    raise SearchError(f"{one_line(name[:200])} is no name for a concept: {wrong}; choose another")
+
+
+def _folded(name: str) -> str:
+    """What names have in common that differ in case, or in how their accents are typed, alone."""
+    return normalize("NFC", normalize("NFC", name).casefold())

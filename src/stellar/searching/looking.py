@@ -87,5 +87,5 @@ def _down(listed: Candidates, rows: Rows, query: Query, count: int, rounded: flo
 
 def _scored(rows: Rows, query: Query, numbers: Int64[np.ndarray, "n"]) -> Scores:
     maps = None if query.box is None else rows.maps(numbers)
-    shares = None if query.words is None else rows.shares(numbers)
+    shares = rows.shares(numbers) if query.asks_shares else None
     return score(query, numbers, unit(rows.sparse(numbers)), maps, shares)

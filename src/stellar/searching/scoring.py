@@ -7,9 +7,10 @@ For wanted tokens w and a picture with tokens s_k and maps p_k (places.py),
 At a place, each cosine, no less than 0, is first multiplied by the part of p_k that lies there.
 Words are vectors w of another space, to which a map takes the tokens first (words.py).
 
-Tokens which explain less than SILENT of an even share of their picture answer neither at a place,
-where next to nothing of them is to be seen, nor to words: the map was hardly shown any, and finds
-in them whatever comes.
+Tokens which explain less than SILENT of an even share of their picture do not count: they answer
+neither at a place, where next to nothing of them is to be seen, nor to words: the map was hardly
+shown any, and finds in them whatever comes. Nor do they to concepts, of which a picture has those
+of its tokens that count (concepts.py), wanted or not.
 
 What is not wanted lowers the score by the largest cosine, no less than 0, of any of its tokens with
 any of the picture's. So MaxSim of cosines that are no less than 0 is a bound that no score exceeds.
@@ -24,8 +25,7 @@ from stellar.searching.places import Box, mass_within
 from stellar.searching.words import Words
 
 SILENT = 1 / 3
-"""Of an even share, 1 / K of the picture; tokens with less answer neither to words nor at a place.
-"""
+"""Of an even share, 1 / K of the picture; tokens with less do not count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,13 @@ class Query:
     """Where the wanted tokens have to lie; None: anywhere."""
     words: Words | None = None
     """What takes tokens to the space of the wanted vectors; None: they are tokens."""
+    counted: bool = False
+    """Whether a picture's tokens have to count everywhere, as for concepts."""
+
+    @property
+    def asks_shares(self) -> bool:
+        """Whether it is asked which tokens count, but for their maps."""
+        return self.counted or self.words is not None
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,14 @@ class Scores:
     """Of these two; at a place, times the mass there."""
 
 
-def said(
-    words: Words,
-    sparse: Float[np.ndarray, "n K D"],
-    shares: Float[np.ndarray, "n K"],
-    texts: Float32[np.ndarray, "q E"],
+def cosines_of(
+    query: Query, sparse: Float[np.ndarray, "n K D"], shares: Float[np.ndarray, "n K"] | None
 ) -> Float32[np.ndarray, "n K q"]:
-    """The cosines of tokens with words; -1 for those that do not answer."""
-    return np.where(answers(shares)[..., None], words(sparse) @ texts.T, np.float32(-1))
+    """The cosines of tokens, of length 1, with what is wanted; -1 for those that do not answer."""
+    cosines = (sparse if query.words is None else query.words(sparse)) @ query.wanted.T
+    if query.asks_shares and shares is not None:
+        cosines[~answers(shares)] = -1
+    return cosines
 
 
 def answers(shares: Float[np.ndarray, "n K"]) -> Bool[np.ndarray, "n K"]:
@@ -79,14 +86,9 @@ def score(
     shares: Float[np.ndarray, "n K"] | None = None,
 ) -> Scores:
     """The scores of pictures with these tokens, of length 1; maps are read for a place alone, and
-    shares of the picture for words.
+    shares of the picture where a query asks them.
     """
-    if query.words is None:
-        cosines = sparse @ query.wanted.T
-    else:
-        assert shares is not None
-        cosines = said(query.words, sparse, shares, query.wanted)
-    cosines = np.moveaxis(cosines, 2, 1)  # n q K
+    cosines = np.moveaxis(cosines_of(query, sparse, shares), 2, 1)  # n q K
     if query.box is not None and maps is not None:
         there = mass_within(maps, query.box) * answers(maps.mean(axis=(2, 3), dtype=np.float32))
         cosines = cosines.clip(min=0) * there[:, None]
@@ -94,7 +96,10 @@ def score(
     best = np.take_along_axis(cosines, token[..., None], axis=2)[..., 0]
     total = best.mean(axis=1)
     if len(query.unwanted):
-        total = total - (sparse @ query.unwanted.T).max(axis=(1, 2)).clip(min=0)
+        against = sparse @ query.unwanted.T
+        if query.counted and shares is not None:
+            against[~answers(shares)] = 0
+        total = total - against.max(axis=(1, 2)).clip(min=0)
     return Scores(numbers, total, token, best)
 
 

@@ -66,5 +66,6 @@ class Kind:
             said = reason_of(error) if isinstance(error, SafetensorError | ValueError) else ""
             reason = f" ({said})" if said else ""
             raise SearchError(
-                f"{file} is damaged, or not what {self.maker} wrote{reason}"
+                f"{file} is damaged, or not what {self.maker} wrote{reason}; remove it, and make "
+                f"it again with {self.maker}"
             ) from error

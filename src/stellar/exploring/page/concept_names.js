@@ -1,9 +1,8 @@
 // What concepts are called, and who gives them names.
 
 import { ask } from "./api.js";
-import { trying } from "./messages.js";
 
-const LONGEST = 60;
+const LONGEST = 120; // what a name may be is for the server to say
 
 export class ConceptNames {
   constructor(canName) {
@@ -26,30 +25,42 @@ export class ConceptNames {
   }
 
   async give(number, name) {
-    const answer = await trying(() => ask("/api/concepts/name", { concept: number, name }));
-    if (answer) this.know(answer.names);
-    return Boolean(answer);
+    this.know((await ask("/api/concepts/name", { concept: number, name })).names);
   }
 
-  // A field for the name of a concept; `done` is called when it is left.
+  // A field for the name of a concept; `done` is called when it is left. One is open at a time.
   field(number, done) {
-    const form = Object.assign(document.createElement("form"), { className: "naming" });
-    const field = Object.assign(document.createElement("input"), {
-      type: "text", value: this.names[number] ?? "", maxLength: LONGEST, placeholder: "What is it?", autocomplete: "off",
-    });
+    this.leave?.();
+    const form = document.createElement("form");
+    form.className = "naming";
+    form.innerHTML = '<input type="text" placeholder="What is it?" autocomplete="off"><button>Save</button>' +
+      '<button type="button">Cancel</button><small role="alert"></small>';
+    const [field, save, cancel, wrong] = form.children;
+    Object.assign(field, { value: this.names[number] ?? "", maxLength: LONGEST });
     field.setAttribute("aria-label", `Name of concept ${number}`);
-    const save = Object.assign(document.createElement("button"), { textContent: "Save" });
-    form.append(field, save);
+    const leave = () => {
+      this.leave = null;
+      form.remove();
+      done();
+    };
+    this.leave = leave;
+    cancel.onclick = leave;
     form.onsubmit = async (event) => {
       event.preventDefault();
       save.disabled = true;
-      if (await this.give(number, field.value)) done();
+      wrong.textContent = "";
+      try {
+        await this.give(number, field.value);
+        if (form.isConnected) leave();
+      } catch (error) {
+        wrong.textContent = error.message;
+      }
       save.disabled = false;
     };
     form.onkeydown = (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
-      done();
+      leave();
     };
     return form;
   }

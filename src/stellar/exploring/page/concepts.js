@@ -77,7 +77,6 @@ export class Concepts {
     const pen = Object.assign(document.createElement("button"), { type: "button", className: "pen" });
     pen.onclick = () => {
       const form = this.names.field(number, () => {
-        form.remove();
         pick.inert = pen.inert = false;
         pen.focus();
       });
@@ -91,7 +90,7 @@ export class Concepts {
   label() {
     this.list.querySelectorAll("li").forEach((item, number) => {
       const name = this.names.of(number);
-      item.querySelector(".pick b").textContent = name[0].toUpperCase() + name.slice(1);
+      item.querySelector(".pick b").textContent = this.names.names[number] || `Concept ${number}`;
       for (const button of item.querySelectorAll(".hit")) button.setAttribute("aria-label", `${name}: ${button.dataset.shows}`);
       const pen = item.querySelector(".pen");
       if (!pen) return;

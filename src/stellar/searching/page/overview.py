@@ -26,7 +26,7 @@ def render_overview(index: str, concepts: Concepts, fit: Fit) -> str:
     """
     count = len(concepts.shares)
     cards = [
-        _card(number, concept, count, index, fit)
+        _card(number, concept, count, index, fit, concepts.kept)
         for number, concept in enumerate(concepts.concepts)
     ]
     lead = f"{len(cards)} concepts in {count:,} pictures of {index}"
@@ -39,13 +39,14 @@ def render_overview(index: str, concepts: Concepts, fit: Fit) -> str:
     return whole_page(lead, "What is in the pictures", lead, note, body)
 
 
-def _card(number: int, concept: Concept, count: int, index: str, fit: Fit) -> str:
+def _card(number: int, concept: Concept, count: int, index: str, fit: Fit, kept: bool) -> str:
     examples = "".join(_example(hit, fit) for hit in concept.examples)
     name = f"<b>{escape(concept.name)}</b>: " if concept.name else ""
     said = f"in {concept.num_pictures:,} of {count:,} pictures, {concept.share:.1%} of all patches"
     again, called = "", concept.name or f"concept {number}"
-    if concept.name or concept.examples:
-        line = escape(shlex.join(["stellar", "search", index, *_asked(concept)]))
+    if kept or concept.examples:
+        asked = [f"--concept={concept.name or number}"] if kept else _asked(concept.examples[0])
+        line = escape(shlex.join(["stellar", "search", index, *asked]))
         again = f'<p class="again"><code>{line}</code></p>'
     return (
         f'\n<li class="card"><h2><span class="place">{number}</span>'
@@ -56,12 +57,9 @@ def _card(number: int, concept: Concept, count: int, index: str, fit: Fit) -> st
     )
 
 
-def _asked(concept: Concept) -> list[str]:
-    """How it is searched for: only a concept that is kept has a name."""
-    if concept.name:
-        return [f"--concept={concept.name}"]
-    best = concept.examples[0]
-    return [f"--like={best.path}", f"--token={best.matches[0].token}"]
+def _asked(example: Hit) -> list[str]:
+    """How more like it is searched for."""
+    return [f"--like={example.path}", f"--token={example.matches[0].token}"]
 
 
 def _example(hit: Hit, fit: Fit) -> str:
