@@ -186,7 +186,8 @@ def test_what_are_no_concepts_of_the_index_is_refused_and_nothing_kept(
 
 @pytest.mark.usefixtures("unchecked")
 def test_names_are_by_number(index: Index) -> None:
-    for names in (["boat"], "boat", [(1, "boat")]):
+    wrong: list[Any] = [["boat"], "boat", [(1, "boat")]]
+    for names in wrong:
         with pytest.raises(SearchError, match=r"names are by number, as \{3: 'boat'\}, got"):
             index.keep_concepts(index.concepts(3), names)
 
