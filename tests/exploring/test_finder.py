@@ -255,10 +255,12 @@ def test_concepts_are_those_of_the_index_and_find_their_pictures(photos: Path) -
     token = workbench.encoded("4", 0).factors.sparse[0, [2]].numpy()
     both = finder.search("4", [], Sought([2], [3]), Sought(concepts=[1]), count=5)
     wanted = np.concatenate([token, centres[[3]]])
-    every = index.find(Query(wanted, centres[[1]], counted=True), 30)
+    query = Query(wanted, centres[[1]], counted=True, counted_against=True)
+    every = index.find(query, 30)
     same_answer(both, [hit for hit in every if hit.path != "04.png"])
     unwanted = finder.search("4", unwanted=Sought(concepts=[1]), count=5)
-    whole = index.find(Query(index.example("04.png").sparse, centres[[1]], counted=True), 30)
+    sparse = index.example("04.png").sparse
+    whole = index.find(Query(sparse, centres[[1]], counted_against=True), 30)
     same_answer(unwanted, [hit for hit in whole if hit.path != "04.png"])
 
 

@@ -220,7 +220,9 @@ def test_only_tokens_that_count_answer_to_concepts(tmp_path: Path) -> None:
         "has.png": pytest.approx(0, abs=1e-3),
         "has not.png": pytest.approx(1, abs=1e-3),
     }
-    # A token is asked for as before.
+    # A token is asked for as before, also where a concept is not wanted.
+    (own, _) = index.search("has not.png", without=["boat"])
+    assert (own.path, own.score) == ("has not.png", pytest.approx(1, abs=1e-3))
     assert [hit.score for hit in index.search("has.png", token=[0])] == pytest.approx(
         [1, 1], abs=1e-3
     )

@@ -164,8 +164,8 @@ class Finder:
         if len(sought) == 0:
             assert factors is not None
             sought = _whole(factors, index.contents)
-        counted = len(wanted.concepts) + len(unwanted.concepts) > 0
-        query = Query(sought, avoided, box, counted=counted)
+        counted, against = bool(wanted.concepts), bool(unwanted.concepts)
+        query = Query(sought, avoided, box, counted=counted, counted_against=against)
         return self._shown(partial(index.find, query), count, key)
 
     def search_words(self, texts: Sequence[str], box: Any = None, count: int = 12) -> list[Hit]:

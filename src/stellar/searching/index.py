@@ -255,10 +255,9 @@ class Index:
             else:  # names of concepts have no colon
                 path, number = listed(each, expected, 2)
                 tokens.append(self.example(path).token(number)[None])
-        unwanted = [self._centres(concepts), *tokens]
-        counted = counted or len(concepts) > 0
         place = parse_place(where) if isinstance(where, str) else where
-        return Query(wanted, np.concatenate(unwanted), place, words, counted)
+        against = np.concatenate([self._centres(concepts), *tokens])
+        return Query(wanted, against, place, words, counted, len(concepts) > 0)
 
     def _centres(self, concepts: Sequence[str | int]) -> Float32[np.ndarray, "q D"]:
         """Of concepts that are kept. Raises SearchError."""

@@ -42,12 +42,14 @@ class Query:
     words: Words | None = None
     """What takes tokens to the space of the wanted vectors; None: they are tokens."""
     counted: bool = False
-    """Whether a picture's tokens have to count everywhere, as for concepts."""
+    """Whether only tokens that count answer what is wanted, as concepts."""
+    counted_against: bool = False
+    """Whether only tokens that count are held against what is not wanted, as concepts."""
 
     @property
     def asks_shares(self) -> bool:
-        """Whether it is asked which tokens count, but for their maps."""
-        return self.counted or self.words is not None
+        """Whether it is asked which tokens count, but at a place, where maps say so."""
+        return self.counted or self.counted_against or self.words is not None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def cosines_of(
 ) -> Float32[np.ndarray, "n K q"]:
     """The cosines of tokens, of length 1, with what is wanted; -1 for those that do not answer."""
     cosines = (sparse if query.words is None else query.words(sparse)) @ query.wanted.T
-    if query.asks_shares and shares is not None:
+    if (query.counted or query.words is not None) and shares is not None:
         cosines[~answers(shares)] = -1
     return cosines
 
@@ -97,7 +99,7 @@ def score(
     total = best.mean(axis=1)
     if len(query.unwanted):
         against = sparse @ query.unwanted.T
-        if query.counted and shares is not None:
+        if query.counted_against and shares is not None:
             against[~answers(shares)] = 0
         total = total - against.max(axis=(1, 2)).clip(min=0)
     return Scores(numbers, total, token, best)
