@@ -19,7 +19,8 @@ SMALL = (
     "--model.image-size 32 --model.patch-size 8 --model.embed-dim 24 --model.depth 1 "
     "--model.num-heads 2 --model.decoder.embed-dim 16 --model.decoder.depth 1 "
     "--model.decoder.num-heads 2 --views.local-size 16 --views.num-masked 2 --views.num-local 1 "
-    "--objective.num-prototypes 16 --training.batch-size 8 --training.num-workers 0"
+    "--objective.num-prototypes 16 --training.batch-size 8 --training.num-workers 0 "
+    "--training.sample-every 0"
 )
 
 
