@@ -131,7 +131,7 @@ def test_what_follows_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-@pytest.mark.parametrize("stop", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("stop", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow)])
 def test_asked_to_stop_a_command_says_so_and_tidies_up(tmp_path: Path, stop: str) -> None:
     call = [sys.executable, "-m", "stellar", "evaluate", "stellar-scenes", "--data", "scenes"]
     out = tmp_path / "report"
