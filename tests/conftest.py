@@ -12,10 +12,10 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
-from checking import check_annotations
 from jaxtyping import config as jaxtyping_config
 
 from browsing import NAMES, chromium_path, launched
+from checking import check_annotations
 
 # Imported before the hook: configurations check their own values, and that is what is tested.
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig

@@ -40,8 +40,8 @@ if __name__ == "__main__":
 """
 
 
-# What another process is given is the same for spawned ones and those of a server. Forked ones are in
-# all tests of workers on Linux.
+# What another process is given is the same for spawned ones and those of a server. Forked ones are
+# in all tests of workers on Linux.
 @pytest.mark.parametrize(
     "method",
     [

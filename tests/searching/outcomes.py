@@ -69,7 +69,7 @@ def run(script: str, folder: Path, *arguments: str) -> Ended:
 
 
 def _run_here(script: str, folder: Path, arguments: Sequence[str], output: Connection) -> None:
-    sys.stdout = sys.stderr = open(output.fileno(), "w", buffering=1, closefd=False)
+    sys.stdout = sys.stderr = os.fdopen(output.fileno(), "w", buffering=1, closefd=False)
     os.chdir(folder)
     sys.argv = ["-c", *arguments]
     exec(script, {"__name__": "__main__"})
