@@ -53,11 +53,11 @@ class Ended:
 
 
 def run(script: str, folder: Path, *arguments: str) -> Ended:
-    """Python in a process of its own: forked from one that has imported what takes seconds, and has
-    done nothing else.
+    """Python in a process of its own: forked from one that has imported what takes seconds, but not
+    LanceDB, which has threads of its own from its import on.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lancedb.table", "stellar.cli", "stellar.searching"])
+    context.set_forkserver_preload(["stellar.cli", "stellar.searching"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run_here, args=(script, folder, arguments, theirs))
     process.start()
