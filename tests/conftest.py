@@ -1,6 +1,4 @@
-"""Shapes are enforced: every jaxtyping annotation in stellar is checked by beartype while the
-tests run.
-"""
+"""Shapes are enforced: every annotation in stellar is checked while the tests run."""
 
 import hashlib
 import os
@@ -15,15 +13,15 @@ import huggingface_hub.constants
 import pytest
 import torch
 from jaxtyping import config as jaxtyping_config
-from jaxtyping import install_import_hook
 
 from browsing import NAMES, chromium_path, launched
+from checking import check_annotations
 
 # Imported before the hook: configurations check their own values, and that is what is tested.
 from stellar.config import DecoderConfig, ModelConfig, ObjectiveConfig
 from stellar.config.checks import warn
 
-install_import_hook("stellar", "beartype.beartype")
+check_annotations()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

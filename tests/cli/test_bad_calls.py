@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 
 import stellar
 from stellar.cli import main
+from stellar.config import ModelConfig
+from stellar.model import Stellar
 
 SHORT = "pretrain --data scenes --preset demo --training.steps 1 --training.num-workers 0"
 
@@ -207,8 +209,9 @@ def test_a_history_that_makes_no_sense(tmp_path: Path, wrong: str) -> None:
 
 
 def test_a_class_that_cannot_be_read_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small: ModelConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Stellar(small).save_pretrained(tmp_path / "model")
     for part in ("train", "val"):
         for label, colour in (("red", "red"), ("blue", "blue")):
             folder = tmp_path / "data" / part / label
@@ -217,7 +220,8 @@ def test_a_class_that_cannot_be_read_is_told(
                 Image.new("RGB", (48, 48), colour).save(folder / f"{number}.png")
     (tmp_path / "data/val/red/0.png").write_text("nothing")
     short = "--num-seeds 1 --epochs 1 --num-workers 0 --num-drawn 1"
-    call = f"evaluate stellar-scenes --data {tmp_path / 'data'} --out {tmp_path / 'out'} {short}"
+    model, out = tmp_path / "model", tmp_path / "out"
+    call = f"evaluate {model} --data {tmp_path / 'data'} --out {out} {short}"
     assert main(call.split()) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "1 of 6 test pictures could not be read and are left out, as val/red/0.png" in told

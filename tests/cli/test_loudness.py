@@ -19,7 +19,8 @@ SMALL = (
     "--model.image-size 32 --model.patch-size 8 --model.embed-dim 24 --model.depth 1 "
     "--model.num-heads 2 --model.decoder.embed-dim 16 --model.decoder.depth 1 "
     "--model.decoder.num-heads 2 --views.local-size 16 --views.num-masked 2 --views.num-local 1 "
-    "--objective.num-prototypes 16 --training.batch-size 8 --training.num-workers 0"
+    "--objective.num-prototypes 16 --training.batch-size 8 --training.num-workers 0 "
+    "--training.sample-every 0"
 )
 
 
@@ -130,7 +131,7 @@ def test_what_follows_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-@pytest.mark.parametrize("stop", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("stop", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow)])
 def test_asked_to_stop_a_command_says_so_and_tidies_up(tmp_path: Path, stop: str) -> None:
     call = [sys.executable, "-m", "stellar", "evaluate", "stellar-scenes", "--data", "scenes"]
     out = tmp_path / "report"

@@ -19,6 +19,7 @@ def test_the_hubs_token_is_nowhere(
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.setenv(name, SECRET)
     steps = ["--training.steps", "2", "--training.num-workers", "0", "--training.batch-size", "2"]
+    steps += ["--training.sample-every", "0"]
     run = str(tmp_path / "run")
     assert (
         main(["-v", "pretrain", "--data", "scenes", "--preset", "demo", *steps, "--out", run]) == 0

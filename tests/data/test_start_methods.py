@@ -40,7 +40,16 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+# What another process is given is the same for spawned ones and those of a server. Forked ones are
+# in all tests of workers on Linux.
+@pytest.mark.parametrize(
+    "method",
+    [
+        "spawn",
+        pytest.param("forkserver", marks=pytest.mark.slow),
+        pytest.param("fork", marks=pytest.mark.slow),
+    ],
+)
 def test_all_that_reads_pictures_works(tmp_path: Path, method: str) -> None:
     for index in range(12):
         file = tmp_path / f"pictures/{'ab'[index % 2]}/{index}.png"

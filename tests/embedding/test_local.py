@@ -179,11 +179,11 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
     for folder in (photos, saved):
         folder.mkdir()
     Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
-    for number in range(2000):
+    for number in range(1000):
         (photos / f"{number}.png").symlink_to(tmp_path / "red.png")
     save_model(saved, model)
     call = ["embed", saved, photos, "--out", out, "--batch-size", "1", "--num-workers", "2"]
-    call += ["--part-size", "400"]
+    call += ["--part-size", "200"]
     with subprocess.Popen(
         [sys.executable, "-m", "stellar", *map(str, call)],
         stdout=subprocess.PIPE,
@@ -202,10 +202,10 @@ def test_an_interrupted_call_leaves_no_worker_and_goes_on(tmp_path: Path, model:
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert not out.exists()
-    (tmp_path / "out.parquet.parts/.1.000000001600.parquet").write_bytes(b"half-wri")
+    (tmp_path / "out.parquet.parts/.1.000000000800.parquet").write_bytes(b"half-wri")
     done: list[int] = []
-    assert embed(model, photos, out, progress=lambda n, _: done.append(n)).num_images == 2000
-    assert min(done) >= 400
+    assert embed(model, photos, out, progress=lambda n, _: done.append(n)).num_images == 1000
+    assert min(done) >= 200
 
 
 def test_parts_of_another_model_are_refused(

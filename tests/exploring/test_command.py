@@ -35,7 +35,10 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
     raise AssertionError(said)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+# The browser that is started below ends it by SIGINT.
+@pytest.mark.parametrize(
+    "stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_with_nothing_else_it_serves_scenes_until_it_is_told_to_stop(stop: signal.Signals) -> None:
     process, said = started("--port", "0")
     with process:
@@ -125,7 +128,7 @@ def test_a_port_that_is_taken_is_a_sentence(capsys: pytest.CaptureFixture[str]) 
     assert f"port {port} cannot be had (Address already in use)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["uvicorn", "starlette"])
+@pytest.mark.parametrize("missing", ["starlette", pytest.param("uvicorn", marks=pytest.mark.slow)])
 def test_a_missing_package_is_a_sentence(missing: str) -> None:
     script = f"""
 import sys

@@ -36,7 +36,7 @@ all of them.
 """
 FEWER = {
     **dict.fromkeys(SOME, 0),
-    "a full disk": 2,
+    "a full disk": 1,
     "no file handles": 1,
     "SIGKILL": 1,
     "SIGINT": 1,

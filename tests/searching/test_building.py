@@ -20,7 +20,7 @@ from outcomes import KILLED_IN_ORDER, everything, run, some_are_slow
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-import stellar
+import stellar.cli
 from stellar.config import ModelConfig
 from stellar.data.shards.writing import write_shards
 from stellar.embedding import EmbeddingError
@@ -57,7 +57,7 @@ build_index("photos.parquet", "photos.index", *sys.argv[2:])
 """
 FULL = """
 import resource, sys
-import stellar
+import stellar.cli
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(stellar.cli.main(["index", "photos.parquet", "--out", "photos.index"]))
@@ -161,10 +161,10 @@ def test_versions_go_only_when_nothing_names_them(tmp_path: Path, at: int) -> No
 
 def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
     file = embedding(tmp_path / "photos.parquet", random_tokens(600), row_group=300)
-    done = run("import stellar.cli\n" + FULL, tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert "photos.index cannot be written (" in done.stderr
-    assert "the same command goes on" in done.stderr
+    done = run(FULL, tmp_path)
+    assert done.returncode == 1, done.said
+    assert "photos.index cannot be written (" in done.said
+    assert "the same command goes on" in done.said
     assert stellar.build_index(file, tmp_path / "photos.index").num_pictures == 600
 
 

@@ -409,9 +409,9 @@ def test_a_full_disk_gets_a_sentence_as_pictures_go(photos_index: Path, tmp_path
     before = everything(photos_index)
     file = embedding(tmp_path / "photos.parquet", random_tokens(60)[:30])
     done = run(FULL, tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert "photos.index cannot be written (" in done.stderr
-    assert "the same command goes on" in done.stderr
+    assert done.returncode == 1, done.said
+    assert "photos.index cannot be written (" in done.said
+    assert "the same command goes on" in done.said
     assert everything(photos_index) == before
     assert stellar.build_index(file, photos_index).num_removed == 30
 
