@@ -55,15 +55,14 @@ class Options:
     at: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
     """The token that explains this pixel of that picture. With --token, both have to be found."""
     concept: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="CONCEPT")
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")
     ] = ()
-    """A concept, by its name or number, which stellar concepts --name or --keep put into the index;
-    given several times, all have to be found. Beside --like, it needs --token or --at as well."""
+    """A concept that stellar concepts --name or --keep put into the index, by name or number, as
+    --token."""
     without: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN|CONCEPT")
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH:TOKEN")
     ] = ()
-    """A token of a picture of the index, or a concept, that is not wanted; may be given several
-    times."""
+    """A token of a picture of the index, or a concept, that is not wanted."""
     where: Annotated[str | None, tyro.conf.arg(metavar="PLACE")] = None
     """Where it has to lie: left, right, top, bottom, upper-left, upper-right, lower-left,
     lower-right, middle, or a box x0,y0,x1,y1 in [0, 1]."""
