@@ -5,9 +5,7 @@ concept of each token of one picture.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
-from jaxtyping import Float32
 
 from stellar.exploring.vectors import token_vectors
 from stellar.model import Factors
@@ -29,12 +27,12 @@ class Overview:
 
     def __init__(self, index: Index, count: int | None, may_show: Callable[[Hit], bool]) -> None:
         self._contents = index.contents
-        found = index.concepts(count, ASKED * NUM_EXAMPLES).concepts
+        found = index.concepts(count, ASKED * NUM_EXAMPLES)
         self.concepts = [
             replace(each, examples=tuple(filter(may_show, each.examples))[:NUM_EXAMPLES])
-            for each in found
+            for each in found.concepts
         ]
-        self.centres: Float32[np.ndarray, "c D"] = np.stack([each.centre for each in found])
+        self.centres = found.centres
 
     def call(self, names: Sequence[str]) -> None:
         """From now on they have these names."""

@@ -216,9 +216,7 @@ def reading(folder: Path, sentence: Callable[[Path, str], SearchError] = damaged
         yield
     except UserError:
         raise
-    except Exception as error:
-        if not _of_lancedb(error):
-            raise
+    except (KeyError, *_errors()) as error:
         refused = refusal(folder, error)
         raise SearchError(refused) if refused else sentence(folder, said(error)) from error
 
@@ -230,9 +228,7 @@ def writing_tables(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
-        if not _of_lancedb(error):
-            raise
+    except _errors() as error:
         if not _of_the_disk(error):
             raise damaged(folder, said(error)) from error
         raise SearchError(
@@ -241,12 +237,12 @@ def writing_tables(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _of_lancedb(error: Exception) -> bool:
-    """Whether LanceDB raises it for files that it cannot read or write; also a panic of its Rust
-    code, as damaged files can bring about, whose class cannot be imported.
+def _errors() -> tuple[type[Exception], ...]:
+    """What LanceDB raises for files that it cannot read or write; also a panic of its Rust code, as
+    damaged files can bring about, whose class is there once it was raised, and cannot be imported.
     """
-    kinds = (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException)
-    return isinstance(error, kinds) or type(error).__name__ == PANIC
+    panics = (kind for kind in Exception.__subclasses__() if kind.__name__ == PANIC)
+    return (OSError, ValueError, RuntimeError, pa.ArrowException, *panics)
 
 
 def _of_the_disk(error: Exception) -> bool:
