@@ -163,8 +163,7 @@ def _by_words(index: "Index", options: Options, without: "Sequence[Unwanted]") -
 def _concepts_of(index: "Index", texts: Sequence[str]) -> list[str]:
     """Which of some texts are what concepts are called."""
     kept = index.kept_concepts
-    known = () if kept is None else {name.casefold() for name in kept.names if name}
-    return [text for text in texts if text.casefold() in known]
+    return [text for text in texts if kept is not None and kept.has_named(text)]
 
 
 def _check_what_is_asked(options: Options) -> None:

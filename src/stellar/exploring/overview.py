@@ -12,6 +12,7 @@ from stellar.model import Factors
 from stellar.model.fewer_tokens import by_mass
 from stellar.searching import Hit, Index
 from stellar.searching.clustering import nearest_centre
+from stellar.searching.concepts import named
 from stellar.searching.scoring import answers
 
 NUM_EXAMPLES = 6
@@ -36,8 +37,7 @@ class Overview:
 
     def call(self, names: Sequence[str]) -> None:
         """From now on they have these names."""
-        pairs = zip(self.concepts, names, strict=True)
-        self.concepts = [replace(concept, name=name) for concept, name in pairs]
+        self.concepts = list(named(self.concepts, names))
 
     def of_each_token(self, factors: Factors) -> list[int | None]:
         """The concept that each token of a picture is nearest to; None for one that the index does

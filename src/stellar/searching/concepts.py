@@ -5,7 +5,8 @@ concept of a token is that of the nearest centre (clustering.py). So a concept h
 of each of them, which are the shares of its tokens there, and a place, where these lie in the mean.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -63,6 +64,12 @@ class Concepts:
     def centres(self) -> Float32[np.ndarray, "c D"]:
         """Of all."""
         return np.stack([concept.centre for concept in self.concepts])
+
+
+def named(concepts: Iterable[Concept], names: Sequence[str]) -> tuple[Concept, ...]:
+    """Concepts that are called so, in their order."""
+    pairs = zip(concepts, names, strict=True)
+    return tuple(replace(concept, name=name) for concept, name in pairs)
 
 
 def find_concepts(rows: Rows, count: int, examples: int = EXAMPLES, seed: int = 0) -> Concepts:

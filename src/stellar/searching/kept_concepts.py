@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from stellar.config import nearest
 from stellar.quantities import whole_number
 from stellar.searching.asked import listed, vectors
-from stellar.searching.concepts import Concept, Concepts
+from stellar.searching.concepts import Concept, Concepts, named
 from stellar.searching.tables import CONCEPTS, SearchError
 from stellar.searching.vector_files import Kind
 from stellar.searching.vectors import unit
@@ -57,13 +57,16 @@ class KeptConcepts:
                     f"the index has the concepts 0 to {len(self.centres) - 1}, got {number}"
                 )
             return number
-        known = {_folded(name): place for place, name in enumerate(self.names) if name}
         wanted = str(concept).strip()
-        if _folded(wanted) in known:
-            return known[_folded(wanted)]
-        named = ", ".join(filter(None, self.names)) or "none with a name"
-        hint = nearest(wanted, self.names) or f"; there is {named}"
+        if self.has_named(wanted):
+            return [_folded(name) for name in self.names].index(_folded(wanted))
+        called = ", ".join(filter(None, self.names)) or "none with a name"
+        hint = nearest(wanted, self.names) or f"; there is {called}"
         raise SearchError(f"the index has no concept named {one_line(wanted)}{hint}")
+
+    def has_named(self, name: str) -> bool:
+        """Whether one of them is called so, in whatever case."""
+        return _folded(name) in {_folded(each) for each in self.names if each}
 
     def renamed(self, names: Mapping[Any, str]) -> "KeptConcepts":
         """Some of them called otherwise, or no more: new names, by numbers or names. Raises
@@ -88,9 +91,7 @@ class KeptConcepts:
 
     def naming(self, found: Concepts) -> Concepts:
         """Concepts around these centres, with their names."""
-        pairs = zip(found.concepts, self.names, strict=True)
-        named = tuple(replace(concept, name=name) for concept, name in pairs)
-        return replace(found, concepts=named, kept=True)
+        return replace(found, concepts=named(found.concepts, self.names), kept=True)
 
     def save(self, file: Path) -> None:
         """The file appears whole or not at all. Raises NotWritten."""
